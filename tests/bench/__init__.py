@@ -1,0 +1,1 @@
+"""Benchmarks behind `./enms bench`: every figure is a ratio against a baseline measured in the same run."""
