@@ -1,0 +1,168 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { route, subscriptions } = require('../routes');
+const { AT, MESSAGES, plusPlugS, tasmotaEnergy, notify } = require('./fixtures');
+
+const live = { arrived: AT, backlog: false };
+const parse = (topic, body, previous = null, message = live) =>
+  route(topic).parser.parse(topic, typeof body === 'string' ? body : JSON.stringify(body), previous, message);
+
+for (const { name, protocol, topic, payload, rows } of MESSAGES) {
+  test(`${protocol}: ${name} gives the exact rows`, () => {
+    const found = parse(topic, payload);
+    assert.equal(found.reject, null);
+    assert.deepEqual(found.readings, rows);
+    assert.equal(route(topic).parser.protocol, protocol);
+  });
+}
+
+const real = path.join(__dirname, '../../../../shared/data/shelly');
+test('real Shelly status objects give rows with their counter and power', { skip: !fs.existsSync(real) && 'no shared data' }, () => {
+  for (const file of ['plus_plug_s.json', 'pro_4pm.json']) {
+    for (const [channel, status] of Object.entries(JSON.parse(fs.readFileSync(path.join(real, file), 'utf8')))) {
+      const found = parse(`dev/status/${channel}`, status);
+      assert.equal(found.reject, null);
+      assert.equal(found.readings[0].energy_total_wh, status.aenergy.total);
+      assert.equal(found.readings[0].power_watts, status.apower);
+      assert.equal(found.readings[0].meter_id, `dev/${channel}`);
+    }
+  }
+  const gen1 = JSON.parse(fs.readFileSync(path.join(real, 'gen1_plug_s.json'), 'utf8')).meters[0];
+  assert.equal(parse('shellies/x/relay/0/energy', String(gen1.total)).readings[0].energy_total_wh, gen1.total / 60);
+});
+
+test('shelly_gen2: a delta is laid over the last status, but never carries the old counter', () => {
+  const full = parse('p/status/switch:0', plusPlugS);
+  const delta = parse('p/events/rpc', notify({ 'switch:0': { id: 0, apower: 579 } }), full.previous);
+  assert.deepEqual([delta.readings[0].power_watts, delta.readings[0].voltage, delta.readings[0].energy_total_wh], [579, 227.9, null]);
+  const counted = parse('p/events/rpc', notify({ 'switch:0': { id: 0, aenergy: { total: 7300 } } }), delta.previous);
+  assert.deepEqual([counted.readings[0].power_watts, counted.readings[0].energy_total_wh], [579, 7300]);
+});
+
+test('shelly_gen2: an unchanged power stands beside a changed temperature; nothing known gives no reading', () => {
+  const full = parse('p/status/switch:0', plusPlugS);
+  const warm = parse('p/events/rpc', notify({ 'switch:0': { id: 0, temperature: { tC: 40 } } }), full.previous);
+  assert.deepEqual([warm.readings[0].power_watts, warm.readings[0].plug_temp_c], [2.7, 40]);
+  const unknown = parse('p/events/rpc', notify({ 'switch:0': { id: 0, voltage: 230 } }));
+  assert.deepEqual([unknown.readings, unknown.reject], [[], null]);
+  const relay = parse('p/events/rpc', notify({ 'switch:0': { id: 0, output: false } }), full.previous);
+  assert.deepEqual([relay.readings, relay.reject], [[], null]);
+});
+
+test('shelly_gen2: what a device said before it went offline is forgotten', () => {
+  const full = parse('p/status/switch:0', plusPlugS);
+  const gone = parse('p/online', 'false', full.previous);
+  assert.deepEqual(gone.presence, { device: 'p', online: false });
+  const counted = parse('p/events/rpc', notify({ 'switch:0': { aenergy: { total: 1 } } }), gone.previous);
+  assert.equal(counted.readings[0].power_watts, null);
+  assert.match(parse('p/online', 'maybe').reject, /online must be true or false/);
+});
+
+test('shelly_gen2: em and emdata are one meter', () => {
+  const power = parse('e/status/em:0', { id: 0, total_act_power: 500, total_current: 2 });
+  const energy = parse('e/status/emdata:0', { id: 0, total_act: 1000 }, power.previous);
+  assert.deepEqual([energy.readings[0].meter_id, energy.readings[0].power_watts, energy.readings[0].energy_total_wh], ['e/em:0', 500, 1000]);
+});
+
+test('shelly_gen2: a broken needed field refuses the row and names itself; a broken optional field is NULL beside a note', () => {
+  for (const [key, value] of [['apower', null], ['apower', '2.7'], ['apower', true], ['apower', {}], ['aenergy', null], ['aenergy', {}],
+    ['aenergy', { total: null }], ['aenergy', { total: -1 }], ['aenergy', { total: '7' }]]) {
+    const found = parse('p/status/switch:0', { ...plusPlugS, [key]: value });
+    assert.deepEqual(found.readings, [], `${key} ${JSON.stringify(value)}`);
+    assert.match(found.reject, new RegExp(key));
+    assert.equal(found.previous, null);
+  }
+  const odd = parse('p/status/switch:0', { ...plusPlugS, voltage: '230', temperature: 7 });
+  assert.deepEqual([odd.readings[0].energy_total_wh, odd.readings[0].voltage, odd.readings[0].plug_temp_c], [7258.589, null, null]);
+  assert.match(odd.reject, /voltage.*temperature/);
+});
+
+test('shelly_gen2: infinite, empty, list and text payloads are refused with a reason', () => {
+  assert.match(parse('p/status/switch:0', '{"apower":1e999}').reject, /apower must be a number, but is out of range/);
+  assert.match(parse('p/status/switch:0', '').reject, /empty/);
+  assert.match(parse('p/status/switch:0', '[1]').reject, /JSON object/);
+  assert.match(parse('p/status/switch:0', '{"apower":').reject, /not valid JSON/);
+  assert.match(parse('p/status/switch:0', '{}').reject, /neither a power nor a counter/);
+  assert.match(parse('p/events/rpc', { method: 'NotifyStatus', params: [] }).reject, /params/);
+  assert.equal(parse('p/status/wifi', '{"rssi":-60}').ignored, 'wifi has no meter');
+  assert.equal(parse('p/events/rpc', { method: 'NotifyEvent', params: {} }).reject, null);
+});
+
+test('shelly_gen1: power and counter come apart; the counter message knows the last power', () => {
+  const power = parse('shellies/a/relay/0/power', '100');
+  const energy = parse('shellies/a/relay/0/energy', '60', power.previous);
+  assert.deepEqual([energy.readings[0].power_watts, energy.readings[0].energy_total_wh], [100, 1]);
+  for (const junk of ['', 'NaN', 'Infinity', '0x10', 'true', '1,5', '{}']) {
+    assert.match(parse('shellies/a/relay/0/energy', junk).reject, /one number as text/);
+  }
+  assert.match(parse('shellies/a/relay/0/energy', '-5').reject, /cannot be negative/);
+  assert.equal(parse('shellies/a/relay/0', 'on').reject, null);
+});
+
+test('tasmota: detail goes to the smart plug table, a changed TotalStartTime marks a reset', () => {
+  const first = parse('tele/t/SENSOR', { ENERGY: tasmotaEnergy });
+  assert.deepEqual(first.detail, {
+    meter_id: 't', arrived: AT, backlog: false, power_w: 122, energy_total_kwh: 0.904, voltage_v: 243, current_a: 0.521, power_factor: 0.96,
+    apparent_power_va: 126, reactive_power_var: 33, counter_reset: false,
+  });
+  const reset = parse('tele/t/SENSOR', { ENERGY: { ...tasmotaEnergy, Total: 0, TotalStartTime: '2025-02-12T23:00:00' } }, first.previous);
+  assert.equal(reset.detail.counter_reset, true);
+});
+
+test('tasmota: LWT, other topics, the other topic order, and faults', () => {
+  assert.deepEqual(parse('tele/t/LWT', 'Offline').presence, { device: 't', online: false });
+  assert.equal(parse('tele/t/STATE', '{"POWER":"ON"}').reject, null);
+  assert.equal(parse('shop/t/tele/SENSOR', { ENERGY: { Power: 1 } }).readings[0].meter_id, 'shop/t');
+  assert.match(parse('tele/t/SENSOR', { DS18B20: { Temperature: 20 } }).reject, /ENERGY must be an object, but is missing/);
+  assert.match(parse('tele/t/SENSOR', { ENERGY: { Power: '5' } }).reject, /ENERGY.Power must be a number, but is text/);
+  assert.match(parse('tele/t/SENSOR', { ENERGY: { Power: [1, null] } }).reject, /ENERGY.Power\[1\]/);
+  assert.match(parse('tele/t/SENSOR', { ENERGY: { Total: '1 kWh' } }).reject, /ENERGY.Total/);
+  assert.match(parse('stat/t/STATUS10', {}).reject, /StatusSNS/);
+});
+
+function hub(messages) {
+  let previous = null;
+  const samples = [];
+  const rejects = [];
+  for (const [topic, payload, ms] of messages) {
+    const found = parse(`esp32/raptorblingx/${topic}`, payload, previous, { arrived: new Date(Date.parse(AT) + ms).toISOString(), backlog: false });
+    previous = found.previous;
+    samples.push(...found.samples);
+    if (found.reject) rejects.push(found.reject);
+  }
+  return { samples, rejects };
+}
+
+test('esp32: three axes are one sample with the time of the first, and the temperature of the chip', () => {
+  const { samples } = hub([['mpu6050/temperature_c', '31.5', 0], ['mpu6050/accel/x', '0.1', 5], ['mpu6050/accel/z', '9.81', 20], ['mpu6050/accel/y', '-0.2', 40]]);
+  assert.deepEqual(samples, [{
+    kind: 'accelerometer', sensor_id: 'raptorblingx/mpu6050', location_id: 'raptorblingx', source: 'mpu6050',
+    arrived: '2026-03-01T12:00:00.005Z', backlog: false, accel_x_ms2: 0.1, accel_y_ms2: -0.2, accel_z_ms2: 9.81, temperature_c: 31.5,
+  }]);
+});
+
+test('esp32: a lost axis is NULL and does not shift the later samples; a repeated message changes nothing', () => {
+  const { samples } = hub([['mpu6050/gyro/x', '1', 0], ['mpu6050/gyro/x', '1', 1], ['mpu6050/gyro/z', '3', 2],
+    ['mpu6050/gyro/x', '4', 5000], ['mpu6050/gyro/y', '5', 5001], ['mpu6050/gyro/z', '6', 5002]]);
+  assert.deepEqual(samples.map((s) => [s.gyro_x_rads, s.gyro_y_rads, s.gyro_z_rads]), [[1, null, 3], [4, 5, 6]]);
+});
+
+test('esp32: temperature and humidity are one environment sample; max6675 stands alone; nan is refused', () => {
+  const { samples, rejects } = hub([['dht22/temperature_c', '21.5', 0], ['dht22/humidity', '45', 3], ['max6675/temperature_c', '205.25', 4],
+    ['dht22/temperature_c', 'nan', 5], ['dht22/humidity', '145', 6]]);
+  assert.deepEqual(samples.map((s) => [s.kind, s.temperature_c, s.humidity_pct]), [['environment', 21.5, 45], ['max6675', 205.25, undefined]]);
+  assert.equal(rejects.length, 2);
+});
+
+test('routes: every family is found by topic, in the right order, and each tab knows its subscriptions', () => {
+  const protocol = (topic, tab) => route(topic, tab)?.parser.protocol;
+  assert.equal(protocol('shellies/plug/relay/0/power'), 'shelly_gen1');
+  assert.equal(protocol('shellies/plus/status/switch:0'), 'shelly_gen2');
+  assert.equal(protocol('esp32/raptorblingx/dht22/humidity'), 'esp32');
+  assert.equal(protocol('esp32/raptorblingx/dht22/humidity', 'shelly'), undefined);
+  assert.equal(protocol('who/knows'), undefined);
+  for (const tab of ['shelly', 'tasmota', 'esp32']) assert.ok(subscriptions(tab).length > 0);
+});

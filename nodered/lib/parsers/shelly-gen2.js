@@ -1,0 +1,219 @@
+'use strict';
+// Shelly Gen2, Gen3 and Gen4 over MQTT: `<prefix>/status/<component>:N` (whole status), `<prefix>/events/rpc`
+// (NotifyStatus: only what changed) and `<prefix>/online` (last will). The prefix may contain slashes.
+
+const { measure, counter, isObject, jsonObject, idProblem, describe } = require('./values');
+const { reading, refused, ignored } = require('./reading');
+
+const PROTOCOL = 'shelly_gen2';
+const SINGLE = { power: 'apower', voltage: 'voltage', current: 'current', pf: 'pf', freq: 'freq' };
+const SINGLE_EM = { ...SINGLE, power: 'act_power' };
+
+// One line per component. `meter` joins em with emdata: two components, one metering point.
+const COMPONENTS = {
+  switch: { meter: 'switch', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
+  pm1: { meter: 'pm1', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
+  em: { meter: 'em', values: threePhases },
+  emdata: { meter: 'em', total: (s, p) => plainTotal(s, p, 'total_act') },
+  em1: { meter: 'em1', values: (s, p) => singlePhase(s, p, SINGLE_EM) },
+  em1data: { meter: 'em1', total: (s, p) => plainTotal(s, p, 'total_act_energy') },
+};
+const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
+const SINGLE_OPTIONAL = [['voltage', 'voltage'], ['current', 'current_amps'], ['pf', 'power_factor'], ['freq', 'frequency_hz']];
+
+// Each reader gives {values|total, broken}: broken means that a field which the accounts need is there but unusable.
+
+function singlePhase(status, problems, keys) {
+  const values = {};
+  const power = status[keys.power];
+  if (power !== undefined) {
+    const watts = measure(power, keys.power, problems);
+    if (watts === null) return { values, broken: true };
+    values.power_watts = watts;
+  }
+  for (const [key, column] of SINGLE_OPTIONAL) {
+    const raw = status[keys[key]];
+    if (raw !== undefined) values[column] = measure(raw, keys[key], problems);
+  }
+  if (status.temperature !== undefined) values.plug_temp_c = temperature(status.temperature, problems);
+  return { values, broken: false };
+}
+
+/** tC is null when the sensor is out of range: known to happen, nothing to complain about. */
+function temperature(raw, problems) {
+  if (raw === null) return null;
+  if (!isObject(raw)) {
+    problems.push(`temperature must be an object, but is ${describe(raw)}`);
+    return null;
+  }
+  return raw.tC === null || raw.tC === undefined ? null : measure(raw.tC, 'temperature.tC', problems);
+}
+
+function threePhases(status, problems) {
+  const values = {};
+  if (status.total_act_power !== undefined) {
+    const watts = measure(status.total_act_power, 'total_act_power', problems);
+    if (watts === null) return { values, broken: true };
+    values.power_watts = watts;
+  }
+  if (status.total_current !== undefined) values.current_amps = measure(status.total_current, 'total_current', problems);
+  if (status.a_freq !== undefined) values.frequency_hz = measure(status.a_freq, 'a_freq', problems);
+  const volts = ['a_voltage', 'b_voltage', 'c_voltage'].filter((key) => status[key] !== undefined)
+    .map((key) => measure(status[key], key, problems)).filter((v) => v !== null);
+  if (volts.length > 0) values.voltage = volts.reduce((sum, v) => sum + v, 0) / volts.length;
+  return { values, broken: false };
+}
+
+/** aenergy.total in Wh. by_minute differs by firmware and is never used. */
+function aenergyTotal(status, problems) {
+  if (status.aenergy === undefined) return { total: null, broken: false };
+  if (!isObject(status.aenergy)) {
+    problems.push(`aenergy must be an object, but is ${describe(status.aenergy)}`);
+    return { total: null, broken: true };
+  }
+  const total = counter(status.aenergy.total, 'aenergy.total', problems);
+  return { total, broken: total === null };
+}
+
+function plainTotal(status, problems, key) {
+  if (status[key] === undefined) return { total: null, broken: false };
+  const total = counter(status[key], key, problems);
+  return { total, broken: total === null };
+}
+
+/** {prefix, kind: 'rpc'|'status'|'online', component?} or null when the topic is not of this family. */
+function locate(topic) {
+  if (topic.endsWith('/events/rpc')) return { prefix: topic.slice(0, -11), kind: 'rpc' };
+  if (topic.endsWith('/online')) return { prefix: topic.slice(0, -7), kind: 'online' };
+  const cut = topic.lastIndexOf('/');
+  if (cut > 7 && topic.startsWith('/status', cut - 7)) {
+    return { prefix: topic.slice(0, cut - 7), kind: 'status', component: topic.slice(cut + 1) };
+  }
+  return null;
+}
+
+/**
+ * @param {object|null} previous  last known values per meter of this prefix, as returned by the last call
+ * @returns {{readings: object[], reject: string|null, previous: object|null, ignored?: string, presence?: object}}
+ *   `reject` beside readings means: an optional field was unusable and is NULL, the reading itself stands.
+ */
+function parse(topic, payload, previous = null, message = {}) {
+  const place = locate(topic);
+  if (place === null) return refused('not a Shelly Gen2 topic', previous);
+  const bad = idProblem(place.prefix);
+  if (bad !== null) return refused(bad, previous);
+  if (place.kind === 'online') return online(place.prefix, payload, previous);
+
+  const known = place.kind === 'rpc' || COMPONENTS[place.component.split(':', 1)[0]] !== undefined;
+  if (!known) return ignored(`${place.component} has no meter`, previous);
+  const json = jsonObject(payload);
+  if (json.problem !== undefined) return refused(json.problem, previous);
+  if (place.kind === 'rpc') return notification(place.prefix, json.value, topic, previous, message);
+
+  const problems = [];
+  const found = channel(place.prefix, place.component, json.value, true, null, topic, previous, message, problems);
+  if (found.reading === null && problems.length === 0) {
+    problems.push(`${place.component} tells neither a power nor a counter`);
+  }
+  return finish(found.reading === null ? [] : [found.reading], problems, found.previous);
+}
+
+function online(prefix, payload, previous) {
+  const word = typeof payload === 'string' ? payload.trim() : '';
+  if (word !== 'true' && word !== 'false') return refused('online must be true or false', previous);
+  // A device that comes or goes may have switched meanwhile: what it said before must not be carried on.
+  return ignored('presence', null, { presence: { device: prefix, online: word === 'true' } });
+}
+
+function notification(prefix, body, topic, previous, message) {
+  if (body.method === 'NotifyEvent') return ignored('NotifyEvent carries no measurement', previous);
+  const full = body.method === 'NotifyFullStatus';
+  if (!full && body.method !== 'NotifyStatus') return refused(`method must be NotifyStatus or NotifyFullStatus`, previous);
+  if (!isObject(body.params)) return refused(`params must be an object, but is ${describe(body.params)}`, previous);
+
+  const problems = [];
+  const time = deviceTime(body.params.ts, problems);
+  const readings = [];
+  let broken = false;
+  let metered = false;
+  let memory = previous;
+  for (const name of Object.keys(body.params)) {
+    const match = COMPONENT.exec(name);
+    if (match === null || COMPONENTS[match[1]] === undefined) continue;
+    metered = true;
+    const status = body.params[name];
+    if (!isObject(status)) {
+      problems.push(`${name} must be an object, but is ${describe(status)}`);
+      continue;
+    }
+    const found = channel(prefix, name, status, full, time, topic, memory, message, problems);
+    broken ||= found.broken;
+    memory = found.previous;
+    if (found.reading !== null) mergeInto(readings, found.reading);
+  }
+  if (readings.length === 0 && problems.length === 0) {
+    return ignored(metered ? 'nothing measured has changed' : 'no meter in this notification', memory);
+  }
+  return finish(readings, problems, memory);
+}
+
+/** em and emdata of one message are one reading: what the first lacks, the second fills. */
+function mergeInto(readings, found) {
+  const same = readings.find((r) => r.meter_id === found.meter_id);
+  if (same === undefined) {
+    readings.push(found);
+    return;
+  }
+  for (const key of Object.keys(same)) same[key] = found[key] ?? same[key];
+}
+
+/** params.ts in unix seconds; without NTP it counts from 1970 and still is a clock, so it is passed on. */
+function deviceTime(ts, problems) {
+  if (ts === undefined) return null;
+  if (typeof ts !== 'number' || !(ts >= 0 && ts < 1e11)) {
+    problems.push(`params.ts must be unix seconds, but is ${describe(ts)}`);
+    return null;
+  }
+  return new Date(Math.round(ts * 1000)).toISOString();
+}
+
+function channel(prefix, name, status, full, time, topic, previous, message, problems) {
+  const match = COMPONENT.exec(name);
+  const nothing = { reading: null, previous, broken: true };
+  if (match === null) {
+    problems.push(`${name} is not a component like switch:0`);
+    return nothing;
+  }
+  const component = COMPONENTS[match[1]];
+  const meter = `${component.meter}:${match[2]}`;
+  const total = component.total ? component.total(status, problems) : { total: null, broken: false };
+  if (total.broken) return nothing;
+  const read = component.values ? component.values(status, problems) : { values: null, broken: false };
+  if (read.broken) return nothing;
+
+  const last = previous?.[meter];
+  let values = last ?? {};
+  let changed = total.total !== null;
+  if (read.values !== null) {
+    changed ||= Object.keys(read.values).length > 0;
+    values = full || last === undefined ? read.values : { ...last, ...read.values };
+  }
+  const memory = read.values === null ? previous : { ...previous, [meter]: values };
+  if (!changed || (total.total === null && (values.power_watts ?? null) === null)) {
+    return { reading: null, previous: memory, broken: false };
+  }
+  return {
+    reading: reading(`${prefix}/${meter}`, PROTOCOL, values, total.total, time, topic, message),
+    previous: memory,
+    broken: false,
+  };
+}
+
+function finish(readings, problems, previous) {
+  return { readings, reject: problems.length === 0 ? null : problems.join('; '), previous };
+}
+
+/** The device part of a topic (key of its memory), or null when the topic is not of this family. */
+const device = (topic) => locate(topic)?.prefix ?? null;
+
+module.exports = { protocol: PROTOCOL, device, parse };

@@ -1,0 +1,112 @@
+'use strict';
+// Tasmota plugs: `tele/<topic>/SENSOR`, `stat/<topic>/STATUS10` (the same object under StatusSNS) and `tele/<topic>/LWT`.
+// The topic may contain slashes; the other common order `<topic>/tele/SENSOR` is understood too.
+// `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival counts.
+
+const { measure, counter, numberFromText, isObject, jsonObject, idProblem, describe } = require('./values');
+const { reading, refused, ignored } = require('./reading');
+
+const PROTOCOL = 'tasmota';
+const TOPIC = /^(?:(tele|stat)\/(.+)|(.+)\/(tele|stat))\/([A-Z][A-Z0-9]*)$/;
+
+const sum = (list) => list.reduce((total, value) => total + value, 0);
+const mean = (list) => sum(list) / list.length;
+
+function locate(topic) {
+  const match = TOPIC.exec(topic);
+  return match === null ? null : { name: match[2] ?? match[3], part: match[1] ?? match[4], word: match[5] };
+}
+
+/** A number, or one per phase brought together by `combine`; null (with a problem) when any phase is unusable. */
+function phases(raw, name, combine, problems, read = measure) {
+  if (!Array.isArray(raw)) return read(raw, name, problems);
+  if (raw.length === 0 || raw.length > 3) {
+    problems.push(`${name} must have one to three phases, but has ${raw.length}`);
+    return null;
+  }
+  const values = raw.map((value, phase) => read(value, `${name}[${phase}]`, problems));
+  return values.includes(null) ? null : combine(values);
+}
+
+/** Total may come as text; kWh. */
+function total(raw, name, problems) {
+  if (typeof raw !== 'string') return counter(raw, name, problems);
+  const value = numberFromText(raw);
+  return counter(Number.isNaN(value) ? raw : value, name, problems);
+}
+
+/** kWh to Wh without the binary tail (1.001 kWh is 1001 Wh); microwatt-hours are far below any plug's step. */
+const wattHours = (kwh) => Math.round(kwh * 1e9) / 1e6;
+
+/**
+ * @param {object|null} previous  {total_start_time} of this plug
+ * @returns as shelly-gen2, and `detail`: the row for smartplug_data, with `counter_reset` true when TotalStartTime has changed.
+ */
+function parse(topic, payload, previous = null, message = {}) {
+  const place = locate(topic);
+  if (place === null) return refused('not a Tasmota topic', previous);
+  const bad = idProblem(place.name);
+  if (bad !== null) return refused(bad, previous);
+  if (place.word === 'LWT' && place.part === 'tele') return lastWill(place.name, payload, previous);
+  const isSensor = place.part === 'tele' && place.word === 'SENSOR';
+  if (!isSensor && !(place.part === 'stat' && place.word === 'STATUS10')) {
+    return ignored(`${place.part} ${place.word} has no meter`, previous);
+  }
+
+  const json = jsonObject(payload);
+  if (json.problem !== undefined) return refused(json.problem, previous);
+  const body = isSensor ? json.value : json.value.StatusSNS;
+  if (!isObject(body)) return refused(`StatusSNS must be an object, but is ${describe(body)}`, previous);
+  if (!isObject(body.ENERGY)) return refused(`ENERGY must be an object, but is ${describe(body.ENERGY)}`, previous);
+  return energy(place.name, body.ENERGY, topic, previous, message);
+}
+
+function energy(name, said, topic, previous, message) {
+  const problems = [];
+  if (said.Power === undefined && said.Total === undefined) {
+    return refused('ENERGY tells neither Power nor Total', previous);
+  }
+  const power = said.Power === undefined ? null : phases(said.Power, 'ENERGY.Power', sum, problems);
+  const kwh = said.Total === undefined ? null : phases(said.Total, 'ENERGY.Total', sum, problems, total);
+  if (problems.length > 0) return refused(problems.join('; '), previous);
+
+  const optional = (key, combine) => (said[key] === undefined ? null : phases(said[key], `ENERGY.${key}`, combine, problems));
+  const values = {
+    power_watts: power,
+    voltage: optional('Voltage', mean),
+    current_amps: optional('Current', sum),
+    power_factor: optional('Factor', mean),
+    frequency_hz: optional('Frequency', mean),
+  };
+  const found = reading(name, PROTOCOL, values, kwh === null ? null : wattHours(kwh), null, topic, message);
+  const start = typeof said.TotalStartTime === 'string' ? said.TotalStartTime.slice(0, 40) : previous?.total_start_time ?? null;
+  const detail = {
+    meter_id: name,
+    arrived: found.arrived,
+    backlog: found.backlog,
+    power_w: power,
+    energy_total_kwh: kwh,
+    voltage_v: values.voltage,
+    current_a: values.current_amps,
+    power_factor: values.power_factor,
+    apparent_power_va: optional('ApparentPower', sum),
+    reactive_power_var: optional('ReactivePower', sum),
+    counter_reset: Boolean(previous?.total_start_time) && start !== previous.total_start_time,
+  };
+  return {
+    readings: [found],
+    detail,
+    reject: problems.length === 0 ? null : problems.join('; '),
+    previous: start === previous?.total_start_time ? previous : { total_start_time: start },
+  };
+}
+
+function lastWill(name, payload, previous) {
+  const word = typeof payload === 'string' ? payload.trim().toLowerCase() : '';
+  if (word !== 'online' && word !== 'offline') return refused('LWT must be Online or Offline', previous);
+  return ignored('presence', previous, { presence: { device: name, online: word === 'online' } });
+}
+
+const device = (topic) => locate(topic)?.name ?? null;
+
+module.exports = { protocol: PROTOCOL, device, parse };

@@ -1,0 +1,75 @@
+'use strict';
+// Reading values out of payloads that nobody promised us: every check here answers instead of throwing.
+
+// Nothing that a workshop measures (W, Wh, V, A, °C) is larger; beyond it the value is garbage that would only make the batch fail in SQL.
+const LARGEST = 1e15;
+// PostgreSQL refuses a value that underflows `real`; such a value is zero for every purpose here.
+const SMALLEST = 1e-30;
+const MAX_PAYLOAD = 64 * 1024;
+const NUMBER_TEXT = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$/;
+
+/** What kind of thing a value is, for a reject sentence. The value itself stays out: equal faults must give equal sentences, which are counted as one. */
+function describe(value) {
+  if (value === null) return 'null';
+  if (value === undefined) return 'missing';
+  if (Array.isArray(value)) return 'a list';
+  switch (typeof value) {
+    case 'string': return 'text';
+    case 'boolean': return 'true or false';
+    case 'object': return 'an object';
+    default: return 'out of range';
+  }
+}
+
+/** A finite number in a sane range, or null; a refusal is pushed to `problems` as a sentence that names the field. */
+function measure(value, name, problems) {
+  if (typeof value === 'number' && value <= LARGEST && value >= -LARGEST) {
+    return value < SMALLEST && value > -SMALLEST ? 0 : value;
+  }
+  problems.push(`${name} must be a number, but is ${describe(value)}`);
+  return null;
+}
+
+/** A counter: a measure that is not negative. */
+function counter(value, name, problems) {
+  const read = measure(value, name, problems);
+  if (read !== null && read < 0) {
+    problems.push(`${name} is a counter and cannot be negative`);
+    return null;
+  }
+  return read;
+}
+
+/** A number written as text (Gen1 topics, the ESP32 hub, Tasmota's Total); NaN when it is none. */
+function numberFromText(text) {
+  const trimmed = text.trim();
+  return trimmed.length <= 40 && NUMBER_TEXT.test(trimmed) ? Number(trimmed) : NaN;
+}
+
+function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** {value} or {problem}: the JSON object in a payload. */
+function jsonObject(payload) {
+  if (typeof payload !== 'string') return { problem: 'the payload is not text' };
+  if (payload.length > MAX_PAYLOAD) return { problem: `the payload is larger than ${MAX_PAYLOAD / 1024} kB` };
+  let value;
+  try {
+    value = JSON.parse(payload);
+  } catch {
+    return { problem: payload.trim() === '' ? 'the payload is empty' : 'the payload is not valid JSON' };
+  }
+  return isObject(value) ? { value } : { problem: `the payload must be a JSON object, but is ${describe(value)}` };
+}
+
+/** Meter and sensor ids come from topics: bounded, printable, so that they can stand in a key and on a page. */
+function idProblem(id) {
+  if (id.length === 0) return 'the topic has no device id';
+  if (id.length > 128) return 'the device id in the topic is longer than 128 characters';
+  // eslint-disable-next-line no-control-regex
+  if (/[\u0000-\u001f\u007f+#]/.test(id)) return 'the device id in the topic has characters that are not allowed';
+  return null;
+}
+
+module.exports = { describe, measure, counter, numberFromText, isObject, jsonObject, idProblem };
