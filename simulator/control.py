@@ -1,0 +1,155 @@
+"""The control API: what the fleet is, what truly happened, and what shall go wrong."""
+
+import time
+
+from aiohttp import web
+
+from .faults import FAULTS, FaultError, inject
+from .printer import PrinterError
+
+HELP = {
+    "GET /health": "is the simulator alive, broker sessions, counts",
+    "GET /fleet": "printers as payloads of the Devices API",
+    "GET /truth?since=": "ground truth: jobs (ended since, and open ones) and meters",
+    "GET /truth/meter/<meter_id>?from=&to=": "true Wh of a metering point between two unix times",
+    "GET /truth/printer/<device_id>?from=&to=": "true Wh of a printer between two unix times",
+    "GET /faults": "the faults that can be injected",
+    "POST /faults": "{type, target, …}",
+    "POST /printers/<device_id>/start": "{filename, duration_s, material}",
+    "POST /printers/<device_id>/pause|resume|cancel|fail|clear": "{seconds} for pause",
+}
+
+
+def _error(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
+
+
+@web.middleware
+async def _sentences(request, handler):
+    try:
+        return await handler(request)
+    except (PrinterError, FaultError) as error:
+        return _error(409 if isinstance(error, PrinterError) else 400, str(error))
+    except web.HTTPNotFound:
+        return _error(404, f"there is no {request.method} {request.path}; GET / lists what there is")
+
+
+def _number(request, name: str, default: float | None = None) -> float:
+    text = request.query.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        raise FaultError(f"{name} must be a time in unix seconds") from None
+
+
+async def _body(request) -> dict:
+    if not request.can_read_body:
+        return {}
+    try:
+        body = await request.json()
+    except ValueError:
+        raise FaultError("the body must be JSON") from None
+    if not isinstance(body, dict):
+        raise FaultError("the body must be a JSON object")
+    return body
+
+
+class Control:
+    """HTTP handlers over a World."""
+
+    def __init__(self, world):
+        self.world = world
+
+    def app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(middlewares=[_sentences])
+        app.add_routes([
+            web.get("/", self.help), web.get("/health", self.health), web.get("/fleet", self.fleet), web.get("/truth", self.truth),
+            web.get("/truth/meter/{id:.+}", self.meter), web.get("/truth/printer/{id}", self.printer),
+            web.get("/faults", self.faults), web.post("/faults", self.inject), web.post("/printers/{id}/{command}", self.command)])
+        return app
+
+    async def help(self, request):
+        """What there is."""
+        return web.json_response(HELP)
+
+    async def health(self, request):
+        """Liveness and the state of all sessions."""
+        w = self.world
+        sessions = {p.spec.id: p.session for p in w.plugs.values()}
+        return web.json_response({
+            "status": "ok", "uptime_s": round(time.time() - w.started, 1), "printers": {n: p.state for n, p in w.printers.items()},
+            "mqtt": {n: {"connected": s.connected, "sent": s.sent, "dropped": s.dropped} for n, s in sessions.items()}})
+
+    async def fleet(self, request):
+        """The devices to register."""
+        return web.json_response(self.world.devices())
+
+    async def truth(self, request):
+        """Jobs and meters as they truly are."""
+        since, w = _number(request, "since", 0.0), self.world
+        w.advance(time.time())
+        jobs = []
+        for printer in w.printers.values():
+            jobs += [j for j in printer.history if j["end"] >= since]
+            if printer.job and printer.job.ended is None:
+                jobs.append(printer.describe(printer.job))
+        meters = {m: {"device_id": c.load, "true_wh": c.truth.wh, "counter_wh": c.counter_wh, "power_watts": c.power}
+                  for m, c in w.channels.items()}
+        return web.json_response({"now": time.time(), "jobs": sorted(jobs, key=lambda j: j["start"]), "meters": meters})
+
+    async def meter(self, request):
+        """Exact integral of a metering point."""
+        return self._between(request, self.world.channels, "meter")
+
+    async def printer(self, request):
+        """Exact integral of a printer."""
+        return self._between(request, self.world.printers, "printer")
+
+    def _between(self, request, things, kind):
+        thing = things.get(request.match_info["id"])
+        if thing is None:
+            return _error(404, f"no {kind} {request.match_info['id']!r} in this fleet")
+        now = time.time()
+        self.world.advance(now)
+        start, end = _number(request, "from", thing.truth.times[0]), _number(request, "to", now)
+        try:
+            return web.json_response({"from": start, "to": end, "energy_wh": thing.truth.between(start, end)})
+        except ValueError as error:
+            return _error(410, str(error))
+
+    async def faults(self, request):
+        """The catalogue."""
+        return web.json_response({name: f.__doc__ for name, f in FAULTS.items()})
+
+    async def inject(self, request):
+        """Inject one."""
+        now = time.time()
+        self.world.advance(now)
+        return web.json_response(await inject(self.world, await _body(request), now))
+
+    async def command(self, request):
+        """Start, pause, resume, cancel, fail, clear."""
+        printer = self.world.printers.get(request.match_info["id"])
+        if printer is None:
+            return _error(404, f"no printer {request.match_info['id']!r} in this fleet")
+        body, command = await _body(request), request.match_info["command"]
+        printer.advance(max(time.time(), printer.at))
+        if command == "start":
+            try:
+                plan = printer.custom_plan(str(body.get("filename") or "test.gcode"), float(body.get("duration_s", 100)), body.get("material"))
+            except (TypeError, ValueError) as error:
+                return _error(400, str(error))
+            job = printer.start(plan)
+            return web.json_response(printer.describe(job), status=201)
+        if command == "pause":
+            printer.pause(body.get("seconds"), attention=bool(body.get("attention")))
+        elif command in ("resume", "cancel", "clear"):
+            getattr(printer, command)()
+        elif command == "fail":
+            printer.fail(str(body.get("reason") or "Thermal runaway of the hotend"))
+        else:
+            return _error(404, f"no command {command!r}; known are start, pause, resume, cancel, fail, clear")
+        return web.json_response({"device_id": printer.spec.device_id, "state": printer.state, "at": printer.at})

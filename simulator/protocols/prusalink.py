@@ -1,0 +1,190 @@
+"""PrusaLink: v1 with HTTP digest, and the legacy API of old firmware with X-Api-Key."""
+
+import hashlib
+import hmac
+import re
+import time
+
+from aiohttp import web
+
+from .common import Protocol, guarded
+
+USER = "maker"
+REALM = "Printer API"
+NONCE_LIFE_S = 600
+STATES = {"idle": "IDLE", "preheat": "BUSY", "printing": "PRINTING", "paused": "PAUSED", "attention": "ATTENTION",
+          "finished": "FINISHED", "cancelled": "STOPPED", "error": "ERROR"}
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def short_name(filename: str) -> str:
+    """An 8.3 name like the FAT of a USB stick gives it."""
+    stem, _, ext = filename.rpartition(".")
+    plain = re.sub(r"[^A-Z0-9_]", "", stem.upper())
+    return f"{(plain or 'FILE')[:6]}~1.{ext.upper()[:3]}"
+
+
+class PrusaLink(Protocol):
+    """API v1. The digest challenge has `qop` only where the fleet says so; without it a sent `algorithm` is refused."""
+
+    def routes(self):
+        """v1, the shared /api/version, downloads."""
+        return [web.get("/api/version", self.version), web.get("/api/v1/info", self.info), web.get("/api/v1/status", self.status),
+                web.get("/api/v1/job", self.job), web.get("/api/v1/storage", self.storage), web.get("/usb/{name}", self.download)]
+
+    # ---------------------------------------------------------------- login
+
+    def _nonce(self, at: float) -> str:
+        stamp = f"{int(at):08x}"
+        return stamp + hmac.new(self.key.encode(), stamp.encode(), "md5").hexdigest()[:24]
+
+    def check(self, request):
+        """Digest (or X-Api-Key, which the same firmware takes too); 401 with a challenge otherwise."""
+        if self.key_fits(request.headers.get("X-Api-Key")):
+            return
+        header = request.headers.get("Authorization", "")
+        stale = False
+        if header.lower().startswith("digest "):
+            fields = {k: quoted if quoted else bare for k, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', header[7:])}
+            nonce = fields.get("nonce", "")
+            stamp = nonce[:8]
+            if re.fullmatch(r"[0-9a-f]{8}", stamp) and nonce == self._nonce(int(stamp, 16)):
+                stale = time.time() - int(stamp, 16) > NONCE_LIFE_S
+                if not stale and self._answer_fits(fields, request):
+                    return
+                if not self._answer_fits(fields, request):
+                    stale = False
+        qop = f', qop="{self.printer.spec.digest_qop}"' if self.printer.spec.digest_qop else ""
+        challenge = f'Digest realm="{REALM}", nonce="{self._nonce(time.time())}"{qop}, stale={"true" if stale else "false"}'
+        raise web.HTTPUnauthorized(text="401: Unauthorized", headers={"WWW-Authenticate": challenge})
+
+    def _answer_fits(self, f: dict, request) -> bool:
+        if f.get("username") != USER or f.get("realm") != REALM or f.get("uri") != request.raw_path:
+            return False
+        ha1, ha2 = _md5(f"{USER}:{REALM}:{self.key}"), _md5(f"{request.method}:{f['uri']}")
+        if self.printer.spec.digest_qop:
+            expected = _md5(f"{ha1}:{f['nonce']}:{f.get('nc')}:{f.get('cnonce')}:{f.get('qop')}:{ha2}")
+        elif "algorithm" in f:
+            return False
+        else:
+            expected = _md5(f"{ha1}:{f['nonce']}:{ha2}")
+        return hmac.compare_digest(expected, f.get("response", ""))
+
+    # ---------------------------------------------------------------- answers
+
+    def _has_job(self) -> bool:
+        return self.printer.job is not None and self.printer.state not in ("idle", "preheat", "off")
+
+    @guarded
+    async def version(self, request):
+        """What firmware this is."""
+        return web.json_response({"api": "2.0.0", "server": "2.1.2", "nozzle_diameter": 0.4, "text": "PrusaLink",
+                                  "hostname": self.printer.spec.device_id, "capabilities": {"upload-by-put": True}})
+
+    @guarded
+    async def info(self, request):
+        """Static facts of the printer."""
+        return web.json_response({"nozzle_diameter": 0.4, "mmu": False, "serial": f"SIM-{self.printer.spec.device_id}",
+                                  "hostname": self.printer.spec.device_id, "min_extrusion_temp": 170})
+
+    @guarded
+    async def storage(self, request):
+        """The USB stick."""
+        return web.json_response({"storage_list": [{"path": "/usb/", "name": "usb", "type": "USB", "read_only": False, "available": True}]})
+
+    @guarded
+    async def status(self, request):
+        """Telemetry, plus the job's short form while there is one."""
+        p, m = self.printer, self.printer.machine
+        moving = p.state == "printing" and p.job.moving_from is not None
+        fan = 0.0 if not moving or p.job.layer <= 2 else p.job.plan.fan
+        telemetry = {"state": STATES[p.state], "temp_bed": self.shown(m.bed), "target_bed": float(m.bed_target), "temp_nozzle": self.shown(m.nozzle),
+                     "target_nozzle": float(m.nozzle_target), "axis_z": round(p.job.z, 1) if self._has_job() else 0.0, "flow": 100,
+                     "speed": int(p.speed), "fan_hotend": int(7500 + self.dice.gauss(0, 40)) if m.nozzle > 50 else 0,
+                     "fan_print": int(fan * 5900 + self.dice.gauss(0, 30)) if fan else 0}
+        if not moving:
+            telemetry |= {"axis_x": 0.0, "axis_y": -3.0}
+        answer = {"storage": {"path": "/usb/", "name": "usb", "read_only": False}, "printer": telemetry}
+        if self._has_job():
+            answer["job"] = {"id": p.job.source_id, "progress": round(p.job.progress * 100, 2), "time_remaining": int(p.job.left),
+                             "time_printing": int(p.job.elapsed)}
+        return web.json_response(answer)
+
+    @guarded
+    async def job(self, request):
+        """The job, or 204."""
+        if not self._has_job():
+            return web.Response(status=204)
+        p, job = self.printer, self.printer.job
+        # A filament change shows ATTENTION in status while the job itself is only paused.
+        state = "PAUSED" if p.state == "attention" else STATES[p.state]
+        short = short_name(job.plan.filename)
+        return web.json_response({
+            "id": job.source_id, "state": state, "progress": round(job.progress * 100, 2), "time_remaining": int(job.left),
+            "time_printing": int(job.elapsed), "inaccurate_estimates": False, "serial_print": False,
+            "file": {"refs": {"icon": f"/thumb/s/usb/{short}", "thumbnail": f"/thumb/l/usb/{short}", "download": f"/usb/{short}"},
+                     "name": short, "display_name": job.plan.filename, "path": "/usb", "size": self.server.file_size(job.plan),
+                     "m_timestamp": int(job.started) - 600}})
+
+    @guarded
+    async def download(self, request):
+        """The newest file with that short name."""
+        wanted = request.match_info["name"]
+        for name in reversed(self.printer.files):
+            if wanted in (short_name(name), name):
+                return await self.server.send_file(name)
+        raise web.HTTPNotFound(text="404: Not Found")
+
+
+class PrusaLinkLegacy(Protocol):
+    """Old firmware: no v1, key in X-Api-Key, and at the end of a print the job is gone at once."""
+
+    def routes(self):
+        """The OctoPrint-like subset."""
+        return [web.get("/api/version", self.version), web.get("/api/printer", self.telemetry), web.get("/api/job", self.job)]
+
+    def check(self, request):
+        """401 without the right key."""
+        if not self.key_fits(request.headers.get("X-Api-Key")):
+            raise web.HTTPUnauthorized(text="401: Unauthorized")
+
+    @guarded
+    async def version(self, request):
+        """What firmware this is."""
+        return web.json_response({"api": "0.1", "server": "0.7.0", "text": "PrusaLink MINI", "hostname": self.printer.spec.device_id})
+
+    def _printing(self) -> bool:
+        return self.printer.state in ("printing", "paused", "attention")
+
+    @guarded
+    async def telemetry(self, request):
+        """Temperatures and flags."""
+        p, m = self.printer, self.printer.machine
+        paused = p.state in ("paused", "attention")
+        bed, nozzle = self.shown(m.bed), self.shown(m.nozzle)
+        error = p.state == "error"
+        text = "Error" if error else "Paused" if paused else "Printing" if p.state == "printing" else "Operational"
+        return web.json_response({
+            "telemetry": {"temp-bed": bed, "temp-nozzle": nozzle, "print-speed": int(p.speed), "z-height": round(p.job.z, 1) if self._printing() else 0.0,
+                          "material": p.loaded_material},
+            "temperature": {"tool0": {"actual": nozzle, "target": float(m.nozzle_target), "display": float(m.nozzle_target), "offset": 0},
+                            "bed": {"actual": bed, "target": float(m.bed_target), "offset": 0}},
+            "state": {"text": text, "flags": {"operational": not error, "paused": paused, "printing": p.state == "printing", "cancelling": False,
+                                              "pausing": False, "sdReady": True, "error": error, "closedOnError": False,
+                                              "ready": p.state not in ("printing", "paused", "attention", "preheat", "error"),
+                                              "busy": p.state == "preheat"}}})
+
+    @guarded
+    async def job(self, request):
+        """The job with completion in 0..1, or nulls."""
+        if not self._printing():
+            return web.json_response({"state": "Operational", "job": None, "progress": None})
+        job = self.printer.job
+        short = short_name(job.plan.filename)
+        return web.json_response({
+            "state": "Paused" if self.printer.state != "printing" else "Printing",
+            "job": {"estimatedPrintTime": int(job.duration), "file": {"name": job.plan.filename, "path": f"/usb/{short}", "display": job.plan.filename}},
+            "progress": {"completion": round(job.progress, 4), "printTime": int(job.elapsed), "printTimeLeft": int(job.left)}})

@@ -1,0 +1,105 @@
+"""A printer's HTTP socket: real port, injectable misbehaviour, and the files that it serves."""
+
+import asyncio
+import random
+import socket
+import time
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from . import gcode
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+@dataclass
+class HttpFaults:
+    """Misbehaviour until the given unix times; `slow_s` delays every answer."""
+
+    hung_until: float = 0.0
+    unauthorized_until: float = 0.0
+    garbage_until: float = 0.0
+    error_until: float = 0.0
+    slow_until: float = 0.0
+    slow_s: float = 0.0
+
+
+GARBAGE = ('{"printer": {"state":', "<html><body>404 Not Found</body></html>", "", "null", '{"printer": "on fire", "job": [1]}', "[[[[")
+
+
+class PrinterServer:
+    """Serves one printer's protocol. `protocol` is an object with `routes()`; its handlers read `printer`."""
+
+    def __init__(self, printer, protocol, host: str, port: int, files_dir):
+        self.printer, self.protocol = printer, protocol
+        self.host, self.port = host, port
+        self.files_dir = files_dir
+        self.faults = HttpFaults()
+        self.vanished = False
+        self.vanished_until: float | None = None
+        self._runner: web.AppRunner | None = None
+        self.dice = random.Random(printer.spec.device_id)
+        protocol.server = self
+
+    async def listen(self) -> None:
+        """Open the socket."""
+        if self._runner:
+            return
+        app = web.Application(middlewares=[self._misbehave], client_max_size=1 << 20)
+        app.add_routes(self.protocol.routes())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=30)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
+
+    async def close(self) -> None:
+        """Close the socket and all its connections: connections are refused from now on."""
+        if self._runner:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def tick(self, at: float) -> None:
+        """Be reachable or not, as power and faults demand."""
+        if self.vanished and self.vanished_until is not None and at >= self.vanished_until:
+            self.vanished = False
+        gone = self.vanished or self.printer.state == "off"
+        if self.protocol.cloud:
+            self.protocol.offline, gone = gone, False
+        if gone and self._runner:
+            await self.close()
+        elif not gone and not self._runner:
+            await self.listen()
+
+    @web.middleware
+    async def _misbehave(self, request, handler):
+        now, f = time.time(), self.faults
+        if now < f.hung_until:
+            await asyncio.sleep(f.hung_until - now)
+        if now < f.slow_until:
+            await asyncio.sleep(f.slow_s)
+        if now < f.error_until:
+            return web.Response(status=503, text="Service Unavailable")
+        if now < f.unauthorized_until:
+            return web.Response(status=401, text="Unauthorized")
+        if now < f.garbage_until:
+            return web.Response(text=self.dice.choice(GARBAGE), content_type="application/json")
+        self.printer.advance(max(now, self.printer.at))
+        return await handler(request)
+
+    async def send_file(self, name: str) -> web.StreamResponse:
+        """The G-code file of that name, made on first demand; 404 when the printer never had it."""
+        plan = self.printer.files.get(name)
+        if plan is None:
+            raise web.HTTPNotFound(text="File not found")
+        path = await asyncio.to_thread(gcode.file_for, plan, self.printer.spec, self.files_dir)
+        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
+
+    def file_size(self, plan) -> int:
+        """Bytes of the G-code file, an estimate until it was made."""
+        path = gcode.path_for(plan, self.printer.spec, self.files_dir)
+        return path.stat().st_size if path.exists() else 150_000

@@ -1,0 +1,188 @@
+"""The running fleet: builds it from its declaration, moves time, keeps its state on disk."""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import time
+from pathlib import Path
+
+from .broker import Broker
+from .fleet import Fleet
+from .jobs import Schedule
+from .meters import KINDS, Hub
+from .physics import PROFILES
+from .printer import Printer
+from .protocols import protocol_for
+from .protocols.simplyprint import COMPANY, PRINTER_ID
+from .server import PrinterServer, free_port
+
+log = logging.getLogger("simulator")
+
+SAVE_EVERY_S = 10
+CATCH_UP_MAX_S = 14 * 86400
+CATCH_UP_STEP_S = 30.0
+
+
+def write_json(path: Path, value, mode: int = 0o600) -> None:
+    """Replace a file in one go: a crash leaves the old or the new one."""
+    temporary = path.with_suffix(".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:
+        json.dump(value, f)
+    os.replace(temporary, path)
+
+
+def read_json(path: Path):
+    """Decoded file, or None when there is none or it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def build_printers(fleet: Fleet, at: float, saved: dict, auto_jobs: bool) -> dict[str, Printer]:
+    """All printers by device id, taken up from `saved` where they were known."""
+    printers = {}
+    for i, spec in enumerate(fleet.printers):
+        schedule = Schedule(fleet.seed, spec, PROFILES[spec.profile], spec.calibration_at_s is not None) if auto_jobs else None
+        printer = Printer(spec, fleet.seed, at, fleet.step_s, schedule)
+        if spec.device_id in saved:
+            printer.restore(saved[spec.device_id])
+        elif schedule:
+            printer.next_start = at + 5 + 12 * i
+        if not schedule:
+            printer.next_start = printer.next_plan = None
+        printers[spec.device_id] = printer
+    return printers
+
+
+def build_plugs(fleet: Fleet, broker, at: float, saved: dict, printers: dict, zone: str) -> dict:
+    """All plugs by id, with their channels on the printers that they feed."""
+    plugs = {}
+    for spec in fleet.plugs:
+        state = saved.get(spec.id) or {}
+        plug = KINDS[spec.kind](spec, broker, at, fleet.seed, state, zone)
+        for channel in plug.channels:
+            channel.load = state.get("loads", {}).get(channel.key, channel.load)
+            if channel.load in printers:
+                printers[channel.load].channels.append(channel)
+        plugs[spec.id] = plug
+    return plugs
+
+
+class World:
+    """Everything that lives. `advance` moves the models, `run` does it in real time and speaks to the network."""
+
+    def __init__(self, fleet: Fleet, state_dir: Path, host: str = "127.0.0.1", advertise: str | None = None,
+                 broker: Broker | None = None, auto_jobs: bool = True, org: str = "raptorblingx", zone: str = "UTC"):
+        self.fleet, self.host, self.advertise = fleet, host, advertise or host
+        self.state_dir = Path(state_dir)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        self.started = time.time()
+        saved = read_json(self.state_dir / "state.json") or {}
+        if saved and not self.started - CATCH_UP_MAX_S < saved["at"] <= self.started:
+            # After a very long rest only the counters matter; the jobs of that time are nobody's any more.
+            saved = {"plugs": saved["plugs"], "printers": {}}
+        at = saved.get("at", self.started)
+        self.printers = build_printers(fleet, at, saved.get("printers", {}), auto_jobs)
+        self.plugs = build_plugs(fleet, broker, at, saved.get("plugs", {}), self.printers, zone)
+        self.hubs = [Hub(h, org, self.printers[h.mounted_on], broker, fleet.seed) for h in fleet.hubs]
+        for printer in self.printers.values():
+            # The machines went on while nobody emulated their voices: the counters tell the energy of that time.
+            printer.advance(self.started, CATCH_UP_STEP_S)
+            first = printer.spec.calibration_at_s
+            if auto_jobs and first is not None and printer.state == "idle":
+                printer.next_plan = printer.schedule.calibration(printer.jobs_started)
+                printer.next_start = self.started + first
+        self.identity = self._identity()
+        files = self.state_dir / "gcode"
+        self.servers = {name: PrinterServer(p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], files)
+                        for name, p in self.printers.items()}
+        self._saved_at = self.started
+
+    def _identity(self) -> dict:
+        """Ports and keys, made once: a device keeps its address and its key over restarts."""
+        path = self.state_dir / "identity.json"
+        identity = read_json(path) or {"ports": {}, "keys": {}}
+        for name in self.printers:
+            identity["keys"].setdefault(name, secrets.token_hex(8))
+            if name not in identity["ports"]:
+                port = free_port(self.host)
+                while port in identity["ports"].values():
+                    port = free_port(self.host)
+                identity["ports"][name] = port
+        write_json(path, identity)
+        return identity
+
+    # ------------------------------------------------------------------ lookup
+
+    @property
+    def channels(self) -> dict:
+        """All metering points by meter id."""
+        return {c.meter_id: c for plug in self.plugs.values() for c in plug.channels}
+
+    def plug_of(self, target: str):
+        """The plug by its id or by one of its meter ids; None when unknown."""
+        return self.plugs.get(target) or next((p for p in self.plugs.values() if any(c.meter_id == target for c in p.channels)), None)
+
+    def devices(self) -> list[dict]:
+        """The printers as payloads of the Devices API."""
+        meters = {}
+        for plug in self.plugs.values():
+            for channel in plug.channels:
+                if channel.load:
+                    meters[channel.load] = plug.spec.id if len(plug.channels) == 1 else channel.meter_id
+        result = []
+        for name, printer in self.printers.items():
+            spec, profile = printer.spec, printer.profile
+            host, key = f"{self.advertise}:{self.identity['ports'][name]}", self.identity["keys"][name]
+            device = {
+                "device_id": name, "device_type": "printer", "friendly_name": spec.friendly_name or name, "device_model": spec.device_model,
+                "location": spec.location, "plant_type": spec.plant_type, "printer_size_category": spec.size_category,
+                "bed_width": profile.bed_width, "bed_depth": profile.bed_depth,
+                "rated_power_w": round((profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w) / profile.efficiency),
+                "idle_power_w": round(profile.electronics_w / profile.efficiency, 1), "data_interval_seconds": spec.interval_s,
+                "source": spec.protocol, "api_ip": host, "api_key": key, "shelly_id": meters.get(name)}
+            if spec.protocol == "simplyprint":
+                device |= {"simplyprint_id": str(PRINTER_ID), "sp_company_id": COMPANY, "sp_api_key": key}
+                del device["api_key"]
+            result.append(device)
+        return result
+
+    # ------------------------------------------------------------------ time
+
+    def advance(self, to: float) -> None:
+        """Move all models to unix time `to`."""
+        for printer in self.printers.values():
+            printer.advance(to)
+
+    async def run(self) -> None:
+        """Real time until cancelled: move, report, save."""
+        for server in self.servers.values():
+            await server.listen()
+        for part in (*self.plugs.values(), *self.hubs):
+            part.session.start()
+        try:
+            while True:
+                now = time.time()
+                self.advance(now)
+                for server in self.servers.values():
+                    await server.tick(now)
+                for part in (*self.plugs.values(), *self.hubs):
+                    part.tick(now)
+                if now - self._saved_at >= SAVE_EVERY_S:
+                    self.save()
+                await asyncio.sleep(self.fleet.step_s - time.time() % self.fleet.step_s)
+        finally:
+            self.advance(time.time())
+            self.save()
+            await asyncio.gather(*(s.close() for s in self.servers.values()), *(p.session.stop() for p in (*self.plugs.values(), *self.hubs)))
+
+    def save(self) -> None:
+        """Write the fleet's state: counters, jobs, temperatures."""
+        self._saved_at = time.time()
+        write_json(self.state_dir / "state.json", {
+            "at": min((p.at for p in self.printers.values()), default=self._saved_at),
+            "printers": {n: p.to_dict() for n, p in self.printers.items()},
+            "plugs": {n: p.to_dict() for n, p in self.plugs.items()}})
