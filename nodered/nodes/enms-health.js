@@ -1,0 +1,27 @@
+'use strict';
+// The `enms-health` node, and GET /api/nodered/health for the launcher and the container's health check.
+
+const health = require('./health');
+
+module.exports = function register(RED) {
+  health.watch(RED);
+  RED.httpNode.get('/nodered/health', async (request, response) => {
+    const answer = await health.health();
+    response.status(answer.ok ? 200 : 503).json(answer);
+  });
+
+  function HealthNode(config) {
+    RED.nodes.createNode(this, config);
+    const node = this;
+    node.on('input', async (msg, send, done) => {
+      msg.payload = await health.health();
+      const { ok, mqtt, database, spool, event_loop_p99_ms: lag } = msg.payload;
+      node.status(ok
+        ? { fill: 'green', shape: 'dot', text: `ok, ${spool.spooled_rows} rows on disk, loop p99 ${lag} ms` }
+        : { fill: 'red', shape: 'ring', text: `broker ${mqtt}; database ${database}`.slice(0, 60) });
+      send([ok ? msg : null, ok ? null : msg]);
+      done();
+    });
+  }
+  RED.nodes.registerType('enms-health', HealthNode);
+};

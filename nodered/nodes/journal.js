@@ -1,0 +1,199 @@
+'use strict';
+// An append-only record file on disk: what is appended survives the death of the process, in order, until it is checkpointed.
+//
+// A journal is a folder of segments named after the sequence number of their first record, and a `checkpoint` file with the
+// number of the last record that is no longer needed. A record is [length u32][crc32 u32][body]. A record that was cut short by
+// a kill or a crash is recognised by its length or checksum and ends the segment.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const zlib = require('node:zlib');
+
+const HEADER_BYTES = 8;
+const SEGMENT_SUFFIX = '.seg';
+const READ_CHUNK_BYTES = 1 << 20;
+
+class Journal {
+  /**
+   * @param {string} folder  created when missing
+   * @param {{segmentBytes?: number}} [options]  a segment is closed when it has grown past this size
+   */
+  constructor(folder, { segmentBytes = 8 << 20 } = {}) {
+    this.folder = folder;
+    this.segmentBytes = segmentBytes;
+    this.segments = [];
+    this.fd = null;
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.checkpointed = this.#loadCheckpoint();
+    this.#loadSegments();
+  }
+
+  /** Sequence number of the newest record; 0 when there has never been one. */
+  get lastSeq() { return this.nextSeq - 1; }
+
+  /** Number of records behind the checkpoint. */
+  get pending() { return this.lastSeq - this.checkpointed; }
+
+  /** Bytes on disk. */
+  get bytes() { return this.segments.reduce((sum, segment) => sum + segment.bytes, 0); }
+
+  /**
+   * Append one record and return its sequence number. The record is with the operating system when this returns.
+   * The first HEADER_BYTES of `record` belong to the journal, so that a hot path can fill one buffer again and again.
+   * @param {Buffer} record  HEADER_BYTES of room, then the body
+   * @param {number} length  bytes used, HEADER_BYTES included
+   * @throws the file system's error (ENOSPC, EIO …); nothing was appended then
+   */
+  append(record, length = record.length) {
+    const body = record.subarray(HEADER_BYTES, length);
+    record.writeUInt32LE(body.length, 0);
+    record.writeUInt32LE(zlib.crc32(body), 4);
+    const segment = this.#writableSegment();
+    let written = 0;
+    try {
+      while (written < length) written += fs.writeSync(this.fd, record, written, length - written);
+    } catch (error) {
+      fs.ftruncateSync(this.fd, segment.bytes);
+      throw error;
+    }
+    segment.bytes += length;
+    this.unsynced = true;
+    return this.nextSeq++;
+  }
+
+  /** Ask the disk to keep what was appended (against a power cut; a killed process needs no sync). */
+  async sync() {
+    if (!this.unsynced || this.fd === null) return;
+    this.unsynced = false;
+    await new Promise((resolve, reject) => fs.fdatasync(this.fd, (error) => (error ? reject(error) : resolve())));
+  }
+
+  /**
+   * All records after sequence number `after`, oldest first, as {seq, body}. `body` is a copy that the caller may keep.
+   * Records appended while iterating are seen.
+   */
+  *readAfter(after) {
+    let seq = after;
+    while (seq < this.lastSeq) {
+      const segment = this.segments.findLast((candidate) => candidate.first <= seq + 1);
+      for (const record of readSegment(path.join(this.folder, segment.name), segment.first)) {
+        if (record.seq <= seq) continue;
+        if (record.seq > this.lastSeq) return;
+        seq = record.seq;
+        yield record;
+      }
+      const following = this.segments[this.segments.indexOf(segment) + 1];
+      if (seq < this.lastSeq && following) seq = Math.max(seq, following.first - 1);
+      else if (seq < this.lastSeq) throw new Error(`journal ${this.folder}: record ${seq + 1} is unreadable`);
+    }
+  }
+
+  /** Records up to and including `seq` are no longer needed: remember it and delete the segments that hold nothing else. */
+  checkpoint(seq) {
+    if (seq <= this.checkpointed) return;
+    const file = path.join(this.folder, 'checkpoint');
+    fs.writeFileSync(file + '.new', String(seq), { mode: 0o600 });
+    fs.renameSync(file + '.new', file);
+    this.checkpointed = seq;
+    while (this.segments.length > 1 && this.segments[1].first <= seq + 1) this.#deleteOldest();
+    if (this.segments.length === 1 && seq >= this.lastSeq && this.segments[0].bytes > this.segmentBytes / 8) {
+      this.#closeSegment();
+      this.#deleteOldest();
+    }
+  }
+
+  close() { this.#closeSegment(); }
+
+  #loadCheckpoint() {
+    let text;
+    try {
+      text = fs.readFileSync(path.join(this.folder, 'checkpoint'), 'utf8');
+    } catch (error) {
+      if (error.code === 'ENOENT') return 0;
+      throw error;
+    }
+    const seq = Number.parseInt(text, 10);
+    // An empty file after a power cut: replaying more than needed is harmless, skipping is not.
+    return Number.isSafeInteger(seq) && seq >= 0 ? seq : 0;
+  }
+
+  #loadSegments() {
+    const names = fs.readdirSync(this.folder).filter((name) => name.endsWith(SEGMENT_SUFFIX)).sort();
+    this.nextSeq = this.checkpointed + 1;
+    for (const name of names) {
+      const first = Number.parseInt(name, 10);
+      const file = path.join(this.folder, name);
+      let last = first - 1;
+      let bytes = 0;
+      for (const record of readSegment(file, first)) {
+        last = record.seq;
+        bytes += HEADER_BYTES + record.body.length;
+      }
+      if (last <= this.checkpointed) {
+        fs.unlinkSync(file);
+        continue;
+      }
+      fs.truncateSync(file, bytes);
+      this.segments.push({ name, first, bytes });
+      this.nextSeq = last + 1;
+    }
+  }
+
+  #writableSegment() {
+    const current = this.segments.at(-1);
+    if (this.fd !== null && current.bytes < this.segmentBytes) return current;
+    this.#closeSegment();
+    const name = String(this.nextSeq).padStart(16, '0') + SEGMENT_SUFFIX;
+    this.fd = fs.openSync(path.join(this.folder, name), 'a', 0o600);
+    const segment = { name, first: this.nextSeq, bytes: 0 };
+    this.segments.push(segment);
+    return segment;
+  }
+
+  #closeSegment() {
+    if (this.fd === null) return;
+    fs.closeSync(this.fd);
+    this.fd = null;
+  }
+
+  #deleteOldest() {
+    fs.unlinkSync(path.join(this.folder, this.segments.shift().name));
+  }
+}
+
+function* readSegment(file, firstSeq) {
+  const fd = fs.openSync(file, 'r');
+  try {
+    let chunk = Buffer.allocUnsafe(READ_CHUNK_BYTES);
+    let start = 0;
+    let end = 0;
+    let seq = firstSeq;
+    for (;;) {
+      let wanted = HEADER_BYTES;
+      if (end - start >= HEADER_BYTES) {
+        wanted += chunk.readUInt32LE(start);
+        if (end - start >= wanted) {
+          const body = chunk.subarray(start + HEADER_BYTES, start + wanted);
+          if (zlib.crc32(body) !== chunk.readUInt32LE(start + 4)) return;
+          yield { seq: seq++, body: Buffer.from(body) };
+          start += wanted;
+          continue;
+        }
+        if (wanted > fs.fstatSync(fd).size) return;
+      }
+      const rest = chunk.subarray(start, end);
+      const next = wanted > chunk.length ? Buffer.allocUnsafe(wanted) : chunk;
+      rest.copy(next, 0);
+      chunk = next;
+      end = rest.length;
+      start = 0;
+      const count = fs.readSync(fd, chunk, end, chunk.length - end, null);
+      if (count === 0) return;
+      end += count;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+module.exports = { Journal, HEADER_BYTES };

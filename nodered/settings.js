@@ -1,0 +1,69 @@
+'use strict';
+// Node-RED for ENMS. Every value that differs between installations comes from the environment (see .env.example).
+
+const path = require('node:path');
+const { createStorage } = require('./storage');
+const { LoginGuard, sameText } = require('./lib/auth');
+
+const environment = process.env;
+const required = (name) => {
+  if (!environment[name]) throw new Error(`${name} is not set: Node-RED does not start without it (see .env.example)`);
+  return environment[name];
+};
+
+const stateDir = environment.ENMS_STATE_DIR || path.join(environment.ENMS_RUN_DIR || '.run', 'state');
+const editorUser = environment.ENMS_EDITOR_USER || 'operator';
+const editorPassword = required('ENMS_EDITOR_PASSWORD');
+const guard = new LoginGuard();
+const operator = { username: editorUser, permissions: '*' };
+
+module.exports = {
+  uiHost: environment.ENMS_NODERED_HOST || '127.0.0.1',
+  uiPort: Number(environment.ENMS_NODERED_PORT || 1880),
+  httpAdminRoot: '/nodered',
+  httpNodeRoot: '/api',
+  userDir: path.join(path.resolve(stateDir), 'nodered'),
+  storageModule: createStorage({ flowsDir: path.resolve(environment.ENMS_FLOWS_DIR || path.join(__dirname, 'flows')) }),
+  nodesDir: path.join(__dirname, 'nodes'),
+  credentialSecret: required('ENMS_SECRET_KEY'),
+  functionGlobalContext: { enms: require('./lib') },
+  functionExternalModules: false,
+  functionTimeout: 10,
+  apiMaxLength: '2mb',
+
+  adminAuth: {
+    type: 'credentials',
+    sessionExpiryTime: 12 * 3600,
+    users: async (name) => (name === editorUser ? operator : null),
+    authenticate: async (name, password) => {
+      await guard.wait('editor');
+      const good = sameText(name, editorUser) & sameText(password, editorPassword);
+      guard.record('editor', Boolean(good));
+      return good ? operator : null;
+    },
+  },
+
+  // Nothing is installed, updated or reported from a running factory.
+  externalModules: {
+    autoInstall: false,
+    palette: { allowInstall: false, allowUpdate: false, allowUpload: false },
+    modules: { allowInstall: false },
+  },
+  telemetry: { enabled: false, updateNotification: false },
+  diagnostics: { enabled: false, ui: false },
+  runtimeState: { enabled: false, ui: false },
+
+  // Nodes that reach past the factory's joints (shell, raw sockets) or that no flow here needs.
+  nodesExcludes: ['90-exec.js', '31-tcpin.js', '32-udp.js', '23-watch.js', '06-httpproxy.js', '10-mqtt.js', '70-HTML.js', '70-XML.js'],
+
+  editorTheme: {
+    page: { title: 'ENMS flows' },
+    header: { title: 'ENMS flows' },
+    login: { image: '' },
+    palette: { categories: ['enms', 'subflows', 'common', 'function', 'network', 'sequence', 'parser', 'storage'] },
+    projects: { enabled: false },
+    tours: false,
+    multiplayer: { enabled: false },
+  },
+  logging: { console: { level: environment.ENMS_LOG_LEVEL || 'info', metrics: false, audit: false } },
+};
