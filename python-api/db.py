@@ -1,0 +1,147 @@
+"""Kept, read-only connections to PostgreSQL as role enms_api.
+
+A statement is prepared once per connection. A connection that died is replaced without anybody noticing (everything here
+only reads, so a repeated statement does no harm); when there is no database at all, ``DatabaseAway`` is raised within
+``CONNECT_TIMEOUT_S`` and the next request tries afresh.
+"""
+
+import os
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg2
+import psycopg2.extras
+
+CONNECT_TIMEOUT_S = 2
+STATEMENT_TIMEOUT_MS = 5_000
+MAX_IDLE = 8
+SQL_DIR = Path(__file__).parent / "sql"
+
+# The server's own reasons to end a connection: shutting down, crashed, starting up, too many clients, cancelled by it.
+AWAY_SQLSTATES = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006"}
+
+
+class DatabaseAway(Exception):
+    """The database can't be reached now; it is worth asking again in a second or two."""
+
+
+class DatabaseSlow(Exception):
+    """The database answered too late and the statement was cancelled."""
+
+
+def settings_from_environment(environ=os.environ):
+    """libpq keywords from the ENMS_DB_* variables; a missing password is left to the server's own rules to refuse."""
+    options = " ".join(
+        f"-c {name}={value}"
+        for name, value in {
+            "statement_timeout": STATEMENT_TIMEOUT_MS,
+            "default_transaction_read_only": "on",
+            "jit": "off",
+            "timezone": "UTC",
+            # The same plan for every fleet: planning this large a statement costs more than running it.
+            "plan_cache_mode": "force_generic_plan",
+        }.items()
+    )
+    return {
+        "host": environ.get("ENMS_DB_HOST", "127.0.0.1"),
+        "port": environ.get("ENMS_DB_PORT", "5432"),
+        "dbname": environ.get("ENMS_DB_NAME", "enms"),
+        "user": "enms_api",
+        "password": environ.get("ENMS_DB_API_PASSWORD") or None,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "enms-api",
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 4_000,
+        "options": options,
+    }
+
+
+class Database:
+    """A small pool. ``fetch`` is the only way in; it is safe from any thread."""
+
+    def __init__(self, settings=None):
+        self._settings = settings or settings_from_environment()
+        self._idle = []
+        self._lock = threading.Lock()
+
+    def fetch(self, statement, *parameters):
+        """Run ``sql/<statement>.sql`` with positional parameters; all rows, as tuples.
+
+        Raises DatabaseAway or DatabaseSlow; anything else is a fault of ours and goes up as it is.
+        """
+        for last_try in (False, True):
+            try:
+                with self._connection() as connection:
+                    return connection.run(statement, parameters)
+            except psycopg2.errors.QueryCanceled as error:
+                raise DatabaseSlow("The database took too long to answer.") from error
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                self.close()
+                if last_try or _refused(error):
+                    raise DatabaseAway("The database is not reachable at the moment.") from error
+
+    def fetch_json(self, statement, *parameters):
+        """The text of a statement that answers with one JSON value."""
+        return self.fetch(statement, *parameters)[0][0]
+
+    def close(self):
+        """Close what is idle; connections in use are closed by whoever finds them broken."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    @contextmanager
+    def _connection(self):
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        if connection is None:
+            connection = _Connection(self._settings)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            if len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+class _Connection:
+    """One session and the statements that it has prepared."""
+
+    def __init__(self, settings):
+        self._session = psycopg2.connect(**settings)
+        self._session.autocommit = True
+        # One JSON text is parsed once, by us, and not by psycopg2 as well.
+        psycopg2.extras.register_default_json(self._session, loads=lambda text: text)
+        self._prepared = set()
+
+    def run(self, statement, parameters):
+        with self._session.cursor() as cursor:
+            if statement not in self._prepared:
+                cursor.execute(f"PREPARE {statement} AS {statement_text(statement)}")
+                self._prepared.add(statement)
+            marks = ", ".join(["%s"] * len(parameters))
+            cursor.execute(f"EXECUTE {statement}" + (f"({marks})" if marks else ""), parameters or None)
+            return cursor.fetchall()
+
+    def close(self):
+        self._session.close()
+
+
+def statement_text(statement):
+    """The SQL of ``sql/<statement>.sql``, without the ending semicolon."""
+    return (SQL_DIR / f"{statement}.sql").read_text(encoding="utf-8").rstrip().rstrip(";")
+
+
+def _refused(error):
+    """True when a second try at once is useless: there was never a connection, or the server turned us away."""
+    return error.pgcode is None and "server closed the connection" not in str(error) and (
+        "connection to server" in str(error) or "timeout expired" in str(error)
+    )

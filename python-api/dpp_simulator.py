@@ -1,0 +1,227 @@
+"""Where the rows of a summary come from: the database, or a mock scenario that needs none.
+
+Both have the shape of sql/dpp_summary.sql and go the same way through summary.build, so a page that shows every scenario
+without error shows live data as well.
+"""
+
+import json
+import threading
+from datetime import datetime, timezone
+
+LIVE = "live"
+
+# The phases of a running job are worked out from all its status rows, so an answer brings them for a few jobs only and the
+# others keep what an earlier answer brought.
+PHASES_KEEP_S = 60.0
+PHASES_PER_ANSWER = 2
+
+
+class LiveRows:
+    """The live query, and its memory of the running jobs' phases."""
+
+    def __init__(self, database):
+        self._database = database
+        self._phases = {}  # job_id -> (phases, seconds since 1970)
+        self._lock = threading.Lock()
+
+    def fetch(self):
+        """The rows of all printers, by one statement."""
+        now_ts = datetime.now(timezone.utc).timestamp()
+        with self._lock:
+            known = [job_id for job_id, (_, at) in self._phases.items() if now_ts - at < PHASES_KEEP_S]
+            limit = PHASES_PER_ANSWER if self._phases else None  # the first answer brings all
+        rows = json.loads(self._database.fetch_json("dpp_summary", None, "{" + ",".join(known) + "}", limit))
+        jobs = [facts["job"] for facts in rows["printers"] if facts["job"]]
+        with self._lock:
+            for job in jobs:
+                if job["phases"] is not None:
+                    self._phases[job["job_id"]] = (job["phases"], rows["now_ts"])
+            self._phases = {job["job_id"]: self._phases[job["job_id"]] for job in jobs if job["job_id"] in self._phases}
+            for job in jobs:
+                job["phases"], job["phases_ts"] = self._phases.get(job["job_id"], (None, None))
+        return rows
+
+
+def scenario_rows(name, now_ts):
+    """The rows of a mock scenario at a moment; KeyError when there is none of that name."""
+    printers = [make(now_ts) for make in MOCKS[name]]
+    for number, facts in enumerate(printers, start=1):
+        facts["device_id"] = f"Mock-{number}"
+        facts["friendly_name"] = facts["friendly_name"] or f"Mock printer {number}"
+    return {
+        "now_ts": now_ts,
+        "settings": None,
+        "factories": [{"factory_id": FACTORY, "name": "Mock factory", "timezone": "Europe/Berlin", "currency": "EUR",
+                       "rates": rates(now_ts, cheaper_in_h=3 if name == "saving_hours" else None)}],
+        "printers": printers,
+        "global_history": global_history(printers),
+    }
+
+
+FACTORY = "00000000-0000-4000-8000-000000000000"
+PRICE = 0.30
+G_CO2 = 380.0
+
+
+def rates(now_ts, cheaper_in_h=None):
+    """24 hours of one flat tariff, or of one that falls by a third ``cheaper_in_h`` hours ahead."""
+    hour_ts = now_ts - now_ts % 3600
+    return [
+        {
+            "from_ts": hour_ts + 3600 * hour,
+            "price": round(PRICE * (2 / 3 if cheaper_in_h is not None and hour >= cheaper_in_h else 1), 4),
+            "currency": "EUR",
+            "g_co2": G_CO2,
+        }
+        for hour in range(24)
+    ]
+
+
+def mock(name=None, job=None, ago_s=8, past=(), **facts):
+    """A maker of one printer's facts: an idle, cool MK4 unless told otherwise; its last status is ``ago_s`` old."""
+
+    def make(now_ts):
+        printer = {
+            "device_id": None, "friendly_name": name, "device_model": "Prusa MK4", "size_category": "medium",
+            "plant_type": "generic_plant", "location": "Mock hall", "bed_width": 250.0, "bed_depth": 210.0, "rated_power_w": 480.0,
+            "idle_power_w": 12.0, "interval_s": 30, "factory_id": FACTORY, "state": "idle", "state_text": "IDLE",
+            "nozzle": 24.5, "nozzle_target": 0.0, "bed": 23.8, "bed_target": 0.0, "material": "PLA", "filename": None,
+            "progress": None, "time_left_s": None, "last_error": None, "power_w": 11.6, "wh_24h": 290.0,
+        }
+        printer.update(facts)
+        printer["status_ts"] = None if ago_s is None else now_ts - ago_s
+        printer["state_since_ts"] = now_ts - printer.pop("state_age_s", 1800)
+        printer["power_ts"] = None if printer["power_w"] is None else now_ts - 4
+        printer["job"] = running_job(now_ts, **job) if job else None
+        if job:
+            printer.update({"filename": printer["job"]["filename"], "progress": printer["job"]["progress"],
+                            "time_left_s": printer["job"]["time_left_s"]})
+        ended = [ended_job(now_ts, **one) for one in past]
+        printer["past"] = [one["row"] for one in ended] or None
+        printer["history"] = [one["history"] for one in ended[:5]] or None
+        return printer
+
+    return make
+
+
+def running_job(now_ts, filename, elapsed_s, progress, wh, warm_up_wh=60.0, grams=None, part_mm=(120.0, 110.0, 40.0), material="PLA",
+                paused_s=0.0, status="printing", state="printing"):
+    """A job that runs since ``elapsed_s`` seconds; its first ten minutes were the warm-up."""
+    heating_s = min(600.0, elapsed_s)
+    heating_wh = min(warm_up_wh, wh)
+    gcode = {
+        "object_name": filename.rsplit(".", 1)[0], "infill_density_percent": 15.0, "layer_height_mm": 0.2, "supports_enabled": False,
+        "nozzle_diameter_mm": 0.4, "object_dimensions_mm": dict(zip("xyz", part_mm)), "estimated_material_g": grams,
+        "slicer_profile_name": "0.20mm SPEED", "estimated_print_time_s": round(elapsed_s * 100 / progress) if progress else None,
+    }
+    phases = [{"state": "heating", "seconds": heating_s, "wh": heating_wh}]
+    if elapsed_s > heating_s:
+        phases.append({"state": "printing", "seconds": elapsed_s - heating_s - paused_s, "wh": wh - heating_wh})
+    if paused_s:
+        phases.append({"state": "paused", "seconds": paused_s, "wh": 0.0})
+    return {
+        "job_id": "00000000-0000-4000-8000-0000000000aa", "filename": filename, "start_ts": now_ts - elapsed_s, "status": status,
+        "paused_s": paused_s, "progress": progress,
+        "time_left_s": round(elapsed_s * (100 - progress) / progress) if progress else None, "grams": None, "material": material,
+        "nozzle_diameter": 0.4, "preview_url": None, "gcode": gcode, "wh": wh, "cost": wh / 1000 * PRICE, "currency": "EUR",
+        "co2_g": wh / 1000 * G_CO2, "phases": phases, "phases_ts": now_ts,
+    }
+
+
+def ended_job(now_ts, filename="bracket_v7.gcode", ended_ago_s=7200, duration_s=5400, wh=135.0, grams=45.0, status="done"):
+    """A print of the past: the row that the averages use, and its line in the history."""
+    end_ts = now_ts - ended_ago_s
+    return {
+        "row": {"end_ts": end_ts, "start_ts": end_ts - duration_s, "status": status, "duration_s": float(duration_s), "wh": wh,
+                "grams": grams, "filename": filename},
+        "history": {"filename": filename, "session_energy_wh": wh,
+                    "end_time": datetime.fromtimestamp(end_ts, timezone.utc).isoformat(timespec="seconds"), "status": status,
+                    "thumbnail_url": None, "per_part_analysis": None},
+    }
+
+
+def global_history(printers):
+    """The same ended prints, newest first, as the statement brings them."""
+    ended = [(job, facts) for facts in printers for job in facts["past"] or ()]
+    ended.sort(key=lambda one: one[0]["end_ts"], reverse=True)
+    return [
+        {
+            "jobId": f"00000000-0000-4000-8000-{number:012d}", "deviceId": facts["device_id"], "printerName": facts["friendly_name"],
+            "filename": job["filename"], "kwh": None if job["wh"] is None else round(job["wh"] / 1000, 4),
+            "cost": None if job["wh"] is None else round(job["wh"] / 1000 * PRICE, 4), "currency": "EUR",
+            "co2g": None if job["wh"] is None else round(job["wh"] / 1000 * G_CO2, 1), "status": job["status"],
+            "startedAt": iso(job["start_ts"]), "completedAt": iso(job["end_ts"]),
+            "energyQuality": None, "thumbnailUrl": None, "pdfUrl": None,
+        }
+        for number, (job, facts) in enumerate(ended[:50], start=1)
+    ]
+
+
+def iso(ts):
+    return datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds")
+
+
+PAST = (
+    {"ended_ago_s": 9_000},
+    {"filename": "gear_24t.bgcode", "ended_ago_s": 40_000, "duration_s": 7_800, "wh": 201.5, "grams": 66.0},
+    {"filename": "cover.gcode", "ended_ago_s": 60_000, "duration_s": 1_500, "wh": 71.0, "grams": None, "status": "cancelled"},
+    {"filename": "clip × 12.gcode", "ended_ago_s": 130_000, "duration_s": 3_900, "wh": 98.0, "grams": 31.0},
+)
+PRINTING = {"state": "printing", "state_text": "PRINTING", "state_age_s": 4000, "nozzle": 215.1, "nozzle_target": 215.0, "bed": 60.2,
+            "bed_target": 60.0, "power_w": 96.0, "past": PAST}
+BENCHY = {"filename": "benchy.gcode", "elapsed_s": 3_000, "progress": 52.0, "wh": 82.0, "grams": 60.0}
+
+
+def printing(name=None, job=None, **facts):
+    """A maker of a printing printer."""
+    return mock(name, job={**BENCHY, **(job or {})}, **{**PRINTING, **facts})
+
+
+IDLE = mock(past=PAST, wh_24h=690.0)
+# Nothing but "All well": half done, as economical as always.
+MIDWAY = printing(job={"wh": 75.0})
+
+MOCKS = {
+    "idle_fleet": [
+        IDLE,
+        mock(past=PAST, plant_type="corn", wh_24h=960.0),
+        mock("Fresh from the box", plant_type="tomato", power_w=None, wh_24h=None, idle_power_w=None),
+        mock(past=({"ended_ago_s": 240}, *PAST), plant_type="sunflower"),
+        mock(state="finished", state_text="FINISHED", past=PAST),
+    ],
+    "busy_fleet": [
+        MIDWAY,
+        printing(plant_type="corn", job={"filename": "vase.gcode", "progress": 3.1, "elapsed_s": 700, "wh": 60.0}),
+        printing(plant_type="sunflower", job={"filename": "housing.bgcode", "progress": 97.4, "elapsed_s": 9_000, "wh": 260.0}),
+        printing("Voron", plant_type="tomato", device_model="Voron 2.4", material="ABS", bed=105.0, bed_target=105.0, power_w=310.0,
+                 job={"filename": "gantry.gcode", "material": "ABS", "wh": 240.0}),
+        printing(job={"filename": "clip.gcode", "part_mm": (40.0, 60.0, 8.0)}),
+        mock(state="heating", state_text="BUSY", nozzle=130.0, nozzle_target=215.0, bed=44.0, bed_target=60.0, power_w=420.0, past=PAST,
+             state_age_s=120, job={**BENCHY, "elapsed_s": 120, "progress": 0.0, "wh": 12.0}),
+        printing(state="paused", state_text="PAUSED", job={"status": "paused", "paused_s": 400.0}),
+    ],
+    "errors": [
+        mock("Silent", ago_s=4_000, power_w=None, past=PAST),
+        mock("Never seen", ago_s=None, power_w=None, wh_24h=None),
+        mock("Switched off", state="offline", state_text="not connected", power_w=0.4),
+        mock("Failed", state="error", state_text="Heater fault", last_error="Heater fault", past=({"status": "error", "ended_ago_s": 600}, *PAST)),
+        printing("Filament out", state="attention", state_text="ATTENTION: filament runout", job={"status": "paused"}),
+        mock("Puzzling", state="unknown", state_text="?"),
+        mock("Heats for ever", state="heating", state_text="BUSY", state_age_s=2_400, nozzle=214.0, nozzle_target=215.0, bed=60.0, bed_target=60.0,
+             power_w=82.0),
+    ],
+    "long_job": [
+        printing("Marathon", plant_type="tomato",
+                 job={"filename": "a very long file name of a very long print, part 1 of 3 (final, really final).bgcode",
+                      "elapsed_s": 3 * 86_400, "progress": 61.5, "wh": 7_300.0, "grams": 2_400.0}),
+        printing("Thirsty", job={"filename": "draughty.gcode", "wh": 160.0, "grams": 62.0}),
+    ],
+    "saving_idle": [
+        mock("Lights on", power_w=46.0, past=PAST, wh_24h=1_450.0),
+        mock("Hot bed", bed=60.0, bed_target=60.0, power_w=None, past=PAST),
+        mock("Just stopped", nozzle=140.0, bed=52.0, state="cancelled", past=PAST),
+    ],
+    "saving_hours": [IDLE],
+    "empty": [],
+}
+SCENARIOS = (LIVE, *MOCKS)

@@ -1,0 +1,25 @@
+"""gunicorn of the API: one process with threads.
+
+The work of a request is waiting for PostgreSQL, during which other threads go on, so threads serve a slow and a fast request
+side by side for a fraction of the memory of processes; and one process has one memory of phases and tags.
+"""
+
+import os
+
+bind = f"{os.environ.get('ENMS_API_HOST', '127.0.0.1')}:{os.environ.get('ENMS_API_PORT', '5000')}"
+workers = 1
+threads = 8
+worker_class = "gthread"
+timeout = 30  # a worker that is stuck for longer is replaced
+graceful_timeout = 10
+keepalive = 75  # Nginx keeps its connections for up to a minute
+max_requests = 0
+backlog = 256
+limit_request_line = 4094
+limit_request_fields = 50
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # the heartbeat never waits for a disk
+accesslog = None  # Nginx logs requests
+errorlog = "-"
+loglevel = os.environ.get("ENMS_LOG_LEVEL", "info")
+proc_name = "enms-api"
+wsgi_app = "app:app"

@@ -1,0 +1,79 @@
+"""What a printer's facts mean: its status in the words of the API, and how long that is true.
+
+``facts`` are one element of ``printers`` in the answer of sql/dpp_summary.sql: names with units (``_ts`` seconds since 1970,
+``_s`` seconds, ``wh`` watt-hours), None for unknown.
+"""
+
+STALE_AFTER_S = 300  # a status older than this says nothing about now
+STALE_POWER_AFTER_S = 300  # the same for a power reading
+COMPLETED_FOR_S = 15 * 60  # an idle printer counts as Completed for this long after a finished print
+HOT_NOZZLE_C = 50.0  # above: still cooling, when nothing heats it
+HOT_BED_C = 40.0
+
+STATUS_OF_STATE = {
+    "offline": "Offline",
+    "idle": "Idle",
+    "ready": "Idle",
+    "heating": "Heating",
+    "printing": "Printing",
+    "paused": "Paused",
+    "attention": "Attention",
+    "finished": "Completed",
+    "cancelled": "Idle",
+    "error": "Error",
+    "unknown": "Unknown",
+}
+STATUSES = tuple(dict.fromkeys([*STATUS_OF_STATE.values(), "Cooling"]))
+ACTIVE = ("Printing", "Heating", "Paused", "Attention")
+
+
+def stale_after_s(facts):
+    """Seconds after which this printer's status is stale; a printer that is polled seldom is given two polls."""
+    return max(STALE_AFTER_S, 2 * (facts["interval_s"] or 0))
+
+
+def current_status(facts, now_ts):
+    """One of STATUSES."""
+    if facts["status_ts"] is None or now_ts - facts["status_ts"] > stale_after_s(facts):
+        return "Offline"
+    status = STATUS_OF_STATE.get(facts["state"], "Unknown")
+    if status == "Idle":
+        if is_cooling(facts):
+            return "Cooling"
+        if completed_until_ts(facts) > now_ts:
+            return "Completed"
+    return status
+
+
+def is_cooling(facts):
+    """Hot, and nothing heats it."""
+    return any(
+        actual is not None and actual > limit and not target
+        for actual, target, limit in (
+            (facts["nozzle"], facts["nozzle_target"], HOT_NOZZLE_C),
+            (facts["bed"], facts["bed_target"], HOT_BED_C),
+        )
+    )
+
+
+def completed_until_ts(facts):
+    """When the newest print, if it was finished well, stops counting as just completed."""
+    past = facts["past"] or []
+    return past[0]["end_ts"] + COMPLETED_FOR_S if past and past[0]["status"] == "done" else 0.0
+
+
+def current_power_w(facts, now_ts):
+    """The newest power reading, or None when it is stale."""
+    if facts["power_ts"] is None or now_ts - facts["power_ts"] > STALE_POWER_AFTER_S:
+        return None
+    return facts["power_w"]
+
+
+def next_change_ts(facts, now_ts):
+    """The next moment at which time alone, without a new row, changes what these functions say; infinity if none."""
+    moments = [completed_until_ts(facts)]
+    if facts["status_ts"] is not None:
+        moments.append(facts["status_ts"] + stale_after_s(facts))
+    if facts["power_ts"] is not None:
+        moments.append(facts["power_ts"] + STALE_POWER_AFTER_S)
+    return min((moment for moment in moments if moment > now_ts), default=float("inf"))

@@ -1,0 +1,262 @@
+"""Rows of sql/dpp_summary.sql (or of a mock scenario, the same shape) become the JSON of GET /api/dpp_summary."""
+
+from datetime import datetime, timezone
+from zoneinfo import ZoneInfo
+
+import plants
+import printer_state
+import tips
+
+PROJECT_FROM_PERCENT = 5.0  # below this progress a projection is a guess
+COMPARE_FROM_S = 600.0  # a shorter run is mostly warm-up and can't be compared with whole prints
+DAY_S = 24 * 3600.0
+
+# The fields of job_details, as the G-code analysis names them.
+JOB_DETAILS = (
+    "object_name",
+    "infill_density_percent",
+    "layer_height_mm",
+    "supports_enabled",
+    "nozzle_diameter_mm",
+    "object_dimensions_mm",
+    "estimated_material_g",
+    "slicer_profile_name",
+    "estimated_print_time_s",
+)
+
+
+def build(rows, scenario):
+    """(the answer, the moment from which it may differ though no row changed, in seconds since 1970)."""
+    now_ts = rows["now_ts"]
+    factories = {factory["factory_id"]: factory for factory in rows["factories"] or ()}
+    growth = plants.growth_range(rows["settings"])
+    answer = {
+        "scenario": scenario,
+        "generatedAt": iso(now_ts),
+        "printers": [printer(facts, factories.get(facts["factory_id"]), growth, now_ts) for facts in rows["printers"]],
+        "globalHistory": rows["global_history"],
+    }
+    next_minute = now_ts - now_ts % 60 + 60
+    changes = [printer_state.next_change_ts(facts, now_ts) for facts in rows["printers"]]
+    return answer, min([next_minute, *changes])
+
+
+def printer(facts, factory, growth, now_ts):
+    """One element of ``printers``; every key is always there, what doesn't apply is None."""
+    status = printer_state.current_status(facts, now_ts)
+    fresh = status != "Offline"
+    job = facts["job"]
+    active = status in printer_state.ACTIVE
+    shown = job or ({"filename": facts["filename"], "progress": None, "time_left_s": None} if active else None)
+    past = facts["past"] or []
+    last = past[0] if past else {}
+    usual = Usual(past)
+    rate = current_rate(factory)
+    progress = first(facts["progress"], shown["progress"]) if shown and fresh else None
+    job_kwh = kwh(job["wh"]) if job else None
+    kwh_24h = kwh(facts["wh_24h"])
+    details = job_details(job)
+    analysis = job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts) if job else None
+    expected = usual.kwh_per_hour * analysis["elapsed_seconds"] / 3600 if analysis and usual.kwh_per_hour else None
+    health = (
+        plants.health(job_kwh, expected if analysis["elapsed_seconds"] >= COMPARE_FROM_S else None)
+        if analysis
+        else plants.health(kwh_24h, usual.expected_day_kwh(facts["idle_power_w"], now_ts))
+    )
+    tip_list = tips.tips_for(situation(facts, factory, status, job, progress, details, analysis, usual, rate, now_ts))
+    return {
+        "deviceId": facts["device_id"],
+        "friendlyName": facts["friendly_name"],
+        "model": facts["device_model"],
+        "sizeCategory": facts["size_category"],
+        "location": facts["location"],
+        "plant_type": facts["plant_type"],
+        "plantStage": plants.stage(facts["plant_type"], job_kwh if job else kwh_24h, *growth),
+        "plantStages": plants.STAGES[facts["plant_type"]],
+        "plantHealth": health,
+        "bedWidth": facts["bed_width"],
+        "bedDepth": facts["bed_depth"],
+        "currentStatus": status,
+        "isPrintingNow": is_printing(status, job),
+        "statusAgeSeconds": None if facts["status_ts"] is None else max(0, round(now_ts - facts["status_ts"])),
+        "currentNozzleTemp": facts["nozzle"] if fresh else None,
+        "targetNozzleTemp": facts["nozzle_target"] if fresh else None,
+        "currentBedTemp": facts["bed"] if fresh else None,
+        "targetBedTemp": facts["bed_target"] if fresh else None,
+        "currentMaterial": first(facts["material"] if fresh else None, job["material"] if job else None),
+        "powerWatts": printer_state.current_power_w(facts, now_ts),
+        "kwhLast24h": kwh_24h,
+        "lastJobKwh": kwh(last.get("wh")),
+        "printTimeSeconds": last.get("duration_s"),
+        "lastJobFilamentGrams": last.get("grams"),
+        "jobFilename": shown["filename"] if shown else None,
+        "jobProgressPercent": progress,
+        "jobTimeLeftSeconds": first(facts["time_left_s"], shown["time_left_s"]) if shown and fresh else None,
+        "jobKwhConsumed": job_kwh,
+        "gcodePreviewUrl": job["preview_url"] if job else None,
+        "job_details": details,
+        "detailed_analysis_data": analysis,
+        "history": facts["history"] or [],
+        "tipText": tip_list[0]["text"],
+        "tips": tip_list,
+    }
+
+
+def is_printing(status, job):
+    """A print is going on: it moves, or it heats for a job. A paused one is not printing now."""
+    return status == "Printing" or (status == "Heating" and job is not None)
+
+
+def job_details(job):
+    """The nine fields of SPEC 7 from the G-code analysis, None while there is none."""
+    if not job or not job["gcode"]:
+        return None
+    found = job["gcode"].get("job_details") or job["gcode"]
+    details = {name: found.get(name) for name in JOB_DETAILS}
+    details["nozzle_diameter_mm"] = first(details["nozzle_diameter_mm"], job["nozzle_diameter"])
+    return details
+
+
+def job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts):
+    """``detailed_analysis_data`` of a running job. Elapsed time ends at the newest status, so it doesn't tick by itself."""
+    seen_ts = max(job["start_ts"], min(now_ts, facts["status_ts"] or job["start_ts"]))
+    elapsed_s = seen_ts - job["start_ts"]
+    share = progress / 100 if progress is not None and progress >= PROJECT_FROM_PERCENT else None
+    projected_kwh = rounded(job_kwh / share, 4) if share and job_kwh is not None else None
+    grams = first((details or {}).get("estimated_material_g"), job["grams"] / share if share and job["grams"] else None)
+    active_h = (elapsed_s - (job["paused_s"] or 0)) / 3600
+    per_hour = job_kwh / active_h if job_kwh is not None and elapsed_s >= COMPARE_FROM_S and active_h > 0 else None
+    per_gram = projected_kwh / grams if projected_kwh is not None and grams else None
+    return {
+        "jobId": job["job_id"],
+        "started_at": iso(job["start_ts"]),
+        "elapsed_seconds": round(elapsed_s),
+        "paused_seconds": round(job["paused_s"] or 0),
+        "energy_kwh": job_kwh,
+        "projected_total_kwh": projected_kwh,
+        "cost": money(job["cost"]),
+        "currency": job["currency"],
+        "co2_g": rounded(job["co2_g"], 1),
+        "projected_cost": money(job["cost"] / share if share and job["cost"] is not None else None),
+        "projected_co2_g": rounded(job["co2_g"] / share if share and job["co2_g"] is not None else None, 1),
+        "phases": phases(job["phases"]),
+        "phases_until": iso(job["phases_ts"]),
+        "comparison": {
+            "jobs": usual.jobs,
+            "kwh_per_hour": rounded(per_hour, 4),
+            "usual_kwh_per_hour": rounded(usual.kwh_per_hour, 4),
+            "kwh_per_hour_difference_percent": difference_percent(per_hour, usual.kwh_per_hour),
+            "kwh_per_g": rounded(per_gram, 5),
+            "usual_kwh_per_g": rounded(usual.kwh_per_g, 5),
+            "kwh_per_g_difference_percent": difference_percent(per_gram, usual.kwh_per_g),
+        },
+    }
+
+
+PHASE_OF_STATE = {"heating": "Heating", "printing": "Printing", "paused": "Paused", "attention": "Paused", "no_data": "No data"}
+PHASES = ("Heating", "Printing", "Paused", "Active (other)", "No data")
+
+
+def phases(states):
+    """Seconds and kWh per phase, in the order of PHASES; None while they are not known."""
+    if states is None:
+        return None
+    sums = {}
+    for part in states:
+        total = sums.setdefault(PHASE_OF_STATE.get(part["state"], "Active (other)"), {"seconds": 0.0, "wh": None})
+        total["seconds"] += part["seconds"]
+        if part["wh"] is not None:
+            total["wh"] = (total["wh"] or 0.0) + part["wh"]
+    return [
+        {"phase": name, "seconds": round(sums[name]["seconds"]), "energy_kwh": kwh(sums[name]["wh"])} for name in PHASES if name in sums
+    ]
+
+
+class Usual:
+    """What this printer's newest finished prints took: sums over sums, so that a short print doesn't weigh like a long one."""
+
+    def __init__(self, past):
+        self._past = past
+        done = [job for job in past if job["status"] == "done" and job["wh"] is not None]
+        timed = [job for job in done if job["duration_s"]]
+        weighed = [job for job in done if job["grams"]]
+        self.jobs = len(done)
+        self.job_kwh = ratio(sum(job["wh"] for job in done) / 1000, len(done))
+        self.kwh_per_hour = ratio(sum(job["wh"] for job in timed) / 1000, sum(job["duration_s"] for job in timed) / 3600)
+        self.kwh_per_g = ratio(sum(job["wh"] for job in weighed) / 1000, sum(job["grams"] for job in weighed))
+
+    def expected_day_kwh(self, idle_power_w, now_ts):
+        """What the last 24 hours should have taken: their printing hours as usual, the rest at idle power."""
+        if idle_power_w is None:
+            return None
+        printing_s = sum(max(0.0, min(job["end_ts"], now_ts) - max(job["start_ts"], now_ts - DAY_S)) for job in self._past)
+        if printing_s and self.kwh_per_hour is None:
+            return None
+        return (self.kwh_per_hour or 0.0) * printing_s / 3600 + idle_power_w / 1000 * max(0.0, DAY_S - printing_s) / 3600
+
+
+def situation(facts, factory, status, job, progress, details, analysis, usual, rate, now_ts):
+    """What the tips look at."""
+    part = (details or {}).get("object_dimensions_mm") or {}
+    zone = ZoneInfo(factory["timezone"]) if factory else timezone.utc
+    warm_up = next((phase["energy_kwh"] for phase in (analysis or {}).get("phases") or () if phase["phase"] == "Heating"), None)
+    return tips.Situation(
+        status=status,
+        printing=status == "Printing" and job is not None,
+        state_age_s=None if facts["state_since_ts"] is None else now_ts - facts["state_since_ts"],
+        last_error=facts["state_text"],
+        power_w=printer_state.current_power_w(facts, now_ts),
+        idle_power_w=facts["idle_power_w"],
+        bed_c=facts["bed"],
+        bed_target_c=facts["bed_target"],
+        bed_mm=(facts["bed_width"], facts["bed_depth"]) if facts["bed_width"] and facts["bed_depth"] else None,
+        part_mm=(part.get("x"), part.get("y")) if part else None,
+        material=first(facts["material"], job["material"] if job else None),
+        progress=progress,
+        time_left_s=facts["time_left_s"],
+        warm_up_kwh=warm_up,
+        kwh_per_g=analysis["comparison"]["kwh_per_g"] if analysis else None,
+        usual_kwh_per_g=usual.kwh_per_g,
+        usual_job_kwh=usual.job_kwh,
+        grams=(details or {}).get("estimated_material_g"),
+        rates=tuple((factory or {}).get("rates") or ()),
+        price_per_kwh=rate.get("price"),
+        currency=first(rate.get("currency"), (factory or {}).get("currency")),
+        hour_name=lambda ts: datetime.fromtimestamp(ts, zone).strftime("%H:%M"),
+    )
+
+
+def current_rate(factory):
+    rates = (factory or {}).get("rates") or ()
+    return rates[0] if rates else {}
+
+
+def first(*values):
+    """The first value that is known."""
+    return next((value for value in values if value is not None), None)
+
+
+def ratio(above, below):
+    return above / below if below else None
+
+
+def difference_percent(value, usual):
+    return round(100 * (value / usual - 1), 1) + 0.0 if value is not None and usual else None  # + 0.0: never "-0.0"
+
+
+def rounded(value, digits):
+    return None if value is None else round(value, digits)
+
+
+def money(value):
+    return rounded(value, 4)
+
+
+def kwh(wh):
+    """kWh with a tenth of a watt-hour, from Wh."""
+    return None if wh is None else round(wh / 1000, 4)
+
+
+def iso(ts):
+    """ISO 8601 in UTC to the second, from seconds since 1970."""
+    return None if ts is None else datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
