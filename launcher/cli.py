@@ -1,0 +1,182 @@
+"""The command line: parsing, and turning every expected failure into a sentence with a remedy."""
+
+import argparse
+import os
+import subprocess
+import sys
+
+from . import devices, files, services, settings
+from .demo import import_file
+from .errors import LauncherError, from_os_error
+
+SHOWN = ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
+         "ENMS_DATABASE_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD", "ENMS_BIND", "ENMS_HTTP_PORT", "ENMS_DB_HOST",
+         "ENMS_DB_PORT", "ENMS_DB_NAME", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_RUN_DIR", "ENMS_ENV_DIR",
+         "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
+
+
+def up(arguments):
+    """See launcher.up."""
+    from . import up as steps
+    return steps.up(arguments)
+
+
+def down(arguments):
+    """See launcher.up."""
+    from . import up as steps
+    return steps.down(arguments)
+
+
+def status(arguments):
+    """See launcher.status."""
+    from . import status as view
+    return view.status(arguments)
+
+
+def doctor(arguments):
+    """See launcher.doctor."""
+    from . import doctor as view
+    return view.doctor(arguments)
+
+
+def test(arguments):
+    """See launcher.testing."""
+    from . import testing
+    return testing.test(arguments)
+
+
+def env(_arguments):
+    """Prints the stack's settings as KEY=VALUE lines."""
+    values = settings.recorded(settings.paths())
+    for name in SHOWN:
+        print(f"{name}={values[name]}")
+    return 0
+
+
+def logs(arguments):
+    """Prints the end of the logs; with -f goes on."""
+    where = settings.paths()
+    known = sorted(path.stem for path in where.logs.glob("*.log")) if where.logs.exists() else []
+    if arguments.service and arguments.service not in known:
+        raise LauncherError(f"There is no log of {arguments.service!r}.", f"There are: {', '.join(known) or 'none yet'}")
+    chosen = [arguments.service] if arguments.service else known
+    if arguments.follow:
+        try:
+            return subprocess.run(["tail", "-n", "20", "-F", *(str(where.log(name)) for name in chosen)]).returncode
+        except KeyboardInterrupt:
+            return 0
+    for name in chosen:
+        if len(chosen) > 1:
+            print(f"── {name}")
+        print("\n".join(files.last_lines(where.log(name), arguments.lines)))
+    return 0
+
+
+def bring_in(arguments):
+    """Imports a CSV file through the accounting functions."""
+    if not os.path.isfile(arguments.file):
+        raise LauncherError(f"There is no file {arguments.file}.", "./enms import FILE.csv")
+    if services.needs_file("database/importer.py")():
+        raise LauncherError("Importing is not part of this checkout yet.", "Update the checkout.")
+    return import_file(os.path.abspath(arguments.file), settings.recorded(settings.paths()))
+
+
+def module(name, path, sentence):
+    """A command that runs one of the project's Python modules against the stack, or says that it isn't there yet."""
+    def command(arguments):
+        if services.needs_file(path)():
+            raise LauncherError(sentence, "Update the checkout when it is.")
+        values = settings.recorded(settings.paths())
+        return subprocess.run([values["ENMS_PYTHON"], "-m", name, *arguments.rest], cwd=settings.ROOT,
+                              env={**values, "PYTHONPATH": str(settings.ROOT)}).returncode
+    return command
+
+
+def compose_env(_arguments):
+    """Writes `.env` for docker compose: the example with fresh secrets. An existing file is left alone."""
+    import secrets
+
+    target = settings.ROOT / ".env"
+    if target.exists():
+        raise LauncherError(f"{target} exists already; it is not overwritten.", "Remove it first if new secrets are wanted.")
+    lines = []
+    for line in (settings.ROOT / ".env.example").read_text().splitlines():
+        name = line.partition("=")[0]
+        lines.append(f"{name}={secrets.token_urlsafe(24)}" if line == f"{name}=" and name in settings.SECRETS else line)
+    files.write(target, "\n".join(lines) + "\n", 0o600)
+    print(f"{target} written with fresh secrets. Next: docker compose up --build -d")
+    return 0
+
+
+def parser():
+    """The argument parser of ./enms."""
+    top = argparse.ArgumentParser(prog="enms", description="Energy management for 3D-printer fleets: starts and looks after one stack.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name, function, text, **options):
+        command = commands.add_parser(name, help=text, description=text, **options)
+        command.set_defaults(function=function)
+        return command
+
+    start = add("up", up, "install what is needed, start everything, print the addresses and the login")
+    start.add_argument("--no-demo", dest="demo", action="store_false", help="without the simulated fleet")
+    start.add_argument("--fresh", action="store_true", help="remove all data of this stack first")
+    add("down", down, "stop everything that up started")
+    add("status", status, "services, memory, health, last readings").add_argument("--json", action="store_true")
+    log = add("logs", logs, "the end of the logs")
+    log.add_argument("service", nargs="?")
+    log.add_argument("-f", "--follow", action="store_true")
+    log.add_argument("-n", "--lines", type=int, default=20)
+    add("env", env, "the stack's settings as KEY=VALUE lines")
+    tests = add("test", test, "run the test suite on its own database and ports")
+    tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
+    tests.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="arguments for pytest")
+    bench = add("bench", module("tests.bench", "tests/bench/__main__.py", "There is no bench in this checkout yet."), "measure speed")
+    bench.add_argument("rest", nargs=argparse.REMAINDER, metavar="…")
+    train = add("train", module("analysis.train_model", "analysis/train_model.py",
+                                "Training is not part of ENMS yet: it comes with the analysis."), "train the power model")
+    train.add_argument("rest", nargs=argparse.REMAINDER, metavar="…")
+    add("doctor", doctor, "look for the usual causes of trouble")
+    add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
+    add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")
+
+    device = commands.add_parser("device", help="add, list, test, remove devices")
+    actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
+    action = actions.add_parser("add", help="register a device")
+    devices.options(action, required=True)
+    action.add_argument("--replace", action="store_true", help="change the given columns of an existing device")
+    action.set_defaults(function=devices.add)
+    actions.add_parser("list", help="list the registry").set_defaults(function=devices.listing)
+    action = actions.add_parser("test", help="ask the printer and the plug")
+    action.add_argument("existing", nargs="?", metavar="ID")
+    devices.options(action, required=False)
+    action.set_defaults(function=devices.test)
+    action = actions.add_parser("remove", help="remove a device")
+    action.add_argument("device_id", metavar="ID")
+    action.set_defaults(function=devices.remove)
+    return top
+
+
+def main(argv):
+    """Runs one command; returns the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.function(arguments)
+    except LauncherError as error:
+        problem = error
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `./enms logs | head`: the reader has gone, which is no failure.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        problem = from_os_error(error)
+    print(f"\nFAILED: {problem}", file=sys.stderr)
+    if problem.log:
+        for line in files.last_lines(problem.log):
+            print(f"    {line[:300]}", file=sys.stderr)
+    if problem.remedy:
+        print(f"WHAT TO DO: {problem.remedy}", file=sys.stderr)
+    return 1

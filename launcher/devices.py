@@ -1,0 +1,119 @@
+"""`device`: a thin client of the Devices API, the one implementation of adding, testing and removing devices."""
+
+from urllib.parse import quote
+
+from . import probes, settings
+from .errors import LauncherError
+
+# Option → column. Only what is given is sent; the API knows defaults and rules.
+OPTIONS = {
+    "name": ("friendly_name", str, "name that people see"),
+    "model": ("device_model", str, "maker's model, e.g. MK4"),
+    "type": ("device_type", str, "printer, compressor, hvac, motor, pump, injection_molding, conveyor, boiler, other"),
+    "source": ("source", str, "prusalink, octoprint, moonraker, simplyprint, mqtt or none"),
+    "host": ("api_ip", str, "address of the printer: host or host:port"),
+    "api-key": ("api_key", str, "key or password of the printer's API"),
+    "shelly-id": ("shelly_id", str, "energy meter: the plug's MQTT prefix, or one channel of it: SPPS-02/switch:1"),
+    "interval": ("data_interval_seconds", int, "seconds between two polls, 2 to 3600"),
+    "location": ("location", str, "where it stands"),
+    "notes": ("notes", str, "anything"),
+    "mqtt-topic": ("mqtt_topic", str, "topic prefix of a machine that publishes itself"),
+    "size-category": ("printer_size_category", str, "e.g. small, medium, large"),
+    "bed-width": ("bed_width", float, "mm"),
+    "bed-depth": ("bed_depth", float, "mm"),
+    "rated-power": ("rated_power_w", float, "W"),
+    "idle-power": ("idle_power_w", float, "W that it may draw while idle"),
+    "plant": ("plant_type", str, "generic_plant, corn, sunflower or tomato"),
+    "simplyprint-id": ("simplyprint_id", str, "SimplyPrint's number of the printer"),
+    "company-id": ("sp_company_id", str, "SimplyPrint's number of the company"),
+    "sp-api-key": ("sp_api_key", str, "SimplyPrint's API key"),
+    "gcode-host": ("gcode_preview_host", str, "host that serves G-code previews"),
+    "gcode-key": ("gcode_preview_api_key", str, "its key"),
+}
+
+
+def options(parser, required):
+    """Adds the options of `device add` and `device test` to an argparse parser."""
+    parser.add_argument("--id", dest="device_id", required=required, metavar="ID",
+                        help="letters, digits, dot, dash, underscore; e.g. PrusaMK4-1")
+    for name, (column, kind, text) in OPTIONS.items():
+        parser.add_argument(f"--{name}", dest=column, type=kind, metavar=kind.__name__.upper().replace("STR", "TEXT"), help=text)
+
+
+def call(method, path, body=None, timeout=60):
+    """One request to the running stack with the operator's login; returns the answer, raises LauncherError on a refusal."""
+    env = settings.recorded(settings.paths())
+    url = env["ENMS_HTTP_URL"] + path
+    try:
+        status, answer, _ = probes.request(method, url, body, env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"], timeout)
+    except OSError as error:
+        raise LauncherError(f"The stack does not answer at {env['ENMS_HTTP_URL']}: {error}.", "Is it running? ./enms status") from error
+    if status >= 400:
+        text = answer.get("error") if isinstance(answer, dict) else None
+        raise LauncherError(text or f"The Devices API answers {status}.",
+                            "./enms status shows what runs." if status >= 500 else "./enms device add --help lists the options.")
+    return answer
+
+
+def given(arguments):
+    """The columns that were given on the command line."""
+    columns = ["device_id", *(column for column, _, _ in OPTIONS.values())]
+    return {name: getattr(arguments, name) for name in columns if getattr(arguments, name, None) is not None}
+
+
+def add(arguments):
+    """Registers a device, or with --replace changes an existing one."""
+    body = given(arguments)
+    device_id = body["device_id"]
+    if arguments.replace:
+        call("PATCH", f"/api/devices/{quote(device_id, safe='')}", {k: v for k, v in body.items() if k != "device_id"})
+        print(f"{device_id} changed.")
+    else:
+        body.setdefault("friendly_name", device_id)
+        call("POST", "/api/devices", body)
+        print(f"{device_id} added. Does it answer? ./enms device test {device_id}")
+    return 0
+
+
+def listing(_arguments):
+    """Prints the registry."""
+    answer = call("GET", "/api/devices")
+    devices = answer["devices"] if isinstance(answer, dict) else answer
+    if not devices:
+        print("No devices yet: ./enms device add --help")
+        return 0
+    print(f"{'id':<24}{'name':<24}{'type':<12}{'source':<12}{'host':<24}{'meter':<24}{'every':>7}")
+    for device in devices:
+        print("".join(f"{str(device.get(column) or '-'):<{width}}" for column, width in (
+            ("device_id", 24), ("friendly_name", 24), ("device_type", 12), ("source", 12), ("api_ip", 24), ("shelly_id", 24)))
+            + f"{device.get('data_interval_seconds') or '-':>5} s")
+    return 0
+
+
+def test(arguments):
+    """Asks the printer and the plug of a registered device, or of one described by options."""
+    body = given(arguments)
+    if arguments.existing:
+        body = {"deviceId": arguments.existing}
+    elif not body:
+        raise LauncherError("Which device?", "./enms device test ID, or describe one: ./enms device test --source prusalink --host …")
+    answer = call("POST", "/api/devices/test", body, timeout=90)
+    good = True
+    for name, value in answer.items():
+        if isinstance(value, dict):
+            ok = value.get("ok")
+            good = good and ok is not False
+            text = value.get("message") or value.get("text") or ", ".join(f"{k} {v}" for k, v in value.items() if k != "ok" and not isinstance(v, (dict, list)))
+            print(f"{name:<10} {'ok' if ok else 'PROBLEM' if ok is False else '-':<8} {text}")
+        elif name == "ok":
+            good = good and value is not False
+        else:
+            print(f"{name:<10} {value}")
+    return 0 if good else 1
+
+
+def remove(arguments):
+    """Removes a device; its measured past stays with its meter."""
+    call("DELETE", f"/api/devices/{quote(arguments.device_id, safe='')}")
+    print(f"{arguments.device_id} removed.")
+    return 0

@@ -1,0 +1,44 @@
+"""Small file work: atomic writes, reading JSON that may not be there, the end of a log."""
+
+import json
+import os
+from pathlib import Path
+
+
+def write(path, text, mode=0o644):
+    """Writes a file so that a reader sees the old or the new text, never half of it."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path, value, mode=0o644):
+    """`write` for a JSON value."""
+    write(path, json.dumps(value, indent=1, sort_keys=True) + "\n", mode)
+
+
+def read_json(path, default=None):
+    """The JSON value of a file; `default` when it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return default
+
+
+def last_lines(path, count=15):
+    """The last lines of a log, without reading all of it."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 400 * count))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []

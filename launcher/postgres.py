@@ -1,0 +1,166 @@
+"""A private PostgreSQL cluster: where the binaries are, initdb, its configuration, and the uid it runs under."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from . import files, processes
+from .errors import LauncherError
+
+VERSIONS = ("15", "16", "17")
+
+
+def find(name):
+    """Path of a PostgreSQL program, Debian's own directories first; None when it isn't there."""
+    for version in VERSIONS:
+        path = Path("/usr/lib/postgresql") / version / "bin" / name
+        if path.exists():
+            return str(path)
+    return shutil.which(name)
+
+
+PSQL = find("psql") or "psql"
+
+CONFIG = """\
+# Written by the launcher at every start. One machine, short queries, little memory; nothing acknowledged is ever lost.
+listen_addresses = '127.0.0.1'
+unix_socket_directories = ''
+max_connections = 60
+shared_buffers = {shared_buffers}
+effective_cache_size = 1GB
+work_mem = 8MB
+maintenance_work_mem = 64MB
+max_wal_size = 1GB
+wal_compression = on
+checkpoint_timeout = 15min
+synchronous_commit = on
+jit = off
+random_page_cost = 1.1
+password_encryption = scram-sha-256
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_min_messages = warning
+log_line_prefix = '%m [%p] %q%u@%d '
+log_parameter_max_length_on_error = 0
+"""
+ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+
+def account():
+    """The user that PostgreSQL runs as: None for the caller's own; as root `postgres`, else `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise LauncherError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.",
+                        "Create one: useradd --system postgres")
+
+
+def drop(command, directory, who):
+    """The command line and Popen arguments that run `command` as `who`.
+
+    A run directory below a private home can't be entered by another user; then the one right to pass through
+    directories is kept (CAP_DAC_READ_SEARCH), instead of opening the home.
+    """
+    if who is None:
+        return command, {}
+    if _reachable(directory, who):
+        return command, {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
+    setpriv = shutil.which("setpriv")
+    if not setpriv:
+        raise LauncherError(f"The user {who.pw_name} can't reach {directory}, because a directory above it is private.",
+                            "Use another run directory: ENMS_RUN_DIR=/var/lib/enms ./enms up")
+    return [setpriv, f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups", "--inh-caps=+dac_read_search",
+            "--ambient-caps=+dac_read_search", "--", *command], {}
+
+
+def _reachable(directory, who):
+    for part in [directory, *Path(directory).parents]:
+        mode = part.stat()
+        right = 0o100 if mode.st_uid == who.pw_uid else 0o010 if mode.st_gid == who.pw_gid else 0o001
+        if not mode.st_mode & right:
+            return False
+    return True
+
+
+def create(base, password, log):
+    """Creates the cluster in base/data unless it is there; `base` is owned by the user that the server runs as.
+
+    A half-made cluster (killed initdb) is recognised by the missing mark and made again: it never held data.
+    """
+    who = account()
+    data, mark = base / "data", base / "created"
+    if mark.exists():
+        return False
+    initdb = find("initdb")
+    if data.exists():
+        shutil.rmtree(data)
+    base.mkdir(mode=0o700, exist_ok=True)
+    secret = base / "password"
+    files.write(secret, password + "\n", 0o600)
+    if who:
+        os.chown(base, who.pw_uid, who.pw_gid)
+        os.chown(secret, who.pw_uid, who.pw_gid)
+    command, rights = drop([initdb, "-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret),
+                            "-E", "UTF8", "--locale=C.UTF-8"], base, who)
+    try:
+        with open(log, "ab") as output:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                                  env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}, **rights)
+    finally:
+        secret.unlink(missing_ok=True)
+    if done.returncode:
+        raise LauncherError("The database cluster could not be created.", "See the log lines above; then ./enms up again.", log)
+    mark.write_text("")
+    return True
+
+
+def configure(base, shared_buffers="96MB"):
+    """Writes configuration and access rules of the cluster."""
+    who = account()
+    for name, text in (("postgresql.conf", CONFIG.format(shared_buffers=shared_buffers)), ("pg_hba.conf", ACCESS)):
+        path = base / "data" / name
+        files.write(path, text, 0o600)
+        if who:
+            os.chown(path, who.pw_uid, who.pw_gid)
+
+
+def command(base, port):
+    """Command line and Popen arguments of the server."""
+    return drop([find("postgres"), "-D", str(base / "data"), "-p", str(port)], base, account())
+
+
+def clear_stale_pid(base):
+    """Removes postmaster.pid when the process it names is not this cluster's server (kill -9, reused pid, power cut)."""
+    path = base / "data" / "postmaster.pid"
+    try:
+        pid = int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        path.unlink(missing_ok=True)
+        return
+    seen = processes.stat(pid)
+    if seen and seen["state"] not in "ZX":
+        try:
+            line = (processes.PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            line = ""
+        if str(base / "data") in line.split("\0"):
+            return
+    path.unlink(missing_ok=True)
+
+
+def end_foreign_start(base):
+    """Stops a server of this cluster that runs without a record (its supervisor died before writing one)."""
+    path = base / "data" / "postmaster.pid"
+    clear_stale_pid(base)
+    try:
+        pid = int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    processes.stop_tree(processes.identity(pid), signal.SIGINT, 30)

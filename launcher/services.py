@@ -1,0 +1,210 @@
+"""The services of a stack: how each is started, stopped and asked whether it is ready, and what must be ready before it."""
+
+import base64
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+from urllib.parse import urlsplit
+
+from . import files, postgres, probes, templates
+from .errors import LauncherError
+from .settings import ROOT, SECRETS, Paths
+
+MB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start.
+
+    command(env) -> (argv, extra Popen arguments); prepare(env) runs before every start; probe(env) -> '' when ready;
+    missing() -> '' or why it can't be started from this checkout; secrets: the ones its environment may hold; extra(env): variables of its own.
+    """
+    name: str
+    command: Callable
+    probe: Callable = lambda env: ""
+    prepare: Callable = lambda env: None
+    missing: Callable = lambda: ""
+    needs: tuple = ()
+    secrets: tuple = ()
+    extra: Callable = lambda env: {}
+    port: str = ""
+    cwd: Path = ROOT
+    task: bool = False
+    stop_signal: int = signal.SIGTERM
+    grace: float = 10.0
+    ready_seconds: float = 60.0
+    demo: bool = False
+
+
+def needs_file(*names):
+    """A `missing` function: the service is part of this checkout only when one of these files is."""
+    return lambda: "" if any((ROOT / name).exists() for name in names) else f"{names[0]} is not in this checkout"
+
+
+def where(env):
+    """The Paths of a running stack's environment."""
+    return Paths(env["ENMS_RUN_DIR"], env["ENMS_ENV_DIR"])
+
+
+def prepare_postgres(env):
+    """Makes the cluster ready to start, whatever a crash left."""
+    base = where(env).postgres
+    postgres.clear_stale_pid(base)
+    postgres.configure(base)
+
+
+def password_line(user, password):
+    """A line of Mosquitto's password file (PBKDF2-SHA512)."""
+    salt, rounds = secrets.token_bytes(12), 1000
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds, 64)
+    return f"{user}:$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
+
+
+def prepare_migrate(env):
+    """Makes the database itself; the migration, as superuser, makes the roles and hands it over to its owner."""
+    superuser = {"user": "postgres", "password_name": "ENMS_DB_SUPERUSER_PASSWORD", "database": "postgres"}
+    name = env["ENMS_DB_NAME"]
+    try:
+        if not probes.sql(env, f"SELECT 1 FROM pg_database WHERE datname = {quoted(name)}", **superuser):
+            probes.sql(env, 'CREATE DATABASE "' + name.replace('"', '""') + '"', timeout=60, **superuser)
+    except RuntimeError as error:
+        raise LauncherError(f"The database {name} could not be made: {error}") from error
+
+
+def quoted(text):
+    """An SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def superuser_url(env):
+    """The connection string of the cluster's superuser: only for the migration."""
+    return (f"postgresql://postgres:{env['ENMS_DB_SUPERUSER_PASSWORD']}@{env['ENMS_DB_HOST']}:{env['ENMS_DB_PORT']}"
+            f"/{env['ENMS_DB_NAME']}")
+
+
+def prepare_mosquitto(env):
+    """Renders the broker's configuration, ACL and password file."""
+    place = where(env)
+    data = place.run / "mosquitto"
+    data.mkdir(mode=0o700, exist_ok=True)
+    values = {**env, "ENMS_MQTT_LISTEN": f"{env['ENMS_MQTT_PORT']} 127.0.0.1", "ENMS_MQTT_DATA_DIR": str(data),
+              "ENMS_MQTT_CONFIG_DIR": str(place.config),
+              # The broker drops root for a user that can't read a run directory below a private home.
+              "ENMS_MQTT_UNIX_USER": "root" if os.geteuid() == 0 else "mosquitto"}
+    for name in ("mosquitto.conf", "mosquitto.acl"):
+        files.write(place.config / name, templates.render((ROOT / "mosquitto" / name).read_text(), values), 0o600)
+    files.write(place.config / "mosquitto.passwords",
+                password_line(env["ENMS_MQTT_DEVICE_USER"], env["ENMS_MQTT_DEVICE_PASSWORD"])
+                + password_line(env["ENMS_MQTT_INGEST_USER"], env["ENMS_MQTT_INGEST_PASSWORD"]), 0o600)
+
+
+def prepare_nodered(env):
+    """Node-RED's user directory."""
+    (where(env).state / "nodered").mkdir(mode=0o700, exist_ok=True)
+
+
+def grafana_upstream(env):
+    """host:port of Grafana for nginx; a port that nobody listens on when there is none, so that its path answers 502."""
+    url = urlsplit(env.get("ENMS_GRAFANA_URL", ""))
+    return f"{url.hostname}:{url.port or 80}" if url.hostname else "127.0.0.1:9"
+
+
+def prepare_nginx(env):
+    """Renders the one door's configuration."""
+    place = where(env)
+    data = place.run / "nginx"
+    data.mkdir(mode=0o700, exist_ok=True)
+    bind = env["ENMS_BIND"]
+    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}",
+              "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
+              "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
+              "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(ROOT / "frontend"),
+              "ENMS_NGINX_DIR": str(data), "ENMS_NGINX_ACCESS_LOG": str(place.log("nginx-access"))}
+    files.write(place.config / "nginx.conf", templates.render((ROOT / "nginx/nginx.conf").read_text(), values))
+
+
+def nginx_command(env):
+    """nginx in the foreground; as root its workers stay root, because they must read a checkout that may be private."""
+    place = where(env)
+    options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
+    return [program("nginx"), "-p", str(place.run / "nginx"), "-c", str(place.config / "nginx.conf"), "-e", "stderr",
+            "-g", options], {}
+
+
+def nginx_probe(env):
+    """Any answer of nginx itself, on the address that people use."""
+    return probes.http_get(env["ENMS_HTTP_URL"] + "/", accept=lambda status: True)
+
+
+def program(name):
+    """Path of a system program; Debian keeps daemons in sbin, which an ordinary user's PATH lacks."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin") or name
+
+
+def python(module, *arguments):
+    """A `command` function: a Python module in the private environment."""
+    return lambda env: ([env["ENMS_PYTHON"], "-m", module, *arguments], {})
+
+
+def history_command(env):
+    """Seven days of the demo fleet's past, as import files."""
+    return [env["ENMS_PYTHON"], "-m", "simulator.history", "--days", "7", "--out",
+            str(where(env).state / "demo-history")], {}
+
+
+def local(port, path):
+    """URL of a service behind nginx."""
+    return lambda env: f"http://127.0.0.1:{env[port]}{path}"
+
+
+def http(port, path, accept=lambda status: status < 500):
+    """A `probe` function: GET on a service behind nginx."""
+    return lambda env: probes.http_get(f"http://127.0.0.1:{env[port]}{path}", accept=accept)
+
+
+SERVICES = (
+    Service("postgres", lambda env: postgres.command(where(env).postgres, env["ENMS_DB_PORT"]), probes.database,
+            prepare_postgres, port="ENMS_DB_PORT", stop_signal=signal.SIGINT, grace=30, cwd=Path("/")),
+    Service("mosquitto", lambda env: ([program("mosquitto"), "-c", str(where(env).config / "mosquitto.conf")], {}),
+            probes.mqtt, prepare_mosquitto, port="ENMS_MQTT_PORT"),
+    Service("nginx", nginx_command, nginx_probe, prepare_nginx, port="ENMS_HTTP_PORT"),
+    Service("migrate", python("database.migrate"), prepare=prepare_migrate, task=True, needs=("postgres",), missing=needs_file("database/migrate.py"),
+            secrets=tuple(name for name in SECRETS if name.startswith("ENMS_DB_")),
+            extra=lambda env: {"ENMS_DATABASE_URL": superuser_url(env)}),
+    Service("nodered",
+            lambda env: ([env["ENMS_NODE"], "--max-old-space-size=256", str(where(env).modules / "node-red" / "red.js"),
+                          "-s", str(ROOT / "nodered/settings.js"), "-u", str(where(env).state / "nodered")], {}),
+            http("ENMS_NODERED_PORT", "/nodered/", lambda status: status < 400), prepare_nodered,
+            missing=needs_file("nodered/settings.js"), needs=("migrate", "mosquitto"), port="ENMS_NODERED_PORT",
+            secrets=("ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD", "ENMS_EDITOR_PASSWORD",
+                     "ENMS_SECRET_KEY")),
+    Service("api", lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"], {}),
+            http("ENMS_API_PORT", "/api/health", lambda status: True), missing=needs_file("python-api/app.py"),
+            needs=("migrate",), port="ENMS_API_PORT", cwd=ROOT / "python-api", secrets=("ENMS_DB_API_PASSWORD",)),
+    Service("history", history_command, task=True, missing=needs_file("simulator/history.py"), demo=True),
+    Service("simulator", python("simulator"), http("ENMS_SIM_PORT", "/health", lambda status: status == 200), missing=needs_file("simulator/__main__.py"),
+            needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
+)
+BY_NAME = {service.name: service for service in SERVICES}
+# What ends together, first to last: who writes stops before what keeps the data.
+STOP_ORDER = (("simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+
+
+def wanted(demo, history):
+    """The services of a start: with the demo fleet or without, `history` when its past is still to be made."""
+    return [service for service in SERVICES
+            if (demo or not service.demo) and (service.name != "history" or history)]
+
+
+def environment(service, env):
+    """The variables that a service sees: all but the secrets that are not its business."""
+    hidden = set(SECRETS + ("ENMS_DATABASE_URL",)) - set(service.secrets)
+    # Only nginx listens where ENMS_BIND says; everything behind it stays on this machine.
+    return {**{name: value for name, value in env.items() if name not in hidden}, "ENMS_BIND": "127.0.0.1",
+            "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **service.extra(env)}

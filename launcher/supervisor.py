@@ -1,0 +1,261 @@
+"""The supervisor: one process per stack that starts the services, keeps them alive and stops them.
+
+A thread per service does its whole life in order: wait for what it needs, prepare, start, probe until ready, wait for its
+end, end what it left behind, start it again. The supervisor is the "subreaper" of everything below it: when a service is
+killed, its workers become the supervisor's children, so that none can escape and hold a port. Services write straight
+into their log files, so they go on when the supervisor dies; the next `up` ends them by their recorded identity.
+
+Run as: python3 -m launcher.supervisor RUN_DIR; SIGTERM stops the stack.
+"""
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from . import files, processes, services
+from .errors import LauncherError
+from .settings import Paths
+
+BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+STEADY_SECONDS = 10.0  # a service that was ready this long starts its back-off anew
+PR_SET_CHILD_SUBREAPER = 36
+
+
+class Supervisor:
+    """Runs the services of one stack; `record` in supervisor.json is what `up`, `status` and `down` read."""
+
+    def __init__(self, where, env, wanted, demo):
+        self.where, self.env, self.wanted = where, env, wanted
+        self.stopping = threading.Event()
+        self.ready = {service.name: threading.Event() for service in wanted}
+        self.ended = {service.name: threading.Event() for service in wanted}
+        self.guard = threading.RLock()
+        self.leaders = set()
+        self.record = {**processes.identity(os.getpid()), "demo": demo, "started_at": time.time(),
+                       "services": {service.name: {"state": "waiting", "restarts": 0, "task": service.task}
+                                    for service in wanted}}
+
+    def note(self, name, **changes):
+        """Records what is known of a service."""
+        with self.guard:
+            self.record["services"][name].update(changes)
+            try:
+                files.write_json(self.where.supervisor, self.record, 0o600)
+            except OSError as error:  # a full disk must not end the supervisor
+                say(f"cannot record {name}: {error}")
+
+    def live(self, service):
+        """The life of one service, until the supervisor stops."""
+        failures = 0
+        while not self.stopping.is_set():
+            if not self.wait_for_needs(service):
+                break
+            began = time.monotonic()
+            child = self.start(service)
+            if child:
+                was_ready = self.wait_ready(service, child, began)
+                code = child.wait()
+                self.ready[service.name].clear()
+                self.end_left_behind(service, child.pid)
+                with self.guard:
+                    self.leaders.discard(child.pid)
+                if self.stopping.is_set():
+                    break
+                if service.task and code == 0:
+                    self.note(service.name, state="done", pid=None, seconds=round(time.monotonic() - began, 2))
+                    self.ready[service.name].set()
+                    return
+                say(f"{service.name} ended with {code}")
+                if was_ready and time.monotonic() - began > STEADY_SECONDS:
+                    failures = 0
+                self.note(service.name, state="failed", exit=code, pid=None, ready_at=None)
+            pause = BACK_OFF[min(failures, len(BACK_OFF) - 1)]
+            failures += 1
+            self.note(service.name, failures=failures)
+            if self.stopping.wait(pause):
+                break
+            with self.guard:
+                restarts = self.record["services"][service.name]["restarts"] + 1
+            self.note(service.name, state="waiting", restarts=restarts)
+        self.ended[service.name].set()
+
+    def wait_for_needs(self, service):
+        """False when the supervisor stops while waiting."""
+        for name in service.needs:
+            while name in self.ready and not self.ready[name].wait(0.1):
+                if self.stopping.is_set():
+                    return False
+        return not self.stopping.is_set()
+
+    def start(self, service):
+        """Prepares and starts the process; None when that failed (which is recorded)."""
+        try:
+            service.prepare(self.env)
+            command, rights = service.command(self.env)
+            with self.guard:
+                if self.stopping.is_set():
+                    return None
+                with open(self.where.log(service.name), "ab") as log:
+                    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=service.cwd,
+                                             env=services.environment(service, self.env), start_new_session=True, **rights)
+                self.leaders.add(child.pid)
+        except (OSError, LauncherError, subprocess.SubprocessError) as error:
+            say(f"{service.name} could not be started: {error}")
+            self.note(service.name, state="failed", error=str(error))
+            return None
+        self.note(service.name, state="starting", error=None, **processes.identity(child.pid))
+        return child
+
+    def wait_ready(self, service, child, began):
+        """Probes until the service is ready or its process ended; True when it became ready."""
+        if service.task:
+            return False
+        pause = 0.02
+        while not self.stopping.is_set():
+            if child.poll() is not None:
+                return False
+            problem = service.probe(self.env)
+            if not problem:
+                # exec may have come after the first identity was taken (setpriv): keep the final name.
+                self.note(service.name, state="ready", error=None, ready_at=time.time(),
+                          seconds=round(time.monotonic() - began, 2), **processes.identity(child.pid))
+                self.ready[service.name].set()
+                return True
+            if time.monotonic() - began > service.ready_seconds:
+                self.note(service.name, error=f"not ready after {service.ready_seconds:.0f} s: {problem}")
+                pause = 1.0
+            time.sleep(pause)
+            pause = min(max(pause, 0.02) * 1.5, 0.25) if pause < 1 else 1.0
+        return False
+
+    def end_left_behind(self, service, pid):
+        """Kills what a dead service left: its session's processes, and PostgreSQL's (each has a session of its own).
+
+        They must be gone before the next start: an old backend beside a new server would ruin the data.
+        """
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with self.guard:
+                leaders = set(self.leaders)
+            orphans = [child for child, seen in processes.snapshot().items()
+                       if seen["ppid"] == os.getpid() and child not in leaders
+                       and (seen["session"] == pid or (service.name == "postgres" and seen["comm"] == "postgres"))]
+            if not orphans:
+                return
+            for child in orphans:
+                processes.send(child, signal.SIGKILL)
+                reap(child)
+            time.sleep(0.01)
+        say(f"{service.name}: some of its processes would not end")
+
+    def tidy(self):
+        """Every second: rotate big logs and take leave of ended orphans."""
+        limit = float(self.env["ENMS_LOG_MAX_MB"]) * services.MB
+        for log in self.where.logs.glob("*.log"):
+            try:
+                if log.stat().st_size > limit:
+                    rotate(log)
+            except OSError as error:
+                say(f"cannot rotate {log.name}: {error}")
+        with self.guard:
+            leaders = set(self.leaders)
+        for pid, seen in processes.snapshot().items():
+            if seen["ppid"] == os.getpid() and seen["state"] == "Z" and pid not in leaders:
+                reap(pid)
+
+    def run(self):
+        """Starts all services and serves until SIGTERM, then stops them."""
+        threads = [threading.Thread(target=self.live, args=(service,), name=service.name, daemon=True)
+                   for service in self.wanted]
+        files.write_json(self.where.supervisor, self.record, 0o600)
+        for thread in threads:
+            thread.start()
+        while not self.stopping.wait(1.0):
+            try:
+                self.tidy()
+            except Exception as error:  # housekeeping must never end the supervisor
+                say(f"housekeeping: {error!r}")
+        self.stop()
+
+    def stop(self):
+        """Stops everything, in order, each group at once."""
+        for group in services.STOP_ORDER:
+            stoppers = [threading.Thread(target=self.stop_one, args=(name,)) for name in group
+                        if name in self.record["services"]]
+            for stopper in stoppers:
+                stopper.start()
+            for stopper in stoppers:
+                stopper.join()
+
+    def stop_one(self, name):
+        """Stops one service and everything below it."""
+        with self.guard:
+            known = dict(self.record["services"][name])
+        if known.get("pid"):
+            service = services.BY_NAME[name]
+            processes.stop_tree(known, service.stop_signal, service.grace)
+        self.note(name, state="stopped", pid=None)
+
+
+def rotate(log):
+    """Keeps the old text in NAME.log.1 and empties the log in place: writers hold it open for appending."""
+    shutil.copyfile(log, log.with_name(log.name + ".1"))
+    os.truncate(log, 0)
+
+
+def reap(pid):
+    """Collects an ended child."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass
+
+
+def say(text):
+    """A line in the supervisor's own log."""
+    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
+
+
+def lock(where):
+    """Takes the stack's lock for this process; None when another supervisor holds it."""
+    handle = open(where.lock, "w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        return None
+    return handle
+
+
+def main(run_dir):
+    """Entry point of the daemon."""
+    settings = files.read_json(Path(run_dir) / "settings.json")
+    where = Paths(run_dir, settings["ENMS_ENV_DIR"])
+    held = lock(where)
+    if not held:
+        say("another supervisor runs this stack")
+        return 1
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    plan = files.read_json(where.run / "plan.json")
+    wanted = [services.BY_NAME[name] for name in plan["services"]]
+    supervisor = Supervisor(where, settings, wanted, plan["demo"])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    say("supervisor started")
+    supervisor.run()
+    where.supervisor.unlink(missing_ok=True)
+    where.lock.unlink(missing_ok=True)
+    say("supervisor ended")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,18 @@
+"""Configuration templates: `${ENMS_NAME}` is replaced, everything else (nginx has its own `$names`) stays.
+
+In the containers the same files go through envsubst or sed with the same names, so there is one template language.
+"""
+
+import re
+
+from .errors import LauncherError
+
+PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
+
+
+def render(text, values):
+    """Returns `text` with every `${ENMS_NAME}` replaced from `values`; raises LauncherError for a name without a value."""
+    missing = sorted({name for name in PLACE.findall(text) if values.get(name) is None})
+    if missing:
+        raise LauncherError(f"A configuration template needs {', '.join(missing)}, which has no value.")
+    return PLACE.sub(lambda match: str(values[match[1]]), text)

@@ -1,0 +1,216 @@
+"""`up` and `down`: the steps that a person sees."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+
+from . import demo, files, install, ports, postgres, processes, services, settings, supervisor
+from .errors import LauncherError
+
+
+class Steps:
+    """Progress on the terminal: elapsed time, step, what happened."""
+
+    def __init__(self):
+        self.began = time.monotonic()
+
+    def say(self, step, text):
+        """One line."""
+        print(f"{time.monotonic() - self.began:6.1f} s  {step:<12} {text}", flush=True)
+
+
+def running(where):
+    """The supervisor's record while it runs, else None."""
+    record = files.read_json(where.supervisor)
+    return record if processes.is_alive(record) else None
+
+
+def exclusive(where):
+    """Keeps a second `up` or `down` of the same stack out while this one works; returns the lock."""
+    handle = open(where.up_lock, "a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        handle.seek(0)
+        raise LauncherError(f"Another ./enms up or down of this stack is at work (pid {handle.read().strip() or '?'}).",
+                            "Wait until it is done.") from error
+    handle.seek(0)
+    handle.truncate()
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def end_leftovers(where):
+    """Ends what a dead supervisor left running, by recorded identity; returns the names. Never touches anything else."""
+    record = files.read_json(where.supervisor)
+    found = []
+    for group in services.STOP_ORDER:
+        for name in group:
+            known = (record or {}).get("services", {}).get(name, {})
+            if known.get("pid") and (processes.is_alive(known) or processes.left_behind(known)):
+                service = services.BY_NAME[name]
+                processes.stop_tree(known, service.stop_signal, service.grace)
+                found.append(name)
+    if (where.postgres / "data").exists():
+        postgres.end_foreign_start(where.postgres)
+    where.supervisor.unlink(missing_ok=True)
+    where.lock.unlink(missing_ok=True)
+    return found
+
+
+def check_http_port(env):
+    """Raises a LauncherError when the one public port is taken, or may not be opened."""
+    port = int(env["ENMS_HTTP_PORT"])
+    try:
+        free = ports.is_free(port, env["ENMS_BIND"])
+    except PermissionError as error:
+        raise LauncherError(f"This user may not open port {port}.", "Choose one above 1023: ENMS_HTTP_PORT=8080 ./enms up") from error
+    if not free:
+        who = processes.listener(port)
+        raise LauncherError(f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
+                            f"Choose another: ENMS_HTTP_PORT={port + 1} ./enms up")
+
+
+def up(arguments):
+    """Starts the stack; a running one is left alone."""
+    where = settings.paths()
+    steps = Steps()
+    settings.prepare_run_dir(where)
+    with exclusive(where):
+        record = running(where)
+        if record and not arguments.fresh:
+            env = settings.recorded(where)
+            bad = [name for name, known in record["services"].items() if known["state"] not in ("ready", "done")]
+            print(f"The stack is already running at {env['ENMS_HTTP_URL']}; nothing to do."
+                  + (f" Not ready: {', '.join(bad)} (./enms status)." if bad else ""))
+            if arguments.demo != record["demo"]:
+                print(f"It runs {'with' if record['demo'] else 'without'} the demo fleet; to change that: ./enms down, then ./enms up"
+                      + ("." if arguments.demo else " --no-demo."))
+            return 0
+        if record:
+            stop(where, steps.say)
+        left = end_leftovers(where)
+        if left:
+            steps.say("recover", f"ended what a killed supervisor left: {', '.join(left)}")
+        if arguments.fresh:
+            forget(where)
+            steps.say("fresh", "all data of the last stack removed")
+        start(where, arguments.demo, steps)
+    return 0
+
+
+def forget(where):
+    """Removes the data of the stack, not the environments and not the ports."""
+    import shutil
+
+    for path in (where.postgres, where.state, where.run / "mosquitto", where.run / "nginx", where.config):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (where.secrets, where.settings, where.demo_done):
+        path.unlink(missing_ok=True)
+    settings.prepare_run_dir(where)
+
+
+def start(where, with_demo, steps):
+    """All steps of a start, the failed ones undone."""
+    install.check_disk(where, 300)
+    install.system_packages(where.log("install"), lambda text: steps.say("packages", text))
+    done = install.environment(where, lambda text: steps.say("environment", text))
+    steps.say("environment", "installed" if done else "up to date")
+    env = settings.build(where)
+    check_http_port(env)
+    if postgres.create(where.postgres, env["ENMS_DB_SUPERUSER_PASSWORD"], where.log("postgres")):
+        steps.say("database", "private PostgreSQL cluster made")
+    files.write_json(where.settings, env, 0o600)
+    chosen = services.wanted(with_demo, history=with_demo and not where.demo_done.exists())
+    skipped = {service.name: service.missing() for service in chosen if service.missing()}
+    for name, reason in skipped.items():
+        steps.say(name, f"SKIPPED: {reason}")
+    chosen = [service for service in chosen if service.name not in skipped]
+    files.write_json(where.run / "plan.json", {"services": [service.name for service in chosen], "demo": with_demo})
+    with open(where.log("supervisor"), "ab") as log:
+        child = subprocess.Popen([sys.executable, "-m", "launcher.supervisor", str(where.run)], cwd=settings.ROOT,
+                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                 env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
+    try:
+        wait_ready(where, env, child, steps)
+        if with_demo and "simulator" not in skipped and "nodered" not in skipped:
+            demo.register(where, env, steps.say)
+            demo.bring_history(where, env, steps.say)
+    except BaseException:
+        steps.say("stopping", "the start did not succeed")
+        stop(where, lambda *_: None)
+        raise
+    steps.say("ready", "")
+    print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
+          f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
+          f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
+          f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
+          "  ./enms status · ./enms logs · ./enms device list · ./enms down", flush=True)
+
+
+def wait_ready(where, env, child, steps):
+    """Waits until every service is ready, reporting each; raises LauncherError for one that doesn't come up."""
+    reported = set()
+    prepared = False
+    while True:
+        record = running(where)
+        if child.poll() is not None:
+            raise LauncherError("The supervisor ended.", "./enms doctor looks for the usual causes.", where.log("supervisor"))
+        if record and record["pid"] == child.pid:
+            for name, known in record["services"].items():
+                if known["state"] in ("ready", "done") and name not in reported:
+                    reported.add(name)
+                    port = services.BY_NAME[name].port
+                    text = f"done, {known['seconds']} s" if known["state"] == "done" else f"ready on port {env[port]}, {known['seconds']} s"
+                    steps.say(name, text)
+                elif name not in reported and known.get("failures", 0) >= 3:
+                    raise LauncherError(f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
+                                        remedy_for(name, where), where.log(name))
+                elif name not in reported and known.get("error", "") and "not ready after" in known["error"]:
+                    raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where), where.log(name))
+            if len(reported) == len(record["services"]):
+                return
+        time.sleep(0.05)
+
+
+def remedy_for(name, where):
+    """What to do about a service that doesn't start, as far as its log tells."""
+    text = "\n".join(files.last_lines(where.log(name), 30))
+    if "No space left" in text or "disk full" in text.lower():
+        return "The disk is full: free at least 1 GB, then run ./enms up again."
+    if "Address already in use" in text or "EADDRINUSE" in text:
+        return "Somebody took the port meanwhile; run ./enms up again, it chooses a new one."
+    if "Permission denied" in text or "EACCES" in text:
+        return "A file is not readable or writable for this user: run as the user who owns the checkout and the run directory."
+    return f"The last lines of {where.log(name)} say why; ./enms doctor looks for the usual causes."
+
+
+def stop(where, say):
+    """Stops a running stack through its supervisor; ends what is left when that doesn't answer."""
+    record = running(where)
+    if record:
+        processes.send(record["pid"], 15)
+        if processes.wait_gone([record], 60):
+            processes.send(record["pid"], 9)
+            processes.wait_gone([record], 5)
+    left = end_leftovers(where)
+    if left:
+        say("down", f"ended what was left: {', '.join(left)}")
+    return bool(record or left)
+
+
+def down(_arguments):
+    """Stops everything that `up` started and nothing else."""
+    where = settings.paths()
+    if not where.run.exists():
+        print("Nothing is running.")
+        return 0
+    steps = Steps()
+    with exclusive(where):
+        found = stop(where, steps.say)
+    where.up_lock.unlink(missing_ok=True)
+    print(f"Stopped in {time.monotonic() - steps.began:.1f} s." if found else "Nothing is running.")
+    return 0
