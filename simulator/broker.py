@@ -140,6 +140,10 @@ class Session:
         return client
 
     def _connected(self, client, _data, _flags, reason, _properties) -> None:
+        if client is not self.client:
+            # Its session was stopped while the connection was being made.
+            client.disconnect()
+            return
         if reason.is_failure:
             log.warning("%s: the broker refuses the login: %s", self.client_id, reason)
             return
@@ -151,7 +155,9 @@ class Session:
         while self.waiting:
             self.publish(*self.waiting.popleft())
 
-    def _disconnected(self, _client, _data, _flags, reason, _properties) -> None:
+    def _disconnected(self, client, _data, _flags, reason, _properties) -> None:
+        if client is not self.client:
+            return
         self.connected = False
         self._lost.set()
         log.info("%s: disconnected (%s)", self.client_id, reason)

@@ -98,6 +98,12 @@ class Schedule:
     def __init__(self, seed: int, spec, profile: Profile, calibrates: bool = False):
         self.seed, self.spec, self.profile = seed, spec, profile
         self.calibrates = calibrates
+        self.free_at: float | None = None
+        """Unix time at which the printer must stand idle: no job begins that could still run then."""
+
+    def fits(self, job: Plan, at: float) -> bool:
+        """Whether a job that begins at `at` leaves the printer idle when it must be, mishaps included."""
+        return self.free_at is None or at + job.motion_s * 1.2 + 3600 < self.free_at
 
     def _dice(self, number: int, purpose: str) -> random.Random:
         return random.Random(f"{self.seed}/{self.spec.device_id}/{number}/{purpose}")

@@ -268,7 +268,10 @@ class Printer:
             self.next_start = None
             return
         job_plan, mishaps = self.schedule.job(self.jobs_started)
-        self._begin(job_plan, mishaps)
+        if self.schedule.fits(job_plan, self.at):
+            self._begin(job_plan, mishaps)
+        else:
+            self.next_start = None
 
     def _begin(self, job_plan: Plan, mishaps: list) -> None:
         self.next_start = self.next_plan = self.until = None

@@ -1,5 +1,6 @@
 """PrusaLink: v1 with HTTP digest, and the legacy API of old firmware with X-Api-Key."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -7,6 +8,7 @@ import time
 
 from aiohttp import web
 
+from .. import gcode
 from .common import Protocol, guarded
 
 USER = "maker"
@@ -33,7 +35,7 @@ class PrusaLink(Protocol):
     def routes(self):
         """v1, the shared /api/version, downloads."""
         return [web.get("/api/version", self.version), web.get("/api/v1/info", self.info), web.get("/api/v1/status", self.status),
-                web.get("/api/v1/job", self.job), web.get("/api/v1/storage", self.storage), web.get("/usb/{name}", self.download)]
+                web.get("/api/v1/job", self.job), web.get("/api/v1/storage", self.storage), web.get("/usb/{name}", self.download), web.get("/thumb/{size}/usb/{name}", self.thumbnail)]
 
     # ---------------------------------------------------------------- login
 
@@ -129,14 +131,26 @@ class PrusaLink(Protocol):
                      "name": short, "display_name": job.plan.filename, "path": "/usb", "size": self.server.file_size(job.plan),
                      "m_timestamp": int(job.started) - 600}})
 
-    @guarded
-    async def download(self, request):
-        """The newest file with that short name."""
+    def _file(self, request) -> str:
+        """The newest file with the short name of the request."""
         wanted = request.match_info["name"]
         for name in reversed(self.printer.files):
             if wanted in (short_name(name), name):
-                return await self.server.send_file(name)
+                return name
         raise web.HTTPNotFound(text="404: Not Found")
+
+    @guarded
+    async def download(self, request):
+        """A file of the stick."""
+        return await self.server.send_file(self._file(request))
+
+    @guarded
+    async def thumbnail(self, request):
+        """The picture of a file: `l` large, `s` small."""
+        plan = self.printer.files[self._file(request)]
+        width, height = (220, 124) if request.match_info["size"] == "l" else (16, 16)
+        picture = await asyncio.to_thread(gcode.thumbnail, plan, width, height)
+        return web.Response(body=picture, content_type="image/png")
 
 
 class PrusaLinkLegacy(Protocol):
