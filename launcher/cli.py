@@ -81,15 +81,32 @@ def bring_in(arguments):
     return import_file(os.path.abspath(arguments.file), settings.recorded(settings.paths()))
 
 
-def module(name, path, sentence):
-    """A command that runs one of the project's Python modules against the stack, or says that it isn't there yet."""
-    def command(arguments):
-        if services.needs_file(path)():
-            raise LauncherError(sentence, "Update the checkout when it is.")
-        values = settings.recorded(settings.paths())
-        return subprocess.run([values["ENMS_PYTHON"], "-m", name, *arguments.rest], cwd=settings.ROOT,
-                              env={**values, "PYTHONPATH": str(settings.ROOT)}).returncode
-    return command
+def bench(arguments):
+    """Runs the bench, which starts a stack of its own."""
+    if services.needs_file("tests/bench/__main__.py")():
+        raise LauncherError("There is no bench in this checkout yet.", "Update the checkout when it is.")
+    from . import install
+    where = settings.paths()
+    settings.prepare_run_dir(where)
+    install.system_packages(where.log("install"), print)
+    install.environment(where, print)
+    return run_module("tests.bench", arguments.rest, {
+        **os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
+        "ENMS_NODE": str(settings.node_binary(where)), "NODE_PATH": str(where.modules)})
+
+
+def train(arguments):
+    """Trains the power model from the running stack's database."""
+    if services.needs_file("analysis/train_model.py")():
+        raise LauncherError("Training is not part of this checkout yet: it comes with the analysis of power models.",
+                            "Update the checkout when it is.")
+    return run_module("analysis.train_model", arguments.rest, settings.recorded(settings.paths()))
+
+
+def run_module(name, rest, env):
+    """Runs one of the project's Python modules in the private environment; returns its exit code."""
+    return subprocess.run([env["ENMS_PYTHON"], "-m", name, *rest], cwd=settings.ROOT,
+                          env={**env, "PYTHONPATH": str(settings.ROOT)}).returncode
 
 
 def compose_env(_arguments):
@@ -110,11 +127,11 @@ def compose_env(_arguments):
 
 def parser():
     """The argument parser of ./enms."""
-    top = argparse.ArgumentParser(prog="enms", description="Energy management for 3D-printer fleets: starts and looks after one stack.")
+    top = argparse.ArgumentParser(prog="enms", allow_abbrev=False, description="Energy management for 3D-printer fleets: starts and looks after one stack.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name, function, text, **options):
-        command = commands.add_parser(name, help=text, description=text, **options)
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False, **options)
         command.set_defaults(function=function)
         return command
 
@@ -128,14 +145,10 @@ def parser():
     log.add_argument("-f", "--follow", action="store_true")
     log.add_argument("-n", "--lines", type=int, default=20)
     add("env", env, "the stack's settings as KEY=VALUE lines")
-    tests = add("test", test, "run the test suite on its own database and ports")
+    tests = add("test", test, "run the test suite on its own database and ports; further arguments go to pytest")
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
-    tests.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="arguments for pytest")
-    bench = add("bench", module("tests.bench", "tests/bench/__main__.py", "There is no bench in this checkout yet."), "measure speed")
-    bench.add_argument("rest", nargs=argparse.REMAINDER, metavar="…")
-    train = add("train", module("analysis.train_model", "analysis/train_model.py",
-                                "Training is not part of ENMS yet: it comes with the analysis."), "train the power model")
-    train.add_argument("rest", nargs=argparse.REMAINDER, metavar="…")
+    add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)
+    add("train", train, "train the power model; further arguments go to the trainer", add_help=False)
     add("doctor", doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
     add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")
@@ -159,7 +172,10 @@ def parser():
 
 def main(argv):
     """Runs one command; returns the exit code."""
-    arguments = parser().parse_args(argv)
+    top = parser()
+    arguments, arguments.rest = top.parse_known_args(argv)
+    if arguments.rest and arguments.command not in ("test", "bench", "train"):
+        top.error(f"unknown: {' '.join(arguments.rest)}")
     try:
         return arguments.function(arguments)
     except LauncherError as error:
@@ -175,7 +191,7 @@ def main(argv):
         problem = from_os_error(error)
     print(f"\nFAILED: {problem}", file=sys.stderr)
     if problem.log:
-        for line in files.last_lines(problem.log):
+        for line in files.last_lines(problem.log, since=problem.since):
             print(f"    {line[:300]}", file=sys.stderr)
     if problem.remedy:
         print(f"WHAT TO DO: {problem.remedy}", file=sys.stderr)

@@ -4,12 +4,13 @@ import errno
 
 
 class LauncherError(Exception):
-    """What failed, in a sentence, and the remedy. `log` is a file whose last lines help to understand it."""
+    """What failed, in a sentence, and the remedy. `log` is a file whose last lines (from byte `since`) help to understand it."""
 
-    def __init__(self, message, remedy="", log=None):
+    def __init__(self, message, remedy="", log=None, since=0):
         super().__init__(message)
         self.remedy = remedy
         self.log = log
+        self.since = since
 
 
 def from_os_error(error):

@@ -33,12 +33,12 @@ def read_json(path, default=None):
         return default
 
 
-def last_lines(path, count=15):
-    """The last lines of a log, without reading all of it."""
+def last_lines(path, count=15, since=0):
+    """The last lines of a log, none from before byte `since`, without reading all of it."""
     try:
         with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 400 * count))
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 400 * count, since if since <= end else 0, 0))
             return file.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
         return []

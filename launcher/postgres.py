@@ -29,7 +29,7 @@ CONFIG = """\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 60
-shared_buffers = {shared_buffers}
+shared_buffers = 96MB
 effective_cache_size = 1GB
 work_mem = 8MB
 maintenance_work_mem = 64MB
@@ -121,10 +121,10 @@ def create(base, password, log):
     return True
 
 
-def configure(base, shared_buffers="96MB"):
-    """Writes configuration and access rules of the cluster."""
+def configure(base, extra=""):
+    """Writes configuration and access rules of the cluster; `extra` are further lines that win over the usual ones."""
     who = account()
-    for name, text in (("postgresql.conf", CONFIG.format(shared_buffers=shared_buffers)), ("pg_hba.conf", ACCESS)):
+    for name, text in (("postgresql.conf", CONFIG + extra), ("pg_hba.conf", ACCESS)):
         path = base / "data" / name
         files.write(path, text, 0o600)
         if who:

@@ -39,7 +39,8 @@ class Supervisor:
         self.guard = threading.RLock()
         self.leaders = set()
         self.record = {**processes.identity(os.getpid()), "demo": demo, "started_at": time.time(),
-                       "services": {service.name: {"state": "waiting", "restarts": 0, "task": service.task}
+                       "services": {service.name: {"state": "waiting", "restarts": 0, "task": service.task,
+                                                   "log_from": size(where.log(service.name))}
                                     for service in wanted}}
 
     def note(self, name, **changes):
@@ -202,6 +203,14 @@ class Supervisor:
             service = services.BY_NAME[name]
             processes.stop_tree(known, service.stop_signal, service.grace)
         self.note(name, state="stopped", pid=None)
+
+
+def size(path):
+    """Bytes of a file; 0 when it isn't there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def rotate(log):

@@ -168,17 +168,17 @@ def wait_ready(where, env, child, steps):
                     steps.say(name, text)
                 elif name not in reported and known.get("failures", 0) >= 3:
                     raise LauncherError(f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
-                                        remedy_for(name, where), where.log(name))
+                                        remedy_for(name, where, known), where.log(name), known["log_from"])
                 elif name not in reported and known.get("error", "") and "not ready after" in known["error"]:
-                    raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where), where.log(name))
+                    raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where, known), where.log(name), known["log_from"])
             if len(reported) == len(record["services"]):
                 return
         time.sleep(0.05)
 
 
-def remedy_for(name, where):
+def remedy_for(name, where, known):
     """What to do about a service that doesn't start, as far as its log tells."""
-    text = "\n".join(files.last_lines(where.log(name), 30))
+    text = "\n".join(files.last_lines(where.log(name), 30, known["log_from"]))
     if "No space left" in text or "disk full" in text.lower():
         return "The disk is full: free at least 1 GB, then run ./enms up again."
     if "Address already in use" in text or "EADDRINUSE" in text:

@@ -1,0 +1,77 @@
+"""`test`: the whole test suite on a database and ports of its own, beside a running stack or without one."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+
+from . import install, ports, postgres, probes, processes, settings
+from .errors import LauncherError
+from .settings import Paths, node_binary
+
+
+@contextlib.contextmanager
+def private_cluster(base, log):
+    """A PostgreSQL cluster for unit tests; yields the superuser's connection string. Its data are gone afterwards."""
+    clear(base)
+    password, port = "for-tests-only", ports.choose(("test",), {})["test"]
+    postgres.create(base, password, log)
+    # Nothing in it outlives the run, so it need not reach the disk; tests of durability start whole stacks.
+    postgres.configure(base, extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n")
+    command, rights = postgres.command(base, port)
+    with open(log, "ab") as output:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                                  env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, start_new_session=True, **rights)
+    env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "ENMS_DB_HOST": "127.0.0.1", "ENMS_DB_PORT": str(port),
+           "ENMS_DB_SUPERUSER_PASSWORD": password}
+    try:
+        end = time.monotonic() + 30
+        while problem := probes.database(env):
+            if server.poll() is not None or time.monotonic() > end:
+                raise LauncherError(f"The tests' database does not start: {problem}.", "See the log.", log)
+            time.sleep(0.05)
+        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        processes.stop_tree(processes.identity(server.pid), 3, 10)
+        server.wait()
+        clear(base)
+
+
+def clear(base):
+    """Ends a server that a killed test run left, and removes its data."""
+    if (base / "data").exists():
+        postgres.end_foreign_start(base)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def test(arguments):
+    """Installs what the tests need, starts their database, runs pytest. The last line of the output is pytest's own."""
+    where = settings.paths()
+    settings.prepare_run_dir(where)
+    install.check_disk(where, 1000)
+    install.system_packages(where.log("install"), say)
+    install.environment(where, say)
+    install.test_environment(where, say)
+    run = Paths(where.run / f"test-{os.getpid()}", where.env)
+    for old in where.run.glob("test-*"):
+        if not processes.stat(int(old.name.partition("-")[2] or 0)):
+            clear(old / "postgres")
+            shutil.rmtree(old, ignore_errors=True)
+    settings.prepare_run_dir(run)
+    rest = (["-m", ""] if arguments.long else []) + arguments.rest
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
+    environment.update({
+        "ENMS_RUN_DIR": str(run.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
+        "ENMS_NODE": str(node_binary(where)), "NODE_PATH": str(where.modules)})
+    try:
+        with private_cluster(run.postgres, where.log("test-postgres")) as dsn:
+            environment["ENMS_TEST_PG"] = dsn
+            return subprocess.run([str(where.python), "-m", "pytest", *rest], cwd=settings.ROOT, env=environment).returncode
+    finally:
+        shutil.rmtree(run.run, ignore_errors=True)
+
+
+def say(text):
+    """A line before the tests begin."""
+    print(text, flush=True)
