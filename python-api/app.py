@@ -2,43 +2,120 @@
 
 import hashlib
 import json
+import os
 import time
+from pathlib import Path
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+import alarms
+import docs
 import dpp_simulator
+import health
+import openapi
+import parameters
 import summary
 from db import Database, DatabaseAway, DatabaseSlow
+from parameters import BadRequest
 
 VERSION = "0.1.0"
 RETRY_AFTER_S = 2
+SENTENCES = {
+    404: "There is nothing at this address; /api/docs lists what there is.",
+    405: "This address can only be read.",
+    413: "The request is too large.",
+}
 
 
-class BadRequest(Exception):
-    """Input that can't be answered; the sentence says what would do."""
-
-
-def create_app(database=None):
-    """The application; ``database`` is a db.Database, from the environment by default."""
+def create_app(database=None, nodered=None):
+    """The application; ``database`` is a db.Database and ``nodered`` a health.NodeRed, from the environment by default."""
     app = Flask("enms", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     database = database or Database()
+    nodered = nodered or health.NodeRed(nodered_url(os.environ))
+    document = openapi.description(VERSION)
+    docs_page, docs_style = docs.page(document), (Path(__file__).parent / "docs.css").read_text(encoding="utf-8")
     live = SummaryCache(dpp_simulator.LiveRows(database), database)
 
     @app.get("/api/dpp_summary")
     def dpp_summary():
-        scenario = request.args.get("scenario", dpp_simulator.LIVE)
-        if scenario not in dpp_simulator.SCENARIOS:
-            raise BadRequest(f"There is no such scenario; known are: {', '.join(dpp_simulator.SCENARIOS)}.")
+        scenario = parameters.choice(request.args, "scenario", dpp_simulator.SCENARIOS, dpp_simulator.LIVE)
         if scenario == dpp_simulator.LIVE:
             return live.answer(request.if_none_match)
         rows = dpp_simulator.scenario_rows(scenario, time.time())
         answer, _ = summary.build(rows, scenario)
         return tagged(answer, etag_of(answer), request.if_none_match)
 
+    @app.get("/api/jobs")
+    def jobs():
+        asked = request.args
+        return json_text(
+            database.fetch_json(
+                "jobs",
+                parameters.device_id(asked),
+                parameters.choice(asked, "status", openapi.JOB_STATUSES),
+                parameters.instant(asked, "from"),
+                parameters.instant(asked, "to"),
+                parameters.limit(asked),
+                parameters.integer(asked, "offset", 0, 0, openapi.MAX_OFFSET),
+            )
+        )
+
+    @app.get("/api/jobs/<job_id>")
+    def job(job_id):
+        job_id = parameters.job_id(job_id)
+        if job_id is None:
+            raise BadRequest("A job id looks like 123e4567-e89b-42d3-a456-426614174000.")
+        found = database.fetch("job", job_id)
+        if not found:
+            return json_response({"error": openapi.NOT_FOUND_JOB}, 404)
+        passport = json.loads(found[0][0])
+        passport["job_details"] = summary.job_details(passport.pop("gcode"), None)
+        return json_response(passport)
+
+    @app.get("/api/alarms")
+    def current_alarms():
+        return json_response({"alarms": alarms.current(database)})
+
+    @app.get("/api/rejects")
+    def rejects():
+        return json_text('{"rejects":' + database.fetch_json("rejects", parameters.limit(request.args)) + "}")
+
+    @app.get("/api/health")
+    def report_health():
+        return json_response(*health.report(database, nodered))
+
+    @app.get("/api/version")
+    def version():
+        return json_response({"name": "enms", "version": VERSION})
+
+    @app.get("/api/openapi.json")
+    def describe():
+        return json_response(document)
+
+    @app.get("/api/docs")
+    def show_docs():
+        return Response(docs_page, headers={"Cache-Control": "no-cache"}, mimetype="text/html")
+
+    @app.get(docs.STYLESHEET)
+    def docs_stylesheet():
+        return Response(docs_style, headers={"Cache-Control": "no-cache"}, mimetype="text/css")
+
+    @app.after_request
+    def harden(response):
+        # Nginx says more; these hold where the API is reached without it.
+        response.headers.setdefault("Content-Security-Policy", "default-src 'self'; frame-ancestors 'self'")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
+
     register_errors(app)
     return app
+
+
+def nodered_url(environ):
+    host, port = environ.get("ENMS_NODERED_HOST", "127.0.0.1"), environ.get("ENMS_NODERED_PORT", "1880")
+    return f"http://{host}:{port}/api/nodered/health"
 
 
 class SummaryCache:
@@ -92,7 +169,11 @@ def not_modified(tag):
 
 def json_response(value, status=200, **headers):
     """Compact JSON that is always asked for again."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json_text(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False), status, **headers)
+
+
+def json_text(text, status=200, **headers):
+    """The same from JSON that the database made."""
     return Response(text, status, {"Cache-Control": "no-cache", **headers}, mimetype="application/json")
 
 
@@ -115,7 +196,8 @@ def register_errors(app):
 
     @app.errorhandler(HTTPException)
     def http(error):
-        response = json_response({"error": error.description}, error.code)
+        sentence = SENTENCES.get(error.code, error.name + ".")
+        response = json_response({"error": sentence}, error.code)
         if error.code == 405 and error.valid_methods:
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return response

@@ -55,7 +55,7 @@ def printer(facts, factory, growth, now_ts):
     progress = first(facts["progress"], shown["progress"]) if shown and fresh else None
     job_kwh = kwh(job["wh"]) if job else None
     kwh_24h = kwh(facts["wh_24h"])
-    details = job_details(job)
+    details = job_details(job["gcode"], job["nozzle_diameter"]) if job else None
     analysis = job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts) if job else None
     expected = usual.kwh_per_hour * analysis["elapsed_seconds"] / 3600 if analysis and usual.kwh_per_hour else None
     health = (
@@ -107,13 +107,13 @@ def is_printing(status, job):
     return status == "Printing" or (status == "Heating" and job is not None)
 
 
-def job_details(job):
-    """The nine fields of SPEC 7 from the G-code analysis, None while there is none."""
-    if not job or not job["gcode"]:
+def job_details(gcode, nozzle_diameter_mm):
+    """The fields JOB_DETAILS of a G-code analysis, None while there is none."""
+    if not gcode:
         return None
-    found = job["gcode"].get("job_details") or job["gcode"]
+    found = gcode.get("job_details") or gcode
     details = {name: found.get(name) for name in JOB_DETAILS}
-    details["nozzle_diameter_mm"] = first(details["nozzle_diameter_mm"], job["nozzle_diameter"])
+    details["nozzle_diameter_mm"] = first(details["nozzle_diameter_mm"], nozzle_diameter_mm)
     return details
 
 

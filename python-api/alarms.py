@@ -1,0 +1,32 @@
+"""What somebody should look at now, in sentences."""
+
+import json
+
+import printer_state
+
+METER_SILENT_S = 3600  # at constant load some plugs send nothing for a long while
+
+SENTENCES = {
+    "printer_silent": "{name} has not answered{because}.",
+    "printer_error": "{name} reports an error{because}.",
+    "printer_attention": "{name} waits for somebody{because}.",
+    "counter_jump": "The counter of {object} jumps ({detail} times in a row): its energy is unknown meanwhile. Check the meter and its maximum power.",
+    "meter_silent": "The meter {object} of {name} has been silent for more than an hour.",
+    "meter_unassigned": "The meter {object} belongs to no device yet.",
+    "rejects": "{detail} messages of {object} were refused within the last hour; /api/rejects tells why.",
+}
+
+
+def current(database):
+    """List of alarms: kind, object (device or meter), deviceName, since, text."""
+    rows = json.loads(database.fetch_json("alarms", printer_state.STALE_AFTER_S, METER_SILENT_S))
+    return [
+        {
+            "kind": row["kind"],
+            "object": row["object"],
+            "deviceName": row["name"],
+            "since": row["since"],
+            "text": SENTENCES[row["kind"]].format(**row, because=f" ({row['detail']})" if row["detail"] else ""),
+        }
+        for row in rows
+    ]
