@@ -66,6 +66,8 @@ function createStorage({ flowsDir }) {
     async init(settings) {
       userDir = settings.userDir;
       await fs.mkdir(userDir, { recursive: true, mode: 0o700 });
+      // Node-RED looks for a package file here even when nothing may be installed.
+      await fs.writeFile(inUserDir('package.json'), '{ "name": "enms-nodered-state", "private": true }\n');
     },
     getFlows: loadFlows,
     saveFlows(flows) {
@@ -99,7 +101,7 @@ function createStorage({ flowsDir }) {
  * place in a file, new ones follow; files keep their name while the order of the tabs and the labels allow it.
  */
 function splitFlows(flows, before) {
-  const containers = flows.filter(({ type }) => type === 'tab' || type === 'subflow');
+  const containers = ['tab', 'subflow'].flatMap((wanted) => flows.filter(({ type }) => type === wanted));
   const members = new Map([['', []], ...containers.map(({ id }) => [id, []])]);
   for (const node of flows) {
     const home = node.type === 'tab' || node.type === 'subflow' ? node.id : node.z || '';
@@ -157,7 +159,7 @@ function formatNode(node) {
 
 function orderedKeys(node) {
   const keys = Object.keys(node).filter((key) => node[key] !== undefined);
-  const middle = keys.filter((key) => !FIRST_KEYS.includes(key) && !LAST_KEYS.includes(key));
+  const middle = keys.filter((key) => !FIRST_KEYS.includes(key) && !LAST_KEYS.includes(key)).sort();
   return [...FIRST_KEYS.filter((key) => keys.includes(key)), ...middle, ...LAST_KEYS.filter((key) => keys.includes(key))];
 }
 

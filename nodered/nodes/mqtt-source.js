@@ -8,15 +8,20 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
+const zlib = require('node:zlib');
 const { Journal, HEADER_BYTES } = require('./journal');
 const { connectBroker } = require('./broker');
 
 const BODY = HEADER_BYTES;
 const ARRIVED_AT = BODY;
 const FLAGS_AT = BODY + 8;
-const TOPIC_LENGTH_AT = BODY + 9;
-const TOPIC_AT = BODY + 11;
+const MESSAGE_ID_AT = BODY + 9;
+const TOPIC_LENGTH_AT = BODY + 11;
+const TOPIC_AT = BODY + 13;
 const FLAG_BACKLOG = 1;
+const MESSAGE_IDS = 65536;
+// A broker numbers messages in a circle of 65,535; far fewer can be unacknowledged at a time (receiveMaximum).
+const REPEAT_WINDOW = 4000;
 const HELD_RETRY_MS = 50;
 const MARKER_RETRY_MS = 30000;
 const SETTLE_MS = 250;
@@ -41,6 +46,9 @@ class MqttSource {
     this.marker = `enms/ingest/${this.clientId}/marker`;
     this.journal = new Journal(this.folder);
     this.record = Buffer.allocUnsafe(64 << 10);
+    // By MQTT message id: what was journalled last under it, to know a message that the broker delivers again.
+    this.seqOfId = new Float64Array(MESSAGE_IDS);
+    this.checksumOfId = new Uint32Array(MESSAGE_IDS);
     this.batch = [];
     this.emittedSeq = this.journal.checkpointed;
     this.received = 0;
@@ -54,7 +62,9 @@ class MqttSource {
     for (const record of this.journal.readAfter(this.journal.checkpointed)) {
       while (this.congested() && !this.closing) await delay(HELD_RETRY_MS);
       if (this.closing) return;
-      this.#take(decode(record));
+      const { messageId, checksum, message } = decode(record);
+      this.#remember(messageId, message.seq, checksum);
+      this.#take(message);
       if (this.batch.length >= this.batchMessages) {
         this.#emitBatch();
         await new Promise(setImmediate);
@@ -146,12 +156,17 @@ class MqttSource {
     }
     if (this.closing) return;
     if (this.congested()) return this.#hold(packet, done, 'waiting', 'waiting for the database');
+    const length = this.#encode(packet);
+    const checksum = zlib.crc32(this.record.subarray(TOPIC_LENGTH_AT, length));
+    if (packet.dup && this.#isRepeated(packet.messageId, checksum)) return done();
     const arrived = Date.now();
     // A retained message is as old as the broker's memory.
     const backlog = this.backlog || packet.retain;
     let seq;
     try {
-      seq = this.journal.append(this.record, this.#encode(packet, arrived, backlog));
+      this.record.writeDoubleLE(arrived, ARRIVED_AT);
+      this.record[FLAGS_AT] = backlog ? FLAG_BACKLOG : 0;
+      seq = this.journal.append(this.record, length);
     } catch (error) {
       return this.#hold(packet, done, 'error', `journal: ${error.message}`);
     }
@@ -160,6 +175,7 @@ class MqttSource {
       this.state('ok', 'connected');
     }
     this.received += 1;
+    this.#remember(packet.messageId, seq, checksum);
     this.#take({ topic: packet.topic, payload: packet.payload.toString(), arrived: new Date(arrived).toISOString(), backlog, seq });
     if (this.batch.length >= this.batchMessages) this.#emitBatch();
     done();
@@ -175,14 +191,24 @@ class MqttSource {
     this.heldTimer = setTimeout(() => { if (this.held === held) this.#receive(packet, done); }, HELD_RETRY_MS);
   }
 
-  #encode(packet, arrived, backlog) {
-    const { topic, payload } = packet;
+  #remember(messageId, seq, checksum) {
+    if (!messageId) return;
+    this.seqOfId[messageId] = seq;
+    this.checksumOfId[messageId] = checksum;
+  }
+
+  /** Was this message journalled, and only its acknowledgement lost (with a killed process or a cut connection)? */
+  #isRepeated(messageId, checksum) {
+    const seq = this.seqOfId[messageId];
+    return seq > 0 && seq > this.journal.lastSeq - REPEAT_WINDOW && this.checksumOfId[messageId] === checksum;
+  }
+
+  #encode({ topic, payload, messageId }) {
     const topicBytes = Buffer.byteLength(topic);
     const length = TOPIC_AT + topicBytes + payload.length;
     if (length > this.record.length) this.record = Buffer.allocUnsafe(length);
     const { record } = this;
-    record.writeDoubleLE(arrived, ARRIVED_AT);
-    record[FLAGS_AT] = backlog ? FLAG_BACKLOG : 0;
+    record.writeUInt16LE(messageId ?? 0, MESSAGE_ID_AT);
     record.writeUInt16LE(topicBytes, TOPIC_LENGTH_AT);
     record.write(topic, TOPIC_AT);
     payload.copy(record, TOPIC_AT + topicBytes);
@@ -229,11 +255,15 @@ function decode({ seq, body }) {
   const at = (offset) => offset - HEADER_BYTES;
   const topicEnd = at(TOPIC_AT) + body.readUInt16LE(at(TOPIC_LENGTH_AT));
   return {
-    topic: body.toString('utf8', at(TOPIC_AT), topicEnd),
-    payload: body.toString('utf8', topicEnd),
-    arrived: new Date(body.readDoubleLE(at(ARRIVED_AT))).toISOString(),
-    backlog: (body[at(FLAGS_AT)] & FLAG_BACKLOG) !== 0,
-    seq,
+    messageId: body.readUInt16LE(at(MESSAGE_ID_AT)),
+    checksum: zlib.crc32(body.subarray(at(TOPIC_LENGTH_AT))),
+    message: {
+      topic: body.toString('utf8', at(TOPIC_AT), topicEnd),
+      payload: body.toString('utf8', topicEnd),
+      arrived: new Date(body.readDoubleLE(at(ARRIVED_AT))).toISOString(),
+      backlog: (body[at(FLAGS_AT)] & FLAG_BACKLOG) !== 0,
+      seq,
+    },
   };
 }
 

@@ -1,0 +1,95 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { PythonPool } = require('./python-pool');
+
+const PYTHON = process.env.ENMS_PYTHON || 'python3';
+const LIMITS = { timeoutMs: 5000, queueLimit: 100 };
+
+function setup(t, options = {}) {
+  const lines = [];
+  const pool = new PythonPool({ python: PYTHON, log: (line) => lines.push(line), ...options });
+  t.after(() => pool.close());
+  const script = (text, payload = null, limits = {}) => pool.call({ script: text, payload }, { ...LIMITS, ...limits });
+  return { pool, script, lines };
+}
+
+test('a function of a module and a typed script answer JSON', async (t) => {
+  const { pool, script } = setup(t);
+  assert.equal(await pool.call({ target: 'json:dumps', payload: [1, 2] }, LIMITS), '[1, 2]');
+  assert.deepEqual(await script('total = sum(payload)\nreturn {"total": total, "nan": float("nan"), "ü": "🌱"}', [1, 2, 3]), { total: 6, nan: null, ü: '🌱' });
+});
+
+test('the worker stays warm: imports and globals of a module survive between calls', async (t) => {
+  const { script } = setup(t);
+  const first = await script('import os\nreturn os.getpid()');
+  const begun = performance.now();
+  for (let i = 0; i < 50; i++) assert.equal(await script('import os\nreturn os.getpid()'), first);
+  const each = (performance.now() - begun) / 50;
+  t.diagnostic(`${each.toFixed(2)} ms a call`);
+  assert.ok(each < 20);
+});
+
+test('what user code prints can not break the answers', async (t) => {
+  const { script, lines } = setup(t);
+  assert.equal(await script('import sys\nprint("hello" * 3)\nsys.stdout.buffer.write(b"\\x00\\x00\\x00\\x05junk")\nsys.stdout.flush()\nreturn 1'), 1);
+  assert.equal(await script('return 2'), 2);
+  assert.ok(lines.some((line) => line.includes('hellohellohello')));
+});
+
+test('errors carry the Python message and leave the worker alive', async (t) => {
+  const { script, pool } = setup(t);
+  const pid = await script('import os; return os.getpid()');
+  await assert.rejects(script('return payload["missing"]', {}), (error) => error.message === "KeyError: 'missing'" && /KeyError/.test(error.traceback));
+  await assert.rejects(script('import sys; sys.exit(3)'), /SystemExit/);
+  await assert.rejects(script('return ('), /SyntaxError/);
+  await assert.rejects(script('return object()'), /can't be sent as JSON/);
+  await assert.rejects(pool.call({ target: 'no_such_module:f' }, LIMITS), /ModuleNotFoundError/);
+  await assert.rejects(pool.call({ target: 'nonsense' }, LIMITS), /expected package.module:function/);
+  assert.equal(await script('import os; return os.getpid()'), pid);
+});
+
+test('a call that takes too long is ended, and those behind it are answered', async (t) => {
+  const { script } = setup(t);
+  const slow = script('import time; time.sleep(60)', null, { timeoutMs: 300 });
+  const behind = [1, 2, 3].map((n) => script('return payload', n));
+  await assert.rejects(slow, /longer than 0.3 s/);
+  assert.deepEqual(await Promise.all(behind), [1, 2, 3]);
+});
+
+test('workers killed at random never lose or mix up a call', { timeout: 60000 }, async (t) => {
+  const { pool, script } = setup(t, { size: 2 });
+  const killer = setInterval(() => {
+    const workers = [...pool.workers];
+    workers[Math.floor(Math.random() * workers.length)]?.child.kill('SIGKILL');
+  }, 120);
+  t.after(() => clearInterval(killer));
+  const calls = Array.from({ length: 300 }, (_, i) => script('import time; time.sleep(0.002); return payload', { i }, { queueLimit: 1000 }).then(
+    (answer) => assert.deepEqual(answer, { i }),
+    (error) => { assert.match(error.message, /worker ended/); return 'twice'; }));
+  const outcomes = await Promise.all(calls);
+  const twice = outcomes.filter((outcome) => outcome === 'twice').length;
+  t.diagnostic(`${twice} calls met two kills`);
+  assert.ok(twice < 10);
+});
+
+test('a full queue says so at once', async (t) => {
+  const { script } = setup(t);
+  const limits = { queueLimit: 2 };
+  const calls = [1, 2, 3].map((n) => script('import time; time.sleep(0.3); return payload', n, limits));
+  await assert.rejects(script('return 4', 4, limits), /queue is full \(2 calls wait\)/);
+  assert.deepEqual(await Promise.all(calls), [1, 2, 3]);
+});
+
+test('big payloads go both ways', async (t) => {
+  const { script } = setup(t);
+  const big = Array.from({ length: 200000 }, (_, i) => i);
+  const answer = await script('return payload[::-1]', big);
+  assert.equal(answer.length, big.length);
+  assert.equal(answer[0], 199999);
+});
+
+test('an interpreter that is missing is named', async (t) => {
+  const { script } = setup(t, { python: '/nowhere/python' });
+  await assert.rejects(script('return 1'), /\/nowhere\/python/);
+});

@@ -1,0 +1,141 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { Pool } = require('pg');
+const { RowWriter } = require('./row-writer');
+const { columnLiteral } = require('./arrays');
+const { delay, until, temporaryFolder, temporaryDatabase, startProxy } = require('./testing');
+
+const SCHEMA = `CREATE TABLE seen (place bigint GENERATED ALWAYS AS IDENTITY, id integer UNIQUE, value float8 CHECK (value >= 0));
+                CREATE TABLE refused (id integer, reason text)`;
+const INSERT = 'INSERT INTO seen (id, value) SELECT * FROM unnest($1::integer[], $2::float8[]) ON CONFLICT (id) DO NOTHING';
+
+async function setup(t, options = {}) {
+  const database = await temporaryDatabase(t, SCHEMA);
+  const proxy = await startProxy(t, { host: '127.0.0.1', port: Number(database.url.port) });
+  const pool = new Pool({ host: '127.0.0.1', port: proxy.port, user: 'postgres', database: database.name, max: 2, connectionTimeoutMillis: 1000 });
+  pool.on('error', () => {});
+  const spoolFolder = temporaryFolder(t, 'spool');
+  const failures = [];
+  const make = (more = {}) => new RowWriter({
+    write: (rows) => pool.query(INSERT, [columnLiteral(rows, 'id'), columnLiteral(rows, 'value')]),
+    reject: (row, error) => pool.query('INSERT INTO refused VALUES ($1, $2)', [row.id, error.message]),
+    written: () => {}, changed: (failure) => failures.push(failure),
+    spoolFolder, batchRows: 50, batchMs: 10, memoryRows: 1000, spoolBytes: 1 << 20, ...options, ...more,
+  });
+  const writer = make();
+  t.after(async () => {
+    await writer.close();
+    await pool.end();
+  });
+  const ids = async () => (await database.client.query('SELECT id FROM seen ORDER BY place')).rows.map(({ id }) => id);
+  return { writer, make, proxy, database, ids, failures };
+}
+const rows = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => ({ id: from + i, value: from + i }));
+const range = (from, to) => rows(from, to).map(({ id }) => id);
+
+test('rows are committed in order and flush waits for them', async (t) => {
+  const { writer, ids } = await setup(t);
+  for (let i = 0; i < 10; i++) writer.add(rows(i * 30 + 1, i * 30 + 30));
+  await writer.flush();
+  assert.deepEqual(await ids(), range(1, 300));
+});
+
+test('bad rows are refused one by one, their companions are kept in order', async (t) => {
+  const { writer, ids, database } = await setup(t);
+  const all = rows(1, 200);
+  for (const index of [0, 77, 78, 199]) all[index].value = -1;
+  writer.add(all);
+  await writer.flush();
+  assert.deepEqual(await ids(), range(1, 200).filter((id) => ![1, 78, 79, 200].includes(id)));
+  const refused = await database.client.query('SELECT id, reason FROM refused ORDER BY id');
+  assert.deepEqual(refused.rows.map(({ id }) => id), [1, 78, 79, 200]);
+  assert.match(refused.rows[0].reason, /check constraint/);
+});
+
+test('with the database away rows go to disk, and come back in order with what arrives meanwhile', async (t) => {
+  const { writer, ids, proxy, failures } = await setup(t);
+  writer.add(rows(1, 100));
+  await writer.flush();
+  proxy.cut();
+  for (let i = 1; i < 10; i++) {
+    writer.add(rows(i * 100 + 1, i * 100 + 100));
+    await delay(20);
+  }
+  await writer.flush();
+  assert.equal(writer.spooled, 900);
+  assert.ok(failures[0]);
+  proxy.open();
+  let next = 1001;
+  await until('drained', async () => {
+    writer.add(rows(next, next + 9));
+    next += 10;
+    return writer.spooled === 0 && writer.failure === null;
+  });
+  await writer.flush();
+  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  assert.deepEqual(await ids(), range(1, next - 1));
+  assert.equal(failures.at(-1), null);
+});
+
+test('a connection cut again and again neither loses nor reorders a row', async (t) => {
+  const { writer, ids, proxy } = await setup(t, { batchRows: 7 });
+  let next = 1;
+  for (let round = 0; round < 12; round++) {
+    for (let i = 0; i < 10; i++) {
+      writer.add(rows(next, next + 10));
+      next += 11;
+      await delay(3);
+    }
+    proxy.cut();
+    await delay(round * 4);
+    proxy.open();
+  }
+  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  await writer.flush();
+  assert.deepEqual(await ids(), range(1, next - 1));
+});
+
+test('a new process sends first what the old one left on disk', async (t) => {
+  const { writer, make, ids, proxy } = await setup(t);
+  proxy.cut();
+  writer.add(rows(1, 700));
+  await writer.flush();
+  await writer.close();
+  proxy.open();
+  const successor = make();
+  t.after(() => successor.close());
+  assert.equal(successor.spooled, 700);
+  successor.add(rows(701, 750));
+  await until('all committed', () => successor.spooled === 0 && successor.queued === 0);
+  await successor.flush();
+  assert.deepEqual(await ids(), range(1, 750));
+});
+
+test('a full spool makes the writer ask for patience, and counts what it could not keep', async (t) => {
+  const { writer, ids, proxy } = await setup(t, { spoolBytes: 20000, memoryRows: 500 });
+  proxy.cut();
+  for (let i = 0; i < 60; i++) {
+    writer.add(rows(i * 100 + 1, i * 100 + 100));
+    await delay(1);
+  }
+  assert.ok(writer.spoolFull);
+  assert.ok(writer.congested);
+  assert.ok(writer.lostRows > 0);
+  proxy.open();
+  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  await writer.flush();
+  assert.deepEqual(await ids(), range(1, 6000 - writer.lostRows));
+  assert.equal(writer.congested, false);
+});
+
+test('array literals carry every kind of value exactly', async (t) => {
+  const { database } = await setup(t);
+  const texts = ['plain', 'with "quotes"', 'back\\slash', '{braces},', '', 'NULL', 'zwei\nZeilen', 'ünïcode 🌱', null, undefined];
+  const literal = columnLiteral(texts.map((text) => ({ text })), 'text');
+  const { rows: [{ back }] } = await database.client.query('SELECT $1::text[] AS back', [literal]);
+  assert.deepEqual(back, texts.map((text) => text ?? null));
+  const numbers = [0, -0.1, 1e300, 5e-324, 123456789.123456789, null];
+  const answer = await database.client.query('SELECT $1::float8[] AS back', [columnLiteral(numbers.map((n) => ({ n })), 'n')]);
+  assert.deepEqual(answer.rows[0].back, numbers);
+});
