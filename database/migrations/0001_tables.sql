@@ -44,7 +44,7 @@ CREATE TABLE devices (
     last_seen              timestamptz,
     is_active              boolean NOT NULL DEFAULT true,
     created_at             timestamptz NOT NULL DEFAULT now()
-);
+) WITH (fillfactor = 50);
 
 CREATE TABLE meters (
     meter_id      text PRIMARY KEY,
@@ -64,7 +64,7 @@ CREATE TABLE meters (
     reporting_interval_s double precision CHECK (reporting_interval_s > 0),
     first_seen    timestamptz,
     last_seen     timestamptz
-);
+) WITH (fillfactor = 50);
 
 CREATE TABLE meter_assignments (
     assignment_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -74,8 +74,11 @@ CREATE TABLE meter_assignments (
     valid_from    timestamptz NOT NULL,
     valid_to      timestamptz NOT NULL DEFAULT 'infinity',
     CHECK (valid_from < valid_to)
-    -- never overlapping per meter: an exclusion constraint (btree_gist) follows in 0002_constraints.sql
+    -- never overlapping per meter: a trigger keeps it (functions/15_assignments.sql), because an exclusion
+    -- constraint needs the extension btree_gist, which not every server has
 );
+CREATE INDEX meter_assignments_by_meter ON meter_assignments (meter_id, valid_from);
+CREATE INDEX meter_assignments_by_device ON meter_assignments (device_id);
 
 CREATE TABLE energy_tariffs (
     tariff_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -91,7 +94,9 @@ CREATE TABLE energy_tariffs (
     weekdays      smallint[] NOT NULL DEFAULT '{1,2,3,4,5,6,7}',
     time_from     time NOT NULL DEFAULT '00:00',
     time_to       time NOT NULL DEFAULT '24:00',
-    CHECK (valid_from < valid_to)
+    CHECK (valid_from < valid_to),
+    CHECK (weekdays <@ '{1,2,3,4,5,6,7}' AND cardinality(weekdays) > 0),
+    CHECK (mod(extract(epoch FROM time_from)::integer, 900) = 0 AND mod(extract(epoch FROM time_to)::integer, 900) = 0)
 );
 
 CREATE TABLE carbon_factors (
@@ -151,24 +156,25 @@ CREATE INDEX print_jobs_by_end ON print_jobs (end_time DESC NULLS LAST);
 CREATE INDEX print_jobs_by_device_end ON print_jobs (device_id, end_time DESC NULLS LAST);
 CREATE INDEX print_jobs_not_final ON print_jobs (end_time) WHERE NOT energy_final;
 
+-- Fixed-width columns first: no padding between them.
 CREATE TABLE energy_data (
-    meter_id        text NOT NULL,
     timestamp       timestamptz NOT NULL,
-    device_id       text,
     power_watts     double precision,
     energy_total_wh double precision,
     energy_delta_wh double precision,
     interval_start  timestamptz,
-    quality         text,
+    base_wh         double precision,
+    base_at         timestamptz,
+    alt_wh          double precision,
+    alt_at          timestamptz,
     voltage         real,
     current_amps    real,
     power_factor    real,
     frequency_hz    real,
     plug_temp_c     real,
-    base_wh         double precision,
-    base_at         timestamptz,
-    alt_wh          double precision,
-    alt_at          timestamptz,
+    meter_id        text NOT NULL,
+    device_id       text,
+    quality         text,
     PRIMARY KEY (meter_id, timestamp)
 );
 
@@ -275,6 +281,7 @@ CREATE TABLE meter_state (
     clock_offset_s  double precision,
     clock_candidate_s double precision,
     clock_candidate_n integer NOT NULL DEFAULT 0,
+    clock_candidate_at timestamptz,
     jumps_in_row    integer NOT NULL DEFAULT 0,
     dirty_from      timestamptz
 ) WITH (fillfactor = 40);
@@ -286,6 +293,7 @@ CREATE TABLE rollup_dirty (
     from_ts   timestamptz NOT NULL,
     to_ts     timestamptz NOT NULL
 );
+CREATE INDEX rollup_dirty_by_meter ON rollup_dirty (meter_id);
 
 CREATE TABLE device_latest (
     device_id         text PRIMARY KEY,
@@ -308,7 +316,8 @@ CREATE TABLE device_latest (
     last_error        text,
     last_error_at     timestamptz,
     power_watts       double precision,
-    power_at          timestamptz
+    power_at          timestamptz,
+    phases_dirty_from timestamptz
 ) WITH (fillfactor = 40);
 
 CREATE TABLE ingest_rejects (
@@ -367,4 +376,11 @@ CREATE TABLE settings (
     name    text PRIMARY KEY,
     value   text NOT NULL,
     comment text NOT NULL
+);
+
+-- What migrate.py applied: forward-only migrations and the checksum of the derived objects (functions, views, grants, seed).
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name       text PRIMARY KEY,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
 );

@@ -1,0 +1,47 @@
+-- Settings, the factory's zone, and small helpers that the other files share.
+
+CREATE FUNCTION setting(p_name text) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT value FROM settings WHERE name = p_name $$;
+COMMENT ON FUNCTION setting(text) IS 'Value of one setting, NULL when there is none.';
+
+CREATE FUNCTION engine() RETURNS text LANGUAGE sql STABLE AS $$ SELECT setting('engine') $$;
+COMMENT ON FUNCTION engine() IS 'timescale or plain; decided at the first migration.';
+
+CREATE FUNCTION factory_zone(p_factory uuid DEFAULT NULL) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT timezone FROM factories WHERE p_factory IS NULL OR factory_id = p_factory ORDER BY slug LIMIT 1 $$;
+COMMENT ON FUNCTION factory_zone(uuid) IS 'IANA time zone of the factory; without an id that of the (first) factory.';
+
+CREATE FUNCTION floor_to(p_seconds integer, p_at timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT date_bin(make_interval(secs => p_seconds), p_at, '2000-01-01 00:00:00+00') $$;
+COMMENT ON FUNCTION floor_to(integer, timestamptz) IS 'The start of the UTC-aligned bucket of that many seconds.';
+
+CREATE FUNCTION ceil_to(p_seconds integer, p_at timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT date_bin(make_interval(secs => p_seconds), p_at + make_interval(secs => p_seconds) - interval '1 microsecond',
+                   '2000-01-01 00:00:00+00') $$;
+COMMENT ON FUNCTION ceil_to(integer, timestamptz) IS 'The first UTC-aligned bucket edge at or after the moment.';
+
+-- A secondary measurement that a real cannot hold is no measurement: NULL, so that it never costs the energy reading.
+CREATE FUNCTION as_real(p double precision) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT CASE WHEN p = 0 THEN 0::real WHEN abs(p) > 1e-30 AND abs(p) < 1e30 THEN p::real END $$;
+COMMENT ON FUNCTION as_real(double precision) IS 'The value as real; NULL for NaN, infinity and what a real cannot hold.';
+
+CREATE FUNCTION bad_input(p_sentence text) RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION '%', p_sentence USING ERRCODE = '22023'; END $$;
+COMMENT ON FUNCTION bad_input(text) IS 'Raises SQLSTATE 22023 with a sentence for the person who gave the input.';
+
+-- Registry changes take this lock exclusively, ingest takes it shared: so ingest may lock meters first and devices after,
+-- the registry the other way round, without a deadlock.
+CREATE FUNCTION lock_registry(p_exclusive boolean) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF p_exclusive THEN
+        PERFORM pg_advisory_xact_lock(5392001);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(5392001);
+    END IF;
+END $$;
+COMMENT ON FUNCTION lock_registry(boolean) IS 'Transaction lock that orders registry changes (exclusive) and ingest (shared).';
+
+-- Raw rows older than this are refused: retention has removed them or is about to, and their buckets are frozen.
+CREATE FUNCTION raw_floor() RETURNS timestamptz LANGUAGE sql STABLE AS
+$$ SELECT greatest(now() - setting('retention_raw')::interval, setting('frozen_before')::timestamptz) $$;
+COMMENT ON FUNCTION raw_floor() IS 'The oldest time at which a reading is still accepted.';

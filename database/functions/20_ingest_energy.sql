@@ -1,0 +1,390 @@
+-- Energy accounting: a fold over the rows of a meter in time order (see docs/accounting.md for the rules with examples).
+--
+-- State after a row: base B seen at TB, and after a doubtful step an alternative base A seen at TA. A stored row carries its
+-- state in base_*/alt_*; all four are NULL when the state is the ordinary one: base = own counter at own time, no alternative.
+
+CREATE FUNCTION join_flags(VARIADIC p_flags text[]) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT nullif(array_to_string(p_flags, ','), '') $$;
+COMMENT ON FUNCTION join_flags(text[]) IS 'Quality flags joined by commas, NULL when there is none.';
+
+CREATE FUNCTION has_flag(p_quality text, p_flag text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT p_quality IS NOT NULL AND position(',' || p_flag || ',' IN ',' || p_quality || ',') > 0 $$;
+COMMENT ON FUNCTION has_flag(text, text) IS 'Whether a quality text holds the flag.';
+
+-- The rows of the meter around p_touched (ascending times of rows that are new or changed) get their delta, interval,
+-- quality and state; each stretch is folded forward until a row that was not touched keeps its state.
+CREATE FUNCTION refold(p_meter text, p_touched timestamptz[]) RETURNS tstzrange LANGUAGE plpgsql AS $$
+DECLARE
+    m meters;
+    r record;
+    i integer := 1;
+    n integer := cardinality(p_touched);
+    gap_s double precision;
+    -- state of the fold
+    b double precision; tb timestamptz; a double precision; ta timestamptz;
+    owner_at timestamptz;           -- the previous row that owns an interval
+    before_at timestamptz;          -- the previous row of any kind
+    held_w double precision; held_at timestamptz;   -- the previous power (meters without a counter)
+    -- the row's result
+    c double precision; delta double precision; start_at timestamptz; flag text; marks text;
+    sb double precision; stb timestamptz; sa double precision; sta timestamptz;
+    from_b double precision; from_a double precision;
+    same_state boolean; at_end boolean;
+    range_from timestamptz; range_to timestamptz;
+BEGIN
+    SELECT * INTO m FROM meters WHERE meter_id = p_meter;
+    gap_s := gap_threshold_s(m.reporting_interval_s);
+    WHILE i <= n LOOP
+        b := NULL; tb := NULL; a := NULL; ta := NULL; owner_at := NULL; before_at := NULL; held_w := NULL; held_at := NULL;
+        SELECT timestamp INTO before_at FROM energy_data
+            WHERE meter_id = p_meter AND timestamp < p_touched[i] ORDER BY timestamp DESC LIMIT 1;
+        IF before_at IS NOT NULL THEN
+            IF m.reading_kind = 'power_only' THEN
+                SELECT timestamp, power_watts INTO held_at, held_w FROM energy_data
+                    WHERE meter_id = p_meter AND timestamp < p_touched[i] AND power_watts IS NOT NULL ORDER BY timestamp DESC LIMIT 1;
+                owner_at := held_at;
+            ELSE
+                SELECT timestamp, coalesce(base_wh, energy_total_wh), coalesce(base_at, timestamp), alt_wh, alt_at
+                    INTO owner_at, b, tb, a, ta FROM energy_data
+                    WHERE meter_id = p_meter AND timestamp < p_touched[i] AND energy_total_wh IS NOT NULL ORDER BY timestamp DESC LIMIT 1;
+            END IF;
+        END IF;
+        range_from := least(range_from, coalesce(owner_at, before_at, p_touched[i]));
+        at_end := true;
+        FOR r IN SELECT * FROM energy_data WHERE meter_id = p_meter AND timestamp >= p_touched[i] ORDER BY timestamp LOOP
+            c := r.energy_total_wh; delta := NULL; start_at := NULL; flag := NULL;
+            IF m.reading_kind = 'power_only' THEN
+                IF r.power_watts IS NOT NULL THEN
+                    IF held_at IS NULL THEN
+                        flag := 'first';
+                    ELSE
+                        flag := 'integrated';
+                        start_at := held_at;
+                        delta := held_w * least(extract(epoch FROM r.timestamp - held_at)::float8, m.max_hold_s) / 3600;
+                    END IF;
+                    held_at := r.timestamp; held_w := r.power_watts; owner_at := r.timestamp;
+                END IF;
+            ELSIF c IS NULL THEN
+                NULL;   -- gives shape only; the state stays
+            ELSIF m.reading_kind = 'interval' THEN
+                delta := c;
+                start_at := coalesce(owner_at, r.timestamp - make_interval(secs => coalesce(m.reporting_interval_s, 900)));
+                owner_at := r.timestamp;
+            ELSE
+                start_at := owner_at;
+                IF b IS NULL THEN
+                    flag := 'first'; b := c; tb := r.timestamp;
+                ELSE
+                    from_b := CASE WHEN c - b >= -m.back_wh AND c - b <= m.max_power_w
+                        * (extract(epoch FROM r.timestamp - tb)::float8 + m.slack_s) / 3600 + m.counter_step_wh THEN greatest(0, c - b) END;
+                    from_a := CASE WHEN a IS NOT NULL AND c - a >= 0 AND c - a <= m.max_power_w
+                        * (extract(epoch FROM r.timestamp - ta)::float8 + m.slack_s) / 3600 + m.counter_step_wh THEN c - a END;
+                    IF from_b IS NOT NULL AND (from_a IS NULL OR from_b <= from_a) THEN
+                        delta := from_b;
+                        IF c < b THEN flag := 'back'; END IF;
+                        b := greatest(b, c); tb := r.timestamp; a := NULL; ta := NULL;
+                    ELSIF from_a IS NOT NULL THEN
+                        delta := from_a; flag := 'rebase';
+                        b := c; tb := r.timestamp; a := NULL; ta := NULL;
+                    ELSIF c < b AND c <= greatest(m.near_wh, m.near_frac * b)
+                        AND c <= m.max_power_w * (extract(epoch FROM r.timestamp - tb)::float8 + m.slack_s) / 3600 + m.counter_step_wh THEN
+                        delta := c; flag := 'reset';
+                        a := b; ta := tb; b := c; tb := r.timestamp;
+                    ELSE
+                        delta := 0; flag := 'jump';
+                        a := c; ta := r.timestamp;
+                    END IF;
+                END IF;
+                owner_at := r.timestamp;
+            END IF;
+            marks := join_flags(flag, CASE WHEN extract(epoch FROM r.timestamp - before_at) > gap_s THEN 'gap' END);
+            before_at := r.timestamp;
+            sb := NULL; stb := NULL; sa := NULL; sta := NULL;
+            IF c IS NOT NULL AND m.reading_kind = 'counter' AND (b <> c OR tb <> r.timestamp OR a IS NOT NULL) THEN
+                sb := b; stb := tb; sa := a; sta := ta;
+            END IF;
+            same_state := (r.base_wh, r.base_at, r.alt_wh, r.alt_at) IS NOT DISTINCT FROM (sb, stb, sa, sta);
+            IF NOT same_state OR (r.energy_delta_wh, r.interval_start, r.quality) IS DISTINCT FROM (delta, start_at, marks) THEN
+                UPDATE energy_data SET energy_delta_wh = delta, interval_start = start_at, quality = marks,
+                    base_wh = sb, base_at = stb, alt_wh = sa, alt_at = sta
+                    WHERE meter_id = p_meter AND timestamp = r.timestamp;
+            END IF;
+            range_to := greatest(range_to, r.timestamp);
+            IF i <= n AND r.timestamp >= p_touched[i] THEN
+                i := i + 1;
+            ELSIF same_state AND ((m.reading_kind = 'power_only' AND r.power_watts IS NOT NULL) OR (m.reading_kind <> 'power_only' AND c IS NOT NULL)) THEN
+                at_end := false;   -- the same state as before: whatever follows is untouched
+                EXIT;
+            END IF;
+        END LOOP;
+        IF at_end THEN
+            -- rows of p_touched that no longer exist must not keep the loop alive
+            i := n + 1;
+            PERFORM store_meter_state(p_meter);
+        END IF;
+    END LOOP;
+    RETURN tstzrange(range_from, range_to, '[]');
+END $$;
+COMMENT ON FUNCTION refold(text, timestamptz[]) IS
+    'Folds the meter''s rows again from each of the given times (ascending, of existing rows) until the stored state holds; answers the range that may have changed.';
+
+-- What the newest rows left behind, read back into meter_state after a fold that reached the end.
+CREATE FUNCTION store_meter_state(p_meter text) RETURNS void LANGUAGE sql AS $$
+    UPDATE meter_state s SET
+        last_at = z.timestamp,
+        last_counter_at = k.timestamp,
+        base_wh = coalesce(k.base_wh, k.energy_total_wh), base_at = CASE WHEN k.energy_total_wh IS NOT NULL THEN coalesce(k.base_at, k.timestamp) END,
+        alt_wh = k.alt_wh, alt_at = k.alt_at,
+        last_power_watts = w.power_watts, last_power_at = w.timestamp,
+        jumps_in_row = CASE WHEN has_flag(k.quality, 'jump') THEN (
+            SELECT count(*) FROM (
+                SELECT bool_and(has_flag(q.quality, 'jump')) OVER (ORDER BY q.timestamp DESC) AS unbroken
+                FROM (SELECT timestamp, quality FROM energy_data WHERE meter_id = p_meter AND energy_total_wh IS NOT NULL
+                      ORDER BY timestamp DESC LIMIT 100) q) tail WHERE unbroken) ELSE 0 END
+    FROM (SELECT timestamp FROM energy_data WHERE meter_id = p_meter ORDER BY timestamp DESC LIMIT 1) z
+    LEFT JOIN (SELECT * FROM energy_data WHERE meter_id = p_meter AND energy_total_wh IS NOT NULL
+               ORDER BY timestamp DESC LIMIT 1) k ON true
+    LEFT JOIN (SELECT timestamp, power_watts FROM energy_data WHERE meter_id = p_meter AND power_watts IS NOT NULL
+               ORDER BY timestamp DESC LIMIT 1) w ON true
+    WHERE s.meter_id = p_meter
+$$;
+COMMENT ON FUNCTION store_meter_state(text) IS 'Reads the newest rows of the meter back into meter_state.';
+
+CREATE FUNCTION flag_gaps(p_meter text, p_from timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_gap_s double precision := (SELECT gap_threshold_s(reporting_interval_s) FROM meters WHERE meter_id = p_meter);
+    v_first timestamptz;
+    v_last timestamptz;
+BEGIN
+    WITH judged AS (
+        SELECT timestamp, quality, has_flag(quality, 'gap') AS had,
+               coalesce(extract(epoch FROM timestamp - lag(timestamp) OVER (ORDER BY timestamp)) > v_gap_s, has_flag(quality, 'gap')) AS is_gap
+        FROM energy_data WHERE meter_id = p_meter AND timestamp >= p_from
+    ), changed AS (
+        UPDATE energy_data e SET quality = join_flags(nullif(array_to_string(array_remove(string_to_array(e.quality, ','), 'gap'), ','), ''),
+                                                      CASE WHEN j.is_gap THEN 'gap' END)
+        FROM judged j WHERE e.meter_id = p_meter AND e.timestamp = j.timestamp AND j.had <> j.is_gap
+        RETURNING e.timestamp, e.interval_start
+    )
+    SELECT min(coalesce(interval_start, timestamp)), max(timestamp) INTO v_first, v_last FROM changed;
+    IF v_first IS NOT NULL THEN
+        PERFORM mark_dirty(p_meter, v_first, v_last);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flag_gaps(text, timestamptz) IS 'Sets the gap flags of the meter''s rows from that time on by its present reporting interval.';
+
+-- The slow path: rows of one meter in any order, late, repeated or doubtful. They are stored first and folded then.
+CREATE FUNCTION ingest_meter_rows(p_meter text, p_ts timestamptz[], p_power float8[], p_counter float8[], p_voltage real[],
+    p_current real[], p_factor real[], p_frequency real[], p_temp real[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_touched timestamptz[];
+    v_range tstzrange;
+    v_before timestamptz;
+BEGIN
+    SELECT last_at INTO v_before FROM meter_state WHERE meter_id = p_meter;
+    WITH best AS (      -- equal times: the higher counter, then the higher power; the rest only makes the choice unique
+        SELECT DISTINCT ON (ts) * FROM unnest(p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
+            AS u (ts, power, counter, voltage, amps, pf, hz, temp)
+        ORDER BY ts, counter DESC NULLS LAST, power DESC NULLS LAST, voltage DESC NULLS LAST, amps DESC NULLS LAST,
+                 pf DESC NULLS LAST, hz DESC NULLS LAST, temp DESC NULLS LAST
+    ), stored AS (
+        INSERT INTO energy_data AS e (meter_id, timestamp, device_id, power_watts, energy_total_wh, voltage, current_amps,
+                                      power_factor, frequency_hz, plug_temp_c)
+        SELECT p_meter, ts, nullif(device_at(p_meter, ts), ''), power, counter, voltage, amps, pf, hz, temp FROM best
+        ON CONFLICT (meter_id, timestamp) DO UPDATE SET power_watts = excluded.power_watts, energy_total_wh = excluded.energy_total_wh,
+            voltage = excluded.voltage, current_amps = excluded.current_amps, power_factor = excluded.power_factor,
+            frequency_hz = excluded.frequency_hz, plug_temp_c = excluded.plug_temp_c
+        WHERE ROW(coalesce(excluded.energy_total_wh, -1), coalesce(excluded.power_watts, -1), coalesce(excluded.voltage, '-infinity'),
+                  coalesce(excluded.current_amps, '-infinity'), coalesce(excluded.power_factor, '-infinity'),
+                  coalesce(excluded.frequency_hz, '-infinity'), coalesce(excluded.plug_temp_c, '-infinity'))
+            > ROW(coalesce(e.energy_total_wh, -1), coalesce(e.power_watts, -1), coalesce(e.voltage, '-infinity'),
+                  coalesce(e.current_amps, '-infinity'), coalesce(e.power_factor, '-infinity'),
+                  coalesce(e.frequency_hz, '-infinity'), coalesce(e.plug_temp_c, '-infinity'))
+        RETURNING timestamp
+    )
+    SELECT array_agg(timestamp ORDER BY timestamp) INTO v_touched FROM stored;
+    IF v_touched IS NULL THEN
+        RETURN jsonb_build_object('stored', 0);
+    END IF;
+    v_range := refold(p_meter, v_touched);
+    PERFORM mark_dirty(p_meter, lower(v_range), upper(v_range) + interval '1 microsecond');
+    IF lower(v_range) < v_before THEN
+        PERFORM reopen_jobs(p_meter, lower(v_range), upper(v_range));
+        RETURN jsonb_build_object('stored', cardinality(v_touched),
+            'touched', jsonb_build_object('meter_id', p_meter, 'from', lower(v_range), 'to', upper(v_range)));
+    END IF;
+    RETURN jsonb_build_object('stored', cardinality(v_touched));
+END $$;
+COMMENT ON FUNCTION ingest_meter_rows(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[]) IS
+    'Stores checked rows of one meter in any order and folds what they change; the caller holds the meter''s lock.';
+
+CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE sql AS $$
+    UPDATE print_jobs j SET energy_final = false
+    FROM meter_assignments a
+    WHERE a.meter_id = p_meter AND a.device_id = j.device_id AND j.energy_final
+      AND j.end_time > p_from AND j.start_time < p_to AND a.valid_from < j.end_time AND a.valid_to > j.start_time
+$$;
+COMMENT ON FUNCTION reopen_jobs(text, timestamptz, timestamptz) IS 'Ended jobs whose energy a late row may have changed are computed again.';
+
+CREATE FUNCTION refresh_device_power(p_devices text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM devices WHERE device_id = ANY (p_devices) ORDER BY device_id FOR NO KEY UPDATE;
+    INSERT INTO device_latest AS l (device_id, power_watts, power_at)
+    SELECT d.device_id, x.power, x.at
+    FROM (SELECT device_id FROM devices WHERE device_id = ANY (p_devices) ORDER BY device_id) d
+    LEFT JOIN (
+        -- the sum over the main meters, without those that fell silent while the others went on
+        SELECT p.device_id, sum(p.last_power_watts) AS power, max(p.last_power_at) AS at
+        FROM (SELECT a.device_id, s.last_power_watts, s.last_power_at, max(s.last_power_at) OVER (PARTITION BY a.device_id) AS newest
+              FROM meter_assignments a JOIN meter_state s USING (meter_id) JOIN meters m USING (meter_id)
+              WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity'
+                AND s.last_power_at >= a.valid_from) p
+        WHERE p.last_power_at >= p.newest - interval '15 minutes'
+        GROUP BY p.device_id) x USING (device_id)
+    ON CONFLICT (device_id) DO UPDATE SET power_watts = excluded.power_watts, power_at = excluded.power_at
+        WHERE (l.power_watts, l.power_at) IS DISTINCT FROM (excluded.power_watts, excluded.power_at);
+END $$;
+COMMENT ON FUNCTION refresh_device_power(text[]) IS 'device_latest.power_watts = sum of the latest power of the main electricity meters.';
+
+-- Readings with resolved times. Rows that are strictly newer than everything of their meter and plausible are stored by one
+-- set-based statement; a meter with any other row goes through ingest_meter_rows(). Both give the same rows (a test says so).
+CREATE FUNCTION ingest_energy(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[],
+    p_voltage float8[] DEFAULT NULL, p_current float8[] DEFAULT NULL, p_factor float8[] DEFAULT NULL,
+    p_frequency float8[] DEFAULT NULL, p_temp float8[] DEFAULT NULL, p_fast boolean DEFAULT true) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_floor timestamptz := raw_floor();
+    v_meters text[];
+    v_valid bigint; v_fast bigint; v_rejected bigint := 0; v_stored bigint := 0;
+    v_slow bigint[];
+    v_touched jsonb := '[]';
+    v_answer jsonb;
+    item record;
+BEGIN
+    PERFORM lock_registry(false);
+    -- Locked in sorted order by a statement of its own: the next statement then sees what the last holder wrote.
+    SELECT array_agg(l.meter_id) INTO v_meters FROM
+        (SELECT meter_id FROM meter_state WHERE meter_id = ANY (p_meter) ORDER BY meter_id FOR UPDATE) l;
+
+    WITH input AS MATERIALIZED (
+        SELECT u.*, m.reading_kind, m.max_power_w, m.slack_s, m.counter_step_wh, gap_threshold_s(m.reporting_interval_s) AS gap_s,
+               s.last_at, s.last_counter_at, s.base_wh, s.base_at, s.alt_at
+        FROM unnest(p_meter, p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
+            WITH ORDINALITY AS u (meter_id, ts, power, counter, voltage, amps, pf, hz, temp, n)
+        JOIN meter_state s ON s.meter_id = u.meter_id JOIN meters m ON m.meter_id = u.meter_id
+        -- NaN is greater than infinity in PostgreSQL, so "< infinity" refuses both
+        WHERE u.ts <= now() + interval '5 minutes' AND u.ts >= v_floor
+          AND (u.power IS NULL OR (u.power >= 0 AND u.power < 'infinity'))
+          AND (u.counter IS NULL OR (u.counter >= 0 AND u.counter < 'infinity'))
+          AND (u.power IS NOT NULL OR u.counter IS NOT NULL)
+    ), lagged AS (
+        SELECT *, lag(ts) OVER every AS before_at, lag(counter) OVER counted AS before_c, lag(ts) OVER counted AS before_c_at
+        FROM input
+        WINDOW every AS (PARTITION BY meter_id ORDER BY ts), counted AS (PARTITION BY meter_id, counter IS NULL ORDER BY ts)
+    ), judged AS MATERIALIZED (
+        SELECT *,
+            CASE WHEN counter IS NULL THEN NULL WHEN before_c_at IS NULL THEN base_wh ELSE before_c END AS base,
+            coalesce(before_c_at, last_counter_at) AS owner_at,
+            bool_and(p_fast AND reading_kind = 'counter' AND alt_at IS NULL
+                AND (last_at IS NULL OR ts > last_at) AND (before_at IS NULL OR ts > before_at)
+                AND (counter IS NULL OR coalesce(before_c, base_wh) IS NULL
+                     OR (counter >= coalesce(before_c, base_wh) AND counter - coalesce(before_c, base_wh) <= max_power_w
+                         * (extract(epoch FROM ts - coalesce(before_c_at, base_at))::float8 + slack_s) / 3600 + counter_step_wh))
+            ) OVER (PARTITION BY meter_id) AS fast
+        FROM lagged
+    ), stored AS (
+        INSERT INTO energy_data (meter_id, timestamp, device_id, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality,
+                                 voltage, current_amps, power_factor, frequency_hz, plug_temp_c)
+        SELECT j.meter_id, j.ts, a.device_id, j.power, j.counter, j.counter - j.base,
+               CASE WHEN j.counter IS NOT NULL THEN j.owner_at END,
+               join_flags(CASE WHEN j.counter IS NOT NULL AND j.base IS NULL THEN 'first' END,
+                          CASE WHEN extract(epoch FROM j.ts - coalesce(j.before_at, j.last_at)) > j.gap_s THEN 'gap' END),
+               as_real(j.voltage), as_real(j.amps), as_real(j.pf), as_real(j.hz), as_real(j.temp)
+        FROM judged j LEFT JOIN meter_assignments a ON a.meter_id = j.meter_id AND a.valid_from <= j.ts AND j.ts < a.valid_to
+        WHERE j.fast
+    ), state AS (
+        UPDATE meter_state s SET
+            last_at = x.last_at,
+            last_counter_at = coalesce(x.last_counter_at, s.last_counter_at),
+            base_wh = coalesce(x.base_wh, s.base_wh), base_at = coalesce(x.last_counter_at, s.base_at),
+            last_power_watts = coalesce(x.power, s.last_power_watts), last_power_at = coalesce(x.power_at, s.last_power_at),
+            jumps_in_row = CASE WHEN x.last_counter_at IS NULL THEN s.jumps_in_row ELSE 0 END,
+            dirty_from = least(s.dirty_from, coalesce(s.last_counter_at, s.last_at, x.first_at))
+        FROM (SELECT meter_id, min(ts) AS first_at, max(ts) AS last_at,
+                     max(ts) FILTER (WHERE counter IS NOT NULL) AS last_counter_at,
+                     (array_agg(counter ORDER BY ts DESC) FILTER (WHERE counter IS NOT NULL))[1] AS base_wh,
+                     max(ts) FILTER (WHERE power IS NOT NULL) AS power_at,
+                     (array_agg(power ORDER BY ts DESC) FILTER (WHERE power IS NOT NULL))[1] AS power
+              FROM judged WHERE fast GROUP BY meter_id) x
+        WHERE s.meter_id = x.meter_id
+    )
+    SELECT count(*), count(*) FILTER (WHERE fast), array_agg(n) FILTER (WHERE NOT fast) INTO v_valid, v_fast, v_slow FROM judged;
+    v_stored := v_fast;
+
+    IF v_slow IS NOT NULL THEN
+        FOR item IN
+            SELECT p_meter[u.n] AS meter_id, array_agg(p_ts[u.n]) AS ts, array_agg(p_power[u.n]) AS power, array_agg(p_counter[u.n]) AS counter,
+                   array_agg(as_real(p_voltage[u.n])) AS voltage, array_agg(as_real(p_current[u.n])) AS amps, array_agg(as_real(p_factor[u.n])) AS pf,
+                   array_agg(as_real(p_frequency[u.n])) AS hz, array_agg(as_real(p_temp[u.n])) AS temp
+            FROM unnest(v_slow) AS u (n) GROUP BY 1 ORDER BY 1
+        LOOP
+            v_answer := ingest_meter_rows(item.meter_id, item.ts, item.power, item.counter, item.voltage, item.amps, item.pf, item.hz, item.temp);
+            v_stored := v_stored + (v_answer ->> 'stored')::bigint;
+            IF v_answer ? 'touched' THEN
+                v_touched := v_touched || (v_answer -> 'touched');
+            END IF;
+        END LOOP;
+    END IF;
+
+    IF v_valid < cardinality(p_meter) THEN
+        v_rejected := reject_readings(p_meter, p_ts, p_power, p_counter, v_floor);
+    END IF;
+    PERFORM touch_registry(v_meters, v_slow IS NOT NULL);
+    RETURN jsonb_build_object('accepted', v_stored, 'repeated', v_valid - v_stored, 'rejected', v_rejected, 'touched', v_touched);
+END $$;
+COMMENT ON FUNCTION ingest_energy(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[], boolean) IS
+    'Readings (meter, time, W, Wh, V, A, power factor, Hz, °C) of known meters into the account. Answers accepted, repeated, rejected and the late ranges it touched. p_fast := false forces the slow path.';
+
+CREATE FUNCTION touch_registry(p_meters text[], p_first_seen boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_devices text[];
+BEGIN
+    UPDATE meters m SET last_seen = s.last_at,
+        first_seen = CASE WHEN p_first_seen OR m.first_seen IS NULL
+            THEN coalesce((SELECT min(e.timestamp) FROM energy_data e WHERE e.meter_id = m.meter_id), m.first_seen) ELSE m.first_seen END
+        FROM meter_state s WHERE s.meter_id = m.meter_id AND m.meter_id = ANY (p_meters) AND s.last_at IS NOT NULL
+          AND (m.last_seen IS NULL OR m.last_seen < s.last_at OR p_first_seen OR m.first_seen IS NULL);
+    SELECT array_agg(d.device_id) INTO v_devices FROM (
+        SELECT device_id FROM devices WHERE device_id IN (SELECT device_id FROM meter_assignments
+            WHERE meter_id = ANY (p_meters) AND valid_to = 'infinity')
+        ORDER BY device_id FOR NO KEY UPDATE) d;
+    IF v_devices IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE devices d SET last_seen = x.at
+        FROM (SELECT a.device_id, max(s.last_at) AS at FROM meter_assignments a JOIN meter_state s USING (meter_id)
+              WHERE a.meter_id = ANY (p_meters) AND s.last_at >= a.valid_from AND s.last_at < a.valid_to GROUP BY 1) x
+        WHERE d.device_id = x.device_id AND (d.last_seen IS NULL OR d.last_seen < x.at);
+    PERFORM refresh_device_power(v_devices);
+END $$;
+COMMENT ON FUNCTION touch_registry(text[], boolean) IS 'first_seen and last_seen of meters and devices, latest power of the devices.';
+
+CREATE FUNCTION reject_readings(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[], p_floor timestamptz)
+RETURNS bigint LANGUAGE sql AS $$
+    SELECT record_rejects(array_agg('energy'::text), array_agg(coalesce(meter_id, '')),
+        array_agg(json_build_object('meter_id', meter_id, 'timestamp', ts, 'power_watts', power::text, 'energy_total_wh', counter::text)::text),
+        array_agg(reason))
+    FROM (SELECT u.*, CASE
+            WHEN u.meter_id IS NULL OR m.meter_id IS NULL THEN 'unknown meter'
+            WHEN u.ts IS NULL OR u.ts IN ('infinity', '-infinity') THEN 'unknown time'
+            WHEN u.ts > now() + interval '5 minutes' THEN 'time more than 5 minutes in the future'
+            WHEN u.ts < p_floor THEN 'older than the raw rows kept'
+            WHEN u.power IS NULL AND u.counter IS NULL THEN 'neither power nor counter'
+            WHEN NOT (u.power >= 0 AND u.power < 'infinity') THEN 'power negative or not a number'
+            WHEN NOT (u.counter >= 0 AND u.counter < 'infinity') THEN 'counter negative or not a number' END AS reason
+          FROM unnest(p_meter, p_ts, p_power, p_counter) AS u (meter_id, ts, power, counter)
+          LEFT JOIN meters m ON m.meter_id = u.meter_id) judged
+    WHERE reason IS NOT NULL
+$$;
+COMMENT ON FUNCTION reject_readings(text[], timestamptz[], float8[], float8[], timestamptz) IS
+    'Records the readings that ingest_energy refuses, each with its reason; answers how many.';

@@ -1,0 +1,227 @@
+-- Rollups: stored buckets of 1 min, 15 min, 1 hour and 1 day (a day of the factory), made again where rows changed.
+-- 1 min comes from the rows, every other level from the level below it, so the levels always agree.
+
+-- The meter's time line as segments: a reading's power holds until the next row; the energy of an interval is shared among its
+-- segments as energy_between() does. The newest reading is a segment of no length. gap: the silence before a row flagged 'gap'.
+CREATE FUNCTION energy_segments(p_meter text, p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (seg_from timestamptz, seg_to timestamptz, power_w double precision, energy_wh double precision, is_gap boolean, reading_at timestamptz)
+LANGUAGE sql STABLE AS $$
+    WITH bounds AS (    -- reach back to the begin of the interval at p_from and forward to the end of the one at p_to
+        SELECT least(
+                   (SELECT coalesce(e.interval_start, e.timestamp) FROM energy_data e
+                    WHERE e.meter_id = p_meter AND e.timestamp > p_from AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1),
+                   (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp <= p_from ORDER BY e.timestamp DESC LIMIT 1),
+                   p_from) AS t0,
+               greatest(coalesce(
+                   (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp >= p_to AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1),
+                   (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp >= p_to ORDER BY e.timestamp LIMIT 1)), p_to) AS t1
+    ), e AS (
+        SELECT e.timestamp, e.power_watts, e.quality, e.interval_start, e.energy_delta_wh, e.timestamp AS reading_at
+        FROM bounds b JOIN energy_data e ON e.meter_id = p_meter AND e.timestamp >= b.t0 AND e.timestamp <= b.t1
+    ), started AS (     -- an interval whose begin has no row (interval meters, rows gone by retention)
+        SELECT f.interval_start FROM (SELECT timestamp, interval_start FROM e WHERE interval_start IS NOT NULL ORDER BY timestamp LIMIT 1) f
+        WHERE NOT EXISTS (SELECT 1 FROM e WHERE e.timestamp = f.interval_start)
+    ), r AS (
+        SELECT e.timestamp AS at, e.power_watts, e.reading_at, lead(e.timestamp) OVER w AS next_at, lead(e.quality) OVER w AS next_quality,
+               -- rows that close an interval at or after the next row: equal numbers share one interval
+               count(e.interval_start) OVER (ORDER BY e.timestamp DESC ROWS UNBOUNDED PRECEDING)
+                   - CASE WHEN e.interval_start IS NULL THEN 0 ELSE 1 END AS grp,
+               e.interval_start, e.energy_delta_wh
+        FROM (SELECT * FROM e UNION ALL SELECT interval_start, NULL, NULL, NULL, NULL, NULL FROM started) e
+        WINDOW w AS (ORDER BY e.timestamp)
+    ), owners AS (
+        SELECT count(*) OVER (ORDER BY at DESC) AS grp, interval_start, at, energy_delta_wh FROM r WHERE interval_start IS NOT NULL
+    ), s AS (
+        SELECT r.at, r.reading_at, coalesce(r.next_at, r.at) AS next_at, r.power_watts, has_flag(r.next_quality, 'gap') AS is_gap, o.energy_delta_wh AS wh, r.grp,
+               extract(epoch FROM r.next_at - r.at)::float8 AS seconds,
+               CASE WHEN o.grp IS NOT NULL THEN coalesce(r.power_watts, avg(r.power_watts) OVER (PARTITION BY r.grp), 1) END AS watts
+        FROM r LEFT JOIN owners o ON o.grp = r.grp AND r.at >= o.interval_start
+    ), shared AS (
+        SELECT s.*, CASE WHEN sum(watts * seconds) OVER g > 0 THEN wh * watts * seconds / sum(watts * seconds) OVER g
+                         ELSE wh * seconds / nullif(sum(seconds) OVER g, 0) END AS energy
+        FROM s WINDOW g AS (PARTITION BY grp, wh IS NULL)
+    )
+    SELECT at, next_at,
+           -- a segment without a power reading shows the mean that its energy implies
+           coalesce(power_watts, CASE WHEN NOT is_gap THEN energy * 3600 / nullif(seconds, 0) END),
+           energy, is_gap, reading_at
+    FROM shared WHERE next_at > p_from AND at < p_to OR (next_at = at AND at >= p_from AND at < p_to)
+$$;
+COMMENT ON FUNCTION energy_segments(text, timestamptz, timestamptz) IS
+    'The meter''s time line overlapping [from, to): segments with held power in W and energy in Wh (uncut), whether they are a gap, and the reading that begins them.';
+
+-- One-minute buckets of [from, to) (whole minutes) straight from the rows.
+CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $$
+    WITH spans AS (     -- the whole time line by device, '' where the meter has none
+        SELECT valid_from AS t0, valid_to AS t1, device_id FROM meter_assignments WHERE meter_id = p_meter
+        UNION ALL
+        SELECT lower(f), upper(f), '' FROM (SELECT unnest(tstzmultirange(tstzrange('-infinity', 'infinity'))
+            - coalesce(range_agg(tstzrange(valid_from, valid_to)), '{}')) AS f FROM meter_assignments WHERE meter_id = p_meter) free
+    ), pieces AS (      -- segments cut at minutes and at changes of assignment
+        SELECT b.bucket, x.device_id, g.is_gap, g.power_w, extract(epoch FROM c.t1 - c.t0)::float8 AS seconds,
+               g.energy_wh * CASE WHEN g.seg_to > g.seg_from
+                   THEN extract(epoch FROM c.t1 - c.t0)::float8 / extract(epoch FROM g.seg_to - g.seg_from)::float8 END AS wh,
+               coalesce(g.reading_at = c.t0, false) AS is_reading
+        FROM energy_segments(p_meter, p_from, p_to) g
+        JOIN spans x ON (x.t0 < g.seg_to AND x.t1 > g.seg_from) OR (g.seg_to = g.seg_from AND x.t0 <= g.seg_from AND g.seg_from < x.t1)
+        CROSS JOIN LATERAL generate_series(greatest(floor_to(60, greatest(g.seg_from, x.t0)), p_from),
+            least(greatest(least(g.seg_to, x.t1) - interval '1 microsecond', g.seg_from), p_to - interval '1 microsecond'), interval '1 minute') AS b (bucket)
+        CROSS JOIN LATERAL (SELECT greatest(g.seg_from, b.bucket, x.t0) AS t0, least(g.seg_to, b.bucket + interval '1 minute', x.t1) AS t1) c
+    )
+    SELECT p_meter, bucket, device_id, sum(wh), sum(power_w * seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL)
+               / nullif(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0),
+           min(power_w) FILTER (WHERE NOT is_gap OR is_reading), max(power_w) FILTER (WHERE NOT is_gap OR is_reading),
+           coalesce(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0), (count(*) FILTER (WHERE is_reading))::integer
+    FROM pieces GROUP BY bucket, device_id
+    -- silence that no later reading filled leaves no bucket
+    HAVING sum(wh) IS NOT NULL OR bool_or(is_reading) OR bool_or(NOT is_gap AND power_w IS NOT NULL AND seconds > 0)
+$$;
+COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS 'One-minute rollup rows of the meter in [from, to), made from its rows.';
+
+-- Everything of one meter that is not current, aligned to buckets, merged and bounded by its newest row.
+CREATE FUNCTION rollup_spans(p_seconds integer, p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT w.meter_id, lower(x.span), upper(x.span)
+    FROM (SELECT d.meter_id, range_agg(tstzrange(floor_to(p_seconds, lower(u.r)), ceil_to(p_seconds,
+                 CASE WHEN upper(u.r) = 'infinity' THEN s.last_at + interval '1 microsecond' ELSE upper(u.r) END))) AS spans
+          FROM dirty_minutes(p_meters) d JOIN meter_state s USING (meter_id) CROSS JOIN LATERAL unnest(d.ranges) AS u (r)
+          WHERE lower(u.r) < CASE WHEN upper(u.r) = 'infinity' THEN s.last_at + interval '1 microsecond' ELSE upper(u.r) END
+          GROUP BY d.meter_id) w CROSS JOIN LATERAL unnest(w.spans) AS x (span)
+$$;
+COMMENT ON FUNCTION rollup_spans(integer, text[]) IS 'Ranges whose stored rollups of that bucket length in seconds are not current, per meter.';
+
+CREATE FUNCTION rollup_day_spans(p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT w.meter_id, lower(x.span), upper(x.span)
+    FROM (SELECT d.meter_id, range_agg(tstzrange(date_trunc('day', d.t0, z.zone),
+                 (date_trunc('day', d.t1 - interval '1 microsecond', z.zone) AT TIME ZONE z.zone + interval '1 day') AT TIME ZONE z.zone)) AS spans
+          FROM rollup_spans(900, p_meters) d CROSS JOIN (SELECT factory_zone() AS zone) z GROUP BY d.meter_id) w
+    CROSS JOIN LATERAL unnest(w.spans) AS x (span)
+$$;
+COMMENT ON FUNCTION rollup_day_spans(text[]) IS 'Days of the factory whose stored rollups are not current, per meter.';
+
+-- Makes one meter's stored rollups of [from, to) again; the caller holds the meter's lock.
+CREATE FUNCTION refresh_range(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    v_frozen timestamptz := setting('frozen_before')::timestamptz;
+    v_zone text := factory_zone();
+    t0 timestamptz; t1 timestamptz;
+    v_minutes integer;
+BEGIN
+    t0 := greatest(floor_to(60, p_from), v_frozen); t1 := ceil_to(60, p_to);
+    IF t0 >= t1 THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM energy_rollup_1min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
+    INSERT INTO energy_rollup_1min SELECT * FROM minute_buckets(p_meter, t0, t1);
+    GET DIAGNOSTICS v_minutes = ROW_COUNT;
+    t0 := floor_to(900, t0); t1 := ceil_to(900, t1);
+    DELETE FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
+    INSERT INTO energy_rollup_15min
+        SELECT meter_id, floor_to(900, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
+        FROM energy_rollup_1min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1 GROUP BY 1, 2, 3;
+    -- a day's edges lie on quarters of an hour in every time zone, on hours in most
+    DELETE FROM energy_rollup_1day WHERE meter_id = p_meter AND bucket >= date_trunc('day', t0, v_zone) AND bucket < t1;
+    INSERT INTO energy_rollup_1day
+        SELECT meter_id, date_trunc('day', bucket, v_zone), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
+        FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= date_trunc('day', t0, v_zone)
+          AND bucket < (date_trunc('day', t1 - interval '1 microsecond', v_zone) AT TIME ZONE v_zone + interval '1 day') AT TIME ZONE v_zone GROUP BY 1, 2, 3;
+    t0 := floor_to(3600, t0); t1 := ceil_to(3600, t1);
+    DELETE FROM energy_rollup_1hour WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
+    INSERT INTO energy_rollup_1hour
+        SELECT meter_id, floor_to(3600, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
+        FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1 GROUP BY 1, 2, 3;
+    RETURN v_minutes;
+END $$;
+COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS 'Makes the stored rollups of the meter that touch [from, to) again, all levels; answers the minutes written.';
+
+CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 0.25, p_meters text[] DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    v_meter text;
+    v_marks bigint[];
+    v_ranges integer := 0; v_meters integer := 0; v_minutes integer := 0;
+    span record;
+BEGIN
+    -- The factory's zone or the assignments must not change meanwhile.
+    PERFORM lock_registry(false);
+    FOR v_meter IN
+        SELECT d.meter_id FROM (SELECT meter_id FROM meter_state WHERE dirty_from IS NOT NULL UNION SELECT meter_id FROM rollup_dirty) d
+        WHERE p_meters IS NULL OR d.meter_id = ANY (p_meters) ORDER BY 1
+    LOOP
+        EXIT WHEN v_meters > 0 AND clock_timestamp() - statement_timestamp() > make_interval(secs => p_budget_s);
+        PERFORM 1 FROM meter_state WHERE meter_id = v_meter FOR UPDATE;
+        -- The marks are read after the lock: whatever is marked later stays marked.
+        SELECT array_agg(dirty_id) INTO v_marks FROM rollup_dirty WHERE meter_id = v_meter;
+        FOR span IN SELECT * FROM rollup_spans(60, ARRAY[v_meter]) LOOP
+            v_minutes := v_minutes + refresh_range(v_meter, span.t0, span.t1);
+            v_ranges := v_ranges + 1;
+            UPDATE device_latest l SET phases_dirty_from = least(phases_dirty_from, greatest(span.t0, a.valid_from))
+                FROM (SELECT device_id, min(valid_from) AS valid_from FROM meter_assignments
+                      WHERE meter_id = v_meter AND role = 'main' AND valid_from < span.t1 AND valid_to > span.t0 GROUP BY 1) a
+                WHERE l.device_id = a.device_id AND l.status_at IS NOT NULL
+                  AND (l.phases_dirty_from IS NULL OR l.phases_dirty_from > greatest(span.t0, a.valid_from));
+        END LOOP;
+        DELETE FROM rollup_dirty WHERE dirty_id = ANY (v_marks);
+        UPDATE meter_state SET dirty_from = NULL WHERE meter_id = v_meter AND dirty_from IS NOT NULL;
+        v_meters := v_meters + 1;
+    END LOOP;
+    RETURN jsonb_build_object('meters', v_meters, 'ranges', v_ranges, 'minutes', v_minutes, 'remaining',
+        (SELECT count(*) FROM (SELECT meter_id FROM meter_state WHERE dirty_from IS NOT NULL UNION SELECT meter_id FROM rollup_dirty) d
+         WHERE p_meters IS NULL OR meter_id = ANY (p_meters)));
+END $$;
+COMMENT ON FUNCTION refresh_rollups(float8, text[]) IS
+    'Makes stored rollups current, meter by meter, for at most about that many seconds (locks are held until the transaction ends); answers meters, ranges, minutes and how many meters remain.';
+
+CREATE PROCEDURE run_rollups() LANGUAGE plpgsql AS $$
+DECLARE
+    v_left integer;
+BEGIN
+    LOOP
+        v_left := (refresh_rollups() ->> 'remaining')::integer;
+        COMMIT;     -- ingest goes on between the chunks
+        EXIT WHEN v_left = 0;
+    END LOOP;
+END $$;
+COMMENT ON PROCEDURE run_rollups() IS 'refresh_rollups() in chunks, each its own transaction, until nothing remains; CALL it outside a transaction.';
+
+-- Newest rows on reading: what is not current is made from the level below, so that the views are always exact.
+CREATE FUNCTION tail_1min() RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $$
+    SELECT b.* FROM rollup_spans(60) s CROSS JOIN LATERAL minute_buckets(s.meter_id, s.t0, s.t1) b
+$$;
+COMMENT ON FUNCTION tail_1min() IS 'One-minute buckets whose stored rows are not current, made from rows.';
+
+CREATE FUNCTION tail_15min() RETURNS SETOF energy_rollup_15min LANGUAGE sql STABLE AS $$
+    SELECT meter_id, floor_to(900, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
+    FROM (SELECT * FROM tail_1min()
+          UNION ALL
+          SELECT r.* FROM rollup_spans(900) s JOIN energy_rollup_1min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
+          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(60) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
+    GROUP BY 1, 2, 3
+$$;
+COMMENT ON FUNCTION tail_15min() IS 'Quarter-hour buckets whose stored rows are not current.';
+
+CREATE FUNCTION tail_1hour() RETURNS SETOF energy_rollup_1hour LANGUAGE sql STABLE AS $$
+    SELECT meter_id, floor_to(3600, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
+    FROM (SELECT * FROM tail_15min()
+          UNION ALL
+          SELECT r.* FROM rollup_spans(3600) s JOIN energy_rollup_15min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
+          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(900) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
+    GROUP BY 1, 2, 3
+$$;
+COMMENT ON FUNCTION tail_1hour() IS 'Hour buckets whose stored rows are not current.';
+
+CREATE FUNCTION tail_1day() RETURNS SETOF energy_rollup_1day LANGUAGE sql STABLE AS $$
+    SELECT meter_id, date_trunc('day', bucket, factory_zone()), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
+    FROM (SELECT * FROM tail_15min()
+          UNION ALL
+          SELECT r.* FROM rollup_day_spans() s JOIN energy_rollup_15min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
+          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(900) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
+    GROUP BY 1, 2, 3
+$$;
+COMMENT ON FUNCTION tail_1day() IS 'Days of the factory whose stored rows are not current.';

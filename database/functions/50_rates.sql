@@ -1,0 +1,75 @@
+-- Cost and CO2 = Σ energy × the rate that held at that time. Exactly one rate holds at any instant or none; none → NULL.
+
+-- The tariff at a moment: among those whose dates, weekdays and times of day (factory's zone) hold, the highest priority, then the
+-- newest. A time range that wraps midnight (or has no length) belongs to the day on which it starts.
+CREATE FUNCTION tariff_at(p_factory uuid, p_energy_type text, p_at timestamptz) RETURNS energy_tariffs LANGUAGE sql STABLE AS $$
+    SELECT t FROM energy_tariffs t
+    CROSS JOIN (SELECT l::time AS clock, extract(isodow FROM l)::smallint AS today, extract(isodow FROM l - interval '1 day')::smallint AS yesterday
+                FROM (SELECT p_at AT TIME ZONE factory_zone(p_factory) AS l) x) n
+    WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type AND t.valid_from <= p_at AND p_at < t.valid_to
+      AND CASE WHEN t.time_from < t.time_to
+               THEN n.clock >= t.time_from AND n.clock < t.time_to AND n.today = ANY (t.weekdays)
+               ELSE (n.clock >= t.time_from AND n.today = ANY (t.weekdays)) OR (n.clock < t.time_to AND n.yesterday = ANY (t.weekdays)) END
+    ORDER BY t.priority DESC, t.tariff_id DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION tariff_at(uuid, text, timestamptz) IS 'The one tariff that holds at the moment; no row when none does.';
+
+CREATE FUNCTION carbon_at(p_factory uuid, p_energy_type text, p_at timestamptz, OUT factor_id bigint, OUT g_co2_per_kwh double precision)
+LANGUAGE sql STABLE AS $$
+    SELECT c.factor_id, coalesce(c.hourly_profile[extract(hour FROM p_at AT TIME ZONE f.timezone)::integer + 1], c.g_co2_per_kwh)
+    FROM factories f JOIN carbon_factors c ON c.region = f.carbon_region
+    WHERE f.factory_id = p_factory AND c.energy_type = p_energy_type AND c.valid_from <= p_at
+    ORDER BY c.valid_from DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS 'Carbon factor (g CO2 per kWh) that holds at the moment, by the hour where it has a profile.';
+
+-- [from, to) cut where the tariff or the factor changes. Rates change on quarters of an hour of the factory's zone (which are
+-- quarters of an hour in UTC too, everywhere) or at a valid_from/valid_to.
+CREATE FUNCTION rates_between(p_factory uuid, p_energy_type text, p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh double precision, currency text, factor_id bigint, g_co2_per_kwh double precision)
+LANGUAGE sql STABLE AS $$
+    WITH varies AS (    -- rates that hold around the clock need no grid of quarters
+        SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
+                       AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
+            OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes
+    ), cuts AS (
+        SELECT p_from AS at
+        UNION SELECT g FROM varies, generate_series(ceil_to(900, p_from), p_to, interval '15 minutes') g WHERE varies.yes
+        UNION SELECT e FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) v (e) WHERE t.factory_id = p_factory
+        UNION SELECT c.valid_from FROM carbon_factors c
+    ), rated AS (
+        SELECT c.at, t.tariff_id, t.price_per_kwh, t.currency, f.factor_id, f.g_co2_per_kwh,
+               (t.tariff_id, f.factor_id, f.g_co2_per_kwh)
+                   IS DISTINCT FROM lag((t.tariff_id, f.factor_id, f.g_co2_per_kwh)) OVER (ORDER BY c.at) AS changed
+        FROM (SELECT at FROM cuts WHERE at >= p_from AND at < p_to) c
+        LEFT JOIN LATERAL tariff_at(p_factory, p_energy_type, c.at) t ON true
+        LEFT JOIN LATERAL carbon_at(p_factory, p_energy_type, c.at) f ON true
+    )
+    SELECT at, lead(at, 1, p_to) OVER (ORDER BY at), tariff_id, price_per_kwh, currency, factor_id, g_co2_per_kwh
+    FROM rated WHERE changed
+$$;
+COMMENT ON FUNCTION rates_between(uuid, text, timestamptz, timestamptz) IS
+    '[from, to) cut where the rate changes: tariff (per kWh, currency) and carbon factor (g per kWh) of each piece, NULL where none holds.';
+
+CREATE FUNCTION device_energy_cost(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
+RETURNS TABLE (energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
+LANGUAGE sql STABLE AS $$
+    WITH pieces AS (
+        SELECT r.*, device_energy(p_device, r.t0, r.t1, p_energy_type) AS wh
+        FROM devices d CROSS JOIN LATERAL rates_between(d.factory_id, p_energy_type, p_from, p_to) r
+        WHERE d.device_id = p_device AND p_from < p_to
+    ), s AS (
+        SELECT sum(wh) AS wh, sum(wh / 1000 * price_per_kwh) AS cost, min(p.currency) AS currency, sum(wh / 1000 * p.g_co2_per_kwh) AS co2,
+               array_agg(DISTINCT p.tariff_id ORDER BY p.tariff_id) FILTER (WHERE wh IS NOT NULL AND p.tariff_id IS NOT NULL) AS tariffs,
+               array_agg(DISTINCT p.factor_id ORDER BY p.factor_id) FILTER (WHERE wh IS NOT NULL AND p.factor_id IS NOT NULL) AS factors,
+               -- energy without a rate, or in two currencies, has no cost
+               coalesce(bool_or(wh <> 0 AND price_per_kwh IS NULL), false) OR count(DISTINCT p.currency) > 1 AS no_cost,
+               coalesce(bool_or(wh <> 0 AND p.g_co2_per_kwh IS NULL), false) AS no_co2
+        FROM pieces p
+    )
+    SELECT s.wh, CASE WHEN NOT s.no_cost THEN s.cost END, CASE WHEN NOT s.no_cost AND s.cost IS NOT NULL THEN s.currency END,
+           CASE WHEN NOT s.no_co2 THEN s.co2 END, s.tariffs, s.factors
+    FROM s
+$$;
+COMMENT ON FUNCTION device_energy_cost(text, timestamptz, timestamptz, text) IS
+    'Wh, cost, currency and g CO2 of the device in [from, to): Σ energy × rate at that time; cost or CO2 NULL when a part has no rate.';

@@ -1,0 +1,254 @@
+"""Brings a database to the current schema: ``python -m database.migrate`` or ``migrate(dsn)``.
+
+* ``migrations/NNNN_*.sql`` run once each, in order, forward only; an applied file that was changed is an error.
+* Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``seed.sql``) is dropped and made
+  again as a whole, in one transaction, when any of those files changed: no old overload or column can stay behind.
+* The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``.
+
+An advisory lock keeps two runs apart. A superuser or the database's owner may run it; as superuser it creates the role
+``enms_owner`` and hands the database over to it.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import psycopg2
+from psycopg2 import sql
+
+HERE = Path(__file__).resolve().parent
+LOCK_KEY = 0x454E4D53  # "ENMS"
+SERVICE_ROLES = {
+    "enms_ingest": "ENMS_DB_INGEST_PASSWORD",
+    "enms_api": "ENMS_DB_API_PASSWORD",
+    "enms_grafana": "ENMS_DB_GRAFANA_PASSWORD",
+}
+DERIVED_SINGLE_FILES = ("views.sql", "comments.sql", "roles.sql", "seed.sql")
+
+
+class MigrationError(Exception):
+    """A migration that can't be applied; the text says why and what to do."""
+
+
+def dsn_from_environment(env=os.environ):
+    """The owner's connection string from the ENMS_* variables; raises MigrationError when one is missing."""
+    if env.get("ENMS_DATABASE_URL"):
+        return env["ENMS_DATABASE_URL"]
+    if not env.get("ENMS_DB_OWNER_PASSWORD"):
+        raise MigrationError("ENMS_DATABASE_URL or ENMS_DB_OWNER_PASSWORD is not set: who is to migrate the database?")
+    return psycopg2.extensions.make_dsn(
+        host=env.get("ENMS_DB_HOST", "127.0.0.1"), port=env.get("ENMS_DB_PORT", "5432"),
+        dbname=env.get("ENMS_DB_NAME", "enms"), user="enms_owner", password=env["ENMS_DB_OWNER_PASSWORD"])
+
+
+def checksum(*paths):
+    """SHA-256 over names and contents of the given files."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def derived_files():
+    """The files of everything that is dropped and made again, in the order in which they are applied."""
+    return sorted((HERE / "functions").glob("*.sql")) + [HERE / name for name in DERIVED_SINGLE_FILES]
+
+
+def migrate(dsn, env=os.environ, report=None):
+    """Migrates the database of ``dsn``; returns {"engine", "applied": [names], "derived": bool, "seconds"}.
+
+    ``env`` gives passwords and the seed's values (ENMS_FACTORY_NAME, ENMS_TIMEZONE, ENMS_CURRENCY, ENMS_PRICE_PER_KWH,
+    ENMS_G_CO2_PER_KWH); ``report`` is called with a line of text per step. Raises MigrationError or psycopg2.Error.
+    """
+    began = time.monotonic()
+    say = report or (lambda line: None)
+    connection = psycopg2.connect(dsn)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+            try:
+                result = _migrate(connection, cursor, env, say)
+            finally:
+                if not connection.closed:
+                    connection.rollback()
+                    cursor.execute("RESET ROLE")
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", (LOCK_KEY,))
+    finally:
+        connection.close()
+    result["seconds"] = round(time.monotonic() - began, 3)
+    return result
+
+
+def _migrate(connection, cursor, env, say):
+    cursor.execute("SET client_min_messages = warning")
+    cursor.execute("SELECT rolsuper, current_database(), current_user FROM pg_roles WHERE rolname = current_user")
+    is_superuser, database, user = cursor.fetchone()
+    _roles(cursor, env, is_superuser)
+    available = _prepare_extension(cursor)
+    if is_superuser and user != "enms_owner":
+        cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+        if cursor.fetchone()[0] != "enms_owner":
+            cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO enms_owner").format(sql.Identifier(database)))
+        cursor.execute("SET ROLE enms_owner")
+    cursor.execute("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
+    done = {}
+    if cursor.fetchone()[0]:
+        cursor.execute("SELECT name, checksum FROM schema_migrations")
+        done = dict(cursor.fetchall())
+    applied = _apply_migrations(cursor, done, available, database, say)
+    derived = _apply_derived(cursor, done, database, env, say)
+    cursor.execute("SELECT value FROM settings WHERE name = 'engine'")
+    return {"engine": cursor.fetchone()[0], "applied": applied, "derived": derived}
+
+
+def _roles(cursor, env, is_superuser):
+    """Creates missing roles and sets the passwords that are given (roles belong to the cluster, not the database)."""
+    cursor.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'enms%%'")
+    existing = {name for (name,) in cursor.fetchall()}
+    wanted = dict(SERVICE_ROLES)
+    if is_superuser:
+        wanted["enms_owner"] = "ENMS_DB_OWNER_PASSWORD"
+    for role, variable in wanted.items():
+        if role not in existing:
+            try:
+                cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+            except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
+                pass  # another database of this cluster was quicker
+            except psycopg2.errors.InsufficientPrivilege as error:
+                raise MigrationError(f"the role {role} is missing and this user may not create it: "
+                                     "run the first migration as a superuser") from error
+        if env.get(variable):
+            try:
+                cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
+                    sql.Identifier(role), sql.Literal(env[variable])))
+            except psycopg2.errors.InsufficientPrivilege:
+                pass  # the owner may not set it; whoever may has done so before
+            except psycopg2.errors.InternalError:
+                pass  # "tuple concurrently updated": a neighbour sets the same password now
+
+
+def _prepare_extension(cursor):
+    """True when TimescaleDB can be used here; creates it when this user may."""
+    cursor.execute("SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'")
+    row = cursor.fetchone()
+    if row is None:
+        return False
+    cursor.execute("SHOW shared_preload_libraries")
+    if "timescaledb" not in cursor.fetchone()[0]:
+        try:  # WASM servers have no preload setting; the library must be loaded in each session
+            cursor.execute("LOAD 'timescaledb'")
+        except psycopg2.Error:
+            return False
+    if not row[0]:
+        try:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        except psycopg2.Error:
+            return False
+    return True
+
+
+def _apply_migrations(cursor, done, timescale_available, database, say):
+    applied = []
+    files = sorted((HERE / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
+    unknown = set(n for n in done if n != "derived") - {path.name for path in files}
+    if unknown:
+        raise MigrationError(f"the database knows migrations that this version has not: {', '.join(sorted(unknown))}; "
+                             "it was migrated by a newer version")
+    for path in files:
+        digest = checksum(path)
+        if path.name in done:
+            if done[path.name] != digest:
+                raise MigrationError(f"the applied migration {path.name} was changed afterwards; restore it and put the "
+                                     "change into a new migration")
+            continue
+        cursor.execute("BEGIN")
+        try:
+            cursor.execute(path.read_text())
+            if path.name.startswith("0001_"):
+                engine = "timescale" if timescale_available else "plain"
+                cursor.execute((HERE / "engines" / f"{engine}.sql").read_text())
+                cursor.execute("INSERT INTO settings VALUES ('engine', %s, %s)",
+                               (engine, "database engine: timescale or plain; decided at the first migration"))
+                for setting in ("jit = off", "timezone = 'UTC'"):
+                    cursor.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(sql.Identifier(database)))
+            cursor.execute("INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (path.name, digest))
+            cursor.execute("COMMIT")
+        except psycopg2.Error:
+            cursor.execute("ROLLBACK")
+            raise
+        applied.append(path.name)
+        say(f"applied {path.name}")
+    return applied
+
+
+DROP_DERIVED = """
+DO $$
+DECLARE item record;
+BEGIN
+    FOR item IN SELECT c.oid::regclass AS name FROM pg_class c
+                WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'v'
+                  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') LOOP
+        EXECUTE format('DROP VIEW IF EXISTS %s CASCADE', item.name);
+    END LOOP;
+    FOR item IN SELECT p.oid::regprocedure AS name FROM pg_proc p
+                WHERE p.pronamespace = 'public'::regnamespace
+                  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') LOOP
+        EXECUTE format('DROP ROUTINE IF EXISTS %s CASCADE', item.name);
+    END LOOP;
+END $$;
+"""
+
+
+def _apply_derived(cursor, done, database, env, say):
+    files = derived_files()
+    digest = checksum(*files)
+    if done.get("derived") == digest:
+        return False
+    cursor.execute("BEGIN")
+    try:
+        seed = {
+            "factory_name": env.get("ENMS_FACTORY_NAME", "Factory"),
+            "timezone": env.get("ENMS_TIMEZONE", "Europe/Berlin"),
+            "currency": env.get("ENMS_CURRENCY", "EUR"),
+            "price_per_kwh": env.get("ENMS_PRICE_PER_KWH", "0.30"),
+            "g_co2_per_kwh": env.get("ENMS_G_CO2_PER_KWH", "380"),
+        }
+        for name, value in seed.items():
+            cursor.execute("SELECT set_config(%s, %s, true)", ("enms." + name, value))
+        cursor.execute("SET LOCAL check_function_bodies = off")
+        cursor.execute(DROP_DERIVED)
+        for path in files:
+            try:
+                cursor.execute(path.read_text())
+            except psycopg2.Error as error:
+                raise MigrationError(f"{path.relative_to(HERE)}: {error}") from error
+        cursor.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('derived', %s) "
+                       "ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()", (digest,))
+        cursor.execute("COMMIT")
+    except BaseException:
+        if cursor.connection.closed == 0:
+            cursor.execute("ROLLBACK")
+        raise
+    say("made functions, views, comments, grants and seed again")
+    return True
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m database.migrate", description="Migrates the ENMS database.")
+    parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")
+    options = parser.parse_args(arguments)
+    try:
+        result = migrate(options.dsn or dsn_from_environment(), report=print)
+    except (MigrationError, psycopg2.Error) as error:
+        print(f"migration failed: {error}".rstrip(), file=sys.stderr)
+        return 1
+    print(f"database is current: engine {result['engine']}, {result['seconds']} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

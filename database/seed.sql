@@ -1,0 +1,22 @@
+-- One factory, one flat tariff, one carbon factor and the settings; what a person changed since stays as it is.
+-- migrate.py passes the values of the environment as enms.*; they count only at the first migration.
+INSERT INTO settings (name, value, comment) VALUES
+    ('retention_raw', '6 months', 'how long raw time series are kept (interval)'),
+    ('retention_1min', '2 years', 'how long one-minute rollups are kept (interval)'),
+    ('frozen_before', '-infinity', 'raw rows before this are gone; their buckets are frozen, set by apply_retention()')
+ON CONFLICT DO NOTHING;
+
+INSERT INTO factories (slug, name, timezone, currency)
+SELECT 'main', current_setting('enms.factory_name'), current_setting('enms.timezone'), current_setting('enms.currency')
+WHERE NOT EXISTS (SELECT 1 FROM factories);
+
+INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency)
+SELECT factory_id, 'Flat tariff', current_setting('enms.price_per_kwh')::float8, currency FROM factories
+WHERE NOT EXISTS (SELECT 1 FROM energy_tariffs) AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'seeded');
+
+INSERT INTO carbon_factors (region, g_co2_per_kwh, source)
+SELECT carbon_region, current_setting('enms.g_co2_per_kwh')::float8, 'seed: average of the grid, edit it' FROM factories
+WHERE NOT EXISTS (SELECT 1 FROM carbon_factors) AND NOT EXISTS (SELECT 1 FROM settings WHERE name = 'seeded');
+
+INSERT INTO settings (name, value, comment) VALUES ('seeded', 'yes', 'the seed was applied once; what is deleted stays deleted')
+ON CONFLICT DO NOTHING;
