@@ -1,5 +1,6 @@
 """The demo fleet: registering the simulator's devices and, once, bringing in their past."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -9,26 +10,28 @@ from .errors import LauncherError
 from .settings import SECRETS
 
 
-def register(where, env, say):
-    """Registers the simulator's fleet through the Devices API; what is there is brought up to date (addresses change)."""
-    _, fleet, _ = probes.request("GET", f"http://127.0.0.1:{env['ENMS_SIM_PORT']}/fleet")
-    base = f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/devices"
-    login = {"user": env["ENMS_EDITOR_USER"], "password": env["ENMS_EDITOR_PASSWORD"]}
-    known = {device["device_id"] for device in listed(base, where)}
+def register(simulator, nodered, user, password):
+    """Registers the fleet of the simulator at URL `simulator` through the Devices API at `nodered`; returns their number.
+
+    A device that is registered already is brought up to date, because the addresses of emulated printers may change.
+    """
+    _, fleet, _ = probes.request("GET", f"{simulator}/fleet")
+    base = f"{nodered}/api/devices"
+    known = {device["device_id"] for device in listed(base)}
     for device in fleet:
         if device["device_id"] in known:
             body = {name: value for name, value in device.items() if name != "device_id"}
-            status, answer, _ = probes.request("PATCH", f"{base}/{device['device_id']}", body, **login)
+            status, answer, _ = probes.request("PATCH", f"{base}/{device['device_id']}", body, user, password)
         else:
-            status, answer, _ = probes.request("POST", base, device, **login)
+            status, answer, _ = probes.request("POST", base, device, user, password)
         if status >= 300:
             reason = answer.get("error") if isinstance(answer, dict) else str(answer)[:200]
             raise LauncherError(f"The demo device {device['device_id']} could not be registered: {reason}",
-                                "Start without the demo: ./enms up --no-demo", where.log("nodered"))
-    say("demo fleet", f"{len(fleet)} devices registered")
+                                "Start without the demo: ./enms up --no-demo")
+    return len(fleet)
 
 
-def listed(base, where, seconds=20):
+def listed(base, seconds=20):
     """The registered devices; waits for the flows, which start a moment after Node-RED's own pages."""
     end = time.monotonic() + seconds
     while True:
@@ -36,8 +39,7 @@ def listed(base, where, seconds=20):
         if status == 200:
             return answer["devices"] if isinstance(answer, dict) else answer
         if time.monotonic() > end:
-            raise LauncherError(f"The Devices API answers {status}.", "Its flow or the database has a problem; see the log.",
-                                where.log("nodered"))
+            raise LauncherError(f"The Devices API answers {status}.", "Its flow or the database has a problem: ./enms logs nodered")
         time.sleep(0.2)
 
 
@@ -68,3 +70,8 @@ def import_file(path, env, log=None):
     with open(log, "ab") as output:
         return subprocess.run(command, env=variables, cwd=services.ROOT, stdin=subprocess.DEVNULL, stdout=output,
                               stderr=output).returncode
+
+
+if __name__ == "__main__":  # the one-shot service of docker-compose.yml
+    print(register(os.environ["ENMS_SIM_URL"], os.environ["ENMS_NODERED_URL"], os.environ["ENMS_EDITOR_USER"],
+                   os.environ["ENMS_EDITOR_PASSWORD"]), "demo devices registered")

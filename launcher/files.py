@@ -22,7 +22,7 @@ def write(path, text, mode=0o644):
 
 def write_json(path, value, mode=0o644):
     """`write` for a JSON value."""
-    write(path, json.dumps(value, indent=1, sort_keys=True) + "\n", mode)
+    write(path, json.dumps(value, indent=1) + "\n", mode)
 
 
 def read_json(path, default=None):

@@ -136,8 +136,12 @@ def start(where, with_demo, steps):
                                  env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
     try:
         wait_ready(where, env, child, steps)
-        if with_demo and "simulator" not in skipped and "nodered" not in skipped:
-            demo.register(where, env, steps.say)
+        if with_demo and not any((settings.ROOT / "nodered/flows").glob("*.json")):
+            steps.say("demo fleet", "SKIPPED: no flows in this checkout, so nothing to register devices with")
+        elif with_demo and not {"simulator", "nodered"} & set(skipped):
+            number = demo.register(f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
+                                   env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"])
+            steps.say("demo fleet", f"{number} devices registered")
             demo.bring_history(where, env, steps.say)
     except BaseException:
         steps.say("stopping", "the start did not succeed")
