@@ -135,6 +135,25 @@ class Auth {
     return session.user;
   }
 
+  /**
+   * The same for a flow: {actor} when the request may change something, else {status, answer} to send back.
+   * @param {import('http').IncomingMessage} request  of an http-in node
+   */
+  gate(request) {
+    return asAnswer(async () => ({ actor: await this.authorize(request.headers, addressOf(request)) }));
+  }
+
+  /** Login for a flow: {status, answer, headers} to send back. @param request  with `body` {user, password} */
+  loginAnswer(request) {
+    return asAnswer(async () => {
+      const { user, password } = request.body ?? {};
+      if (typeof user !== 'string' || typeof password !== 'string') throw new AuthError(400, 'Send {"user": …, "password": …} as JSON.');
+      const secure = request.headers['x-forwarded-proto'] === 'https';
+      const { cookie, ...session } = await this.login(user, password, addressOf(request), { secure });
+      return { status: 200, answer: session, headers: { 'Set-Cookie': cookie, 'Cache-Control': 'no-store' } };
+    });
+  }
+
   async #check(name, password, address) {
     await this.guard.wait(address);
     // Both are compared always: the time must not tell which one was wrong.
@@ -147,6 +166,18 @@ class Auth {
 
   #sign(text) { return crypto.createHmac('sha256', this.key).update(text).digest('base64url'); }
 }
+
+async function asAnswer(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof AuthError)) throw error;
+    return { status: error.status, answer: { error: error.message } };
+  }
+}
+
+/** Nginx, the only one who can reach this port, names the client. */
+const addressOf = (request) => request.headers['x-real-ip'] || request.socket.remoteAddress;
 
 function cookieValue(header, name) {
   for (const part of (header || '').split(';')) {

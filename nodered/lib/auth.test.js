@@ -81,3 +81,16 @@ test('texts are compared whole, whatever their length', () => {
   assert.equal(sameText('abc', 'abcd'), false);
   assert.equal(sameText(undefined, ''), true);
 });
+
+test('a flow gets an actor, or the answer to send', async () => {
+  const { auth } = setup();
+  const request = (headers, body) => ({ headers, body, socket: { remoteAddress: '127.0.0.1' } });
+  assert.deepEqual(await auth.gate(request(basic('operator:pass: wörd'))), { actor: 'operator' });
+  assert.deepEqual(await auth.gate(request({})), { status: 401, answer: { error: 'Log in first.' } });
+  assert.equal((await auth.loginAnswer(request({}, undefined))).status, 400);
+  assert.equal((await auth.loginAnswer(request({}, { user: 'operator', password: 'no' }))).status, 401);
+  const good = await auth.loginAnswer(request({ 'x-forwarded-proto': 'https' }, { user: 'operator', password: 'pass: wörd' }));
+  assert.equal(good.status, 200);
+  assert.match(good.headers['Set-Cookie'], /; Secure$/);
+  assert.deepEqual(Object.keys(good.answer).sort(), ['csrf_token', 'expires', 'user']);
+});

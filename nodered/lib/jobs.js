@@ -8,6 +8,7 @@ const NOTHING_KNOWN = new Set(['offline', 'unknown']);
 const DAY_MS = 24 * 3600 * 1000;
 // A printing time may be rounded or corrected by a few seconds; more means that it began anew.
 const ELAPSED_SLACK_S = 10;
+const UNCOUNTED_START_S = 900;
 const PROGRESS_SLACK = 5;
 const DONE_PERCENT = 99;
 
@@ -75,8 +76,12 @@ function isSame(job, status, at) {
 
 /** A source may use an id (or a file) again: then its printing time or progress has fallen back. */
 function beganAnew(job, status) {
-  const before = job.print_elapsed_s ?? null;
-  if (before !== null && status.elapsed_seconds != null) return status.elapsed_seconds < before - ELAPSED_SLACK_S;
+  if (status.elapsed_seconds != null) {
+    if (job.print_elapsed_s != null) return status.elapsed_seconds < job.print_elapsed_s - ELAPSED_SLACK_S;
+    // A row of the database does not keep it: then at least the job's age tells, less what heating may have taken.
+    const age = job.start_time ? (ms(job.last_seen) - ms(job.start_time)) / 1000 - (job.paused_seconds ?? 0) : 0;
+    if (status.elapsed_seconds < age - UNCOUNTED_START_S) return true;
+  }
   return job.progress_percent != null && status.progress_percent != null && !status.job_outcome
     && status.progress_percent < job.progress_percent - PROGRESS_SLACK;
 }

@@ -63,8 +63,8 @@ function spread(text) {
 /**
  * Polls devices, `concurrency` at once; each result is handed over as soon as it is there, so that a hung printer delays nobody.
  * @param {object[]} devices  as devices_to_poll() gives them, with open_job and latest
- * @param {(result: object) => void} onResult  gets a status with `actions`, `events`, `last_error` (a sentence or null), fit for record_status.
- *   While a printer does not answer but is not offline yet, its `state` is null: nothing but last_error is to be recorded.
+ * @param {(result: object) => void} onResult  gets a status with `actions`, `events`, `error` (a sentence or null), fit for record_status.
+ *   While a printer does not answer but is not offline yet, its `state` is null: nothing but the error is to be recorded.
  * @param {{now?: () => number, poll?: Function}} options  and any of DEFAULTS
  * @returns {Promise<number>} how many were polled; resolves when all are done, never rejects
  */
@@ -136,7 +136,7 @@ function reconcile(entry, stored) {
 
 function success(entry, status, now) {
   Object.assign(entry, { failures: 0, lastSuccess: now, firstTry: null, refused: null });
-  return { ...status, last_error: null, error_kind: null };
+  return { ...status, error: null, error_kind: null };
 }
 
 function failure(device, entry, error, now, settings) {
@@ -153,7 +153,7 @@ function failure(device, entry, error, now, settings) {
     timestamp: new Date(now).toISOString(),
     state: offline ? 'offline' : null,
     state_text: null,
-    last_error: error.message,
+    error: error.message,
     error_kind: error.kind,
   };
 }

@@ -11,12 +11,12 @@ const TOPIC = /^esp32\/(.+)\/(dht22|mpu6050|max6675)\/([a-z_]+(?:\/[xyz])?)$/;
 const PAIR_WINDOW_MS = 2000;
 const LAST_TEMPERATURE_MS = 30_000;
 
-// One line per kind of sample: its table, and which topic fills which column.
+// One line per kind of sample (as record_sensor and record_environment name them) and which topic fills which of its values.
 const SAMPLES = {
   environment: { sensor: 'dht22', columns: { temperature_c: 'temperature_c', humidity: 'humidity_pct' } },
-  accelerometer: { sensor: 'mpu6050', columns: { 'accel/x': 'accel_x_ms2', 'accel/y': 'accel_y_ms2', 'accel/z': 'accel_z_ms2' } },
-  gyroscope: { sensor: 'mpu6050', columns: { 'gyro/x': 'gyro_x_rads', 'gyro/y': 'gyro_y_rads', 'gyro/z': 'gyro_z_rads' } },
-  max6675: { sensor: 'max6675', columns: { temperature_c: 'temperature_c' } },
+  mpu6050_accelerometer: { sensor: 'mpu6050', columns: { 'accel/x': 'x', 'accel/y': 'y', 'accel/z': 'z' } },
+  mpu6050_gyroscope: { sensor: 'mpu6050', columns: { 'gyro/x': 'x', 'gyro/y': 'y', 'gyro/z': 'z' } },
+  max6675_temperature: { sensor: 'max6675', columns: { temperature_c: 'temperature_c' } },
 };
 
 function kindOf(sensor, quantity) {
@@ -27,7 +27,7 @@ function kindOf(sensor, quantity) {
  * @param {object|null} previous  the unfinished samples of this hub, and the last temperature of its accelerometer chip
  * @param {{arrived: string, backlog?: boolean}} message  arrival decides what belongs together
  * @returns {{readings: [], samples: object[], reject: string|null, previous: object, ignored?: string}}
- *   A sample is {kind: environment|accelerometer|gyroscope|max6675, sensor_id, location_id, source, arrived, backlog, …columns};
+ *   A sample is {kind, sensor_id, location_id, source, arrived, backlog, …values}, the kinds and their values as in SAMPLES (m/s², rad/s, °C, %);
  *   a part that never came is NULL in it.
  */
 function parse(topic, payload, previous = null, message = {}) {
@@ -72,7 +72,7 @@ function pair(kind, org, quantity, value, at, previous, message) {
   if (open === undefined) open = { at, sample: emptySample(kind, org, sensor, columns, message) };
   else open = { at: open.at, sample: { ...open.sample } };
   open.sample[column] = value;
-  if (kind === 'accelerometer') open.sample.temperature_c = recentTemperature(previous, at);
+  if (kind === 'mpu6050_accelerometer') open.sample.temperature_c = recentTemperature(previous, at);
 
   const complete = Object.values(columns).every((name) => open.sample[name] !== null);
   if (complete) samples.push(open.sample);

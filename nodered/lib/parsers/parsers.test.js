@@ -139,21 +139,21 @@ function hub(messages) {
 test('esp32: three axes are one sample with the time of the first, and the temperature of the chip', () => {
   const { samples } = hub([['mpu6050/temperature_c', '31.5', 0], ['mpu6050/accel/x', '0.1', 5], ['mpu6050/accel/z', '9.81', 20], ['mpu6050/accel/y', '-0.2', 40]]);
   assert.deepEqual(samples, [{
-    kind: 'accelerometer', sensor_id: 'raptorblingx/mpu6050', location_id: 'raptorblingx', source: 'mpu6050',
-    arrived: '2026-03-01T12:00:00.005Z', backlog: false, accel_x_ms2: 0.1, accel_y_ms2: -0.2, accel_z_ms2: 9.81, temperature_c: 31.5,
+    kind: 'mpu6050_accelerometer', sensor_id: 'raptorblingx/mpu6050', location_id: 'raptorblingx', source: 'mpu6050',
+    arrived: '2026-03-01T12:00:00.005Z', backlog: false, x: 0.1, y: -0.2, z: 9.81, temperature_c: 31.5,
   }]);
 });
 
 test('esp32: a lost axis is NULL and does not shift the later samples; a repeated message changes nothing', () => {
   const { samples } = hub([['mpu6050/gyro/x', '1', 0], ['mpu6050/gyro/x', '1', 1], ['mpu6050/gyro/z', '3', 2],
     ['mpu6050/gyro/x', '4', 5000], ['mpu6050/gyro/y', '5', 5001], ['mpu6050/gyro/z', '6', 5002]]);
-  assert.deepEqual(samples.map((s) => [s.gyro_x_rads, s.gyro_y_rads, s.gyro_z_rads]), [[1, null, 3], [4, 5, 6]]);
+  assert.deepEqual(samples.map((s) => [s.x, s.y, s.z]), [[1, null, 3], [4, 5, 6]]);
 });
 
 test('esp32: temperature and humidity are one environment sample; max6675 stands alone; nan is refused', () => {
   const { samples, rejects } = hub([['dht22/temperature_c', '21.5', 0], ['dht22/humidity', '45', 3], ['max6675/temperature_c', '205.25', 4],
     ['dht22/temperature_c', 'nan', 5], ['dht22/humidity', '145', 6]]);
-  assert.deepEqual(samples.map((s) => [s.kind, s.temperature_c, s.humidity_pct]), [['environment', 21.5, 45], ['max6675', 205.25, undefined]]);
+  assert.deepEqual(samples.map((s) => [s.kind, s.temperature_c, s.humidity_pct]), [['environment', 21.5, 45], ['max6675_temperature', 205.25, undefined]]);
   assert.equal(rejects.length, 2);
 });
 

@@ -134,7 +134,6 @@ function notification(prefix, body, topic, previous, message) {
   const problems = [];
   const time = deviceTime(body.params.ts, problems);
   const readings = [];
-  let broken = false;
   let metered = false;
   let memory = previous;
   for (const name of Object.keys(body.params)) {
@@ -147,10 +146,10 @@ function notification(prefix, body, topic, previous, message) {
       continue;
     }
     const found = channel(prefix, name, status, full, time, topic, memory, message, problems);
-    broken ||= found.broken;
     memory = found.previous;
     if (found.reading !== null) mergeInto(readings, found.reading);
   }
+  if (Object.keys(body.params).every((key) => key === 'ts')) problems.push('params tells nothing');
   if (readings.length === 0 && problems.length === 0) {
     return ignored(metered ? 'nothing measured has changed' : 'no meter in this notification', memory);
   }
@@ -179,7 +178,7 @@ function deviceTime(ts, problems) {
 
 function channel(prefix, name, status, full, time, topic, previous, message, problems) {
   const match = COMPONENT.exec(name);
-  const nothing = { reading: null, previous, broken: true };
+  const nothing = { reading: null, previous };
   if (match === null) {
     problems.push(`${name} is not a component like switch:0`);
     return nothing;
@@ -200,12 +199,11 @@ function channel(prefix, name, status, full, time, topic, previous, message, pro
   }
   const memory = read.values === null ? previous : { ...previous, [meter]: values };
   if (!changed || (total.total === null && (values.power_watts ?? null) === null)) {
-    return { reading: null, previous: memory, broken: false };
+    return { reading: null, previous: memory };
   }
   return {
     reading: reading(`${prefix}/${meter}`, PROTOCOL, values, total.total, time, topic, message),
     previous: memory,
-    broken: false,
   };
 }
 

@@ -70,7 +70,7 @@ function fromMoonraker(device, now, said, history) {
     filament_used_mm: filename === null ? null : stats.filament_used,
     job_outcome: filename === null ? null : ended,
     recent_jobs: history.map((ended) => ({ source_job_id: id(ended.job_id), outcome: HISTORY_OUTCOMES[ended.status] ?? null })),
-    download_ref: filename === null ? null : `/server/files/gcodes/${stats.filename.split('/').map(encodeURIComponent).join('/')}`,
+    download_ref: filename === null ? null : `/server/files/gcodes/${filename.split('/').map(encodeURIComponent).join('/')}`,
   });
 }
 

@@ -1,0 +1,69 @@
+'use strict';
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const { validateDevice, describeTest, withoutCredentials } = require('./devices');
+const { PollError } = require('./printers');
+
+const mk4 = { device_id: 'PrusaMK4-1', device_model: ' Prusa MK4 ', source: 'prusalink', api_ip: '10.0.0.5', api_key: 'x', shelly_id: 'SPPS-02/switch:1', bed_width: 250, notes: '' };
+
+test('a good device comes out tidy', () => {
+  const { device, errors } = validateDevice(mk4);
+  assert.deepEqual(errors, []);
+  assert.deepEqual([device.device_model, device.notes, device.friendly_name], ['Prusa MK4', null, 'PrusaMK4-1']);
+});
+
+for (const [change, sentence] of [
+  [{ device_id: 'a b' }, /device_id must be 1 to 64 letters/],
+  [{ device_id: '../x' }, /device_id must/],
+  [{ device_id: undefined }, /device_id must not be empty|device_id is missing/],
+  [{ bed_width: -1 }, /bed_width must be a number from 1 to 10000 \(mm\)/],
+  [{ bed_width: '250' }, /bed_width must be a number/],
+  [{ bed_width: NaN }, /bed_width/],
+  [{ data_interval_seconds: 1 }, /whole number from 2 to 3600 \(s\)/],
+  [{ data_interval_seconds: 2.5 }, /whole number/],
+  [{ data_interval_seconds: null }, /must not be empty/],
+  [{ source: 'telnet' }, /source must be one of prusalink, octoprint/],
+  [{ api_ip: 'ftp://x' }, /http:\/\/ or https:\/\//],
+  [{ api_ip: 'http://u:p@x' }, /must not hold a password/],
+  [{ api_ip: 'a b' }, /api_ip must/],
+  [{ api_ip: '' }, /api_ip is missing: source prusalink needs it/],
+  [{ source: 'simplyprint' }, /simplyprint_id is missing/],
+  [{ simplyprint_id: 'abc' }, /number of the printer/],
+  [{ shelly_id: 'x/#' }, /MQTT topic/],
+  [{ notes: 'a\u0000b' }, /control characters/],
+  [{ friendly_name: 'x'.repeat(200) }, /at most 120/],
+  [{ plant_type: 'cactus' }, /plant_type must be one of/],
+  [{ is_active: 'yes' }, /true or false/],
+  [{ color: 'red' }, /"color" is not a field of a device/],
+  [{ constructor: 1 }, /not a field/],
+]) {
+  test(`refused with a sentence: ${JSON.stringify(change)}`, () => {
+    const { errors } = validateDevice({ ...mk4, ...change });
+    assert.ok(errors.some((error) => sentence.test(error)), errors.join(' '));
+    assert.ok(errors.every((error) => /[.!]$/.test(error)));
+  });
+}
+
+test('a change is checked against what the device is', () => {
+  assert.deepEqual(validateDevice({ data_interval_seconds: 10 }, { partial: true }).errors, []);
+  assert.match(validateDevice({ source: 'octoprint' }, { partial: true, existing: { device_id: 'a', api_ip: 'x' } }).errors[0], /api_key is missing/);
+  assert.deepEqual(validateDevice({ source: 'octoprint' }, { partial: true, existing: { device_id: 'a', api_ip: 'x', has_api_key: true } }).errors, []);
+  assert.match(validateDevice({ device_id: 'b' }, { partial: true, existing: { device_id: 'a' } }).errors[0], /cannot be changed/);
+  assert.match(validateDevice([]).errors[0], /JSON object/);
+});
+
+test('a device is shown without its credentials', () => {
+  const shown = withoutCredentials({ ...mk4, sp_api_key: null, open_job: {} });
+  assert.deepEqual([shown.api_key, shown.has_api_key, shown.has_sp_api_key, 'sp_api_key' in shown, 'open_job' in shown], [undefined, true, false, false, false]);
+});
+
+test('a test tells what printer and plug answer', () => {
+  const now = Date.parse('2026-03-01T12:00:00Z');
+  const status = { api: 'v1', state: 'printing', nozzle_temp_actual: 214.9, nozzle_temp_target: 215, bed_temp_actual: 24, bed_temp_target: 0, filename: 'a.gcode', progress_percent: 41.6 };
+  const good = describeTest({ device: mk4, status, power: { meter_id: 'SPPS-02/switch:1', power_watts: 86.42, power_at: '2026-03-01T11:59:56Z' } }, now);
+  assert.deepEqual(good, { ok: true, printer: 'It answers (v1): printing, nozzle 215 °C of 215 °C, bed 24 °C, file a.gcode at 42 %.', plug: 'The plug SPPS-02/switch:1 said 86.4 W 4 s ago.' });
+  const bad = describeTest({ device: mk4, error: new PollError('auth', 'It refused.') }, now);
+  assert.deepEqual([bad.ok, bad.printer], [false, 'It refused.']);
+  assert.match(bad.plug, /has not sent anything yet/);
+  assert.match(describeTest({ device: { source: 'none' } }, now).plug, /set shelly_id/);
+});
