@@ -1,0 +1,33 @@
+"""Waiting for something to become true, with a sentence when it doesn't."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_for(what: str, condition: Callable[[], object], timeout: float, every: float = 0.25):
+    """The first true value of `condition()`, called every `every` seconds. An exception counts as "not yet".
+
+    Raises AssertionError after `timeout` seconds, with the last value or exception.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            last = condition()
+            if last:
+                return last
+        except Exception as error:  # the part waited for may be down just now
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:.0f} s for {what}; last seen: {last!r}")
+        time.sleep(every)
+
+
+def free_port() -> int:
+    """A TCP port that was free a moment ago on the loopback interface."""
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]

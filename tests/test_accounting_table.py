@@ -1,0 +1,326 @@
+"""Every fault that a workshop knows, one by one and together, against the simulator's ground truth.
+
+All printers print at the same time on one real stack: broker, Node-RED with the repository's flows, PostgreSQL. Two waves:
+in the first each fault has a printer and a plug of its own; in the second several faults hit the same printer while Node-RED
+is killed in the middle of all prints.
+
+Polls are 2 s apart and plugs report every second, so that minutes are enough. The gaps of these waves are real silences of
+more than a minute, which is where a gap begins; gaps of ten minutes are in test_accounting_import.py, where history is
+imported.
+
+What must hold for each print is computed beforehand, from the rated power of the printer alone:
+
+- polling and reporting leave `POLL_S + METER_S` seconds at the edges whose energy may be counted or not;
+- a fault may hide more: `unknown_s` seconds (between the last report before a reset and the reset, for instance);
+- the meter shows its counter in steps.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from support.enms import LEVELS
+from support.simulated_fleet import SimulatedFleet, Timeline
+from support.waiting import wait_for
+
+POLL_S = 2
+METER_S = 1
+SECOND_WAVE = 95
+NODERED_KILLED = 118
+STEP_WH = {"shelly_gen2": 0.001, "shelly_gen1": 1 / 60, "tasmota": 1.0}
+CHANNEL = {"shelly_gen2": "switch:0", "shelly_gen1": "relay:0", "tasmota": ""}
+DONE = ("done",)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A printer with its plug, what happens to them, and what the account must say.
+
+    `script`: (second after the start of the print, fault of the simulator or command, 'plug' or 'printer', its fields).
+    `ends`: the status of each print, in order. `unknown_s` (seconds of full power) and `unknown_wh`: what nobody can know because
+    of the fault. `quality`: lowest counts in the first print's energy_quality. `whole`: the counter can be compared from the first to the
+    last reading, because it was not set anew. `hidden`: a gap hides when the energy flowed, so the account must say so.
+    """
+
+    name: str
+    protocol: str = "prusalink"
+    profile: str = "mk4"
+    plug: str = "shelly_gen2"
+    seconds: float = 55
+    script: tuple = ()
+    ends: tuple = DONE
+    unknown_s: float = 0
+    unknown_wh: float = 0
+    quality: dict = field(default_factory=dict)
+    whole: bool = True
+    estimated: bool = False
+    hidden: bool = False
+    paused_s: float = 0
+    wave: int = 1
+    printer: dict = field(default_factory=dict)
+    meter: dict = field(default_factory=dict)
+
+    @property
+    def device_id(self) -> str:
+        return f"table-{self.name}"
+
+    @property
+    def plug_id(self) -> str:
+        return f"plug-{self.name}"
+
+    @property
+    def meter_id(self) -> str:
+        return f"{self.plug_id}/{CHANNEL[self.plug]}".rstrip("/")
+
+
+CASES = [
+    # nothing happens: each protocol, each kind of plug
+    Case("plain", printer={"digest_qop": "auth"}),
+    Case("plain-legacy", profile="mini", plug="tasmota", printer={"legacy": True}),
+    Case("plain-octoprint", "octoprint", "ender3", "shelly_gen1"),
+    Case("plain-moonraker", "moonraker", "voron24", "tasmota"),
+    Case("plain-simplyprint", "simplyprint", "k1max"),
+    # the meter
+    Case("reset", script=((25, "reset_counter", "plug", {}),), unknown_s=METER_S, quality={"resets": 1}, whole=False),
+    Case("reboot-loss", "octoprint", "ender3", "shelly_gen1", script=((25, "reboot", "plug", {"seconds": 3}),), unknown_s=METER_S + 3 + 1,
+         quality={"resets": 1}, whole=False),
+    Case("reboot-gen2", script=((25, "reboot", "plug", {"seconds": 3}),)),
+    Case("step-back", script=((25, "step_back", "plug", {"wh": 0.5}),), unknown_wh=0.5, whole=False),
+    Case("jump", script=((25, "jump", "plug", {"wh": 9e6}),), quality={"jumps": 1}),
+    Case("jump-tasmota", "moonraker", "voron24", "tasmota", script=((25, "jump", "plug", {"wh": 9e6}),), quality={"jumps": 1}),
+    Case("rebase", script=((25, "jump", "plug", {"wh": 5e6, "permanent": True}),), unknown_s=METER_S, quality={"jumps": 1}, whole=False),
+    Case("gap-within", seconds=100, script=((15, "silent", "plug", {"seconds": 68}),), quality={"gaps": 1}),
+    Case("gap-across-end", seconds=60, script=((35, "silent", "plug", {"seconds": 68}),), quality={"gaps": 1}, hidden=True),
+    Case("late", script=((15, "late_messages", "plug", {"seconds": 15}),), meter={"status_ntf": False}),
+    Case("late-no-clock", "octoprint", "ender3", "shelly_gen1", script=((15, "late_messages", "plug", {"seconds": 15}),)),
+    Case("repeated", script=((10, "repeat_messages", "plug", {"seconds": 30, "times": 3}),)),
+    Case("out-of-order", script=((15, "out_of_order", "plug", {"seconds": 8}),), meter={"status_ntf": False}),
+    Case("garbage", script=((15, "garbage_messages", "plug", {"messages": 5}),)),
+    Case("clock-apart", "moonraker", "voron24", script=((-4, "clock_offset", "plug", {"offset_s": 120}), (-4, "clock_offset", "printer", {"offset_s": -120})),
+         meter={"status_ntf": False}),
+    Case("clock-1970", script=((-4, "clock_1970", "plug", {}),), meter={"status_ntf": False}),
+    # the print
+    Case("pause", script=((20, "pause", "printer", {"seconds": 14}),), paused_s=14),
+    Case("cancel", script=((35, "cancel", "printer", {}),), ends=("cancelled",)),
+    Case("cancel-octoprint", "octoprint", "ender3", "shelly_gen1", script=((35, "cancel", "printer", {}),), ends=("cancelled",)),
+    Case("error", script=((35, "error", "printer", {}),), ends=("error",)),
+    Case("runout", script=((20, "runout", "printer", {"seconds": 14}),), paused_s=14),
+    Case("power-cut", script=((30, "power_cut", "printer", {"seconds": 12}),), ends=("unknown",), unknown_s=METER_S),
+    Case("power-cut-resumed", script=((20, "power_cut", "printer", {"seconds": 10, "resume": True}),), unknown_s=METER_S),
+    Case("vanish", script=((15, "vanish", "printer", {"seconds": 25}),)),
+    Case("vanish-past-end", seconds=50, script=((25, "vanish", "printer", {"seconds": 45}),), ends=("unknown",), unknown_s=POLL_S),
+    Case("hung", script=((15, "hung", "printer", {"seconds": 15}),)),
+    Case("unauthorized", script=((15, "unauthorized", "printer", {"seconds": 10}),), printer={"finished_hold_s": 200}),
+    Case("next-job", seconds=30, script=((29.2, "next_job", "printer", {"filename": "next.gcode", "duration_s": 30}),), ends=("done", "done")),
+    Case("next-job-midway", seconds=60, script=((30, "next_job", "printer", {"filename": "next.gcode", "duration_s": 25}),), ends=("unknown", "done")),
+    Case("id-reused", seconds=30, script=((31, "reuse_job_id", "printer", {}), (42, "start", "printer", {"filename": "again.gcode", "duration_s": 30})),
+         ends=("done", "done")),
+    Case("same-file-twice", "octoprint", "ender3", seconds=30, script=((42, "start", "printer", {"filename": "same-file-twice.gcode", "duration_s": 30}),),
+         ends=("done", "done")),
+    # together, while Node-RED is killed in the middle of all of them
+    Case("nodered-killed", wave=2, seconds=50),
+    Case("nodered-killed-no-ids", "octoprint", "ender3", "tasmota", wave=2, seconds=50),
+    Case("together-prusalink", wave=2, seconds=50, unknown_s=METER_S, quality={"resets": 1}, whole=False, paused_s=8, script=(
+        (8, "reset_counter", "plug", {}), (10, "repeat_messages", "plug", {"seconds": 30}), (12, "pause", "printer", {"seconds": 8}),
+        (30, "out_of_order", "plug", {"seconds": 6}))),
+    Case("together-octoprint", "octoprint", "ender3", "shelly_gen1", wave=2, seconds=50, unknown_s=METER_S + 3 + 1, quality={"resets": 1}, whole=False, paused_s=6,
+         script=((10, "reboot", "plug", {"seconds": 3}), (17, "vanish", "printer", {"seconds": 14}), (35, "runout", "printer", {"seconds": 6}))),
+    Case("together-moonraker", "moonraker", "voron24", wave=2, seconds=50, ends=("cancelled",), quality={"jumps": 1}, script=(
+        (-4, "clock_offset", "plug", {"offset_s": 120}), (8, "jump", "plug", {}), (13, "late_messages", "plug", {"seconds": 12}),
+        (28, "hung", "printer", {"seconds": 8}), (42, "cancel", "printer", {})), meter={"status_ntf": False}),
+    Case("together-simplyprint", "simplyprint", "k1max", wave=2, seconds=50, ends=("done", "done"), whole=False, unknown_wh=0.4, script=(
+        (-4, "clock_1970", "plug", {}), (10, "step_back", "plug", {"wh": 0.4}), (14, "garbage_messages", "plug", {"messages": 3}),
+        (16, "unauthorized", "printer", {"seconds": 5}), (30, "next_job", "printer", {"filename": "next.gcode", "duration_s": 25})),
+         meter={"status_ntf": False}),
+]
+BY_NAME = {case.name: case for case in CASES}
+
+# Its plug is registered with a bench device first and moved to the printer in mid-print.
+MOVED = Case("moved-meter", seconds=60)
+BENCH = "table-bench"
+MOVED_AT = 30
+
+
+def declaration() -> dict:
+    """The fleet: a printer and a plug for every case."""
+    cases = [*CASES, MOVED]
+    return {
+        "seed": 7, "step_s": 0.5,
+        "printers": [{"device_id": c.device_id, "profile": c.profile, "protocol": c.protocol, "interval_s": POLL_S, "finished_hold_s": 8.0, **c.printer} for c in cases],
+        "plugs": [{"id": c.plug_id, "kind": c.plug, "channels": {CHANNEL[c.plug]: c.device_id}, "interval_s": METER_S, "start_wh": 52_000.5, **c.meter} for c in cases],
+    }
+
+
+def plan(fleet: SimulatedFleet, moved: list) -> Timeline:
+    """Both waves as a timeline; the prints of a wave begin spread over a poll, so that every phase of polling is met."""
+    timeline = Timeline()
+    begins = {1: 5.0, 2: SECOND_WAVE}
+    for i, case in enumerate([*CASES, MOVED]):
+        begin = begins[case.wave] + i * POLL_S / (len(CASES) + 1)
+        timeline.at(begin, f"{case.name} starts", lambda c=case: fleet.start_job(c.device_id, f"{c.name}.gcode", c.seconds))
+        for second, kind, target, body in case.script:
+            def act(c=case, kind=kind, body=body, target=c_target(case, target)):
+                if kind == "start":
+                    fleet.start_job(c.device_id, body["filename"], body["duration_s"])
+                else:
+                    fleet.fault(kind, target, **body)
+            timeline.at(begin + second, f"{case.name}: {kind}", act)
+
+    def move():
+        answer = fleet.enms.change("POST", "/api/meters/assign", {"meterId": MOVED.meter_id, "deviceId": MOVED.device_id, "role": "main"})
+        moved.append(time.time())
+        assert answer.status == 200, answer.text
+    timeline.at(begins[1] + MOVED_AT, "the meter is moved", move)
+    timeline.at(NODERED_KILLED, "Node-RED is killed", lambda: fleet.enms.kill("nodered"))
+    longest = max(begins[c.wave] + c.seconds + c.paused_s for c in CASES)
+    timeline.at(longest + 5, "the end", lambda: None)
+    return timeline
+
+
+def c_target(case: Case, target: str) -> str:
+    return case.meter_id if target == "plug" else case.device_id
+
+
+@dataclass
+class Outcome:
+    """What the simulator knows and what the stack found."""
+
+    fleet: SimulatedFleet
+    truth: dict[str, list[dict]]
+    found: dict[str, list[dict]]
+    moved_at: float
+    lines: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def outcome(enms, tmp_path_factory, request):
+    """Runs both waves once (about 170 s); the tests below look at what came out."""
+    fleet = SimulatedFleet(enms, tmp_path_factory.mktemp("table"), declaration())
+    moved: list[float] = []
+    try:
+        fleet.start()
+        fleet.devices[MOVED.device_id]["shelly_id"] = None
+        enms.add_device({"device_id": BENCH, "device_type": "other", "friendly_name": "Bench", "source": "none", "shelly_id": MOVED.plug_id})
+        fleet.register()
+        fleet.wait_seen(without=(MOVED.device_id,))
+        plan(fleet, moved).run()
+        wait_for("final energy of every print", lambda: enms.value(
+            "SELECT count(*) = count(*) FILTER (WHERE energy_final) FROM print_jobs WHERE device_id LIKE 'table-%%'"), 100, every=1)
+        truth, found = {}, {}
+        for job in fleet.jobs():
+            truth.setdefault(job["device_id"], []).append(job)
+        for job in enms.rows("""SELECT *, extract(epoch FROM start_time)::float8 AS "start", extract(epoch FROM end_time)::float8 AS "end"
+                                FROM print_jobs WHERE device_id LIKE 'table-%%' ORDER BY start_time"""):
+            found.setdefault(job["device_id"], []).append(job)
+        result = Outcome(fleet, truth, found, moved[0])
+        yield result
+        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print("\n\nprint                     true Wh  found Wh    error  allowed  status     start    end  quality")
+            print("\n".join(result.lines))
+    finally:
+        fleet.stop()
+        fleet.remove()
+        enms.change("DELETE", f"/api/devices/{BENCH}")
+
+
+def allowed_wh(case: Case, fleet: SimulatedFleet) -> float:
+    """How far the energy of a print may be off, in Wh: the edges, what the fault hides, and a step of the counter."""
+    watts = fleet.devices[case.device_id]["rated_power_w"]
+    return watts * (POLL_S + METER_S + case.unknown_s) / 3600 + STEP_WH[case.plug] + case.unknown_wh
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_jobs_found_are_the_jobs_printed(outcome, name):
+    """None missing, none doubled, each with its file, its status and its times."""
+    case = BY_NAME[name]
+    printed, found = outcome.truth[case.device_id], outcome.found.get(case.device_id, [])
+    assert [job["filename"] for job in found] == [job["filename"] for job in printed]
+    assert tuple(job["status"] for job in found) == case.ends
+    for job, true in zip(found, printed):
+        assert job["start"] == pytest.approx(true["start"], abs=POLL_S + 1.5)
+        if job["status"] != "unknown":
+            assert job["end"] == pytest.approx(true["end"], abs=POLL_S + 1.5)
+    assert found[0]["paused_seconds"] == pytest.approx(case.paused_s, abs=2 * POLL_S + 1)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_job_energy_is_the_true_energy(outcome, name):
+    """Within 1 Wh or 1 %, and within the bound that was computed beforehand where that is tighter; cost and CO2 follow."""
+    case = BY_NAME[name]
+    allowed = allowed_wh(case, outcome.fleet)
+    for i, (job, true) in enumerate(zip(outcome.found[case.device_id], outcome.truth[case.device_id], strict=True)):
+        quality = job["energy_quality"]
+        error = job["session_energy_wh"] - true["energy_wh"]
+        outcome.lines.append(f"{(name if i == 0 else ''):24} {true['energy_wh']:8.3f} {job['session_energy_wh']:9.3f} {error:+8.3f} {allowed:8.3f}"
+                             f"  {job['status']:9} {job['start'] - true['start']:+6.2f} {job['end'] - true['end']:+6.2f}  {json.dumps(quality)}")
+        if i == 0:
+            for key, least in case.quality.items():
+                assert quality[key] >= least, f"{key} in {quality}"
+        if case.hidden:
+            assert quality["coverage_pct"] < 100
+            continue
+        assert abs(error) <= allowed
+        assert job["cost"] == pytest.approx(job["session_energy_wh"] / 1000 * 0.30)
+        assert job["co2_g"] == pytest.approx(job["session_energy_wh"] / 1000 * 380)
+
+
+def test_the_bounds_are_what_was_asked_for(outcome):
+    """Without a fault that hides energy, and with a counter finer than 1 Wh, the bound is below 1 Wh."""
+    for case in CASES:
+        if not case.unknown_s and not case.unknown_wh and STEP_WH[case.plug] < 1:
+            assert allowed_wh(case, outcome.fleet) < 1
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_deltas_sum_to_the_counter(outcome, enms, name):
+    """Σ deltas = last − first counter where the counter was not set anew; and the true energy through the meter always."""
+    case = BY_NAME[name]
+    meter = enms.rows("""SELECT extract(epoch FROM min(timestamp))::float8 AS first_at, extract(epoch FROM max(timestamp))::float8 AS last_at,
+                             sum(energy_delta_wh) AS deltas,
+                             (array_agg(energy_total_wh ORDER BY timestamp))[1] AS first_wh,
+                             (array_agg(energy_total_wh ORDER BY timestamp DESC))[1] AS last_wh
+                         FROM energy_data WHERE meter_id = %s AND energy_total_wh IS NOT NULL""", case.meter_id)[0]
+    if case.whole:
+        assert meter["deltas"] == pytest.approx(meter["last_wh"] - meter["first_wh"], abs=1e-6)
+    true = outcome.fleet.meter_wh(case.meter_id, meter["first_at"], meter["last_at"])
+    watts = outcome.fleet.devices[case.device_id]["rated_power_w"]
+    assert meter["deltas"] == pytest.approx(true, abs=watts * (METER_S + case.unknown_s) / 3600 + STEP_WH[case.plug] + case.unknown_wh)
+
+
+@pytest.mark.parametrize("name", [*BY_NAME, MOVED.name])
+def test_rollups_sum_to_the_deltas(enms, outcome, name):
+    """At every level, by meter; the newest minute included."""
+    case = BY_NAME.get(name, MOVED)
+    deltas = enms.value("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", case.meter_id)
+    sums = {level: enms.value(f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = %s", case.meter_id) for level in LEVELS}
+    assert sums == {level: pytest.approx(deltas, abs=1e-6) for level in LEVELS}
+
+
+def test_a_moved_meter_leaves_the_past_where_it_was(outcome, enms):
+    """The bench keeps what it drew until the move, the print gets what came after, and the print says that it saw only a part."""
+    first, last = enms.rows("""SELECT extract(epoch FROM min(timestamp))::float8 AS a, extract(epoch FROM max(timestamp))::float8 AS b
+                               FROM energy_data WHERE meter_id = %s""", MOVED.meter_id)[0].values()
+    [job] = outcome.found[MOVED.device_id]
+    [true] = outcome.truth[MOVED.device_id]
+    allowed = allowed_wh(MOVED, outcome.fleet)
+    assert job["session_energy_wh"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, outcome.moved_at, true["end"]), abs=allowed)
+    assert job["energy_quality"]["coverage_pct"] < 60
+    energy = {device: enms.value("SELECT device_energy(%s, to_timestamp(%s), to_timestamp(%s))", device, first - 1, last + 1)
+              for device in (BENCH, MOVED.device_id)}
+    assert energy[BENCH] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, first, outcome.moved_at), abs=allowed)
+    assert sum(energy.values()) == pytest.approx(enms.value("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", MOVED.meter_id), abs=1e-6)
+
+
+def test_every_print_is_in_the_summary(outcome, enms):
+    """The newest prints of globalHistory carry the energy, the cost and the CO2 of the account."""
+    history = {entry["jobId"]: entry for entry in enms.summary()["globalHistory"]}
+    ours = [job for jobs in outcome.found.values() for job in jobs if job["job_id"] in history]
+    assert len(ours) == len(history) == 50 or len(ours) == sum(map(len, outcome.found.values()))
+    for job in ours:
+        entry = history[job["job_id"]]
+        assert entry["kwh"] == pytest.approx(job["session_energy_wh"] / 1000, abs=1e-6)
+        assert entry["status"].lower() == job["status"] and entry["filename"] == job["filename"]

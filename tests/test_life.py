@@ -1,0 +1,132 @@
+"""What a person sees who clones the repository and runs `./enms up`: a living fleet whose prints have an account."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from support import enms as stacks
+from support.http import call
+from support.waiting import wait_for
+
+ROOT = stacks.ROOT
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """A stack with the demo fleet, in a run directory of its own; `demo.up_at` is when it was up."""
+    stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / "life")
+    stack.up_at = time.time()
+    try:
+        yield stack
+    finally:
+        stack.launch("down", check=False)
+
+
+def truth(demo) -> dict:
+    """The simulator's ground truth."""
+    return call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/truth?since={demo.up_at - 600}").json()
+
+
+def test_the_fleet_lives(demo):
+    """At least 6 printers of 4 protocols, all seen, all with a plug that reports."""
+    devices = wait_for("the fleet in the registry", lambda: demo.get("/api/devices").json(), 30)
+    devices = devices["devices"] if isinstance(devices, dict) else devices
+    printers = [d for d in devices if d["device_type"] == "printer"]
+    assert len(printers) >= 6
+    assert {d["source"] for d in printers} >= {"prusalink", "octoprint", "moonraker", "simplyprint"}
+    wait_for("every printer to be seen with its power", lambda: all(
+        p["currentStatus"] not in ("Offline", "Unknown") and p["powerWatts"] is not None for p in demo.summary()["printers"]), 60, every=1)
+
+
+def test_energy_of_a_running_print_rises(demo):
+    """A print that runs has jobKwhConsumed, and it grows as the plug counts."""
+    def printing():
+        return {p["deviceId"]: p["jobKwhConsumed"] for p in demo.summary()["printers"] if p["isPrintingNow"] and p["jobKwhConsumed"]}
+    before = wait_for("a print with energy", printing, 90, every=1)
+    wait_for("its energy to rise", lambda: any(now > before.get(device, now) for device, now in printing().items()), 40, every=1)
+
+
+def test_history_of_a_week_is_there(demo):
+    """The imported past: finished prints with energy, cost and CO2, none of them without a meter's word."""
+    history = demo.summary()["globalHistory"]
+    assert len(history) >= 20
+    assert all(job["kwh"] and job["cost"] and job["co2g"] for job in history if job["status"].lower() == "done")
+
+
+def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
+    """A short print, started by the simulator's control API on a printer that is polled every 2 s, against its ground truth."""
+    sim = f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}"
+    idle = wait_for("an idle printer", lambda: [p["deviceId"] for p in demo.summary()["printers"] if p["currentStatus"] == "Idle"], 60, every=1)[0]
+    assert demo.change("PATCH", f"/api/devices/{idle}", {"data_interval_seconds": 2}).status == 200
+    time.sleep(5)
+    started = call("POST", f"{sim}/printers/{idle}/start", {"filename": "after-up.gcode", "duration_s": 20})
+    assert started.status == 201, started.text
+    entry = wait_for("the print in the history", lambda: next((job for job in demo.summary()["globalHistory"]
+                                                              if job["filename"] == "after-up.gcode" and job["kwh"] is not None), None), 90, every=1)
+    true = next(job for job in truth(demo)["jobs"] if job["filename"] == "after-up.gcode")
+    # Edges of a poll (2 s) and a report of the plug (at most 30 s apart in the demo fleet) at the rated power.
+    watts = next(d["rated_power_w"] for d in call("GET", f"{sim}/fleet").json() if d["device_id"] == idle)
+    assert entry["status"].lower() == "done"
+    assert abs(entry["kwh"] * 1000 - true["energy_wh"]) <= watts * (2 + 30) / 3600
+    assert entry["cost"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")))
+    assert entry["co2g"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")))
+
+
+@pytest.mark.long
+def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, request):
+    """Nobody helps: a calibration piece starts and ends within three minutes, polled every 30 s."""
+    def accounted():
+        history = {(job["printerName"], job["filename"]): job for job in demo.summary()["globalHistory"]}
+        names = {p["deviceId"]: p["friendlyName"] for p in demo.summary()["printers"]}
+        for job in truth(demo)["jobs"]:
+            entry = history.get((names.get(job["device_id"]), job["filename"]))
+            if job["start"] > demo.up_at and job["end"] and job["filename"] != "after-up.gcode" and entry and entry["kwh"] is not None:
+                return job, entry
+    job, entry = wait_for("a print of the fleet in the history", accounted, max(1, demo.up_at + 240 - time.time()), every=2)
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n  {entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, {entry['cost']:.4f} EUR, "
+              f"{entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up")
+    assert entry["kwh"] * 1000 == pytest.approx(job["energy_wh"], abs=3)
+    assert entry["cost"] and entry["co2g"]
+
+
+def secrets_of(demo) -> dict[str, str]:
+    """Every secret of the stack and of its fleet: passwords and keys, by name."""
+    found = {k: v for k, v in json.loads((demo.run_dir / "secrets.json").read_text()).items() if isinstance(v, str)}
+    for device in demo.rows("SELECT device_id, api_key, sp_api_key, gcode_preview_api_key FROM devices"):
+        found |= {f"{device['device_id']} {k}": v for k, v in device.items() if k != "device_id" and v}
+    return found
+
+
+def test_no_secret_in_any_answer(demo):
+    """Every reading endpoint, also when it complains."""
+    secrets = secrets_of(demo)
+    assert len(secrets) > 10
+    device = demo.summary()["printers"][0]["deviceId"]
+    paths = ["/", "/api/dpp_summary", "/api/devices", "/api/meters", "/api/health", "/api/openapi.json", "/api/docs", "/api/session", "/api/rejects", "/api/jobs",
+             "/api/alarms", f"/api/devices/{device}", "/api/dpp_summary?scenario=nothing", "/nodered/", "/nodered/flows", "/nodered/settings", "/api/nothing"]
+    answers = {path: demo.get(path).text for path in paths}
+    answers["test"] = demo.change("POST", "/api/devices/test", {"deviceId": device}).text
+    answers["bad add"] = demo.change("POST", "/api/devices", {"device_id": "bad id", "api_key": secrets[f"{device} api_key"] if f"{device} api_key" in secrets else "x"}).text
+    leaks = [(name, path) for path, text in answers.items() for name, secret in secrets.items() if secret in text]
+    assert not leaks
+
+
+def test_no_secret_in_logs_flows_and_status(demo):
+    """The logs of all services, the stored flows, what `status` prints, and the stack's rejects and audit log."""
+    secrets = secrets_of(demo)
+    texts = {str(path): path.read_text(errors="replace") for path in demo.logs()}
+    texts |= {str(path): path.read_text(errors="replace") for path in (ROOT / "nodered" / "flows").rglob("*.json")}
+    texts |= {str(path): path.read_text(errors="replace") for path in (Path(demo.settings["ENMS_STATE_DIR"]) / "nodered").rglob("*.json")
+              if "node_modules" not in path.parts}
+    texts["status"] = demo.launch("status", "--json", check=False).stdout
+    for table in ("audit_log", "ingest_rejects", "print_jobs", "settings"):
+        texts[table] = json.dumps(demo.rows(f"SELECT to_jsonb(t) AS row FROM {table} t"), default=str)
+    assert len(texts) > 8
+    leaks = [(name, where) for where, text in texts.items() for name, secret in secrets.items() if secret in text]
+    assert not leaks
