@@ -84,7 +84,7 @@ def create_app(database=None, nodered=None):
 
     @app.get("/api/health")
     def report_health():
-        return json_response(*health.report(database, nodered))
+        return json_response(*health.report(database, nodered, grafana=bool(os.environ.get("ENMS_GRAFANA_URL"))))
 
     @app.get("/api/version")
     def version():

@@ -41,8 +41,8 @@ class NodeRed:
             return None
 
 
-def report(database, nodered):
-    """(the answer, the HTTP status): 503 when the API can't do its work, 200 otherwise, also while a part stands still."""
+def report(database, nodered, grafana):
+    """(the answer, the HTTP status); ``grafana`` says whether one is set up. 503 when the API can't do its work, 200 otherwise, also while a part stands still."""
     parts, working = {}, True
     started = time.perf_counter()
     try:
@@ -69,7 +69,7 @@ def report(database, nodered):
         parts["broker"] = {"status": "ok" if answer.get("mqtt") == "connected" else "down"}
     calm = all(part["status"] in ("ok", "waiting") for part in parts.values())
     status = "unavailable" if not working else "ok" if calm else "degraded"
-    return {"status": status, "parts": parts}, 200 if working else 503
+    return {"status": status, "parts": parts, "grafana": grafana}, 200 if working else 503
 
 
 def freshness(age_s):

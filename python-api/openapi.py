@@ -270,6 +270,7 @@ SCHEMAS = {
                 "required": ["database", "ingest", "printers", "nodered", "broker"],
                 "additionalProperties": False,
             },
+            "grafana": {"type": "boolean", "description": "Grafana is set up and reached under /grafana/"},
         }
     ),
     "HealthPart": {

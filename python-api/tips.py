@@ -138,7 +138,7 @@ def with_money(s, kwh):
 
 RULES = (
     Rule("offline", lambda s: s.status == "Offline",
-         lambda s: "No word from the printer for some minutes: check its power and network."),
+         lambda s: "The printer is offline: check its power and network, unless it rests on purpose."),
     Rule("error", lambda s: s.status == "Error",
          lambda s: "The printer reports an error" + (f": {s.last_error}" if s.last_error else "") + ". Look at it before the next print."),
     Rule("attention", lambda s: s.status == "Attention",
