@@ -1,0 +1,125 @@
+"""Binary G-code (.bgcode), version 1: header, then blocks of metadata, thumbnails and compressed G-code."""
+import struct
+import zlib
+
+from . import packing
+from .errors import GcodeError
+
+MAGIC = b"GCDE"
+BLOCK_NAMES = {0: "file metadata", 1: "G-code", 2: "slicer metadata", 3: "printer metadata", 4: "print metadata", 5: "thumbnail"}
+COMPRESSIONS = {0: "none", 1: "deflate", 2: "heatshrink 11/4", 3: "heatshrink 12/4"}
+ENCODINGS = {0: "none", 1: "MeatPack", 2: "MeatPack with comments"}
+THUMBNAIL_FORMATS = {0: "png", 1: "jpg", 2: "qoi"}
+MAX_BLOCK = 32 << 20       # bytes; G-code blocks are written with 64 KiB, thumbnails and settings with some 100 KiB
+MAX_BLOCK_RATIO = 1100     # deflate can do 1,032 : 1 at best, so a claim above is a lie
+
+
+class Pieces:
+    """A stream of bytes read by exact counts from an iterator of pieces."""
+
+    def __init__(self, pieces):
+        self._pieces = iter(pieces)
+        self._rest = b""
+
+    def take(self, count):
+        """`count` bytes, fewer at the end of the file."""
+        while len(self._rest) < count:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._rest += piece
+        data, self._rest = self._rest[:count], self._rest[count:]
+        return data
+
+
+def read(stream, source):
+    """Yields the G-code text of the blocks; settings, thumbnails and warnings go to `source`."""
+    header = stream.take(10)
+    if len(header) < 10:
+        raise GcodeError("is a .bgcode file that ends within its header")
+    version, checksum = struct.unpack_from("<IH", header, 4)
+    if version != 1:
+        raise GcodeError(f"is .bgcode version {version}; version 1 is the one that is read")
+    if checksum > 1:
+        raise GcodeError(f"has the unknown .bgcode checksum type {checksum}")
+    blocks = 0
+    while True:
+        head = stream.take(8)
+        if not head:
+            break
+        name = f"block {blocks + 1}"
+        try:
+            text = _block(stream, head, checksum, source, name)
+        except GcodeError as error:
+            if not source.text_bytes:
+                raise
+            source.warnings.append(("damaged", f"The .bgcode file {error}; what stands before it was read."))
+            return
+        if text is not None:
+            yield text
+        blocks += 1
+    if not blocks:
+        raise GcodeError("is a .bgcode file without blocks")
+
+
+def _block(stream, head, checksum, source, name):
+    if len(head) < 8:
+        raise GcodeError(f"ends within the header of {name}")
+    kind, compression, size = struct.unpack("<HHI", head)
+    packed_size = size
+    if compression > 3:
+        raise GcodeError(f"has the unknown compression {compression} in {name}")
+    if kind not in BLOCK_NAMES:
+        raise GcodeError(f"has the unknown block type {kind} in {name}")
+    if compression:
+        more = stream.take(4)
+        if len(more) < 4:
+            raise GcodeError(f"ends within the header of {name}")
+        head += more
+        packed_size = struct.unpack("<I", more)[0]
+    if size > MAX_BLOCK or packed_size > MAX_BLOCK:
+        raise GcodeError(f"claims {max(size, packed_size):,} bytes in {name}; more than {MAX_BLOCK:,} is refused")
+    if compression and size > MAX_BLOCK_RATIO * max(packed_size, 1):
+        raise GcodeError(f"claims in {name} that {packed_size:,} bytes unpack to {size:,}: refused")
+    parameters = stream.take(6 if kind == 5 else 2)
+    data = stream.take(packed_size)
+    if len(data) < packed_size:
+        raise GcodeError(f"ends within {name} ({BLOCK_NAMES[kind]})")
+    if checksum:
+        stated = stream.take(4)
+        if len(stated) < 4:
+            raise GcodeError(f"ends within the checksum of {name}")
+        if zlib.crc32(data, zlib.crc32(head + parameters)) != struct.unpack("<I", stated)[0]:
+            raise GcodeError(f"has a wrong CRC in {name} ({BLOCK_NAMES[kind]}): the file is damaged")
+    data = unpack(data, compression, size, name)
+    if kind == 5:
+        form, width, height = struct.unpack("<HHH", parameters)
+        source.thumbnails.append((THUMBNAIL_FORMATS.get(form, f"format {form}"), width, height, data))
+        return None
+    encoding = struct.unpack("<H", parameters)[0]
+    if kind == 1:
+        if encoding > 2:
+            raise GcodeError(f"has the unknown G-code encoding {encoding} in {name}")
+        return packing.meatpack_decode(data) if encoding else data
+    for line in data.decode("utf-8", "replace").splitlines():
+        key, mark, value = line.partition("=")
+        if mark and len(source.settings) < 20000:
+            source.settings[key.strip()[:200]] = value.strip()[:100_000]
+    return None
+
+
+def unpack(data, compression, size, name):
+    """The bytes of a block; their count must be the stated one."""
+    if compression == 0:
+        return data
+    if compression == 1:
+        try:
+            decoder = zlib.decompressobj()
+            made = decoder.decompress(data, size + 1)
+        except zlib.error as error:
+            raise GcodeError(f"has damaged deflate data in {name} ({error})") from None
+    else:
+        made = packing.heatshrink_decode(data, size, 11 if compression == 2 else 12, 4)
+    if len(made) != size:
+        raise GcodeError(f"has {name} unpack to another size than stated ({size:,} bytes)")
+    return made

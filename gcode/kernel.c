@@ -1,0 +1,455 @@
+/* The hot loop of the G-code reader: text in, straight moves and runs of equal state out.
+ *
+ * It needs no header and no library at build time (sqrt and friends are found in the process that loads it), so any
+ * C compiler will do, tcc included. interpreter.py is the same machine in Python, for where there is no compiler;
+ * tests/test_kernel.py keeps both equal. Everything that is rare is handed to Python as an event.
+ */
+typedef unsigned char u8;
+typedef int i32;
+typedef long long i64;
+typedef unsigned long long u64;
+
+double sqrt(double);
+double atan2(double, double);
+double sin(double);
+double cos(double);
+double acos(double);
+
+enum { NEED_DATA, FULL, COMMAND, LABEL, FIRST_LAYER };                                   /* results of feed() */
+enum { SKIP, EVENT, LINEAR, ARC_CW, ARC_CCW, SET_POSITION, RETRACT, UNRETRACT, MODE_XY, MODE_XZ, MODE_YZ, INCHES,
+       MILLIMETRES, ABSOLUTE, RELATIVE, E_ABSOLUTE, E_RELATIVE, ACCELERATION };         /* actions of commands */
+enum { M_IGNORE, M_FEATURE, M_OBJECT, M_OBJECT_END, M_LAYER, M_HEIGHT, M_WIDTH, M_EVENT };   /* kinds of markers */
+
+#define MARKER_TEXT 40
+#define WHOLE_LINE 2        /* as stop of a feature mark: the mark itself is the label, nothing may follow */
+#define KEEP -2             /* as value of a label: the object does not change */
+#define LABEL_SLOTS 65536
+#define MAX_LABELS 32768
+#define RUN_FIELDS 16
+#define ARC_STEPS 96        /* at most so many chords an arc */
+#define ARC_DEVIATION 0.005 /* mm between chord and arc */
+#define LIMIT 1e6           /* mm: no machine is larger; such a word is damage */
+
+typedef struct { u8 text[MARKER_TEXT]; i32 length, kind, stop, extended; } Marker;
+
+typedef struct {
+    double x, y, z, e;              /* physical position in mm; e is the logical one of the extruder */
+    double offset_x, offset_y, offset_z; /* logical - physical, set by G92 */
+    double feed, unit;              /* mm/s; mm per programmed unit */
+    double acc_print, acc_travel, acc_retract, corner;  /* mm/s2; XY jerk in mm/s */
+    double height, width, layer_z;
+    i32 relative, e_relative, plane, tool, layer, feature, object, layer_marker, dirty, barrier;
+    i64 lines, bad_lines, arcs, firmware_retracts, labels;
+    i64 n_moves, n_runs, n_comments;           /* filled so far */
+    i64 event_start, event_length, event_marker; /* of the last COMMAND, LABEL or FIRST_LAYER */
+    u64 pending_label;
+} State;
+
+typedef struct {
+    State state;
+    i64 max_moves, max_runs, max_comments;
+    double *moves;                  /* 5 columns of max_moves: x, y, z, de, feed */
+    double *runs;                   /* rows of RUN_FIELDS */
+    i64 *comments;                  /* start, length */
+    i64 n_markers;
+    Marker *markers;
+    u8 *g_actions, *m_actions;      /* 128 and 1024 */
+    u64 *label_keys;
+    i32 *label_values;
+} Kernel;
+
+static const double TEN[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                             1e16, 1e17, 1e18};
+
+/* Reads a number; returns 0 when there is none, -1 when it is out of any machine's range. */
+static int number(const u8 **at, const u8 *end, double *value) {
+    const u8 *p = *at;
+    int negative = 0, digits = 0, fraction = 0;
+    u64 mantissa = 0;
+    if (p < end && (*p == '-' || *p == '+')) { negative = *p == '-'; p++; }
+    for (; p < end && (u8)(*p - '0') < 10; p++) { if (digits < 18) mantissa = mantissa * 10 + (*p - '0'); else fraction--; digits++; }
+    if (p < end && *p == '.') {
+        p++;
+        for (; p < end && (u8)(*p - '0') < 10; p++) {
+            if (digits < 18) { mantissa = mantissa * 10 + (*p - '0'); fraction++; }
+            digits++;
+        }
+    }
+    *at = p;
+    if (!digits) { *value = 0; return 0; }
+    if (fraction < 0) { *value = 0; return -1; }
+    *value = (double)mantissa / TEN[fraction];
+    if (*value > LIMIT) { *value = 0; return -1; }
+    if (negative) *value = -*value;
+    return 1;
+}
+
+static void begin_run(Kernel *k) {
+    State *s = &k->state;
+    double *run = k->runs + s->n_runs++ * RUN_FIELDS;
+    run[0] = (double)s->n_moves; run[1] = s->layer; run[2] = s->feature; run[3] = s->object; run[4] = s->tool;
+    run[5] = s->barrier; run[6] = s->height; run[7] = s->width; run[8] = s->acc_print; run[9] = s->acc_travel;
+    run[10] = s->acc_retract; run[11] = s->corner; run[12] = s->x; run[13] = s->y; run[14] = s->z; run[15] = 0;
+    s->dirty = 0; s->barrier = 0;
+}
+
+static void move(Kernel *k, double x, double y, double z, double de) {
+    State *s = &k->state;
+    i64 n;
+    if (x == s->x && y == s->y && z == s->z && de == 0) return;
+    if (s->layer_marker < 0 && de > 0 && (x != s->x || y != s->y)) {
+        double rise = z - s->layer_z;   /* no layer marks yet: a layer is where extrusion goes on at another height */
+        if (s->layer < 0 || rise > 0.03 || rise < -0.03) { s->layer++; s->layer_z = z; s->dirty = 1; }
+    }
+    if (s->dirty) begin_run(k);
+    n = s->n_moves++;
+    k->moves[n] = x;
+    k->moves[n + k->max_moves] = y;
+    k->moves[n + k->max_moves * 2] = z;
+    k->moves[n + k->max_moves * 3] = de;
+    k->moves[n + k->max_moves * 4] = s->feed;
+    s->x = x; s->y = y; s->z = z;
+}
+
+/* An arc as chords. a, b are the axes of the plane, c the one across it; returns 0 if the words make no arc. */
+static int arc(Kernel *k, int clockwise, double target[3], double i, double j, double r, int has_centre, double de) {
+    static const int AXES[3][3] = {{0, 1, 2}, {2, 0, 1}, {1, 2, 0}};
+    State *s = &k->state;
+    const int *ax = AXES[s->plane];
+    double from[3], p[3], ca, cb, radius, start, sweep, step, done = 0;
+    int n, steps;
+    from[0] = s->x; from[1] = s->y; from[2] = s->z;
+    if (has_centre) {
+        ca = from[ax[0]] + i; cb = from[ax[1]] + j;
+    } else {
+        double da = target[ax[0]] - from[ax[0]], db = target[ax[1]] - from[ax[1]];
+        double chord = sqrt(da * da + db * db), h;
+        if (chord == 0 || r == 0) return 0;
+        h = r * r - chord * chord / 4;
+        h = h > 0 ? sqrt(h) : 0;
+        if ((r > 0) == clockwise) h = -h;     /* the shorter way round for r > 0 */
+        ca = from[ax[0]] + da / 2 - h * db / chord;
+        cb = from[ax[1]] + db / 2 + h * da / chord;
+    }
+    {
+        double sa = from[ax[0]] - ca, sb = from[ax[1]] - cb, ta = target[ax[0]] - ca, tb = target[ax[1]] - cb;
+        radius = sqrt(sa * sa + sb * sb);
+        if (radius < 1e-6 || radius > LIMIT) return 0;
+        start = atan2(sb, sa);
+        sweep = atan2(sa * tb - sb * ta, sa * ta + sb * tb);
+    }
+    if (target[ax[0]] == from[ax[0]] && target[ax[1]] == from[ax[1]]) sweep = clockwise ? -6.283185307179586 : 6.283185307179586;
+    else if (clockwise && sweep >= 0) sweep -= 6.283185307179586;
+    else if (!clockwise && sweep <= 0) sweep += 6.283185307179586;
+    step = radius > ARC_DEVIATION ? 2 * acos(1 - ARC_DEVIATION / radius) : 1;
+    steps = (int)((sweep < 0 ? -sweep : sweep) / step) + 1;
+    if (steps > ARC_STEPS) steps = ARC_STEPS;
+    for (n = 1; n < steps; n++) {
+        double part = (double)n / steps, angle = start + sweep * part, share = de * part;
+        p[ax[0]] = ca + radius * cos(angle);
+        p[ax[1]] = cb + radius * sin(angle);
+        p[ax[2]] = from[ax[2]] + (target[ax[2]] - from[ax[2]]) * part;
+        move(k, p[0], p[1], p[2], share - done);
+        done = share;
+    }
+    move(k, target[0], target[1], target[2], de - done);
+    s->arcs++;
+    return 1;
+}
+
+/* A command with its words; 0 when it is damaged. */
+static int execute(Kernel *k, int action, const u8 *p, const u8 *end) {
+    State *s = &k->state;
+    double word[26];
+    unsigned seen = 0;
+    while (p < end) {
+        int letter = *p++, got;
+        double value;
+        if (letter >= 'a' && letter <= 'z') letter -= 32;
+        if (letter == ';' || letter == '*' || letter == '(') break;
+        if (letter < 'A' || letter > 'Z') continue;
+        while (p < end && *p == ' ') p++;
+        got = number(&p, end, &value);
+        if (got < 0) return 0;
+        letter -= 'A';
+        seen |= 1u << letter;
+        word[letter] = value;
+    }
+#define HAS(c) (seen >> ((c) - 'A') & 1)
+#define WORD(c) (word[(c) - 'A'])
+    switch (action) {
+    case LINEAR: case ARC_CW: case ARC_CCW: {
+        double target[3], de = 0;
+        target[0] = s->x; target[1] = s->y; target[2] = s->z;
+        if (s->relative) {
+            if (HAS('X')) target[0] += WORD('X') * s->unit;
+            if (HAS('Y')) target[1] += WORD('Y') * s->unit;
+            if (HAS('Z')) target[2] += WORD('Z') * s->unit;
+        } else {
+            if (HAS('X')) target[0] = WORD('X') * s->unit - s->offset_x;
+            if (HAS('Y')) target[1] = WORD('Y') * s->unit - s->offset_y;
+            if (HAS('Z')) target[2] = WORD('Z') * s->unit - s->offset_z;
+        }
+        if (target[0] > LIMIT || target[0] < -LIMIT || target[1] > LIMIT || target[1] < -LIMIT || target[2] > LIMIT || target[2] < -LIMIT) return 0;
+        if (HAS('E')) {
+            double e = WORD('E') * s->unit;
+            if (s->relative || s->e_relative) { de = e; s->e += e; } else { de = e - s->e; s->e = e; }
+        }
+        if (HAS('F') && WORD('F') > 0) s->feed = WORD('F') * s->unit / 60;
+        if (action == LINEAR) { move(k, target[0], target[1], target[2], de); return 1; }
+        {
+            static const char CENTRE[3][2] = {{'I', 'J'}, {'K', 'I'}, {'J', 'K'}};
+            char a = CENTRE[s->plane][0], b = CENTRE[s->plane][1];
+            int centre = HAS(a) || HAS(b);
+            if ((centre || HAS('R')) && arc(k, action == ARC_CW, target, HAS(a) ? WORD(a) * s->unit : 0,
+                    HAS(b) ? WORD(b) * s->unit : 0, HAS('R') ? WORD('R') * s->unit : 0, centre, de)) return 1;
+            move(k, target[0], target[1], target[2], de);   /* the end is known, the way there is not */
+            return 0;
+        }
+    }
+    case SET_POSITION: {
+        int all = !(HAS('X') || HAS('Y') || HAS('Z') || HAS('E'));
+        if (HAS('X') || all) s->offset_x = (all ? 0 : WORD('X') * s->unit) - s->x;
+        if (HAS('Y') || all) s->offset_y = (all ? 0 : WORD('Y') * s->unit) - s->y;
+        if (HAS('Z') || all) s->offset_z = (all ? 0 : WORD('Z') * s->unit) - s->z;
+        if (HAS('E') || all) s->e = all ? 0 : WORD('E') * s->unit;
+        return 1;
+    }
+    case ACCELERATION: {
+        if (HAS('S') && WORD('S') > 0) s->acc_print = s->acc_travel = WORD('S');
+        if (HAS('P') && WORD('P') > 0) s->acc_print = WORD('P');
+        if (HAS('T') && WORD('T') > 0) s->acc_travel = WORD('T');
+        if (HAS('R') && WORD('R') > 0) s->acc_retract = WORD('R');
+        s->dirty = 1;
+        return 1;
+    }
+    case RETRACT: s->firmware_retracts += !(HAS('L') || HAS('P')); return 1;  /* G10 with L or P sets tool offsets */
+    case UNRETRACT: return 1;
+    case MODE_XY: s->plane = 0; return 1;
+    case MODE_XZ: s->plane = 1; return 1;
+    case MODE_YZ: s->plane = 2; return 1;
+    case INCHES: s->unit = 25.4; return 1;
+    case MILLIMETRES: s->unit = 1; return 1;
+    case ABSOLUTE: s->relative = 0; return 1;
+    case RELATIVE: s->relative = 1; return 1;
+    case E_ABSOLUTE: s->e_relative = 0; return 1;
+    case E_RELATIVE: s->e_relative = 1; return 1;
+    }
+    return 1;
+}
+
+static u64 label_key(i64 marker, const u8 *p, const u8 *end) {
+    u64 h = 14695981039346656037ULL ^ (u64)(marker + 1) * 1099511628211ULL;
+    for (; p < end; p++) h = (h ^ *p) * 1099511628211ULL;
+    h ^= h >> 29;
+    return h ? h : 1;
+}
+
+/* Remembers what Python made of the label that it was asked about. */
+void gcode_learn(Kernel *k, i32 value) {
+    u64 at = k->state.pending_label;
+    if (k->state.labels >= MAX_LABELS) return;
+    while (k->label_keys[at % LABEL_SLOTS]) at++;
+    k->label_keys[at % LABEL_SLOTS] = k->state.pending_label;
+    k->label_values[at % LABEL_SLOTS] = value;
+    k->state.labels++;
+}
+
+static int assign(State *s, int kind, i32 value) {
+    i32 *field = kind == M_FEATURE ? &s->feature : &s->object;
+    if (value != KEEP && *field != value) { *field = value; s->dirty = 1; }
+    return 0;
+}
+
+/* Acts on a marker line; returns 0 when done, an event when Python must decide, -1 when it is no marker. */
+static int marker(Kernel *k, const u8 *p, const u8 *end, int extended, const u8 *buffer) {
+    State *s = &k->state;
+    i64 m;
+    for (m = 0; m < k->n_markers; m++) {
+        const Marker *mark = k->markers + m;
+        const u8 *rest, *stop;
+        int n = 0;
+        if (mark->extended != extended || mark->text[0] != *p || end - p < mark->length) continue;
+        while (n < mark->length && mark->text[n] == p[n]) n++;
+        if (n < mark->length) continue;
+        rest = p + n;
+        switch (mark->kind) {
+        case M_IGNORE: return 0;
+        case M_HEIGHT: case M_WIDTH: {
+            double value;
+            while (rest < end && *rest == ' ') rest++;
+            if (number(&rest, end, &value) > 0 && value > 0 && value < 100) {
+                double *field = mark->kind == M_HEIGHT ? &s->height : &s->width;
+                if (*field != value) { *field = value; s->dirty = 1; }
+            }
+            return 0;
+        }
+        case M_OBJECT_END: return assign(s, M_OBJECT, -1);
+        case M_LAYER:
+            if (mark->stop && !(rest < end && ((u8)(*rest - '0') < 10 || *rest == '-'))) continue;
+            if (s->layer_marker < 0) { s->event_marker = m; s->layer_marker = (i32)m; return FIRST_LAYER; }
+            if (s->layer_marker == m) { s->layer++; s->dirty = 1; }
+            return 0;
+        case M_EVENT: return COMMAND;
+        default:
+            if (mark->stop == WHOLE_LINE && rest != end) continue;
+            stop = rest;
+            while (stop < end && *stop != mark->stop) stop++;
+            while (stop > rest && (stop[-1] == ' ' || stop[-1] == '\t')) stop--;
+            while (rest < stop && *rest == ' ') rest++;
+            if (rest == stop && mark->length > 0 && mark->text[mark->length - 1] == ' ') return -1;
+            {
+                u64 key = label_key(m, rest, stop), at = key;
+                for (; k->label_keys[at % LABEL_SLOTS]; at++)
+                    if (k->label_keys[at % LABEL_SLOTS] == key) return assign(s, mark->kind, k->label_values[at % LABEL_SLOTS]);
+                if (s->labels >= MAX_LABELS) return assign(s, mark->kind, mark->kind == M_FEATURE ? 0 : -1);
+                s->pending_label = key;
+                s->event_marker = m;
+                s->event_start = rest - buffer;
+                s->event_length = stop - rest;
+                return LABEL;
+            }
+        }
+    }
+    return -1;
+}
+
+/* Reads lines from *position on; stops at an event, when an output is nearly full or when no whole line is left
+ * (with last set, the rest is a line too). A long line without end is skipped by the caller. */
+i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
+    State *s = &k->state;
+    const u8 *p = buffer + *position, *end = buffer + size;
+    while (p < end) {
+        const u8 *line = p, *eol = p;
+        int code, letter, value;
+        if (s->n_moves + ARC_STEPS + 1 >= k->max_moves || s->n_runs + ARC_STEPS + 1 >= k->max_runs || s->n_comments >= k->max_comments) {
+            *position = p - buffer;
+            return FULL;
+        }
+        while (eol < end && *eol != '\n') eol++;
+        if (eol == end && !last) break;
+        p = eol < end ? eol + 1 : end;
+        s->lines++;
+        while (eol > line && (eol[-1] == '\r' || eol[-1] == ' ')) eol--;
+        while (line < eol && (*line == ' ' || *line == '\t')) line++;
+        if (line == eol) continue;
+        letter = *line;
+        if (letter == ';') {
+            const u8 *text = line + 1;
+            while (text < eol && *text == ' ') text++;
+            if (text == eol) continue;
+            code = marker(k, text, eol, 0, buffer);
+            if (code == 0) continue;
+            if (code > 0) { *position = p - buffer; return code; }
+            k->comments[s->n_comments * 2] = line - buffer;
+            k->comments[s->n_comments * 2 + 1] = eol - line;
+            s->n_comments++;
+            continue;
+        }
+        if (letter == 'N' || letter == 'n') {      /* a line number */
+            const u8 *q = line + 1;
+            while (q < eol && (u8)(*q - '0') < 10) q++;
+            while (q < eol && *q == ' ') q++;
+            if (q == eol) continue;
+            if (q > line + 1) { line = q; letter = *line; }
+        }
+        if (letter >= 'a' && letter <= 'z') letter -= 32;
+        if (line + 1 < eol && (u8)(line[1] - '0') < 10 && (letter == 'G' || letter == 'M' || letter == 'T')) {
+            const u8 *q = line + 1;
+            int digits = 0;
+            value = 0;
+            for (; q < eol && (u8)(*q - '0') < 10; q++) if (++digits < 6) value = value * 10 + (*q - '0');
+            if (digits >= 6) { s->bad_lines++; continue; }
+            if (letter == 'T') code = EVENT;
+            else if (q < eol && *q == '.') code = SKIP;            /* G29.1, M862.3: nothing here moves */
+            else if (letter == 'G') code = value < 128 ? k->g_actions[value] : SKIP;
+            else code = value < 1024 ? k->m_actions[value] : SKIP;
+            if (code == SKIP) continue;
+            if (code == EVENT) {
+                s->event_start = line - buffer;
+                s->event_length = eol - line;
+                *position = p - buffer;
+                return COMMAND;
+            }
+            if (!execute(k, code, q, eol)) s->bad_lines++;
+            continue;
+        }
+        if ((letter >= 'A' && letter <= 'Z') || letter == '_') {   /* a macro or an extended command */
+            code = marker(k, line, eol, 1, buffer);
+            if (code == COMMAND) { s->event_start = line - buffer; s->event_length = eol - line; }
+            if (code > 0) { *position = p - buffer; return code; }
+            continue;
+        }
+        if (letter != '(' && letter != '%') s->bad_lines++;
+    }
+    *position = p - buffer;
+    return NEED_DATA;
+}
+
+/* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too small. */
+i64 meatpack_decode(const u8 *in, i64 size, u8 *out, i64 room) {
+    static const u8 PLAIN[] = "0123456789. \nGX", DENSE[] = "0123456789.E\nGX";
+    const u8 *table = PLAIN;
+    i64 n, o = 0;
+    int packed = 0, signal = 0, command = 0, full = 0, held = 0, again;
+    for (n = 0; n < size; n++) {
+        int c = in[n];
+        if (c == 255) {
+            if (signal) { command = 1; signal = 0; } else signal = 1;
+            continue;
+        }
+        if (command) {
+            command = 0;
+            if (c == 251) packed = 1;
+            else if (c == 250 || c == 249) packed = 0;
+            else if (c == 247) table = DENSE;
+            else if (c == 246) table = PLAIN;
+            continue;
+        }
+        again = signal;            /* a lone 255 is data */
+        signal = 0;
+        do {
+            int b = again ? 255 : c;
+            if (o + 2 > room) return -1;
+            if (!packed) out[o++] = (u8)b;
+            else if (full) {
+                out[o++] = (u8)b;
+                full--;
+                if (held) { out[o++] = (u8)held; held = 0; }
+            } else {
+                int low = b & 15, high = b >> 4;
+                if (low == 15) { full = 1; if (high == 15) full = 2; else held = table[high]; }
+                else {
+                    out[o++] = table[low];
+                    if (table[low] != '\n') { if (high == 15) full = 1; else out[o++] = table[high]; }
+                }
+            }
+        } while (again-- > 0);
+    }
+    return o;
+}
+
+/* Heatshrink (LZSS): a flag bit, then a byte, or offset-1 in `window` bits and length-1 in `lookahead` bits. Returns the
+ * number of bytes written, at most room. */
+i64 heatshrink_decode(const u8 *in, i64 size, u8 *out, i64 room, i32 window, i32 lookahead) {
+    u64 bits = 0;
+    int have = 0;
+    i64 n = 0, o = 0;
+    for (;;) {
+        i32 need = 9;
+        while (have < 1 + window + lookahead && n < size) { bits = bits << 8 | in[n++]; have += 8; }
+        if (have < 1 || o >= room) break;
+        if (!(bits >> (have - 1) & 1)) need = 1 + window + lookahead;
+        if (have < need) break;
+        have -= need;
+        if (need == 9) out[o++] = (u8)(bits >> have);
+        else {
+            i64 back = (i64)(bits >> (have + lookahead) & ((1u << window) - 1)) + 1;
+            i64 count = (i64)(bits >> have & ((1u << lookahead) - 1)) + 1;
+            for (; count && o < room; count--, o++) out[o] = o >= back ? out[o - back] : 0;
+        }
+    }
+    return o;
+}
+
+i64 gcode_kernel_size(void) { return sizeof(Kernel); }

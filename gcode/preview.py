@@ -1,0 +1,250 @@
+"""The preview geometry: the printed lines of a program as a small binary file for the browser (docs/gcode.md, "Preview").
+
+Lines are kept per layer and feature class, simplified within a stated tolerance and quantised. Memory is bounded: when too
+many points have come, everything is simplified again with twice the tolerance; when that is no longer sensible, layers are
+left out evenly.
+"""
+import json
+import struct
+
+import numpy as np
+
+from .dialects import FEATURES
+
+MAGIC = b"EGPV"
+VERSION = 1
+QUANTUM = 0.05            # mm per unit
+FIRST_TOLERANCE = 0.1     # mm, of one simplification
+LAST_TOLERANCE = 1.6
+MAX_POINTS = 400_000      # kept in memory before everything is made coarser
+MAX_BYTES = 1_000_000
+MAX_LAYERS = 12_000
+_EDGE = 200_000           # units: 10 m
+_KEPT = np.array([name != "custom" for name in FEATURES])
+
+
+class Preview:
+    """Collects lines during the pass; encode() makes the file."""
+
+    def __init__(self, max_bytes=MAX_BYTES, text_bytes=None):
+        self.max_bytes = max_bytes
+        self.step = FIRST_TOLERANCE
+        # A big file will not fit at the finest step: begin where it may, a coarser start is less work.
+        while text_bytes and text_bytes > 40e6 and self.step < text_bytes / 300e6 and self.step < LAST_TOLERANCE:
+            self.step *= 2
+        self.stride = 1
+        self.restart()
+
+    def restart(self):
+        """Forgets the lines so far: they stood before the first layer."""
+        self._parts = []           # (points (n, 2) int32, starts of lines, layer of line, feature of line)
+        self._count = 0
+        self.tolerance = QUANTUM / 2 ** 0.5     # what rounding alone may move a point
+
+    def add(self, x, y, sx, sy, extruding, first, runs):
+        """The moves of a batch: end and start positions, which ones extrude, where runs begin and what they are."""
+        layer, feature = runs[:, 1].astype(np.int64), runs[:, 2].astype(np.int64)
+        wanted = _KEPT[feature] & (layer >= 0) & (layer % self.stride == 0)
+        run = np.repeat(np.arange(len(first)), np.diff(first, append=len(x)))
+        drawn = extruding & wanted[run]
+        moves = np.flatnonzero(drawn)
+        if not len(moves):
+            return
+        run = run[moves]
+        begins = np.ones(len(moves), bool)
+        begins[1:] = (np.diff(moves) != 1) | (np.diff(run) != 0)
+        # A line of k moves has k + 1 points: its own start, then every end.
+        place = np.arange(len(moves)) + np.cumsum(begins)
+        points = np.empty((len(moves) + int(begins.sum()), 2), np.int32)
+        opening = np.flatnonzero(begins)
+        for axis, (end, start) in enumerate(((x, sx), (y, sy))):
+            points[place, axis] = _quantise(end[moves])
+            points[place[opening] - 1, axis] = _quantise(start[moves[opening]])
+        starts = place[opening] - 1
+        part = simplify(points, starts, layer[run[opening]], feature[run[opening]], self.step)
+        self._parts.append(part)
+        self._count += len(part[0])
+        if self._count > MAX_POINTS:
+            self._coarsen()
+
+    def _coarsen(self):
+        if self.step * 2 <= LAST_TOLERANCE:
+            self.tolerance += self.step      # what the step before may have moved stays moved
+            self.step *= 2
+        else:
+            self.stride *= 2
+        part = self._joined()
+        keep = part[2] % self.stride == 0
+        part = _select(part, keep) if not keep.all() else part
+        self._parts = [simplify(*part, self.step)]
+        self._count = len(self._parts[0][0])
+        if self._count > MAX_POINTS * 0.7:
+            self._coarsen()
+
+    def _joined(self):
+        if not self._parts:
+            return np.zeros((0, 2), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        offsets = np.cumsum([0] + [len(part[0]) for part in self._parts[:-1]])
+        return (np.concatenate([part[0] for part in self._parts]),
+                np.concatenate([part[1] + offset for part, offset in zip(self._parts, offsets)]),
+                np.concatenate([part[2] for part in self._parts]), np.concatenate([part[3] for part in self._parts]))
+
+    def lines(self):
+        """(points in mm (n, 2), start of each line, layer of each line, feature number of each line)."""
+        points, starts, layer, feature = self._joined()
+        return points * QUANTUM, starts, layer, feature
+
+    def encode(self, z, height, seconds):
+        """The file's bytes; z, height (mm) and seconds per layer."""
+        while True:
+            data = self._encode(np.asarray(z, float), np.asarray(height, float), np.asarray(seconds, float))
+            if len(data) <= self.max_bytes:
+                return data
+            self._coarsen()
+
+    def _encode(self, z, height, seconds):
+        points, starts, layer, feature = self._joined()
+        while len(z) > MAX_LAYERS * self.stride:
+            self.stride *= 2
+        known = (layer < len(z)) & (layer % self.stride == 0)
+        points, starts, layer, feature = _select((points, starts, layer, feature), known)
+        order = np.lexsort((np.arange(len(starts)), feature, layer))
+        ends = np.append(starts[1:], len(points))
+        sizes = (ends - starts)[order]
+        at = np.repeat(starts[order] - np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64), sizes) + np.arange(sizes.sum())
+        points, layer, feature = points[at], layer[order], feature[order]
+        origin = points.min(axis=0) if len(points) else np.zeros(2, np.int32)
+        far = points.max(axis=0) if len(points) else origin
+        shown = range(0, len(z), self.stride)
+        deltas = np.diff(points, axis=0, prepend=origin[None, :].astype(np.int32)).astype(np.int64)
+        zigzag = (deltas << 1) ^ (deltas >> 63)
+        # Each line as one row of numbers: count of points, then dx, dy of each against the point before it.
+        numbers = np.empty(2 * len(points) + len(sizes), np.int64)
+        heads = 2 * np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) + np.arange(len(sizes))
+        body = np.ones(len(numbers), bool)
+        body[heads] = False
+        numbers[heads] = sizes
+        numbers[body] = zigzag.ravel()
+        widths = 1 + sum((numbers >= 1 << 7 * k).astype(np.int64) for k in range(1, 5))
+        head_offsets = np.concatenate([[0], np.cumsum(widths)])
+        packed = _varints(numbers, widths, head_offsets)
+        groups = np.flatnonzero(np.concatenate([[True], (np.diff(layer) != 0) | (np.diff(feature) != 0)])) if len(layer) else np.zeros(0, np.int64)
+        group_ends = np.append(groups[1:], len(layer))
+        table = np.zeros(len(groups), GROUP)
+        if len(groups):
+            table["layer"] = layer[groups] // self.stride
+            table["feature"] = feature[groups]
+            table["lines"] = group_ends - groups
+            table["offset"] = head_offsets[heads[groups]]
+        layers = np.zeros(len(shown), LAYER)
+        for name, values in (("z", z[::self.stride]), ("height", height[::self.stride])):
+            layers[name] = values
+        if len(z):
+            layers["seconds"] = np.add.reduceat(seconds, np.arange(0, len(z), self.stride))
+        head = json.dumps({
+            "quantum_mm": QUANTUM, "tolerance_mm": round(self.tolerance + self.step, 3), "origin_mm": (origin * QUANTUM).round(3).tolist(),
+            "size_mm": ((far - origin) * QUANTUM).round(3).tolist(), "origin": origin.tolist(), "layers": len(shown), "layer_stride": self.stride,
+            "groups": len(groups), "lines": len(sizes), "points": len(points), "features": list(FEATURES),
+        }, separators=(",", ":")).encode()
+        head += b" " * (-len(head) % 4)
+        return b"".join((MAGIC, struct.pack("<HHI", VERSION, 0, len(head)), head, layers.tobytes(), table.tobytes(), packed))
+
+
+LAYER = np.dtype([("z", "<f4"), ("height", "<f4"), ("seconds", "<f4")])
+GROUP = np.dtype([("layer", "<u4"), ("feature", "<u4"), ("lines", "<u4"), ("offset", "<u4")])
+
+
+def _quantise(mm):
+    return np.clip(np.rint(mm / QUANTUM), -_EDGE, _EDGE).astype(np.int32)
+
+
+def _select(part, keep):
+    points, starts, layer, feature = part
+    sizes = np.diff(starts, append=len(points))
+    points = points[np.repeat(keep, sizes)]
+    starts = np.concatenate([[0], np.cumsum(sizes[keep])[:-1]]).astype(np.int64) if keep.any() else np.zeros(0, np.int64)
+    return points, starts, layer[keep], feature[keep]
+
+
+def simplify(points, starts, layer, feature, tolerance):
+    """Leaves out points so that no line moves by more than `tolerance` (mm), in rounds that may move it by 1/2, 1/4, … of it.
+
+    A round drops every second inner point that is near enough to the straight way between its neighbours.
+    """
+    budget = tolerance / QUANTUM / 2
+    for _ in range(4):
+        n = len(points)
+        if n < 3:
+            break
+        is_start = np.zeros(n, bool)
+        is_start[starts] = True
+        inner = ~is_start
+        inner[-1] = False
+        inner[:-1] &= ~is_start[1:]
+        inner[0] = False
+        number = np.arange(n) - np.repeat(starts, np.diff(starts, append=n))
+        drop = np.flatnonzero(inner & (number & 1 == 1))
+        a, p, b = points[drop - 1].astype(np.float64), points[drop].astype(np.float64), points[drop + 1].astype(np.float64)
+        way, off = b - a, p - a
+        square = np.einsum("ij,ij->i", way, way)
+        part = np.clip(np.einsum("ij,ij->i", way, off) / np.maximum(square, 1e-9), 0, 1)
+        off -= way * part[:, None]
+        gone = drop[np.einsum("ij,ij->i", off, off) <= budget * budget]
+        if not len(gone):
+            break
+        keep = np.ones(n, bool)
+        keep[gone] = False
+        starts = starts - np.searchsorted(gone, starts)
+        points = points[keep]
+        budget /= 2
+    return points, starts, layer, feature
+
+
+def _varints(numbers, widths, offsets):
+    """Little-endian base-128 numbers, seven bits a byte, the high bit says that more follow."""
+    data = np.zeros(int(offsets[-1]), np.uint8)
+    for k in range(5):
+        chosen = np.flatnonzero(widths > k)
+        if not len(chosen):
+            break
+        bits = (numbers[chosen] >> 7 * k) & 127
+        data[offsets[chosen] + k] = bits | np.where(widths[chosen] > k + 1, 128, 0)
+    return data.tobytes()
+
+
+def decode(data):
+    """Reads a preview: (header, layers, list of (layer, feature number, list of (n, 2) arrays in mm)). The tests' counterpart of preview_reader.js."""
+    if data[:4] != MAGIC or struct.unpack_from("<H", data, 4)[0] != VERSION:
+        raise ValueError("not a preview file of version 1")
+    size = struct.unpack_from("<I", data, 8)[0]
+    header = json.loads(data[12:12 + size])
+    at = 12 + size
+    layers = np.frombuffer(data, LAYER, header["layers"], at)
+    at += layers.nbytes
+    groups = np.frombuffer(data, GROUP, header["groups"], at)
+    at += groups.nbytes
+    result, place = [], list(header["origin"])
+
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    for group in groups:
+        lines = []
+        for _ in range(group["lines"]):
+            line = np.empty((number(), 2))
+            for row in line:
+                for axis in (0, 1):
+                    coded = number()
+                    place[axis] += (coded >> 1) ^ -(coded & 1)
+                row[:] = place
+            lines.append(line * header["quantum_mm"])
+        result.append((int(group["layer"]), int(group["feature"]), lines))
+    return header, layers, result

@@ -1,0 +1,107 @@
+"""From raw keys to normalised settings and statements."""
+import json
+import re
+
+from . import dialects
+
+
+def identify(headlines, raw):
+    """(name, version, dialect) of the slicer; the dialect is None when it is not one that we know."""
+    for slicer in dialects.SLICERS:
+        pattern = re.compile(slicer.pattern)
+        for line in [*headlines, raw.get("Producer", ""), raw.get("GENERATOR.NAME", "")]:
+            found = pattern.search(line)
+            if not found:
+                continue
+            version = next((group for group in found.groups() if group), None)
+            if slicer.dialect == "kisslicer":
+                if not any("KISSlicer" in headline for headline in headlines[:20]):
+                    break
+                version = next((m[1] for headline in headlines if (m := re.match(r"version (\S+)", headline))), version)
+            if slicer.name == "OrcaSlicer" or version or slicer.dialect in ("simplify3d", "kisslicer"):
+                return slicer.name, version, slicer.dialect
+    for line in headlines[:20]:
+        found = re.match(r"(?:generated|sliced|created) (?:by|with|using) ([\w .-]{2,60}?)(?: v?(\d[\w.]*))?(?: on .*|,.*)?$", line, re.I)
+        if found:
+            return found[1].strip(), found[2], None
+    return None, None, None
+
+
+def cura_settings(pieces):
+    """The settings that a person changed in Cura: {key: value} from the ;SETTING_3 lines."""
+    if not pieces:
+        return {}
+    try:
+        document = json.loads("".join(pieces))
+    except ValueError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    texts = document.get("extruder_quality") or []
+    texts = [document.get("global_quality") or "", *(texts if isinstance(texts, list) else [])]
+    found = {}
+    for number, text in enumerate(texts):
+        section = None
+        for line in str(text).replace("\\n", "\n").splitlines():
+            if line.startswith("["):
+                section = line.strip("[] ")
+            elif "=" in line:
+                key, _, value = (part.strip() for part in line.partition("="))
+                if section == "values":
+                    found.setdefault(key, value)
+                elif number == 0 and key == "definition":
+                    found.setdefault("definition", value)
+                elif number == 0 and section == "general" and key == "name":
+                    found.setdefault("profile_name", value)
+    return found
+
+
+def normalise(table, raw, dialect):
+    """({name: value}, {name: raw key}) of the settings or statements of which the file says something."""
+    values, keys = {}, {}
+    for setting in table:
+        if dialect:
+            candidates = setting.keys.get(dialect, ())
+        else:      # an unknown slicer: any key that a known one uses
+            candidates = tuple(dict.fromkeys(key for known in setting.keys.values() for key in known))
+        for key in candidates:
+            if key not in raw:
+                continue
+            value = dialects.read_value(setting.kind, raw[key])
+            if key == "Filament used" and isinstance(value, list):
+                value = None if "mm3" in raw[key] else [one * 1000 for one in value]
+            if key == "Estimated Build Time" and value and "min" not in raw[key]:
+                value *= 60
+            if setting.name == "time_s" and value == dialects.PLACEHOLDER_TIMES.get(dialect):
+                value = None
+            if value is not None:
+                values[setting.name], keys[setting.name] = value, key
+                break
+    return values, keys
+
+
+def machine_limits(raw, limits):
+    """Fills MachineLimits by the machine_max_… keys of a settings block; returns kernel state values (accelerations, corner)."""
+    def first(key):
+        return dialects.read_value("number", raw[key]) if key in raw else None
+
+    known = False
+    for axis, letter in enumerate("xyze"):
+        for name, values in (("machine_max_feedrate_", limits.feed), ("machine_max_acceleration_", limits.acceleration),
+                             ("machine_max_speed_", limits.feed)):
+            value = first(name + letter)
+            if value and value > 0:
+                values[axis], known = value, True
+    state = {}
+    for key, name in (("machine_max_acceleration_extruding", "acc_print"), ("machine_max_acceleration_travel", "acc_travel"),
+                      ("machine_max_acceleration_retracting", "acc_retract"), ("machine_max_jerk_x", "corner")):
+        value = first(key)
+        if value and value > 0:
+            state[name], known = value, True
+    for key, name in (("machine_max_jerk_z", "jerk_z"), ("machine_max_jerk_e", "jerk_e")):
+        value = first(key)
+        if value and value > 0:
+            setattr(limits, name, value)
+    if known:
+        limits.source = "slicer settings"
+    return state

@@ -1,0 +1,51 @@
+"""The picture of a program: the largest one that the slicer embedded, as PNG of at most 640 pixels."""
+import base64
+import binascii
+import io
+import warnings
+
+from PIL import Image
+
+from . import qoi
+
+MAX_SIDE = 640
+MAX_PIXELS = 16_000_000
+
+
+def embedded(pictures):
+    """(PNG bytes, facts) of the largest readable one of (format, width, height, base64 text or bytes), else (None, None).
+
+    The sentences of what could not be read are the third value.
+    """
+    complaints = []
+    for form, width, height, data in sorted(pictures, key=lambda picture: picture[1] * picture[2], reverse=True):
+        try:
+            if isinstance(data, str):
+                data = base64.b64decode(data, validate=False)
+            image = _open(form, data)
+            return png(image), {"source": "embedded", "format": form, "width": image.width, "height": image.height}, complaints
+        except (ValueError, OSError, SyntaxError, binascii.Error, Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+            complaints.append(f"The embedded {form.upper()[:20]} picture of {width} x {height} can't be read ({str(error)[:120]}).")
+    return None, None, complaints
+
+
+def _open(form, data):
+    if form == "qoi":
+        width, height, pixels = qoi.decode(data)
+        return Image.frombytes("RGBA", (width, height), pixels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError("too many pixels")
+        image.load()
+    return image.convert("RGBA")
+
+
+def png(image):
+    """PNG bytes of a picture, made smaller where a side is longer than 640 pixels."""
+    if max(image.size) > MAX_SIDE:
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
