@@ -1,0 +1,76 @@
+-- What the importer needs beside the functions of live data.
+
+CREATE FUNCTION meter_for_import(p_device text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    v_meters text[];
+    v_plug text;
+    v_meter text;
+BEGIN
+    SELECT array_agg(DISTINCT a.meter_id) INTO v_meters FROM meter_assignments a JOIN meters m USING (meter_id)
+        WHERE a.device_id = p_device AND a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity';
+    IF cardinality(v_meters) = 1 THEN
+        RETURN v_meters[1];
+    ELSIF cardinality(v_meters) > 1 THEN
+        PERFORM bad_input(format('device %s has several main meters (%s): give meter_id instead of device_id',
+                                 p_device, array_to_string(v_meters, ', ')));
+    END IF;
+    SELECT shelly_id INTO v_plug FROM devices WHERE device_id = p_device;
+    v_meter := CASE WHEN v_plug LIKE '%/%' THEN v_plug ELSE 'import/' || p_device END;
+    PERFORM register_meters(ARRAY[v_meter], ARRAY['import']);
+    IF NOT EXISTS (SELECT 1 FROM meter_assignments WHERE meter_id = v_meter) THEN
+        PERFORM set_assignment(v_meter, p_device, 'main', NULL);
+    END IF;
+    RETURN v_meter;
+END $$;
+COMMENT ON FUNCTION meter_for_import(text) IS
+    'The meter to which imported readings of a device belong: its one main meter, else its plug channel, else a new meter import/<device>.';
+
+CREATE FUNCTION record_status_rows(p_rows jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    v_new bigint;
+    item record;
+BEGIN
+    PERFORM lock_registry(false);
+    IF EXISTS (SELECT 1 FROM jsonb_array_elements(p_rows) e WHERE (e ->> 'timestamp')::timestamptz > now() + interval '5 minutes'
+               OR (e ->> 'timestamp')::timestamptz < raw_floor()) THEN
+        PERFORM bad_input('a time is in the future or older than the raw rows kept');
+    END IF;
+    INSERT INTO device_latest (device_id) SELECT DISTINCT e ->> 'device_id' FROM jsonb_array_elements(p_rows) e ORDER BY 1 ON CONFLICT DO NOTHING;
+    WITH stored AS (
+        INSERT INTO printer_status SELECT * FROM jsonb_populate_recordset(NULL::printer_status, p_rows) ON CONFLICT DO NOTHING
+        RETURNING device_id, timestamp)
+    SELECT count(*) INTO v_new FROM stored;
+    FOR item IN SELECT e ->> 'device_id' AS device_id, min((e ->> 'timestamp')::timestamptz) AS first, max((e ->> 'timestamp')::timestamptz) AS last
+                FROM jsonb_array_elements(p_rows) e GROUP BY 1 ORDER BY 1 LOOP
+        PERFORM status_to_latest(item.device_id, item.last);
+        UPDATE device_latest SET phases_dirty_from = least(phases_dirty_from, item.first) WHERE device_id = item.device_id AND v_new > 0;
+    END LOOP;
+    RETURN v_new;
+END $$;
+COMMENT ON FUNCTION record_status_rows(jsonb) IS 'Past statuses of known devices (array of printer_status rows), set-based, without job actions; answers how many are new.';
+
+CREATE FUNCTION import_job(p jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    j print_jobs := jsonb_populate_record(NULL::print_jobs, p);
+BEGIN
+    IF j.start_time IS NULL OR j.end_time IS NULL THEN
+        PERFORM bad_input('a past job needs start_time and end_time');
+    ELSIF j.end_time < j.start_time THEN
+        PERFORM bad_input('end_time is before start_time');
+    ELSIF j.end_time > now() + interval '5 minutes' THEN
+        PERFORM bad_input('end_time is in the future');
+    ELSIF j.status IS NULL OR j.status NOT IN ('done', 'cancelled', 'error', 'unknown') THEN
+        PERFORM bad_input('status is done, cancelled, error or unknown');
+    ELSIF j.progress_percent NOT BETWEEN 0 AND 100 THEN
+        PERFORM bad_input('progress_percent is not within 0 and 100');
+    END IF;
+    INSERT INTO print_jobs (job_id, device_id, source_job_id, simplyprint_job_id, filename, start_time, end_time, duration_seconds, paused_seconds,
+                            status, status_reason, progress_percent, last_seen, filament_used_g, filament_used_mm, material, nozzle_diameter,
+                            filament_diameter, thumbnail_url, preview_url)
+    VALUES (coalesce(j.job_id, gen_random_uuid()), j.device_id, j.source_job_id, j.simplyprint_job_id, j.filename, j.start_time, j.end_time,
+            extract(epoch FROM j.end_time - j.start_time), coalesce(j.paused_seconds, 0), j.status, j.status_reason, j.progress_percent, j.end_time,
+            j.filament_used_g, j.filament_used_mm, j.material, j.nozzle_diameter, j.filament_diameter, j.thumbnail_url, j.preview_url)
+    ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION import_job(jsonb) IS 'One past job (keys = columns of print_jobs); false when it is known already.';

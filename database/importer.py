@@ -1,0 +1,423 @@
+"""Brings history into ENMS: ``python -m database.importer FILE.csv [FILE.csv …]`` or ``import_file(dsn, path)``.
+
+The kind is told by the header (names as in the database):
+
+* readings: ``device_id`` or ``meter_id``, ``timestamp``, ``power_watts`` and/or ``energy_total_wh`` (+ voltage, current_amps,
+  power_factor, frequency_hz, plug_temp_c),
+* jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know),
+* statuses: ``device_id, timestamp, state`` (+ other columns of printer_status).
+
+Readings go through ``ingest_energy``, the accounting of live readings, so a file may be repeated without doubling anything.
+A bad line is counted with its number and reason and recorded in ingest_rejects; it never costs the other lines.
+"""
+
+import argparse
+import csv
+import io
+import json
+import sys
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg2
+import psycopg2.extras
+
+from database.migrate import MigrationError, dsn_from_environment
+
+CHUNK_ROWS = 20_000
+JSON_CHUNK_ROWS = 2_000
+READING_VALUES = ("power_watts", "energy_total_wh", "voltage", "current_amps", "power_factor", "frequency_hz", "plug_temp_c")
+JOB_TEXTS = {"device_id", "filename", "status", "status_reason", "source_job_id", "simplyprint_job_id", "material", "thumbnail_url",
+             "preview_url", "job_id"}
+JOB_NUMBERS = {"paused_seconds", "filament_used_g", "filament_used_mm", "nozzle_diameter", "filament_diameter", "progress_percent"}
+JOB_TIMES = {"start_time", "end_time"}
+
+
+class ImportProblem(Exception):
+    """The file as a whole can't be imported; the text says why."""
+
+
+class BadLine(Exception):
+    """One line can't be used; the text says why."""
+
+
+class Report:
+    """Counts of one import and the reasons for lines that could not be used."""
+
+    def __init__(self, kind):
+        self.kind, self.lines, self.accepted, self.repeated, self.bad, self.seconds = kind, 0, 0, 0, 0, 0.0
+        self.reasons, self.examples, self._waiting = Counter(), {}, []
+
+    def reject(self, number, text, reason):
+        self.bad += 1
+        self.reasons[reason] += 1
+        self.examples.setdefault(reason, []) if len(self.examples) < 200 else None
+        if len(self.examples.get(reason, range(5))) < 5:
+            self.examples[reason].append(number)
+        if len(self._waiting) < 10_000:
+            self._waiting.append((f"line {number}: {text}".replace("\0", "\\0"), reason))
+
+    def store_rejects(self, cursor, topic):
+        if self._waiting:
+            payloads, reasons = zip(*self._waiting)
+            n = len(payloads)
+            cursor.execute("SELECT record_rejects(%s, %s, %s, %s)", (["import"] * n, [topic] * n, list(payloads), list(reasons)))
+            self._waiting = []
+
+    def text(self):
+        rate = self.lines / self.seconds if self.seconds else 0
+        out = [f"{self.kind}: {self.lines} lines in {self.seconds:.1f} s ({rate:,.0f} lines/s): "
+               f"{self.accepted} new, {self.repeated} known already, {self.bad} refused"]
+        for reason, count in self.reasons.most_common(20):
+            numbers = ", ".join(map(str, self.examples.get(reason, [])))
+            out.append(f"  {count} × {reason}" + (f" (line {numbers}{', …' if count > 5 else ''})" if numbers else ""))
+        return "\n".join(out)
+
+
+def import_file(dsn, path, progress=None):
+    """Imports one CSV file; returns a Report. Raises ImportProblem, OSError or psycopg2.Error.
+
+    ``progress`` is called with the number of lines read so far after each chunk.
+    """
+    began = time.monotonic()
+    path = Path(path)
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor, open(path, encoding="utf-8-sig", errors="replace", newline=None) as file:
+            cursor.execute("SET synchronous_commit = off; SET client_min_messages = warning")
+            lines = _Lines(file)
+            kind = _kind(lines.header)
+            report = Report(kind)
+            cursor.execute("SELECT factory_zone()")
+            times = _Times(cursor.fetchone()[0])
+            notify = progress or (lambda count: None)
+            {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](cursor, lines, times, report, path.name, notify)
+            report.store_rejects(cursor, path.name)
+    finally:
+        connection.close()
+    report.seconds = time.monotonic() - began
+    return report
+
+
+class _Lines:
+    """Yields (line number, fields by header position) of a CSV file, one physical line each: a stray quote costs one line."""
+
+    def __init__(self, file):
+        self.file = file
+        self.number = 0
+        first = self._next_text()
+        if first is None:
+            raise ImportProblem("the file is empty")
+        self.separator = max(",;\t", key=first.count)
+        self.header = [name.strip().lower() for name in self._split(first)]
+        self.decimal_comma = self.separator != ","
+
+    def _next_text(self):
+        for text in self.file:
+            self.number += 1
+            text = text.rstrip("\n")
+            if text.strip():
+                return text
+        return None
+
+    def _split(self, text):
+        if '"' not in text:
+            return text.split(self.separator)
+        return next(csv.reader([text], delimiter=self.separator, strict=True, skipinitialspace=True))
+
+    def rows(self, report):
+        width = len(self.header)
+        while (text := self._next_text()) is not None:
+            report.lines += 1
+            try:
+                fields = self._split(text)
+            except csv.Error as error:
+                report.reject(self.number, text, f"quotes don't match ({error})")
+                continue
+            if len(fields) != width:
+                report.reject(self.number, text, f"{len(fields)} fields where the header has {width}")
+            elif "\0" in text:
+                report.reject(self.number, text, "holds a NUL byte")
+            else:
+                yield self.number, text, fields
+
+    def number_of(self, name, text):
+        """The float of a field, None when empty; raises BadLine."""
+        text = text.strip()
+        if not text or text.lower() in ("null", "none"):
+            return None
+        try:
+            return float(text.replace(",", ".") if self.decimal_comma else text)
+        except ValueError:
+            raise BadLine(f"{name} is not a number") from None
+
+
+class _Times:
+    """Reads ISO 8601 times; those without an offset are in the factory's zone."""
+
+    def __init__(self, zone):
+        self.zone = ZoneInfo(zone)
+
+    def __call__(self, name, text):
+        try:
+            moment = datetime.fromisoformat(text.strip())
+        except ValueError:
+            raise BadLine(f"{name} is not an ISO 8601 time") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
+
+
+def _kind(header):
+    names = set(header)
+    if len(names) != len(header):
+        raise ImportProblem("the header names a column twice")
+    if {"device_id", "start_time", "end_time", "status"} <= names:
+        return "jobs"
+    if {"device_id", "timestamp", "state"} <= names:
+        return "statuses"
+    if "timestamp" in names and names & {"device_id", "meter_id"} and names & {"power_watts", "energy_total_wh"}:
+        return "readings"
+    raise ImportProblem("the header tells no known kind: readings need device_id or meter_id, timestamp and power_watts or "
+                        "energy_total_wh; statuses device_id, timestamp, state; jobs device_id, filename, start_time, end_time, status")
+
+
+def _known_devices(cursor):
+    cursor.execute("SELECT device_id FROM devices")
+    return {name for (name,) in cursor.fetchall()}
+
+
+def _unknown_device(device):
+    return f"unknown device {device}: add it first (./enms device add --id {device} …)"
+
+
+class _Meters:
+    """The meter of a line: by meter_id, or the one main meter of its device."""
+
+    def __init__(self, cursor):
+        self.cursor, self.by_device, self.known = cursor, {}, set()
+        self.devices = _known_devices(cursor)
+
+    def of(self, device, meter):
+        if meter:
+            if (meter, device) not in self.known:
+                self._register(meter, device)
+            return meter
+        found = self.by_device.get(device)
+        if found is None:
+            found = self.by_device[device] = self._meter_of_device(device)
+        if isinstance(found, BadLine):
+            raise found
+        return found
+
+    def _register(self, meter, device):
+        if device and device not in self.devices:
+            raise BadLine(_unknown_device(device))
+        protocol = "shelly_gen2" if any(part in meter for part in ("/switch:", "/pm1:", "/em:")) else "import"
+        self.cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY[%s])", (meter, protocol))
+        if device:
+            self.cursor.execute("SELECT set_assignment(%(meter)s, %(device)s, 'main', NULL) WHERE EXISTS (SELECT 1 FROM meters WHERE "
+                                "meter_id = %(meter)s) AND NOT EXISTS (SELECT 1 FROM meter_assignments WHERE meter_id = %(meter)s)",
+                                {"meter": meter, "device": device})
+        self.known.add((meter, device))
+
+    def _meter_of_device(self, device):
+        if device not in self.devices:
+            return BadLine(_unknown_device(device) if device else "neither device_id nor meter_id")
+        try:
+            self.cursor.execute("SELECT meter_for_import(%s)", (device,))
+            return self.cursor.fetchone()[0]
+        except psycopg2.DataError as error:
+            return BadLine(error.diag.message_primary)
+
+
+def _readings(cursor, lines, times, report, topic, notify):
+    at = {name: lines.header.index(name) for name in lines.header}
+    values = [(name, at.get(name)) for name in READING_VALUES]
+    device_at, meter_at, time_at = at.get("device_id"), at.get("meter_id"), at["timestamp"]
+    meters = _Meters(cursor)
+    touched = set()
+    cursor.execute("CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, voltage float8, "
+                   "amps float8, pf float8, hz float8, temp float8)")
+    rows = []
+
+    def flush():
+        if not rows:
+            return
+        buffer = io.StringIO("".join(rows))
+        rows.clear()
+        cursor.execute("TRUNCATE import_readings")
+        cursor.copy_expert("COPY import_readings FROM STDIN", buffer)
+        cursor.execute("SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), array_agg(voltage), "
+                       "array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings")
+        answer = cursor.fetchone()[0]
+        report.accepted += answer["accepted"]
+        report.repeated += answer["repeated"]
+        if answer["rejected"]:
+            report.bad += answer["rejected"]
+            report.reasons["refused by the accounting (see ingest_rejects): unknown meter, or a time or value that can't be"] += answer["rejected"]
+        notify(report.lines)
+
+    for number, text, fields in lines.rows(report):
+        try:
+            device = fields[device_at].strip() if device_at is not None else None
+            meter = meters.of(device, fields[meter_at].strip() if meter_at is not None else None)
+            moment = times("timestamp", fields[time_at])
+            numbers = [None if i is None else lines.number_of(name, fields[i]) for name, i in values]
+        except BadLine as problem:
+            report.reject(number, text, str(problem))
+            continue
+        touched.add(meter)
+        rows.append("\t".join([meter.replace("\\", "\\\\").replace("\t", "\\t"), moment.isoformat(),
+                               *("\\N" if value is None else repr(value) for value in numbers)]) + "\n")
+        if len(rows) >= CHUNK_ROWS:
+            flush()
+    flush()
+    _settle(cursor, sorted(touched))
+
+
+def _settle(cursor, meters):
+    """Rollups, phases and jobs of what was imported become current; each step is a transaction of its own."""
+    cursor.execute("SELECT learn_reporting_intervals(%s)", (meters,))
+    for table in ("energy_data", "meter_state"):
+        cursor.execute("ANALYZE " + table) if _may_analyze(cursor, table) else None
+    for meter in meters:
+        cursor.execute("SELECT refresh_rollups(0, ARRAY[%s])", (meter,))
+    cursor.execute("SELECT finalize_jobs()")
+    _phases(cursor)
+
+
+def _may_analyze(cursor, table):
+    cursor.execute("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass", (table,))
+    return cursor.fetchone()[0]
+
+
+def _phases(cursor):
+    remaining, before = 1, None
+    while remaining:
+        cursor.execute("SELECT refresh_phases()")
+        answer = cursor.fetchone()[0]
+        remaining = answer["remaining"] if answer["devices"] else 0
+
+
+def _statuses(cursor, lines, times, report, topic, notify):
+    cursor.execute("SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'printer_status'::regclass "
+                   "AND attnum > 0 AND NOT attisdropped")
+    kinds = dict(cursor.fetchall())
+    unknown = [name for name in lines.header if name not in kinds]
+    if unknown:
+        raise ImportProblem(f"statuses have no column {', '.join(unknown)}")
+    devices = _known_devices(cursor)
+    rows = []
+
+    def flush():
+        if not rows:
+            return
+        try:
+            cursor.execute("SELECT record_status_rows(%s)", (psycopg2.extras.Json([row for _, _, row in rows]),))
+            new = cursor.fetchone()[0]
+            report.accepted += new
+            report.repeated += len(rows) - new
+        except (psycopg2.DataError, psycopg2.IntegrityError):
+            for number, text, row in rows:  # one of them is bad: find it
+                cursor.execute("SELECT record_status(%s)", (psycopg2.extras.Json([row]),))
+                answer = cursor.fetchone()[0]
+                report.accepted += answer["stored"]
+                report.repeated += answer["repeated"]
+                if answer["rejected"]:
+                    report.reject(number, text, "a value is not allowed (see ingest_rejects)")
+        rows.clear()
+        notify(report.lines)
+
+    for number, text, fields in lines.rows(report):
+        try:
+            rows.append((number, text, _typed(lines, times, kinds, fields)))
+            if rows[-1][2].get("device_id") not in devices:
+                device = rows.pop()[2].get("device_id")
+                raise BadLine(_unknown_device(device))
+        except BadLine as problem:
+            report.reject(number, text, str(problem))
+        if len(rows) >= JSON_CHUNK_ROWS:
+            flush()
+    flush()
+    _phases(cursor)
+
+
+def _typed(lines, times, kinds, fields):
+    """A status line as JSON values by the type of their columns; empty fields are left out."""
+    row = {}
+    for name, text in zip(lines.header, fields):
+        text = text.strip()
+        if not text:
+            continue
+        kind = kinds[name]
+        if kind == "text":
+            row[name] = text
+        elif kind == "boolean":
+            if text.lower() not in ("true", "false", "1", "0", "t", "f", "yes", "no"):
+                raise BadLine(f"{name} is not true or false")
+            row[name] = text.lower() in ("true", "1", "t", "yes")
+        elif kind.startswith("timestamp"):
+            row[name] = times(name, text).isoformat()
+        else:
+            row[name] = lines.number_of(name, text)
+            if row[name] is not None and not abs(row[name]) < 1e30:
+                raise BadLine(f"{name} is not a finite number")
+    if "timestamp" not in row or "state" not in row:
+        raise BadLine("timestamp or state is missing")
+    return row
+
+
+def _jobs(cursor, lines, times, report, topic, notify):
+    unknown = [name for name in lines.header if name not in JOB_TEXTS | JOB_NUMBERS | JOB_TIMES]
+    if unknown:
+        raise ImportProblem(f"jobs can't be imported with the column {', '.join(unknown)}; known: "
+                            + ", ".join(sorted(JOB_TEXTS | JOB_NUMBERS | JOB_TIMES)))
+    devices = _known_devices(cursor)
+    for number, text, fields in lines.rows(report):
+        row = {}
+        try:
+            for name, field in zip(lines.header, fields):
+                if not field.strip():
+                    continue
+                if name in JOB_TIMES:
+                    row[name] = times(name, field).isoformat()
+                elif name in JOB_NUMBERS:
+                    row[name] = lines.number_of(name, field)
+                else:
+                    row[name] = field.strip()
+            if row.get("device_id") not in devices:
+                raise BadLine(_unknown_device(row.get("device_id")))
+            cursor.execute("SELECT import_job(%s)", (json.dumps(row),))
+            if cursor.fetchone()[0]:
+                report.accepted += 1
+            else:
+                report.repeated += 1
+        except BadLine as problem:
+            report.reject(number, text, str(problem))
+        except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+            report.reject(number, text, error.diag.message_primary)
+        if report.lines % 1000 == 0:
+            notify(report.lines)
+    cursor.execute("SELECT finalize_jobs()")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m database.importer", description="Imports history from CSV files.")
+    parser.add_argument("files", nargs="+", metavar="FILE.csv")
+    parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")
+    options = parser.parse_args(arguments)
+    failed = 0
+    for name in options.files:
+        try:
+            print(f"{name}: " + import_file(options.dsn or dsn_from_environment(), name).text(), flush=True)
+        except (ImportProblem, MigrationError, OSError, psycopg2.Error) as error:
+            print(f"{name}: not imported: {str(error).strip()}", file=sys.stderr)
+            failed = 1
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
