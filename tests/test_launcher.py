@@ -1,0 +1,250 @@
+"""`./enms` as people use it: real starts and stops, on stacks of their own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support import enms as stacks
+from support.waiting import wait_for
+
+ROOT = stacks.ROOT
+RUN = Path(os.environ["ENMS_RUN_DIR"])
+
+
+def enms(run_dir, *words, timeout=120, **more):
+    """Runs ./enms with a clean environment; returns the finished process."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
+    env.update({"ENMS_RUN_DIR": str(run_dir), "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"], "ENMS_HTTP_PORT": "0", **more})
+    return subprocess.run([sys.executable, ROOT / "enms", *words], env=env, text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=timeout)
+
+
+def processes_of(run_dir):
+    """Command lines that name the run directory, and postgres backends below such a server."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = Path("/proc", pid, "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+        except OSError:
+            continue
+        if str(run_dir) in line and int(pid) != os.getpid() and "pytest" not in line:
+            found.append(f"{pid} {line}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """A stack of this module's own, because its tests kill and stop it."""
+    made = stacks.start(RUN / "launcher", "--no-demo")
+    yield made
+    made.launch("down", check=False)
+
+
+def test_up_tells_each_step_and_the_login(stack):
+    for service in ("postgres", "mosquitto", "nginx", "migrate", "nodered", "api"):
+        assert f"  {service} " in stack.up_output
+    assert stack.url in stack.up_output and stack.settings["ENMS_EDITOR_PASSWORD"] in stack.up_output
+    assert "SKIPPED" not in stack.up_output
+
+
+def test_second_up_does_nothing_and_says_so(stack):
+    before = stack.status()
+    began = time.monotonic()
+    done = stack.launch("up", "--no-demo")
+    assert time.monotonic() - began < 3
+    assert "already running" in done.stdout
+    after = stack.status()
+    assert {n: s["pid"] for n, s in after["services"].items()} == {n: s["pid"] for n, s in before["services"].items()}
+
+
+def test_status_tells_every_service(stack):
+    state = stack.status()
+    assert state["healthy"] and state["database_engine"] in ("plain", "timescale")
+    for name in ("postgres", "mosquitto", "nginx", "nodered", "api"):
+        service = state["services"][name]
+        assert service["health"] == "ok" and service["pid"] > 1 and service["port"] > 0 and service["memory_kb"] > 500
+    assert state["memory_kb"] < 600 * 1024
+    assert "postgres" in stack.launch("status").stdout
+
+
+def test_env_is_complete_and_true(stack):
+    for name in ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
+                 "ENMS_DATABASE_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD"):
+        assert stack.settings[name]
+    assert stack.value("SELECT current_user") == "enms_owner"
+
+
+def test_secrets_are_for_the_owner_only(stack):
+    for path in ("secrets.json", "settings.json", "supervisor.json", "config/mosquitto.passwords"):
+        assert (stack.run_dir / path).stat().st_mode & 0o077 == 0, path
+    for path in stack.logs():
+        text = path.read_text(errors="replace")
+        assert stack.settings["ENMS_EDITOR_PASSWORD"] not in text and stack.settings["ENMS_MQTT_DEVICE_PASSWORD"] not in text
+
+
+def test_only_this_machine_can_reach_it(stack):
+    """Every listener of the stack is on 127.0.0.1."""
+    ports = {service["port"] for service in stack.status()["services"].values() if service.get("port")}
+    listening = [line.split()[1] for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]
+                 if line.split()[3] == "0A"]
+    ours = [address for address in listening if int(address.rpartition(":")[2], 16) in ports]
+    assert len(ours) == len(ports)
+    assert all(address.startswith("0100007F:") for address in ours)
+
+
+@pytest.mark.parametrize("service", ["postgres", "mosquitto", "nginx", "api", "nodered"])
+def test_a_killed_service_is_back_within_seconds(stack, service):
+    """kill -9 of the leading process alone: its orphans must not stand in the way."""
+    old = stack.kill(service)
+
+    def back():
+        entry = stack.status()["services"][service]
+        return entry["pid"] not in (None, old) and entry["health"] == "ok" and entry["state"] == "ready"
+    wait_for(f"{service} to be back", back, 15, every=0.2)
+    assert stack.status()["services"][service]["restarts"] >= 1
+
+
+def test_a_stale_pid_file_of_postgres_is_no_obstacle(stack):
+    """After a power cut the number in postmaster.pid may belong to anybody, here to this test."""
+    os.kill(stack.pid("postgres"), signal.SIGSTOP)  # the supervisor must not be quicker than this test
+    pid_file = stack.run_dir / "postgres/data/postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    stack.kill("postgres")
+    wait_for("postgres to be back", lambda: stack.status()["services"]["postgres"]["health"] == "ok", 15, every=0.2)
+
+
+def test_up_recovers_from_a_killed_supervisor(stack):
+    """The services go on; the next `up` takes the stack over, and nothing of the old one stays."""
+    record = json.loads((stack.run_dir / "supervisor.json").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    assert stack.get("/api/health").status == 200
+    assert "./enms up" in stack.launch("status", check=False).stdout
+    done = stack.launch("up", "--no-demo")
+    assert "recover" in done.stdout
+    old = {service["pid"] for service in record["services"].values() if service.get("pid")}
+    assert not {pid for pid in old if Path("/proc", str(pid)).exists()}
+    assert stack.status()["healthy"]
+
+
+def test_two_stacks_side_by_side(stack):
+    other = stacks.start(RUN / "launcher2", "--no-demo")
+    try:
+        mine, yours = stack.status(), other.status()
+        assert mine["healthy"] and yours["healthy"]
+        assert not ({s["port"] for s in mine["services"].values() if s.get("port")}
+                    & {s["port"] for s in yours["services"].values() if s.get("port")})
+    finally:
+        other.launch("down")
+    assert stack.status()["healthy"]
+
+
+def test_down_works_without_a_supervisor_and_leaves_nothing():
+    """Supervisor and one leader killed: their orphans are ended too; no process, no port, no lock."""
+    run_dir = RUN / "launcher3"
+    made = stacks.start(run_dir, "--no-demo")
+    ports = [s["port"] for s in made.status()["services"].values() if s.get("port")]
+    record = json.loads((run_dir / "supervisor.json").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    made.kill("nginx")
+    made.launch("down")
+    assert processes_of(run_dir) == []
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, port
+    assert not list(run_dir.glob("*.lock")) and not (run_dir / "supervisor.json").exists()
+    assert "Nothing is running" in made.launch("down").stdout
+    # The second start finds everything in place and is quick.
+    began = time.monotonic()
+    made.launch("up", "--no-demo")
+    assert time.monotonic() - began < 10
+    made.launch("down")
+
+
+def test_a_port_in_use_is_a_sentence_with_the_remedy():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = enms(RUN / "taken", "up", "--no-demo", ENMS_HTTP_PORT=str(port))
+    assert done.returncode == 1 and f"Port {port}" in done.stderr and "ENMS_HTTP_PORT=" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert processes_of(RUN / "taken") == []
+
+
+def test_a_run_directory_that_is_a_file_is_a_sentence(tmp_path):
+    (tmp_path / "run").write_text("")
+    done = enms(tmp_path / "run", "up")
+    assert done.returncode == 1 and "not a directory" in done.stderr and "ENMS_RUN_DIR" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_a_sentence_with_the_remedy(tmp_path):
+    place = tmp_path / "small"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20m", "enms-test", place], capture_output=True).returncode:
+        pytest.skip("this machine does not allow a mount")
+    try:
+        done = enms(place / "run", "up", "--no-demo")
+        assert done.returncode == 1 and "MB are free" in done.stderr and "Free some space" in done.stderr
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_missing_package_is_a_sentence_with_the_command(tmp_path):
+    """As an ordinary user nothing is installed: the one command is printed. (The user is pretended, the search is real.)"""
+    script = ("import os, sys; sys.path.insert(0, sys.argv[1]); os.geteuid = lambda: 1000\n"
+              "from launcher import install; from launcher.cli import main\n"
+              "install.PACKAGES += (('surely-missing', lambda: False),)\n"
+              "sys.exit(main(['up']))")
+    done = subprocess.run([sys.executable, "-c", script, str(ROOT)], text=True, capture_output=True,
+                          env={"PATH": os.environ["PATH"], "ENMS_RUN_DIR": str(tmp_path / "run"), "ENMS_HTTP_PORT": "0"})
+    assert done.returncode == 1 and "surely-missing" in done.stderr and "apt-get install" in done.stderr
+
+
+def test_commands_without_a_stack_say_so(tmp_path):
+    for words in (("env",), ("device", "list"), ("import", str(ROOT / "README.md"))):
+        done = enms(tmp_path / "none", *words)
+        assert done.returncode == 1 and "./enms up" in done.stderr and "Traceback" not in done.stderr, words
+    assert "Nothing is running" in enms(tmp_path / "none", "down").stdout
+    assert enms(tmp_path / "none", "status").returncode == 3
+
+
+def test_doctor_finds_nothing_wrong(stack):
+    done = stack.launch("doctor", check=False)
+    assert "PROBLEM" not in done.stdout, done.stdout
+    assert "database" in done.stdout
+
+
+def test_device_commands(stack):
+    stack.launch("device", "add", "--id", "Lathe-1", "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
+    assert "plug-lathe" in stack.launch("device", "list").stdout
+    stack.launch("device", "add", "--id", "Lathe-1", "--name", "The old lathe", "--replace")
+    assert "The old lathe" in stack.launch("device", "list").stdout
+    refused = stack.launch("device", "add", "--id", "bad id!", check=False)
+    assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
+    stack.launch("device", "test", "Lathe-1", check=False)
+    stack.launch("device", "remove", "Lathe-1")
+    assert "Lathe-1" not in stack.launch("device", "list").stdout
+
+
+def test_compose_file_is_valid(tmp_path):
+    """With the secrets of `./enms compose-env`, in a copy of what it needs."""
+    tool = shutil.which("docker-compose")
+    if not tool:
+        pytest.skip("docker-compose is not on this machine")
+    for name in ("docker-compose.yml", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path)
+    text = (ROOT / ".env.example").read_text()
+    (tmp_path / ".env").write_text("\n".join(line + "x" if line.endswith("PASSWORD=") or line.endswith("KEY=") else line for line in text.splitlines()))
+    done = subprocess.run([tool, "--profile", "demo", "config", "-q"], cwd=tmp_path, text=True, capture_output=True,
+                          env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
