@@ -74,17 +74,26 @@ function storable(text) {
   return text.slice(0, MAX_REJECT_PAYLOAD).replaceAll('\u0000', '\ufffd').toWellFormed();
 }
 
-/** Samples have no clock of their own: of what was queued while we were away only the newest per sensor has a true time. */
+/**
+ * Samples and plug details have no clock of their own: of what was queued while we were away only the newest of each has a true time.
+ * (Readings are judged in SQL, which knows the clocks; a detail needs no reject beside that of its reading.)
+ */
 function supersede(out) {
-  if (!out.samples.some((sample) => sample.backlog)) return;
-  const newest = new Map();
-  for (const sample of out.samples) if (sample.backlog) newest.set(`${sample.kind} ${sample.sensor_id}`, sample);
+  const details = newestQueued(out.details, (detail) => detail.meter_id);
+  out.details = out.details.filter((detail) => !detail.backlog || details.has(detail));
+  const samples = newestQueued(out.samples, (sample) => `${sample.kind} ${sample.sensor_id}`);
   out.samples = out.samples.filter((sample) => {
-    if (!sample.backlog || newest.get(`${sample.kind} ${sample.sensor_id}`) === sample) return true;
+    if (!sample.backlog || samples.has(sample)) return true;
     reject(out, 'esp32', { topic: `${sample.kind} ${sample.sensor_id}`, payload: JSON.stringify(sample) },
       'superseded: it was queued while nobody listened, without a time of its own, and a newer one came with it');
     return false;
   });
+}
+
+function newestQueued(rows, key) {
+  const newest = new Map();
+  for (const row of rows) if (row.backlog) newest.set(key(row), row);
+  return new Set(newest.values());
 }
 
 module.exports = { createIngest, createMemory, parseBatch };

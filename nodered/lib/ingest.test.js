@@ -40,6 +40,12 @@ test('of queued sensor samples only the newest per sensor counts', () => {
   assert.match(out.rejects[0].reason, /superseded/);
 });
 
+test('of queued plug details only the newest per plug counts; live ones all do', () => {
+  const plug = (Power, backlog) => message('tele/t/SENSOR', { ENERGY: { Power } }, { backlog });
+  const out = createIngest('tasmota')([plug(1, true), plug(2, true), plug(3, false), plug(4, false)]);
+  assert.deepEqual([out.readings.length, out.details.map((d) => d.power_w), out.rejects.length], [4, [2, 3, 4], 0]);
+});
+
 test('a flood of new device names does not fill the memory', () => {
   const memory = createMemory();
   const batch = Array.from({ length: 12_000 }, (_, i) => message(`dev${i}/status/switch:0`, plusPlugS));

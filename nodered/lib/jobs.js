@@ -8,7 +8,7 @@ const NOTHING_KNOWN = new Set(['offline', 'unknown']);
 const DAY_MS = 24 * 3600 * 1000;
 // A printing time may be rounded or corrected by a few seconds; more means that it began anew.
 const ELAPSED_SLACK_S = 10;
-const UNCOUNTED_START_S = 900;
+const UNCOUNTED_S = 900;
 const PROGRESS_SLACK = 5;
 const DONE_PERCENT = 99;
 
@@ -77,10 +77,9 @@ function isSame(job, status, at) {
 /** A source may use an id (or a file) again: then its printing time or progress has fallen back. */
 function beganAnew(job, status) {
   if (status.elapsed_seconds != null) {
-    if (job.print_elapsed_s != null) return status.elapsed_seconds < job.print_elapsed_s - ELAPSED_SLACK_S;
-    // A row of the database does not keep it: then at least the job's age tells, less what heating may have taken.
-    const age = job.start_time ? (ms(job.last_seen) - ms(job.start_time)) / 1000 - (job.paused_seconds ?? 0) : 0;
-    if (status.elapsed_seconds < age - UNCOUNTED_START_S) return true;
+    if (job.elapsed_seconds != null) return status.elapsed_seconds < job.elapsed_seconds - ELAPSED_SLACK_S;
+    // The database only knows the age of the job (print_elapsed_s), of which the printer may not have counted heating and short pauses.
+    if (status.elapsed_seconds < (job.print_elapsed_s ?? 0) - UNCOUNTED_S) return true;
   }
   return job.progress_percent != null && status.progress_percent != null && !status.job_outcome
     && status.progress_percent < job.progress_percent - PROGRESS_SLACK;
@@ -125,7 +124,7 @@ function progress(turn, status) {
 function measured(job, status) {
   return {
     progress_percent: status.progress_percent ?? job.progress_percent ?? null,
-    print_elapsed_s: status.elapsed_seconds ?? job.print_elapsed_s ?? null,
+    elapsed_seconds: status.elapsed_seconds ?? job.elapsed_seconds ?? null,
     material: status.material ?? job.material ?? null,
     filament_used_mm: status.filament_used_mm ?? job.filament_used_mm ?? null,
     filament_used_g: status.filament_used_g ?? job.filament_used_g ?? null,
@@ -134,9 +133,9 @@ function measured(job, status) {
 }
 
 function shared(job) {
-  const { source_job_id, simplyprint_job_id, filename, status, last_seen, progress_percent, time_left_seconds, paused_seconds, print_elapsed_s,
+  const { source_job_id, simplyprint_job_id, filename, status, last_seen, progress_percent, time_left_seconds, paused_seconds,
     material, filament_used_mm, filament_used_g, download_ref } = job;
-  return { source_job_id, simplyprint_job_id, filename, status, last_seen, progress_percent, time_left_seconds, paused_seconds, print_elapsed_s,
+  return { source_job_id, simplyprint_job_id, filename, status, last_seen, progress_percent, time_left_seconds, paused_seconds,
     material, filament_used_mm, filament_used_g, download_ref };
 }
 
@@ -156,7 +155,7 @@ function finish(turn, status) {
   const seen = ms(job.last_seen);
   const outcome = status.job_outcome;
   let end = at;
-  const ran = status.elapsed_seconds != null && job.print_elapsed_s != null ? (status.elapsed_seconds - job.print_elapsed_s) * 1000 : null;
+  const ran = status.elapsed_seconds != null && job.elapsed_seconds != null ? (status.elapsed_seconds - job.elapsed_seconds) * 1000 : null;
   if (ran !== null && ran >= 0 && job.status !== 'paused') end = seen + ran;
   else if (outcome === 'done' && job.time_left_seconds != null) end = expectedEnd(turn);
   turn.job = { ...job, ...measured(job, status), progress_percent: outcome === 'done' ? 100 : status.progress_percent ?? job.progress_percent ?? null };
@@ -203,7 +202,7 @@ function wasNearlyDone({ job, interval }) {
 function close(turn, { end, latest = turn.at, status, reason = null, estimated }) {
   const { job, device } = turn;
   const start = ms(job.start_time);
-  const ended = Math.max(end, start);
+  const ended = Math.max(Math.min(end, turn.at), start);
   const closed = {
     ...shared(job), status, last_seen: job.last_seen, time_left_seconds: null,
     paused_seconds: Math.min(pausedSeconds(turn, ended, job.status === 'paused'), (ended - start) / 1000),
@@ -214,7 +213,7 @@ function close(turn, { end, latest = turn.at, status, reason = null, estimated }
   turn.events.push({ type: 'job_ended', device_id: device.device_id, job_id: job.job_id, status, end_time: iso(ended), filename: job.filename ?? null });
   turn.ended = {
     source_job_id: job.source_job_id ?? null, filename: job.filename ?? null, end_time: iso(ended), status,
-    progress_percent: job.progress_percent ?? null, elapsed_seconds: job.print_elapsed_s ?? null,
+    progress_percent: job.progress_percent ?? null, elapsed_seconds: job.elapsed_seconds ?? null,
   };
   turn.job = null;
 }
@@ -228,7 +227,7 @@ function begin(turn, status) {
 /** A print that was closed as done at 99 % and shows itself once more is not a new one. */
 function isTail(turn, status) {
   const { ended } = turn;
-  if (ended === null || ended.status !== 'done' || !isSame({ ...ended, print_elapsed_s: ended.elapsed_seconds }, status, turn.at)) return false;
+  if (ended === null || ended.status !== 'done' || !isSame(ended, status, turn.at)) return false;
   return status.progress_percent >= DONE_PERCENT;
 }
 
@@ -268,7 +267,7 @@ function open(turn, status, start, seen) {
     time_left_seconds: status.time_left_seconds ?? null,
   };
   turn.job = job;
-  const { silent_since: _, ...row } = job;
+  const { silent_since: _, elapsed_seconds: __, ...row } = job;
   turn.actions.push({ type: 'open', job: row });
   turn.events.push({ type: 'job_started', device_id: device.device_id, job_id: job.job_id, filename: job.filename, download_ref: job.download_ref });
 }
@@ -284,9 +283,9 @@ function jobId(deviceId, start, name) {
 /** A job that is over and that no look has seen running: new since the last look, and short enough to fit in between. */
 function ranUnseen(turn, status) {
   const { previous, ended, at } = turn;
-  const looked = lookedAt(turn);
-  if (looked === -Infinity || at - looked > DAY_MS) return false;
-  if (status.elapsed_seconds != null && status.elapsed_seconds * 1000 > at - looked + 60_000) return false;
+  if (!previous || NOTHING_KNOWN.has(previous.state)) return false;
+  const room = at - freeSince(turn);
+  if (room > DAY_MS || (status.elapsed_seconds ?? 0) > room / 1000 + ELAPSED_SLACK_S) return false;
   if (ended !== null && isSameEnd(ended, status)) return false;
   if (status.source_job_id) return String(previous.source_job_id ?? '') !== status.source_job_id || turn.actions.length > 0;
   // Without ids only a status of this run (not a database row, which keeps no outcome) can show that this end is new.
@@ -294,24 +293,18 @@ function ranUnseen(turn, status) {
 }
 
 function isSameEnd(past, status) {
-  if (past.source_job_id && status.source_job_id) return String(past.source_job_id) === status.source_job_id && !fellBack(past, status);
-  return past.filename === status.filename && !fellBack(past, status);
+  const longer = past.elapsed_seconds == null || status.elapsed_seconds == null ? 0 : status.elapsed_seconds - past.elapsed_seconds;
+  if (past.source_job_id && status.source_job_id) return String(past.source_job_id) === status.source_job_id && longer >= -ELAPSED_SLACK_S;
+  return past.filename === status.filename && Math.abs(longer) <= 1;
 }
 
-const fellBack = (past, status) => past.elapsed_seconds != null && status.elapsed_seconds != null
-  && status.elapsed_seconds < past.elapsed_seconds - ELAPSED_SLACK_S;
-
-/** The last look that could have seen the job run. */
-function lookedAt(turn) {
-  const { previous } = turn;
-  if (!previous || NOTHING_KNOWN.has(previous.state)) return -Infinity;
-  const lastEnd = turn.actions.length > 0 && turn.ended !== null ? ms(turn.ended.end_time) : -Infinity;
-  return Math.max(timeOf(previous), lastEnd);
+/** Since when a job that nobody saw can have run: the last look, or the end of the job before it. */
+function freeSince({ previous, ended }) {
+  return Math.max(timeOf(previous), ended === null ? -Infinity : ms(ended.end_time));
 }
 
 function recordUnseen(turn, status) {
-  const looked = Math.max(lookedAt(turn), earliestStart(turn));
-  const room = Math.max(0, turn.at - looked);
+  const room = Math.max(0, turn.at - freeSince(turn));
   const length = status.elapsed_seconds == null ? room : Math.min(status.elapsed_seconds * 1000, room);
   // Where in the room it lay is unknown: in the middle the error is smallest.
   const end = turn.at - (room - length) / 2;

@@ -149,9 +149,16 @@ test('a finished job that stays on the display is one job, also after a restart 
 
 test('the open job read back from the database goes on after a restart', () => {
   const before = play([[0, printing('1', 0)], [30, printing('1', 30)]]);
-  const stored = JSON.parse(JSON.stringify({ ...before.job, print_elapsed_s: undefined, silent_since: undefined }));
+  // As devices_to_poll() tells it: print_elapsed_s is the age of the job, of which the printer counts less.
+  const stored = JSON.parse(JSON.stringify({ ...before.job, elapsed_seconds: undefined, silent_since: undefined, print_elapsed_s: 300 }));
   const after = play([[90, printing('1', 90)], [120, finished('1', 110)]], { job: stored, previous: { state: 'printing', status_at: iso(30) } });
   assert.deepEqual([after.rows.length, after.closed.length, after.closed[0].job_id], [0, 1, stored.job_id]);
+});
+
+test('the same file printed unseen a second time is a second job; what stays on the display is not', () => {
+  const shown = (elapsed) => ({ state: 'finished', filename: 'a.gcode', elapsed_seconds: elapsed, job_outcome: 'done' });
+  const { rows } = play([[0, idle], [30, noId(20)], [60, shown(45)], [90, shown(45)], [200, shown(52)], [230, shown(52)]]);
+  assert.deepEqual(rows.map((r) => [r.status, (Date.parse(r.end_time) - Date.parse(r.start_time)) / 1000]), [['done', 45], ['done', 52]]);
 });
 
 test('heating with a job belongs to the job', () => {

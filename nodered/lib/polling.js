@@ -109,7 +109,7 @@ async function pollOne(device, entry, settings) {
 function digest(device, entry, observed, now, settings = DEFAULTS) {
   const failed = observed instanceof Error;
   const status = failed ? failure(device, entry, observed, now, settings) : success(entry, observed, now);
-  const openJob = reconcile(entry, device.open_job ?? null);
+  const openJob = reconcile(entry, device.open_job ?? null, now);
   const previous = entry.previous ?? device.latest ?? null;
   const turn = step(device, openJob, previous, failed ? observed : status, failed ? now : status.timestamp);
   if (!failed) entry.previous = turn.previous;
@@ -123,7 +123,7 @@ function digest(device, entry, observed, now, settings = DEFAULTS) {
  * Which job is open: the database knows what survived a restart and what was closed by hand, the memory knows what is not committed yet.
  * A job that the database has shown once and shows no longer was closed there; one that it never showed is still on its way.
  */
-function reconcile(entry, stored) {
+function reconcile(entry, stored, now) {
   const { job } = entry;
   if (stored !== null && stored.job_id === entry.closedJobId) return job;
   if (job === null) return stored;
@@ -131,7 +131,10 @@ function reconcile(entry, stored) {
     entry.confirmed = true;
     return job;
   }
-  return entry.confirmed ? stored : job;
+  if (!entry.confirmed) return job;
+  // Should the printer go on with it, that is a new job from now on.
+  entry.previous = { ...entry.previous, last_ended: { ...job, status: 'unknown', end_time: new Date(now).toISOString() } };
+  return stored;
 }
 
 function success(entry, status, now) {

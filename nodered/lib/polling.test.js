@@ -131,3 +131,12 @@ test('a job that was closed in the database by hand is not followed any more', (
   const stored = row({ job_id: 'j1', start_time: new Date(T0 - 60_000).toISOString(), last_seen: new Date(T0).toISOString() });
   assert.deepEqual(looks([[0, stored, printing(T0, 60)], [30, null, status(T0 + 30_000)]]), ['progress', '']);
 });
+
+test('… and when the printer goes on with it, that is a new job from then on', () => {
+  const stored = row({ job_id: 'j1', start_time: new Date(T0 - 60_000).toISOString(), last_seen: new Date(T0).toISOString() });
+  const memory = createPollMemory();
+  duePrinters([printer('a')], memory, T0);
+  digest(printer('a', { open_job: stored }), memory.get('a'), printing(T0, 60), T0);
+  const { actions } = digest(printer('a', { open_job: null }), memory.get('a'), printing(T0 + 30_000, 90), T0 + 30_000);
+  assert.deepEqual([actions.length, actions[0].type, actions[0].job.start_time], [1, 'open', new Date(T0 + 30_000).toISOString()]);
+});

@@ -32,17 +32,11 @@ function baseUrl(address) {
  */
 async function send(url, request) {
   try {
-    return await once(url, request, true);
-  } catch (error) {
-    // A kept connection that the printer had closed meanwhile: not the printer's failure, ask again on a fresh one.
-    if (error.staleConnection === true && !request.signal.aborted) return fail(url, request, () => once(url, request, false));
-    throw translate(error, url, request);
-  }
-}
-
-async function fail(url, request, attempt) {
-  try {
-    return await attempt();
+    return await once(url, request, true).catch((error) => {
+      // A kept connection that the printer had closed meanwhile: not the printer's failure, ask again on a fresh one.
+      if (error.staleConnection !== true || request.signal.aborted) throw error;
+      return once(url, request, false);
+    });
   } catch (error) {
     throw translate(error, url, request);
   }

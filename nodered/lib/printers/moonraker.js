@@ -62,7 +62,7 @@ function fromMoonraker(device, now, said, history) {
     speed_multiplier_percent: typeof move.speed_factor === 'number' ? move.speed_factor * 100 : null,
     fan_rpm: part(said, 'fan').rpm,
     filename: filename?.split('/').pop() ?? null,
-    progress_percent: ended === 'done' ? 100 : progress === null ? null : progress * 100,
+    progress_percent: filename === null || progress === null ? null : ended === 'done' ? 100 : progress * 100,
     time_left_seconds: active ? timeLeft(progress, number(stats.print_duration, 0, 1e8)) : null,
     // Includes pauses, so that now minus elapsed is the start.
     elapsed_seconds: filename === null ? null : elapsed,
