@@ -1,6 +1,7 @@
 """The control API: what the fleet is, what truly happened, and what shall go wrong."""
 
 import time
+from datetime import datetime
 
 from aiohttp import web
 
@@ -11,8 +12,8 @@ HELP = {
     "GET /health": "is the simulator alive, broker sessions, counts",
     "GET /fleet": "printers as payloads of the Devices API",
     "GET /truth?since=": "ground truth: jobs (ended since, and open ones) and meters",
-    "GET /truth/meter/<meter_id>?from=&to=": "true Wh of a metering point between two unix times",
-    "GET /truth/printer/<device_id>?from=&to=": "true Wh of a printer between two unix times",
+    "GET /truth/meter/<meter_id>?from=&to=": "true Wh of a metering point between two times (unix seconds or ISO 8601)",
+    "GET /truth/printer/<device_id>?from=&to=": "true Wh of a printer between two times",
     "GET /faults": "the faults that can be injected",
     "POST /faults": "{type, target, …}",
     "POST /printers/<device_id>/start": "{filename, duration_s, material}",
@@ -34,14 +35,18 @@ async def _sentences(request, handler):
         return _error(404, f"there is no {request.method} {request.path}; GET / lists what there is")
 
 
-def _number(request, name: str, default: float | None = None) -> float:
+def _time(request, name: str, default: float | None = None) -> float:
     text = request.query.get(name)
     if text is None and default is not None:
         return default
     try:
         return float(text)
     except (TypeError, ValueError):
-        raise FaultError(f"{name} must be a time in unix seconds") from None
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (TypeError, ValueError):
+        raise FaultError(f"{name} must be a time: unix seconds, or ISO 8601 with its offset") from None
 
 
 async def _body(request) -> dict:
@@ -89,7 +94,7 @@ class Control:
 
     async def truth(self, request):
         """Jobs and meters as they truly are."""
-        since, w = _number(request, "since", 0.0), self.world
+        since, w = _time(request, "since", 0.0), self.world
         w.advance(time.time())
         jobs = []
         for printer in w.printers.values():
@@ -114,7 +119,7 @@ class Control:
             return _error(404, f"no {kind} {request.match_info['id']!r} in this fleet")
         now = time.time()
         self.world.advance(now)
-        start, end = _number(request, "from", thing.truth.times[0]), _number(request, "to", now)
+        start, end = _time(request, "from", thing.truth.times[0]), _time(request, "to", now)
         try:
             return web.json_response({"from": start, "to": end, "energy_wh": thing.truth.between(start, end)})
         except ValueError as error:

@@ -188,6 +188,7 @@ async def power_cut(world, body, now):
         for plug in world.plugs.values():
             if all(c.load == printer.spec.device_id for c in plug.channels):
                 await plug.power_off(seconds, now)
+    await _server(world, body).tick(now)
 
 
 @fault
@@ -198,6 +199,7 @@ async def power_on(world, body, now):
     for plug in world.plugs.values():
         if plug.off and any(c.load == printer.spec.device_id for c in plug.channels):
             plug.power_on(now)
+    await _server(world, body).tick(now)
 
 
 @fault

@@ -126,6 +126,9 @@ class Printer:
         return min(waits)
 
     def _run(self, dt: float) -> None:
+        # Unix seconds have a grain of 0.2 µs: count what the clock really moves, or long prints drift from it.
+        until = self.at + dt
+        dt = until - self.at
         job = self.job
         if self.state == "off":
             self.machine.step(self.at, dt)
@@ -137,7 +140,7 @@ class Printer:
         else:
             holding = 0.25 if self.state in ("paused", "attention", "printing") else 0.0
             watts = self.machine.step(self.at, dt, holding)
-        self.at += dt
+        self.at = until
         if self.state == "printing":
             job.elapsed += dt
         elif self.state in ("paused", "attention"):
@@ -228,6 +231,11 @@ class Printer:
 
     def clear(self) -> None:
         """Take the part off: finished, cancelled or error becomes idle."""
+        if self.state not in ("finished", "cancelled", "error"):
+            raise PrinterError(f"{self.spec.device_id} has no finished print to clear")
+        if self.state == "error":
+            # Getting out of an error takes a restart, which forgets the job.
+            self.job = None
         self.state, self.until = "idle", None
 
     def power_off(self, seconds: float | None = None, resume: bool = False) -> None:

@@ -89,6 +89,9 @@ class PrinterServer:
         if now < f.garbage_until:
             return web.Response(text=self.dice.choice(GARBAGE), content_type="application/json")
         self.printer.advance(max(now, self.printer.at))
+        if self.printer.state == "off" and not self.protocol.cloud:
+            request.transport.abort()
+            raise web.HTTPServiceUnavailable()
         return await handler(request)
 
     async def send_file(self, name: str) -> web.StreamResponse:

@@ -49,7 +49,7 @@ def build_printers(fleet: Fleet, at: float, saved: dict, auto_jobs: bool) -> dic
         printer = Printer(spec, fleet.seed, at, fleet.step_s, schedule)
         if spec.device_id in saved:
             printer.restore(saved[spec.device_id])
-        elif schedule:
+        if schedule and not schedule.calibrates and printer.state == "idle" and printer.next_start is None:
             printer.next_start = at + 5 + 12 * i
         if not schedule:
             printer.next_start = printer.next_plan = None
@@ -156,6 +156,9 @@ class World:
         """Move all models to unix time `to`."""
         for printer in self.printers.values():
             printer.advance(to)
+        for channel in self.channels.values():
+            if channel.load is None:
+                channel.add(to, to - channel.truth.times[-1], 0.0)
 
     async def run(self) -> None:
         """Real time until cancelled: move, report, save."""
