@@ -3,7 +3,7 @@
 
 const path = require('node:path');
 const { createStorage } = require('./storage');
-const { LoginGuard, sameText } = require('./lib/auth');
+const { Auth, LoginGuard, sameText } = require('./lib/auth');
 
 const environment = process.env;
 const required = (name) => {
@@ -14,7 +14,9 @@ const required = (name) => {
 const stateDir = environment.ENMS_STATE_DIR || path.join(environment.ENMS_RUN_DIR || '.run', 'state');
 const editorUser = environment.ENMS_EDITOR_USER || 'operator';
 const editorPassword = required('ENMS_EDITOR_PASSWORD');
+const secretKey = required('ENMS_SECRET_KEY');
 const guard = new LoginGuard();
+const auth = new Auth({ user: editorUser, password: editorPassword, secret: secretKey });
 const operator = { username: editorUser, permissions: '*' };
 
 module.exports = {
@@ -25,8 +27,8 @@ module.exports = {
   userDir: path.join(path.resolve(stateDir), 'nodered'),
   storageModule: createStorage({ flowsDir: path.resolve(environment.ENMS_FLOWS_DIR || path.join(__dirname, 'flows')) }),
   nodesDir: path.join(__dirname, 'nodes'),
-  credentialSecret: required('ENMS_SECRET_KEY'),
-  functionGlobalContext: { enms: require('./lib') },
+  credentialSecret: secretKey,
+  functionGlobalContext: { enms: { ...require('./lib'), auth } },
   functionExternalModules: false,
   functionTimeout: 10,
   apiMaxLength: '2mb',

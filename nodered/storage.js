@@ -7,7 +7,7 @@
 const fs = require('node:fs/promises');
 const path = require('node:path');
 
-const GLOBAL_FILE = '00-globals.json';
+const GLOBAL_FILE = '000-globals.json';
 const ORDER_STEP = 10;
 const FIRST_KEYS = ['id', 'type', 'z', 'g', 'name', 'label'];
 const LAST_KEYS = ['x', 'y', 'w', 'h', 'wires'];
@@ -120,7 +120,7 @@ function splitFlows(flows, before) {
   const taken = new Set();
   containers.forEach(({ id, type, label, name }, index) => {
     const title = slug((type === 'tab' ? label : name) || type);
-    let file = `${String(numbers[index]).padStart(2, '0')}-${title}.json`;
+    let file = `${String(numbers[index]).padStart(3, '0')}-${title}.json`;
     if (taken.has(file)) file = file.replace('.json', `-${id}.json`);
     taken.add(file);
     add(id, file);

@@ -36,7 +36,7 @@ const lineChanges = (before, after) => {
 test('every tab and subflow is a file of its own, and loads as it was', async (t) => {
   const { storage, files } = await setup(t);
   await storage.saveFlows(copy(FLOWS));
-  assert.deepEqual(Object.keys(files()), ['00-globals.json', '10-first-tab.json', '20-second-tab.json', '30-shared.json']);
+  assert.deepEqual(Object.keys(files()), ['000-globals.json', '010-first-tab.json', '020-second-tab.json', '030-shared.json']);
   const byId = (a, b) => (a.id < b.id ? -1 : 1);
   assert.deepEqual((await storage.getFlows()).sort(byId), copy(FLOWS).sort(byId));
 });
@@ -63,16 +63,16 @@ test('moving one node changes its coordinates\' lines only, in any order of node
   const after = files();
   assert.deepEqual(Object.keys(after), Object.keys(before));
   const changed = Object.keys(after).filter((name) => after[name] !== before[name]);
-  assert.deepEqual(changed.filter((name) => name !== '10-first-tab.json'), []);
-  assert.equal(lineChanges(before['10-first-tab.json'], after['10-first-tab.json']), 1);
+  assert.deepEqual(changed.filter((name) => name !== '010-first-tab.json'), []);
+  assert.equal(lineChanges(before['010-first-tab.json'], after['010-first-tab.json']), 1);
 });
 
 test('a new node is added behind the others', async (t) => {
   const { storage, files } = await setup(t);
   await storage.saveFlows(copy(FLOWS));
-  const before = files()['10-first-tab.json'];
+  const before = files()['010-first-tab.json'];
   await storage.saveFlows([{ id: 'n0', type: 'debug', z: 't1', name: 'new', x: 1, y: 1, wires: [] }, ...copy(FLOWS)]);
-  const after = files()['10-first-tab.json'];
+  const after = files()['010-first-tab.json'];
   assert.ok(after.startsWith(before.slice(0, before.lastIndexOf('}'))));
   assert.ok(lineChanges(before, after) <= 8);
 });
@@ -83,12 +83,12 @@ test('a deleted tab takes its file along, a renamed one its name, an inserted on
   const renamed = copy(FLOWS);
   renamed[1].label = 'Other';
   await storage.saveFlows(renamed);
-  assert.deepEqual(Object.keys(files()), ['00-globals.json', '10-first-tab.json', '20-other.json', '30-shared.json']);
+  assert.deepEqual(Object.keys(files()), ['000-globals.json', '010-first-tab.json', '020-other.json', '030-shared.json']);
   renamed.splice(1, 0, { id: 't9', type: 'tab', label: 'Between' });
   await storage.saveFlows(renamed);
-  assert.deepEqual(Object.keys(files()), ['00-globals.json', '10-first-tab.json', '15-between.json', '20-other.json', '30-shared.json']);
+  assert.deepEqual(Object.keys(files()), ['000-globals.json', '010-first-tab.json', '015-between.json', '020-other.json', '030-shared.json']);
   await storage.saveFlows(renamed.filter(({ id, z }) => id !== 't1' && z !== 't1'));
-  assert.deepEqual(Object.keys(files()), ['00-globals.json', '15-between.json', '20-other.json', '30-shared.json']);
+  assert.deepEqual(Object.keys(files()), ['000-globals.json', '015-between.json', '020-other.json', '030-shared.json']);
 });
 
 test('order numbers ascend and move as few files as possible', () => {
@@ -111,6 +111,6 @@ test('credentials, settings and sessions go to the user folder, readable by the 
 test('a damaged flow file is named, with the remedy', async (t) => {
   const { storage, flowsDir } = await setup(t);
   fs.mkdirSync(flowsDir);
-  fs.writeFileSync(path.join(flowsDir, '10-broken.json'), '[{');
-  await assert.rejects(storage.getFlows(), /10-broken\.json is not valid JSON .* restore it/);
+  fs.writeFileSync(path.join(flowsDir, '0010-broken.json'), '[{');
+  await assert.rejects(storage.getFlows(), /010-broken\.json is not valid JSON .* restore it/);
 });

@@ -32,10 +32,12 @@ module.exports = function register(RED) {
   }
 
   function queryMode(node, config, { pool, release }) {
-    let running = 0;
     node.on('input', async (msg, send, done) => {
-      running += 1;
       try {
+        if (config.whenDrained && pipeline.sinkDepth().spooled > 0) {
+          node.status({ fill: 'yellow', shape: 'ring', text: 'not asked: newer rows still wait on disk' });
+          return done();
+        }
         const result = await pool.query(config.statement, msg.params || []);
         msg.payload = result.rows;
         msg.rowCount = result.rowCount;
@@ -46,8 +48,6 @@ module.exports = function register(RED) {
         msg.sqlstate = error.code;
         node.status({ fill: 'red', shape: 'ring', text: error.message.slice(0, 60) });
         done(error);
-      } finally {
-        running -= 1;
       }
     });
     node.on('close', (done) => { release().finally(done); });
