@@ -80,6 +80,17 @@ test('shelly_gen2: a broken needed field refuses the row and names itself; a bro
   assert.match(odd.reject, /voltage.*temperature/);
 });
 
+test('negative power is told and left out, the counter beside it stays', () => {
+  const gen2 = parse('p/status/switch:0', { ...plusPlugS, apower: -4 });
+  assert.deepEqual([gen2.readings[0].power_watts, gen2.readings[0].energy_total_wh], [null, 7258.589]);
+  const plug = parse('tele/t/SENSOR', { ENERGY: { Power: [10, -30], Total: 1 } });
+  assert.deepEqual([plug.readings[0].power_watts, plug.readings[0].energy_total_wh], [null, 1000]);
+  assert.deepEqual(parse('shellies/a/relay/0/power', '-4').readings, []);
+  assert.deepEqual(parse('tele/t/SENSOR', { ENERGY: { Power: -4 } }).readings, []);
+  assert.match(gen2.reject, /apower is negative/);
+  assert.match(plug.reject, /ENERGY.Power is negative/);
+});
+
 test('shelly_gen2: infinite, empty, list and text payloads are refused with a reason', () => {
   assert.match(parse('p/status/switch:0', '{"apower":1e999}').reject, /apower must be a number, but is out of range/);
   assert.match(parse('p/status/switch:0', '').reject, /empty/);

@@ -2,7 +2,7 @@
 // Shelly Gen1 over MQTT: one number as text per topic. `shellies/<id>/relay/N/power` (W) and `/energy` (watt-minutes, lost on
 // reboot); `shellies/<id>/emeter/N/power|total|voltage|current|pf` (W, Wh, V, A) of the energy meters.
 
-const { numberFromText, measure, counter, idProblem } = require('./values');
+const { numberFromText, measure, counter, drawn, idProblem } = require('./values');
 const { reading, refused, ignored } = require('./reading');
 
 const PROTOCOL = 'shelly_gen1';
@@ -40,7 +40,8 @@ function parse(topic, payload, previous = null, message = {}) {
   const channel = `${part}:${index}`;
   const values = previous?.[channel] ?? {};
   if (quantity.column !== undefined) {
-    const measured = measure(value, name, problems);
+    const number = measure(value, name, problems);
+    const measured = number !== null && quantity.column === 'power_watts' ? drawn(number, name, problems) : number;
     if (measured === null) return refused(problems.join('; '), previous);
     const now = { ...values, [quantity.column]: measured };
     const memory = { ...previous, [channel]: now };

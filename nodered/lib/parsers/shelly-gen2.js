@@ -2,7 +2,7 @@
 // Shelly Gen2, Gen3 and Gen4 over MQTT: `<prefix>/status/<component>:N` (whole status), `<prefix>/events/rpc`
 // (NotifyStatus: only what changed) and `<prefix>/online` (last will). The prefix may contain slashes.
 
-const { measure, counter, isObject, jsonObject, idProblem, describe } = require('./values');
+const { measure, counter, drawn, isObject, jsonObject, idProblem, describe } = require('./values');
 const { reading, refused, ignored } = require('./reading');
 
 const PROTOCOL = 'shelly_gen2';
@@ -29,7 +29,7 @@ function singlePhase(status, problems, keys) {
   if (power !== undefined) {
     const watts = measure(power, keys.power, problems);
     if (watts === null) return { values, broken: true };
-    values.power_watts = watts;
+    values.power_watts = drawn(watts, keys.power, problems);
   }
   for (const [key, column] of SINGLE_OPTIONAL) {
     const raw = status[keys[key]];
@@ -54,7 +54,7 @@ function threePhases(status, problems) {
   if (status.total_act_power !== undefined) {
     const watts = measure(status.total_act_power, 'total_act_power', problems);
     if (watts === null) return { values, broken: true };
-    values.power_watts = watts;
+    values.power_watts = drawn(watts, 'total_act_power', problems);
   }
   if (status.total_current !== undefined) values.current_amps = measure(status.total_current, 'total_current', problems);
   if (status.a_freq !== undefined) values.frequency_hz = measure(status.a_freq, 'a_freq', problems);

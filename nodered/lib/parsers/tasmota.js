@@ -3,7 +3,7 @@
 // The topic may contain slashes; the other common order `<topic>/tele/SENSOR` is understood too.
 // `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival counts.
 
-const { measure, counter, numberFromText, isObject, jsonObject, idProblem, describe } = require('./values');
+const { measure, counter, drawn, numberFromText, isObject, jsonObject, idProblem, describe } = require('./values');
 const { reading, refused, ignored } = require('./reading');
 
 const PROTOCOL = 'tasmota';
@@ -69,10 +69,12 @@ function energy(name, said, topic, previous, message) {
   const power = said.Power === undefined ? null : phases(said.Power, 'ENERGY.Power', sum, problems);
   const kwh = said.Total === undefined ? null : phases(said.Total, 'ENERGY.Total', sum, problems, total);
   if (problems.length > 0) return refused(problems.join('; '), previous);
+  const watts = power === null ? null : drawn(power, 'ENERGY.Power', problems);
+  if (watts === null && kwh === null) return refused(problems.join('; '), previous);
 
   const optional = (key, combine) => (said[key] === undefined ? null : phases(said[key], `ENERGY.${key}`, combine, problems));
   const values = {
-    power_watts: power,
+    power_watts: watts,
     voltage: optional('Voltage', mean),
     current_amps: optional('Current', sum),
     power_factor: optional('Factor', mean),

@@ -40,6 +40,13 @@ function counter(value, name, problems) {
   return read;
 }
 
+/** Drawn power is not negative. What is fed back (or wired the wrong way round) is told and left out, so that the counter beside it stays. */
+function drawn(watts, name, problems) {
+  if (watts >= 0) return watts;
+  problems.push(`${name} is negative (fed back, or the meter is wired the wrong way round) and was left out`);
+  return null;
+}
+
 /** A number written as text (Gen1 topics, the ESP32 hub, Tasmota's Total); NaN when it is none. */
 function numberFromText(text) {
   const trimmed = text.trim();
@@ -72,4 +79,4 @@ function idProblem(id) {
   return null;
 }
 
-module.exports = { describe, measure, counter, numberFromText, isObject, jsonObject, idProblem };
+module.exports = { describe, measure, counter, drawn, numberFromText, isObject, jsonObject, idProblem };
