@@ -23,3 +23,4 @@ errorlog = "-"
 loglevel = os.environ.get("ENMS_LOG_LEVEL", "info")
 proc_name = "enms-api"
 wsgi_app = "app:app"
+control_socket_disable = True  # it would lie in the home directory and be shared by two stacks

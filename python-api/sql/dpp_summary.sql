@@ -24,44 +24,16 @@ running AS MATERIALIZED (
     FROM printer p, moment m, LATERAL device_energy_cost(p.device_id, p.start_time, m.now, 'electricity') e
     WHERE p.job_id IS NOT NULL
 ),
--- States of some running jobs, each held until the next one is known, at most 5 minutes; the rest has no data.
 asked AS MATERIALIZED (
     SELECT job_id, device_id, start_time FROM printer
     WHERE job_id IS NOT NULL AND job_id <> ALL (coalesce($2::uuid[], '{}'))
     ORDER BY start_time DESC LIMIT $3::integer
 ),
-held AS (
-    SELECT a.job_id, a.device_id, s.state, greatest(s.timestamp, a.start_time) AS from_ts,
-           least(s.timestamp + interval '5 minutes', s.next_ts, m.now) AS to_ts,
-           least(s.next_ts, m.now) AS next_ts
-    FROM asked a, moment m, LATERAL (
-        SELECT timestamp, state, lead(timestamp, 1, 'infinity') OVER (ORDER BY timestamp) AS next_ts
-        FROM printer_status WHERE device_id = a.device_id AND timestamp >= a.start_time - interval '5 minutes'
-                              AND timestamp <= m.now
-    ) s
-    WHERE s.next_ts > a.start_time
-),
-piece AS (
-    SELECT job_id, device_id, state, from_ts, to_ts FROM held WHERE to_ts > from_ts
-    UNION ALL
-    SELECT job_id, device_id, 'no_data', greatest(to_ts, from_ts), next_ts FROM held WHERE next_ts > greatest(to_ts, from_ts)
-    UNION ALL
-    SELECT a.job_id, a.device_id, 'no_data', a.start_time, least(coalesce(f.from_ts, m.now), m.now)
-    FROM asked a CROSS JOIN moment m LEFT JOIN LATERAL (SELECT min(from_ts) AS from_ts FROM held h WHERE h.job_id = a.job_id) f ON true
-    WHERE a.start_time < least(coalesce(f.from_ts, m.now), m.now)
-),
-numbered AS (
-    SELECT *, count(*) FILTER (WHERE changed) OVER (PARTITION BY job_id ORDER BY from_ts) AS run
-    FROM (SELECT *, state IS DISTINCT FROM lag(state) OVER (PARTITION BY job_id ORDER BY from_ts) AS changed FROM piece) c
-),
-run AS (
-    SELECT job_id, device_id, state, min(from_ts) AS from_ts, max(to_ts) AS to_ts FROM numbered GROUP BY job_id, device_id, state, run
-),
 phases AS (
     SELECT job_id, json_agg(json_build_object('state', state, 'seconds', seconds, 'wh', wh)) AS phases
-    FROM (SELECT job_id, state, sum(extract(epoch FROM to_ts - from_ts))::float8 AS seconds,
-                 sum(device_energy(device_id, from_ts, to_ts)) AS wh
-          FROM run GROUP BY job_id, state) s
+    FROM (SELECT a.job_id, s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8 AS seconds,
+                 sum(device_energy(a.device_id, s.t0, s.t1)) AS wh
+          FROM asked a, moment m, LATERAL device_states(a.device_id, a.start_time, m.now) s GROUP BY a.job_id, s.state) sums
     GROUP BY job_id
 ),
 past AS MATERIALIZED (
@@ -85,27 +57,13 @@ past AS MATERIALIZED (
 -- What a kWh costs and emits in this hour and the 23 that follow, by factory.
 rates AS (
     SELECT f.factory_id, json_agg(json_build_object(
-               'from_ts', extract(epoch FROM h.at)::float8, 'price', t.price_per_kwh, 'currency', t.currency, 'g_co2', c.g_co2)
-               ORDER BY h.at) AS rates
+               'from_ts', extract(epoch FROM h.at)::float8, 'price', t.price_per_kwh, 'currency', t.currency,
+               'g_co2', c.g_co2_per_kwh) ORDER BY h.at) AS rates
     FROM factories f CROSS JOIN moment m
-    CROSS JOIN LATERAL (
-        SELECT at, at AT TIME ZONE f.timezone AS local FROM generate_series(
-            date_trunc('hour', m.now), date_trunc('hour', m.now) + interval '23 hours', interval '1 hour') AS at
-    ) h
-    LEFT JOIN LATERAL (
-        SELECT price_per_kwh, currency FROM energy_tariffs t
-        WHERE t.factory_id = f.factory_id AND t.energy_type = 'electricity' AND t.valid_from <= h.at AND h.at < t.valid_to
-          AND CASE WHEN t.time_from < t.time_to
-                   THEN h.local::time >= t.time_from AND h.local::time < t.time_to AND extract(isodow FROM h.local) = ANY (t.weekdays)
-                   WHEN h.local::time >= t.time_from THEN extract(isodow FROM h.local) = ANY (t.weekdays)
-                   ELSE h.local::time < t.time_to AND extract(isodow FROM h.local - interval '1 day') = ANY (t.weekdays) END
-        ORDER BY t.priority DESC, t.tariff_id DESC LIMIT 1
-    ) t ON true
-    LEFT JOIN LATERAL (
-        SELECT coalesce(c.hourly_profile[extract(hour FROM h.local)::integer + 1], c.g_co2_per_kwh) AS g_co2 FROM carbon_factors c
-        WHERE c.region = f.carbon_region AND c.energy_type = 'electricity' AND c.valid_from <= h.at
-        ORDER BY c.valid_from DESC LIMIT 1
-    ) c ON true
+    CROSS JOIN LATERAL generate_series(0, 23) AS n
+    CROSS JOIN LATERAL (SELECT greatest(date_trunc('hour', m.now) + make_interval(hours => n), m.now) AS at) h
+    CROSS JOIN LATERAL tariff_at(f.factory_id, 'electricity', h.at) t
+    CROSS JOIN LATERAL carbon_at(f.factory_id, 'electricity', h.at) c
     WHERE f.factory_id IN (SELECT factory_id FROM printer)
     GROUP BY f.factory_id
 ),

@@ -1,0 +1,146 @@
+"""A migrated database of its own for the API's tests, and the application over it as role enms_api."""
+
+import os
+import secrets
+from datetime import datetime, timedelta, timezone
+
+import psycopg2
+import pytest
+from psycopg2.extensions import make_dsn, parse_dsn
+
+import app as application
+import db
+from database.migrate import migrate
+
+SUPERUSER = os.environ.get("ENMS_TEST_PG", "postgresql://postgres@127.0.0.1:54330/postgres")
+PASSWORD = "for-tests-only"
+CREDENTIALS = {
+    "api_key": "KEY-that-must-not-appear",
+    "sp_api_key": "SPKEY-that-must-not-appear",
+    "gcode_preview_api_key": "GKEY-that-must-not-appear",
+    "api_ip": "198.51.100.77",
+    "gcode_preview_host": "198.51.100.78",
+}
+
+
+class NoNodeRed:
+    """Node-RED is not started for these tests."""
+
+    def health(self):
+        return None
+
+
+class Fleet:
+    """Writes what ingest would have written; the accounting goes through the project's own SQL functions."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    def run(self, statement, *parameters):
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description else None
+
+    def clear(self):
+        self.run("TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, device_latest, "
+                 "rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, energy_rollup_1day, ingest_rejects CASCADE")
+        self.run("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
+
+    def device(self, device_id, **columns):
+        columns = {"friendly_name": device_id, "source": "prusalink", **columns}
+        names = ", ".join(columns)
+        marks = ", ".join(["%s"] * len(columns))
+        self.run(f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
+                 device_id, *columns.values())
+
+    def meter(self, device_id, meter_id=None):
+        meter_id = meter_id or f"plug-{device_id}/switch:0"
+        self.run("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter_id)
+        self.run("INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, %s, '-infinity')", meter_id, device_id)
+        return meter_id
+
+    def readings(self, meter_id, start, end, watts, every_s=60, counter_wh=1000.0):
+        """A steady load from start to end; answers the counter at the end."""
+        moments, counters = [], []
+        moment = start
+        while moment <= end:
+            moments.append(moment)
+            counters.append(counter_wh + watts * (moment - start).total_seconds() / 3600)
+            moment += timedelta(seconds=every_s)
+        none = [None] * len(moments)
+        self.run("SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
+                 "%s::float8[], %s::float8[])", [meter_id] * len(moments), moments, [float(watts)] * len(moments), counters, *[none] * 5)
+        return counters[-1]
+
+    def status(self, device_id, at, state, **columns):
+        """A status row, and device_latest as the newest."""
+        columns = {"state": state, "state_text": state.upper(), **columns}
+        names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+        self.run(f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})", device_id, at, *columns.values())
+        updates = ", ".join(f"{name} = excluded.{name}" for name in columns)
+        self.run(f"INSERT INTO device_latest (device_id, status_at, state_since, {names}) VALUES (%s, %s, %s, {marks}) "
+                 f"ON CONFLICT (device_id) DO UPDATE SET status_at = excluded.status_at, {updates}", device_id, at, at, *columns.values())
+
+    def job(self, device_id, start, **columns):
+        columns = {"status": "printing", "filename": "part.gcode", **columns}
+        names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+        return self.run(f"INSERT INTO print_jobs (device_id, start_time, {names}) VALUES (%s, %s, {marks}) RETURNING job_id::text",
+                        device_id, start, *columns.values())[0][0]
+
+
+@pytest.fixture(scope="session")
+def api_database():
+    """Connection keywords of a superuser in a fresh, migrated database."""
+    name = f"test_api_{os.getpid()}_{secrets.token_hex(3)}"
+    admin = psycopg2.connect(SUPERUSER)
+    admin.autocommit = True
+    with admin.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    dsn = make_dsn(SUPERUSER, dbname=name)
+    try:
+        migrate(dsn, env={"ENMS_DB_API_PASSWORD": PASSWORD, "ENMS_TIMEZONE": "Europe/Berlin"})
+        yield parse_dsn(dsn)
+    finally:
+        with admin.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.close()
+
+
+@pytest.fixture(scope="session")
+def api_settings(api_database):
+    """What the API connects with."""
+    return db.settings_from_environment({
+        "ENMS_DB_HOST": api_database.get("host", "127.0.0.1"), "ENMS_DB_PORT": api_database.get("port", "5432"),
+        "ENMS_DB_NAME": api_database["dbname"], "ENMS_DB_API_PASSWORD": PASSWORD})
+
+
+@pytest.fixture(scope="session")
+def api(api_settings):
+    """The application over that database."""
+    database = db.Database(api_settings)
+    yield application.create_app(database, NoNodeRed())
+    database.close()
+
+
+@pytest.fixture()
+def client(api_settings):
+    """A client of an application without memory of earlier tests."""
+    database = db.Database(api_settings)
+    yield application.create_app(database, NoNodeRed()).test_client()
+    database.close()
+
+
+@pytest.fixture()
+def fleet(api_database):
+    """An empty fleet to fill."""
+    connection = psycopg2.connect(**api_database)
+    connection.autocommit = True
+    made = Fleet(connection)
+    made.clear()
+    yield made
+    connection.close()
+
+
+@pytest.fixture()
+def now():
+    return datetime.now(timezone.utc).replace(microsecond=0)

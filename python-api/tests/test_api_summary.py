@@ -1,0 +1,239 @@
+"""GET /api/dpp_summary over a real database: whole answers and the rules of null."""
+
+import json
+from datetime import timedelta
+
+import jsonschema
+import pytest
+
+import dpp_simulator
+import openapi
+from conftest import CREDENTIALS
+
+SEED = {"object_name": "part", "infill_density_percent": 15, "layer_height_mm": 0.2, "supports_enabled": False, "nozzle_diameter_mm": 0.4,
+        "object_dimensions_mm": {"x": 150, "y": 120, "z": 20}, "estimated_material_g": 60, "slicer_profile_name": "0.20mm SPEED",
+        "estimated_print_time_s": 7200}
+
+
+def summary_of(client, path="/api/dpp_summary"):
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.data
+    document = openapi.description("test")
+    jsonschema.validate(answer.json, {**document["components"]["schemas"]["Summary"], "components": document["components"]},
+                        cls=jsonschema.Draft202012Validator)
+    return answer.json
+
+
+def printer_of(client):
+    return summary_of(client)["printers"][0]
+
+
+@pytest.mark.parametrize("scenario", dpp_simulator.SCENARIOS)
+def test_every_scenario_conforms(client, fleet, scenario):
+    answer = summary_of(client, f"/api/dpp_summary?scenario={scenario}")
+    assert answer["scenario"] == scenario
+    assert bool(answer["printers"]) == (scenario not in ("live", "empty"))
+
+
+def test_an_empty_fleet(client, fleet):
+    answer = summary_of(client)
+    assert (answer["printers"], answer["globalHistory"]) == ([], [])
+
+
+def test_a_printer_that_never_spoke_is_offline_and_null(client, fleet):
+    fleet.device("A", friendly_name="Printer A")
+    assert printer_of(client) == {
+        "deviceId": "A", "friendlyName": "Printer A", "model": None, "sizeCategory": None, "location": None, "plant_type": "generic_plant",
+        "plantStage": 1, "plantStages": 21, "plantHealth": None, "bedWidth": None, "bedDepth": None, "currentStatus": "Offline",
+        "isPrintingNow": False, "statusAgeSeconds": None, "currentNozzleTemp": None, "targetNozzleTemp": None, "currentBedTemp": None,
+        "targetBedTemp": None, "currentMaterial": None, "powerWatts": None, "kwhLast24h": None, "lastJobKwh": None, "printTimeSeconds": None,
+        "lastJobFilamentGrams": None, "jobFilename": None, "jobProgressPercent": None, "jobTimeLeftSeconds": None, "jobKwhConsumed": None,
+        "gcodePreviewUrl": None, "job_details": None, "detailed_analysis_data": None, "history": [],
+        "tipText": "The printer is offline: check its power and network, unless it rests on purpose.",
+        "tips": [{"id": "offline", "priority": 1, "text": "The printer is offline: check its power and network, unless it rests on purpose.",
+                  "saving": None}],
+    }
+
+
+def test_a_running_print(client, fleet, now):
+    fleet.device("A", friendly_name="Printer A", device_model="MK4", printer_size_category="medium", plant_type="corn", location="Hall",
+                 bed_width=250, bed_depth=210, idle_power_w=10, **CREDENTIALS)
+    meter = fleet.meter("A")
+    start = now - timedelta(hours=2)
+    fleet.readings(meter, now - timedelta(hours=6), now, 120)
+    fleet.job("A", now - timedelta(hours=5), filename="earlier.gcode", end_time=now - timedelta(hours=4), status="done",
+              duration_seconds=3600, session_energy_wh=100, filament_used_g=40, cost=0.03, currency="EUR", co2_g=38, energy_final=True,
+              energy_quality=json.dumps({"coverage_percent": 100}))
+    job_id = fleet.job("A", start, filename="big part.gcode", material="PLA", gcode_analysis_data=json.dumps(SEED), nozzle_diameter=0.4,
+                       preview_url="/files/preview.bin")
+    fleet.status("A", start, "heating")
+    for minutes in range(10, 120, 2):
+        fleet.status("A", start + timedelta(minutes=minutes - 5), "heating" if minutes <= 20 else "printing")
+    fleet.status("A", now - timedelta(seconds=20), "printing", nozzle_temp_actual=215.5, nozzle_temp_target=215, bed_temp_actual=60,
+                 bed_temp_target=60, material="PLA", filename="big part.gcode", progress_percent=50, time_left_seconds=7200)
+    answer = summary_of(client)
+    printer = answer["printers"][0]
+    assert 20 <= printer.pop("statusAgeSeconds") <= 25
+    analysis = printer.pop("detailed_analysis_data")
+    assert printer.pop("plantHealth") == 80  # 120 W where 100 Wh in an hour is usual
+    assert printer == {
+        "deviceId": "A", "friendlyName": "Printer A", "model": "MK4", "sizeCategory": "medium", "location": "Hall", "plant_type": "corn",
+        "plantStage": 2, "plantStages": 8, "bedWidth": 250, "bedDepth": 210, "currentStatus": "Printing", "isPrintingNow": True,
+        "currentNozzleTemp": 215.5, "targetNozzleTemp": 215, "currentBedTemp": 60, "targetBedTemp": 60, "currentMaterial": "PLA",
+        "powerWatts": 120, "kwhLast24h": 0.72, "lastJobKwh": 0.1, "printTimeSeconds": 3600, "lastJobFilamentGrams": 40,
+        "jobFilename": "big part.gcode", "jobProgressPercent": 50, "jobTimeLeftSeconds": 7200, "jobKwhConsumed": 0.24,
+        "gcodePreviewUrl": "/files/preview.bin", "job_details": SEED,
+        "history": [{"filename": "earlier.gcode", "session_energy_wh": 100, "end_time": (now - timedelta(hours=4)).isoformat(),
+                     "status": "done", "thumbnail_url": None, "per_part_analysis": None}],
+        "tipText": "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow profile.",
+        "tips": [{"id": "above_usual", "priority": 13, "text": "This print takes 220 % more energy per gram than usual here: look for a "
+                  "draught, a high bed temperature or a slow profile.",
+                  "saving": {"kwhPerDay": 0.33, "moneyPerDay": 0.1, "currency": "EUR"}}],
+    }
+    phases = {phase["phase"]: phase for phase in analysis.pop("phases")}
+    assert sum(phase["energy_kwh"] for phase in phases.values()) == pytest.approx(0.24, abs=0.001)
+    assert phases["Heating"]["seconds"] == pytest.approx(17 * 60, abs=1)
+    assert phases["Heating"]["energy_kwh"] == pytest.approx(0.034, abs=0.001)
+    assert abs(sum(phase["seconds"] for phase in phases.values()) - 7200) <= 5
+    analysis.pop("phases_until")
+    assert analysis == {
+        "jobId": job_id, "started_at": start.isoformat().replace("+00:00", "Z"), "elapsed_seconds": 7180, "paused_seconds": 0,
+        "energy_kwh": 0.24, "projected_total_kwh": 0.48, "cost": 0.072, "currency": "EUR", "co2_g": 91.2, "projected_cost": 0.144,
+        "projected_co2_g": 182.4,
+        "comparison": {"jobs": 1, "kwh_per_hour": 0.1203, "usual_kwh_per_hour": 0.1, "kwh_per_hour_difference_percent": 20.3,
+                       "kwh_per_g": 0.008, "usual_kwh_per_g": 0.0025, "kwh_per_g_difference_percent": 220.0},
+    }
+    assert [{name: value for name, value in entry.items() if name != "jobId"} for entry in answer["globalHistory"]] == [{
+        "deviceId": "A", "printerName": "Printer A", "filename": "earlier.gcode", "kwh": 0.1, "cost": 0.03, "currency": "EUR", "co2g": 38,
+        "status": "done", "startedAt": (now - timedelta(hours=5)).isoformat(), "completedAt": (now - timedelta(hours=4)).isoformat(),
+        "energyQuality": {"coverage_percent": 100}, "thumbnailUrl": None, "pdfUrl": None}]
+
+
+def test_the_energy_of_a_running_print_rises_with_its_meter(client, fleet, now):
+    fleet.device("A")
+    meter = fleet.meter("A")
+    fleet.job("A", now - timedelta(minutes=30))
+    fleet.status("A", now - timedelta(minutes=1), "printing")
+    counter = fleet.readings(meter, now - timedelta(minutes=30), now - timedelta(minutes=10), 300)
+    assert printer_of(client)["jobKwhConsumed"] == 0.1
+    fleet.readings(meter, now - timedelta(minutes=10), now - timedelta(minutes=4), 300, counter_wh=counter)
+    assert printer_of(client)["jobKwhConsumed"] == 0.13
+
+
+def test_stale_values_are_not_shown_as_live(client, fleet, now):
+    fleet.device("A")
+    fleet.job("A", now - timedelta(hours=1), filename="going.gcode", progress_percent=40, time_left_seconds=900)
+    fleet.status("A", now - timedelta(minutes=6), "printing", nozzle_temp_actual=215, bed_temp_actual=60, nozzle_temp_target=215,
+                 bed_temp_target=60, progress_percent=40, time_left_seconds=900, material="PLA")
+    fleet.run("UPDATE device_latest SET power_watts = 99, power_at = now() - interval '6 minutes'")
+    printer = printer_of(client)
+    assert {name: printer[name] for name in (
+        "currentStatus", "isPrintingNow", "currentNozzleTemp", "targetNozzleTemp", "currentBedTemp", "targetBedTemp", "powerWatts",
+        "jobProgressPercent", "jobTimeLeftSeconds", "currentMaterial", "jobFilename")} == {
+        "currentStatus": "Offline", "isPrintingNow": False, "currentNozzleTemp": None, "targetNozzleTemp": None, "currentBedTemp": None,
+        "targetBedTemp": None, "powerWatts": None, "jobProgressPercent": None, "jobTimeLeftSeconds": None, "currentMaterial": None,
+        "jobFilename": "going.gcode"}
+    assert 355 <= printer["statusAgeSeconds"] <= 370
+
+
+def test_no_projection_below_a_sensible_progress(client, fleet, now):
+    fleet.device("A")
+    meter = fleet.meter("A")
+    fleet.readings(meter, now - timedelta(minutes=10), now, 100)
+    fleet.job("A", now - timedelta(minutes=10))
+    fleet.status("A", now, "printing", progress_percent=4.9)
+    assert printer_of(client)["detailed_analysis_data"]["projected_total_kwh"] is None
+
+
+def test_a_print_without_a_meter_has_no_energy(client, fleet, now):
+    fleet.device("A")
+    fleet.job("A", now - timedelta(hours=3), end_time=now - timedelta(hours=2), status="done")
+    fleet.job("A", now - timedelta(hours=1))
+    fleet.status("A", now, "printing", progress_percent=50)
+    answer = summary_of(client)
+    printer, entry = answer["printers"][0], answer["globalHistory"][0]
+    assert [printer[name] for name in ("jobKwhConsumed", "kwhLast24h", "lastJobKwh")] == [None] * 3
+    assert [printer["detailed_analysis_data"][name] for name in ("energy_kwh", "cost", "co2_g", "projected_total_kwh")] == [None] * 4
+    assert [entry[name] for name in ("kwh", "cost", "co2g")] == [None] * 3
+
+
+def test_only_active_printers_are_in_it(client, fleet):
+    fleet.device("P")
+    fleet.device("C", device_type="compressor")
+    fleet.device("Old", is_active=False)
+    assert [printer["deviceId"] for printer in summary_of(client)["printers"]] == ["P"]
+
+
+def test_history_holds_the_last_5_and_the_global_one_the_newest_50(client, fleet, now):
+    fleet.device("A")
+    fleet.device("B")
+    for number in range(60):
+        end = now - timedelta(hours=number)
+        fleet.job("A" if number % 2 else "B", end - timedelta(minutes=40), filename=f"{number}.gcode", end_time=end, status="done")
+    answer = summary_of(client)
+    histories = {printer["deviceId"]: [entry["filename"] for entry in printer["history"]] for printer in answer["printers"]}
+    assert histories == {"A": [f"{number}.gcode" for number in (1, 3, 5, 7, 9)], "B": [f"{number}.gcode" for number in (0, 2, 4, 6, 8)]}
+    assert [entry["filename"] for entry in answer["globalHistory"]] == [f"{number}.gcode" for number in range(50)]
+
+
+def test_the_price_of_a_print_is_that_of_its_hours(client, fleet, now):
+    fleet.device("A")
+    meter = fleet.meter("A")
+    turn = now.replace(minute=now.minute // 15 * 15, second=0) - timedelta(hours=1)
+    fleet.run("INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, valid_from) "
+              "SELECT factory_id, 'Dear', 1, 0.60, 'EUR', %s FROM factories LIMIT 1", turn)
+    fleet.readings(meter, turn - timedelta(hours=1), turn + timedelta(hours=1), 100)
+    fleet.job("A", turn - timedelta(hours=1))
+    fleet.status("A", now, "printing")
+    analysis = printer_of(client)["detailed_analysis_data"]
+    assert (analysis["energy_kwh"], analysis["cost"]) == (0.2, 0.09)
+
+
+def test_a_print_of_many_states_has_phases_that_sum_to_it(client, fleet, now):
+    fleet.device("A")
+    meter = fleet.meter("A")
+    start = now - timedelta(minutes=40)
+    fleet.readings(meter, start, now, 60)
+    fleet.job("A", start)
+    for minute, state in enumerate(["heating"] * 5 + ["printing"] * 10 + ["paused"] * 5 + ["printing"] * 4 + ["attention"] * 6):
+        fleet.status("A", start + timedelta(minutes=minute), state)
+    fleet.status("A", now - timedelta(seconds=10), "printing")
+    found = {phase["phase"]: (phase["seconds"], phase["energy_kwh"]) for phase in printer_of(client)["detailed_analysis_data"]["phases"]}
+    assert sum(seconds for seconds, _ in found.values()) == pytest.approx(2400, abs=4)
+    assert {name: pytest.approx(figures, abs=12) for name, figures in {
+        "Heating": (300, 0.005), "Printing": (850, 0.014), "Paused": (900, 0.0155), "No data": (350, 0.006)}.items()} == found
+    assert sum(kwh for _, kwh in found.values()) == pytest.approx(0.04, abs=0.0003)
+
+
+def test_phases_of_a_running_print_are_kept_between_answers(client, fleet, now):
+    for device in "ABCD":
+        fleet.device(device)
+        fleet.job(device, now - timedelta(minutes=5))
+        fleet.status(device, now, "printing")
+    for _ in range(3):
+        assert all(printer["detailed_analysis_data"]["phases"] for printer in summary_of(client)["printers"])
+    fleet.device("E")
+    fleet.job("E", now - timedelta(minutes=3))
+    fleet.status("E", now, "printing")
+    assert summary_of(client)["printers"][4]["detailed_analysis_data"]["phases"]
+
+
+def test_markup_and_odd_names_go_through_unchanged(client, fleet, now):
+    name = '<img src=x onerror=alert(1)> "Ümläut" \U0001f5a8'
+    fleet.device("A", friendly_name=name)
+    fleet.job("A", now - timedelta(minutes=5), filename="../../etc/passwd'; DROP TABLE devices; --")
+    fleet.status("A", now, "printing")
+    printer = printer_of(client)
+    assert (printer["friendlyName"], printer["jobFilename"]) == (name, "../../etc/passwd'; DROP TABLE devices; --")
+
+
+def test_one_statement_answers(client, fleet, now, api_database):
+    fleet.device("A")
+    fleet.status("A", now, "idle")
+    calls = []
+    app_database = client.application.view_functions["dpp_summary"].__closure__
+    database = next(cell.cell_contents for cell in app_database if hasattr(cell.cell_contents, "answer"))._database
+    original = database.fetch
+    database.fetch = lambda statement, *parameters: calls.append(statement) or original(statement, *parameters)
+    summary_of(client)
+    assert calls == ["dpp_summary"]
