@@ -14,6 +14,7 @@ double atan2(double, double);
 double sin(double);
 double cos(double);
 double acos(double);
+void *memchr(const void *, int, unsigned long);
 
 enum { NEED_DATA, FULL, COMMAND, LABEL, FIRST_LAYER };                                   /* results of feed() */
 enum { SKIP, EVENT, LINEAR, ARC_CW, ARC_CCW, SET_POSITION, RETRACT, UNRETRACT, MODE_XY, MODE_XZ, MODE_YZ, INCHES,
@@ -326,7 +327,8 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
             *position = p - buffer;
             return FULL;
         }
-        while (eol < end && *eol != '\n') eol++;
+        eol = memchr(line, '\n', (unsigned long)(end - line));
+        if (!eol) eol = end;
         if (eol == end && !last) break;
         p = eol < end ? eol + 1 : end;
         s->lines++;
@@ -384,6 +386,221 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
     }
     *position = p - buffer;
     return NEED_DATA;
+}
+
+
+#define SUMS 10   /* per run: s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded */
+#define NEVER 1e9
+
+static double positive(double v) { return v < 0 ? -v : v; }
+
+/* What measure.py does, for the moves and runs collected so far; both give the same figures. limits: top feed and
+ * acceleration of x, y, z, e, jerk of z and e, 1 if the corner is a square corner velocity. tools: place of the filament and
+ * its furthest, per tool. scratch: 4 * max_moves doubles. sums: n_runs rows. */
+void gcode_measure(const Kernel *k, const double *limits, double *tools, double *scratch, double *sums) {
+    const State *s = &k->state;
+    const i64 n = s->n_moves, m = k->max_moves;
+    const double *X = k->moves, *Y = X + m, *Z = Y + m, *E = Z + m, *F = E + m;
+    double *speed = scratch, *accel = speed + m, *ramp = accel + m, *square = ramp + m;
+    const int deviation = limits[10] != 0;
+    double was[4] = {0, 0, 0, 0}, was_speed = 0, was_safe = 0;   /* direction and speed of the move before */
+    i64 r, i;
+    for (r = 0; r < s->n_runs; r++) {
+        const double *run = k->runs + r * RUN_FIELDS;
+        const i64 from = (i64)run[0], to = r + 1 < s->n_runs ? (i64)run[RUN_FIELDS] : n;
+        const double half = run[7] / 2, corner = run[11];
+        double *sum = sums + r * SUMS, *tool = tools + 2 * (i64)run[4];
+        double x = run[12], y = run[13], z = run[14];
+        double filament = 0, extruded = 0, travelled = 0, place = tool[0], furthest = tool[1];
+        double low[3] = {NEVER, NEVER, NEVER}, high[3] = {-NEVER, -NEVER, -NEVER};
+        for (i = from; i < to; i++) {
+            const double d[4] = {X[i] - x, Y[i] - y, Z[i] - z, E[i]};
+            const double length = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
+            const int extruding = d[3] > 0 && length > 0;
+            const double distance = length > 0 ? length : positive(d[3]);
+            const double inverse = 1.0 / (distance > 1e-12 ? distance : 1e-12);
+            double a = extruding ? run[8] : length > 0 ? run[9] : run[10], v = F[i], unit[4], safe, entry;
+            int axis;
+            for (axis = 0; axis < 4; axis++) {
+                double share;
+                unit[axis] = d[axis] * inverse;
+                share = positive(unit[axis]);
+                if (v * share > limits[axis]) v = limits[axis] / share;
+                if (a * share > limits[4 + axis]) a = limits[4 + axis] / share;
+            }
+            if (v < 0.01) v = 0.01;
+            if (a < 1) a = 1;
+            safe = v;
+            entry = was_speed < v ? was_speed : v;
+            if (deviation) {
+                double cosine = -(unit[0] * was[0] + unit[1] * was[1] + unit[2] * was[2]);
+                double half_sine = sqrt(cosine < 1 ? 0.5 * (1 - cosine) : 0);
+                double gap = 1 - half_sine > 1e-9 ? 1 - half_sine : 1e-9;
+                double limit = sqrt(corner * corner * 0.41421356 * half_sine / gap);
+                if (limit < entry) entry = limit;
+            } else {
+                const double meet = entry;
+                double factor = 1;
+                for (axis = 0; axis < 4; axis++) {
+                    const double jerk = axis < 2 ? corner : limits[6 + axis];
+                    const double into = unit[axis] * v, out = was[axis] * meet;
+                    double step, pace = positive(into);
+                    if (pace > jerk && jerk < safe) safe = jerk;
+                    if (into * out > 0) step = positive(into - out);
+                    else step = pace > positive(out) ? pace : positive(out);
+                    if (step * factor > jerk) factor = jerk / step;
+                }
+                entry = meet * factor;
+                if (was_safe > entry * 0.99 && safe > entry * 0.99) entry = safe;
+            }
+            if ((i == 0 || (i == from && run[5] != 0)) && entry > 1) entry = 1;
+            if (i == 0) entry = v < 1 ? v : 1;
+            speed[i] = v; accel[i] = a; ramp[i] = 2 * a * distance; square[i] = entry * entry;
+            for (axis = 0; axis < 4; axis++) was[axis] = unit[axis];
+            was_speed = v; was_safe = safe;
+
+            place += d[3];
+            if (place > furthest) { filament += place - furthest; furthest = place; }
+            if (extruding) {
+                extruded += length;
+                if (x < low[0]) low[0] = x;
+                if (X[i] < low[0]) low[0] = X[i];
+                if (x > high[0]) high[0] = x;
+                if (X[i] > high[0]) high[0] = X[i];
+                if (y < low[1]) low[1] = y;
+                if (Y[i] < low[1]) low[1] = Y[i];
+                if (y > high[1]) high[1] = y;
+                if (Y[i] > high[1]) high[1] = Y[i];
+                if (z < low[2]) low[2] = z;
+                if (Z[i] < low[2]) low[2] = Z[i];
+                if (z > high[2]) high[2] = z;
+                if (Z[i] > high[2]) high[2] = Z[i];
+            } else travelled += length;
+            x = X[i]; y = Y[i]; z = Z[i];
+        }
+        tool[0] = place; tool[1] = furthest;
+        sum[1] = filament; sum[2] = extruded; sum[3] = travelled;
+        for (i = 0; i < 3; i++) { sum[4 + i] = low[i] - (i < 2 ? half : 0); sum[7 + i] = high[i] + (i < 2 ? half : 0); }
+    }
+    /* Look-ahead in squares of speeds: backwards, then forwards with the times. */
+    if (n) {
+        double next = speed[n - 1] < 1 ? speed[n - 1] * speed[n - 1] : 1;
+        const double last = next;
+        double start, in;
+        for (i = n - 1; i >= 0; i--) {
+            if (next + ramp[i] < square[i]) square[i] = next + ramp[i];
+            next = square[i];
+        }
+        start = square[0];
+        in = sqrt(start);
+        r = 0;
+        sums[0] = 0;
+        for (i = 0; i < n; i++) {
+            double end = i + 1 < n ? square[i + 1] : last, peak, out, seconds;
+            while (r + 1 < s->n_runs && i >= (i64)k->runs[(r + 1) * RUN_FIELDS]) sums[++r * SUMS] = 0;
+            if (start + ramp[i] < end) end = start + ramp[i];
+            out = sqrt(end);
+            peak = (ramp[i] + start + end) * 0.5;              /* squared: where the ramps would meet */
+            if (peak > speed[i] * speed[i]) {
+                peak = speed[i];
+                seconds = (2 * peak - in - out + (ramp[i] - 2 * peak * peak + start + end) / (2 * peak)) / accel[i];
+            } else seconds = (2 * sqrt(peak) - in - out) / accel[i];
+            if (seconds > 0) sums[r * SUMS] += seconds;
+            start = end;
+            in = out;
+        }
+    }
+}
+
+/* Thins a line while it is drawn: from the last kept point, a sector holds all directions that pass every skipped point
+ * within the tolerance; a point outside of it, or one that turns back, makes the point before it a kept one. */
+typedef struct {
+    double tolerance, ax, ay, px, py, lx, ly, rx, ry, reach;   /* kept and last point, left and right edge, furthest skipped */
+    int open, pending;
+    i32 *out;
+    i64 count;
+} Thin;
+
+static void keep_point(Thin *t, double x, double y) {
+    t->out[2 * t->count] = (i32)x;
+    t->out[2 * t->count + 1] = (i32)y;
+    t->count++;
+    t->ax = x; t->ay = y;
+    t->open = 0; t->pending = 0; t->reach = 0;
+}
+
+static void draw_to(Thin *t, double x, double y) {
+    int again;
+    for (again = 0; again < 2; again++) {
+        const double vx = x - t->ax, vy = y - t->ay, d = sqrt(vx * vx + vy * vy);
+        double s, c, lx, ly, rx, ry;
+        if (d >= t->reach) {
+            if (d <= t->tolerance) { t->px = x; t->py = y; t->pending = 1; t->reach = d; return; }
+            s = t->tolerance / d; c = sqrt(1 - s * s);
+            if (!t->open || (t->lx * vy - t->ly * vx <= 0 && t->rx * vy - t->ry * vx >= 0)) {
+                lx = vx * c - vy * s; ly = vy * c + vx * s; rx = vx * c + vy * s; ry = vy * c - vx * s;
+                if (!t->open || t->lx * ly - t->ly * lx < 0) { t->lx = lx; t->ly = ly; }
+                if (!t->open || t->rx * ry - t->ry * rx > 0) { t->rx = rx; t->ry = ry; }
+                t->open = 1; t->px = x; t->py = y; t->pending = 1; t->reach = d;
+                return;
+            }
+        }
+        if (t->pending) keep_point(t, t->px, t->py);
+        else { t->px = x; t->py = y; t->pending = 1; t->reach = d; return; }
+    }
+}
+
+static double rounded(double v) { return (double)(i64)(v < 0 ? v - 0.5 : v + 0.5); }
+
+/* The extruded lines of the wanted runs of this batch, in units of `quantum` mm, thinned. points: room for 2 * n_moves;
+ * starts, line_runs: first point and run of each line. Returns the number of lines; *n_points is set. */
+i64 gcode_lines(const Kernel *k, const u8 *wanted, double quantum, double tolerance, double edge, i32 *points, i64 *starts, i64 *line_runs, i64 *n_points) {
+    const State *s = &k->state;
+    const double *X = k->moves, *Y = X + k->max_moves, *E = X + 3 * k->max_moves, scale = 1 / quantum;
+    Thin t;
+    i64 r, i, lines = 0;
+    t.tolerance = tolerance; t.out = points; t.count = 0;
+    for (r = 0; r < s->n_runs; r++) {
+        const double *run = k->runs + r * RUN_FIELDS;
+        const i64 to = r + 1 < s->n_runs ? (i64)run[RUN_FIELDS] : s->n_moves;
+        double x = run[12], y = run[13];
+        int drawing = 0;
+        if (!wanted[r]) continue;
+        for (i = (i64)run[0]; i < to; i++) {
+            if (E[i] > 0 && (X[i] != x || Y[i] != y) && X[i] < edge && X[i] > -edge && Y[i] < edge && Y[i] > -edge && x < edge && x > -edge && y < edge && y > -edge) {
+                if (!drawing) {
+                    starts[lines] = t.count;
+                    line_runs[lines++] = r;
+                    keep_point(&t, rounded(x * scale), rounded(y * scale));
+                    drawing = 1;
+                }
+                draw_to(&t, rounded(X[i] * scale), rounded(Y[i] * scale));
+            } else if (drawing) {
+                if (t.pending) keep_point(&t, t.px, t.py);
+                drawing = 0;
+            }
+            x = X[i]; y = Y[i];
+        }
+        if (drawing && t.pending) keep_point(&t, t.px, t.py);
+    }
+    *n_points = t.count;
+    return lines;
+}
+
+/* Thins lines that are already points; in place. starts has n_lines entries and is rewritten. Returns the number of points. */
+i64 gcode_thin(i32 *points, i64 n_points, i64 *starts, i64 n_lines, double tolerance) {
+    Thin t;
+    i64 line, i;
+    t.tolerance = tolerance; t.out = points; t.count = 0;
+    for (line = 0; line < n_lines; line++) {
+        i64 to = line + 1 < n_lines ? starts[line + 1] : n_points;
+        i = starts[line];
+        starts[line] = t.count;
+        keep_point(&t, points[2 * i], points[2 * i + 1]);
+        for (i++; i < to; i++) draw_to(&t, points[2 * i], points[2 * i + 1]);
+        if (t.pending) keep_point(&t, t.px, t.py);
+    }
+    return t.count;
 }
 
 /* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too small. */

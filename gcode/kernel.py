@@ -17,6 +17,8 @@ import tempfile
 
 import numpy as np
 
+from .measure import COLUMNS
+
 SOURCE = pathlib.Path(__file__).with_name("kernel.c")
 MAX_MOVES = 1 << 15          # moves per batch: the columns stay in the processor's cache
 MAX_RUNS = 1 << 12
@@ -80,6 +82,7 @@ class CompiledKernel:
         self._markers = (Marker * len(markers))(*[Marker(text, len(text), kind, stop, extended) for text, kind, stop, extended in markers])
         self._g = bytes(G_ACTIONS.get(n, SKIP) for n in range(128))
         self._m = bytes(M_ACTIONS.get(n, SKIP) for n in range(1024))
+        self._scratch = np.empty((4, MAX_MOVES))
         self._keys = np.zeros(LABEL_SLOTS, np.uint64)
         self._values = np.zeros(LABEL_SLOTS, np.int32)
         self._kernel = _Kernel(State(**INITIAL), MAX_MOVES, MAX_RUNS, MAX_COMMENTS, self.moves.ctypes.data, self.runs.ctypes.data,
@@ -94,6 +97,22 @@ class CompiledKernel:
         address = (ctypes.c_char * len(data)).from_buffer(data) if isinstance(data, bytearray) else data
         code = self._library.gcode_feed(self._pointer, address, ctypes.byref(at), size, last)
         return code, at.value
+
+    def measure(self, limits, extruders):
+        """The sums per run of the moves collected so far (see measure.py)."""
+        sums = np.empty((self.state.n_runs, COLUMNS))
+        packed = np.array([*limits.feed, *limits.acceleration, limits.jerk_z, limits.jerk_e, float(limits.deviation)])
+        self._library.gcode_measure(self._pointer, packed.ctypes.data, extruders.ctypes.data, self._scratch.ctypes.data, sums.ctypes.data)
+        return sums
+
+    def lines(self, wanted, quantum, tolerance, edge):
+        """The thinned lines of the wanted runs: (points (n, 2) int32 in quanta, first point of each line, run of each line)."""
+        n = self.state.n_moves
+        points, starts, runs, count = np.empty((2 * n, 2), np.int32), np.empty(n, np.int64), np.empty(n, np.int64), ctypes.c_int64()
+        wanted = np.ascontiguousarray(wanted, np.uint8)
+        lines = self._library.gcode_lines(self._pointer, wanted.ctypes.data, quantum, tolerance, edge, points.ctypes.data, starts.ctypes.data,
+                                          runs.ctypes.data, ctypes.byref(count))
+        return points[:count.value].copy(), starts[:lines].copy(), runs[:lines].copy()
 
     def learn(self, value):
         """The value (feature or object number) of the label that feed() stopped at."""
@@ -162,6 +181,12 @@ def library():
     loaded.gcode_feed.restype = ctypes.c_int32
     loaded.gcode_learn.argtypes = [ctypes.c_void_p, ctypes.c_int32]
     loaded.gcode_learn.restype = None
+    loaded.gcode_measure.argtypes = [ctypes.c_void_p] * 5
+    loaded.gcode_measure.restype = None
+    loaded.gcode_lines.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_double, ctypes.c_double, ctypes.c_double, *[ctypes.c_void_p] * 4]
+    loaded.gcode_lines.restype = ctypes.c_int64
+    loaded.gcode_thin.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]
+    loaded.gcode_thin.restype = ctypes.c_int64
     loaded.meatpack_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
     loaded.meatpack_decode.restype = ctypes.c_int64
     loaded.heatshrink_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32]

@@ -47,7 +47,7 @@ def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
     accel = np.maximum(accel, 1.0)
 
     entry = _corner_speeds(unit, share, speed, accel, corner, limits)   # highest speed at the start of each move
-    entry[0] = min(entry[0], 1.0) if n else 0
+    entry[0] = min(speed[0], 1.0)
     if len(barriers):
         entry[barriers] = np.minimum(entry[barriers], 1.0)
     # Look-ahead. In squares of speeds a ramp is a straight line, so both passes are running minima:
@@ -75,7 +75,7 @@ def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
 
 def _corner_speeds(unit, share, speed, accel, corner, limits):
     before = np.empty_like(speed)
-    before[0] = speed[0]
+    before[0] = 0
     before[1:] = speed[:-1]
     low = np.minimum(before, speed)
     if limits.deviation:
@@ -101,6 +101,6 @@ def _corner_speeds(unit, share, speed, accel, corner, limits):
     junction = low * factor
     threshold = junction * 0.99
     calm = np.empty_like(safe)
-    calm[0] = safe[0]
+    calm[0] = 0
     calm[1:] = safe[:-1]
     return np.where((calm > threshold) & (safe > threshold), safe, junction)

@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from .dialects import FEATURES
+from .thin import thin
 
 MAGIC = b"EGPV"
 VERSION = 1
@@ -19,7 +20,7 @@ LAST_TOLERANCE = 1.6
 MAX_POINTS = 400_000      # kept in memory before everything is made coarser
 MAX_BYTES = 1_000_000
 MAX_LAYERS = 12_000
-_EDGE = 200_000           # units: 10 m
+EDGE = 10_000.0           # mm: what lies further out is not drawn
 _KEPT = np.array([name != "custom" for name in FEATURES])
 
 
@@ -41,29 +42,15 @@ class Preview:
         self._count = 0
         self.tolerance = QUANTUM / 2 ** 0.5     # what rounding alone may move a point
 
-    def add(self, x, y, sx, sy, extruding, first, runs):
-        """The moves of a batch: end and start positions, which ones extrude, where runs begin and what they are."""
+    def add(self, kernel, runs):
+        """The batch of moves that the kernel holds, in these runs."""
         layer, feature = runs[:, 1].astype(np.int64), runs[:, 2].astype(np.int64)
         wanted = _KEPT[feature] & (layer >= 0) & (layer % self.stride == 0)
-        run = np.repeat(np.arange(len(first)), np.diff(first, append=len(x)))
-        drawn = extruding & wanted[run]
-        moves = np.flatnonzero(drawn)
-        if not len(moves):
+        if not wanted.any():
             return
-        run = run[moves]
-        begins = np.ones(len(moves), bool)
-        begins[1:] = (np.diff(moves) != 1) | (np.diff(run) != 0)
-        # A line of k moves has k + 1 points: its own start, then every end.
-        place = np.arange(len(moves)) + np.cumsum(begins)
-        points = np.empty((len(moves) + int(begins.sum()), 2), np.int32)
-        opening = np.flatnonzero(begins)
-        for axis, (end, start) in enumerate(((x, sx), (y, sy))):
-            points[place, axis] = _quantise(end[moves])
-            points[place[opening] - 1, axis] = _quantise(start[moves[opening]])
-        starts = place[opening] - 1
-        part = simplify(points, starts, layer[run[opening]], feature[run[opening]], self.step)
-        self._parts.append(part)
-        self._count += len(part[0])
+        points, starts, run = kernel.lines(wanted, QUANTUM, self.step / QUANTUM, EDGE)
+        self._parts.append((points, starts, layer[run], feature[run]))
+        self._count += len(points)
         if self._count > MAX_POINTS:
             self._coarsen()
 
@@ -154,10 +141,6 @@ LAYER = np.dtype([("z", "<f4"), ("height", "<f4"), ("seconds", "<f4")])
 GROUP = np.dtype([("layer", "<u4"), ("feature", "<u4"), ("lines", "<u4"), ("offset", "<u4")])
 
 
-def _quantise(mm):
-    return np.clip(np.rint(mm / QUANTUM), -_EDGE, _EDGE).astype(np.int32)
-
-
 def _select(part, keep):
     points, starts, layer, feature = part
     sizes = np.diff(starts, append=len(points))
@@ -167,36 +150,8 @@ def _select(part, keep):
 
 
 def simplify(points, starts, layer, feature, tolerance):
-    """Leaves out points so that no line moves by more than `tolerance` (mm), in rounds that may move it by 1/2, 1/4, … of it.
-
-    A round drops every second inner point that is near enough to the straight way between its neighbours.
-    """
-    budget = tolerance / QUANTUM / 2
-    for _ in range(4):
-        n = len(points)
-        if n < 3:
-            break
-        is_start = np.zeros(n, bool)
-        is_start[starts] = True
-        inner = ~is_start
-        inner[-1] = False
-        inner[:-1] &= ~is_start[1:]
-        inner[0] = False
-        number = np.arange(n) - np.repeat(starts, np.diff(starts, append=n))
-        drop = np.flatnonzero(inner & (number & 1 == 1))
-        a, p, b = points[drop - 1].astype(np.float64), points[drop].astype(np.float64), points[drop + 1].astype(np.float64)
-        way, off = b - a, p - a
-        square = np.einsum("ij,ij->i", way, way)
-        part = np.clip(np.einsum("ij,ij->i", way, off) / np.maximum(square, 1e-9), 0, 1)
-        off -= way * part[:, None]
-        gone = drop[np.einsum("ij,ij->i", off, off) <= budget * budget]
-        if not len(gone):
-            break
-        keep = np.ones(n, bool)
-        keep[gone] = False
-        starts = starts - np.searchsorted(gone, starts)
-        points = points[keep]
-        budget /= 2
+    """Leaves out points so that no line moves by more than `tolerance` (mm)."""
+    points, starts = thin(points, starts, tolerance / QUANTUM)
     return points, starts, layer, feature
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from . import dialects
 from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, new_kernel
-from .planner import MachineLimits, plan
+from .planner import MachineLimits
 
 MAX_LINE = 1 << 20          # bytes; what is longer can't be G-code and is skipped
 MAX_LAYERS = 100_000
@@ -30,7 +30,7 @@ def new_box():
 class Program:
     """Reads text by feed() and close(); then the sums, marks, raw settings and thumbnails are in its attributes.
 
-    preview: an object with add(x, y, z, extruding, first, runs) or None. limits: MachineLimits to start from; what the file
+    preview: a preview.Preview or None. limits: MachineLimits to start from; what the file
     says (M201 … M205) replaces them.
     """
 
@@ -65,7 +65,7 @@ class Program:
         self.widths_known = False
         self.retractions = 0
         self.moves = 0
-        self.extruder = {}           # tool -> [position, highest position]
+        self.extruders = np.zeros((256, 2))      # mm: place of each tool's filament and its furthest so far
         self._object_layer = {}
         self._object_mark = None
         self._image = None
@@ -332,60 +332,24 @@ class Program:
         """Plans and sums the moves that the kernel has collected."""
         state = self._state
         n, r = state.n_moves, state.n_runs
+        if not n:
+            state.dirty = 1
+            return
+        runs = self.kernel.runs[:r]
+        sums = self.kernel.measure(self.limits, self.extruders)
+        if self.preview is not None:
+            self.preview.add(self.kernel, runs)
         state.n_moves = state.n_runs = 0
         state.dirty = 1
-        if not n:
-            return
-        x, y, z, de, feed = self.kernel.moves[:, :n]
-        runs = self.kernel.runs[:r]
-        first = runs[:, 0].astype(np.int64)
-        index = np.repeat(np.arange(r), np.diff(first, append=n))
-        sx, sy, sz = (self._starts(end, first, runs[:, 12 + axis]) for axis, end in enumerate((x, y, z)))
-        dx, dy, dz = x - sx, y - sy, z - sz
-        length = np.sqrt(dx * dx + dy * dy + dz * dz)
-        extruding = (de > 0) & (length > 0)
-        acceleration = np.where(extruding, runs[index, 8], np.where(length > 0, runs[index, 9], runs[index, 10]))
-        corner = runs[0, 11] if (runs[:, 11] == runs[0, 11]).all() else runs[index, 11]
-        seconds = plan(dx, dy, dz, de, length, feed, acceleration, corner, first[runs[:, 5] != 0], self.limits)
-        out = self._filament(de, first, runs)
-        self.retractions += int(np.count_nonzero((de < 0) & (length == 0)))
+        back = self.kernel.moves[3, :n] < 0      # a wipe while retracting is many moves but one retraction
+        self.retractions += int(back[0]) + int(np.count_nonzero(back[1:] & ~back[:-1]))
         self.moves += n
-        self._sum(first, runs, seconds, out, length, extruding, (x, y, z), (sx, sy, sz))
-        if self.preview is not None:
-            self.preview.add(x, y, sx, sy, extruding, first, runs)
+        self._sum(runs, sums)
         if self.on_batch is not None:
             self.on_batch()
 
-    @staticmethod
-    def _starts(end, first, at_run):
-        start = np.empty_like(end)
-        start[1:] = end[:-1]
-        start[first] = at_run
-        return start
-
-    def _filament(self, de, first, runs):
-        """mm of filament that each move pushes out: what goes beyond the furthest that its tool has pushed so far."""
-        out = np.empty_like(de)
-        tools = runs[:, 4].astype(int)
-        bounds = [0, *(np.flatnonzero(np.diff(tools)) + 1), len(tools)]
-        for low, high in zip(bounds, bounds[1:]):
-            tool = tools[low]
-            a, b = first[low], first[high] if high < len(first) else len(de)
-            place, furthest = self.extruder.get(tool, (0.0, 0.0))
-            along = np.cumsum(de[a:b])
-            along += place
-            reached = np.maximum.accumulate(along)
-            np.maximum(reached, furthest, out=reached)
-            out[a] = reached[0] - furthest
-            np.subtract(reached[1:], reached[:-1], out=out[a + 1:b])
-            self.extruder[tool] = (float(along[-1]), float(reached[-1]))
-        return out
-
-    def _sum(self, first, runs, seconds, out, length, extruding, end, start):
-        extruded = np.where(extruding, length, 0)
-        sums = np.stack([np.add.reduceat(values, first) for values in (seconds, out, extruded, length - extruded)], axis=1)
-        low = np.stack([np.minimum.reduceat(np.where(extruding, np.minimum(a, b), _BIG), first) for a, b in zip(start, end)], axis=1)
-        high = np.stack([np.maximum.reduceat(np.where(extruding, np.maximum(a, b), -_BIG), first) for a, b in zip(start, end)], axis=1)
+    def _sum(self, runs, measured):
+        sums, low, high = measured[:, :4], measured[:, 4:7], measured[:, 7:]
         layer, feature, thing, tool = (runs[:, column].astype(np.int64) for column in (1, 2, 3, 4))
         layer = np.minimum(layer, MAX_LAYERS)
         self._row(int(layer.max()))
@@ -401,10 +365,7 @@ class Program:
         own = printed & ~self._not_object[feature] & (layer >= 0)
         np.maximum.at(self.layer_z, rows[printed & (feature != CUSTOM)], high[printed & (feature != CUSTOM), 2])
         np.maximum.at(self.layer_height, rows[own], runs[own, 6])
-        width = runs[:, 7] / 2
-        self.widths_known |= bool(width[printed].any())
-        low[:, :2] -= width[:, None]
-        high[:, :2] += width[:, None]
+        self.widths_known |= bool(runs[printed, 7].any())
         self._grow(self.box_all, low, high, printed)
         marked = own & ((feature > 0) | (thing >= 0))
         self._grow(self.box_marked, low, high, marked)

@@ -1,0 +1,74 @@
+"""Lines with fewer points: by the compiled kernel, or by numpy where there is none. Both keep to the same tolerance."""
+import numpy as np
+
+from .kernel import library
+from .measure import starts_of
+
+
+def thin(points, starts, tolerance):
+    """(points, starts) without the points that are not needed to stay within `tolerance` (in the points' unit)."""
+    kernel = library()
+    if kernel is None:
+        return thin_numpy(points, starts, tolerance)
+    points, starts = np.array(points, np.int32, order="C"), np.array(starts, np.int64)
+    count = kernel.gcode_thin(points.ctypes.data, len(points), starts.ctypes.data, len(starts), tolerance)
+    return points[:count].copy(), starts
+
+
+def thin_numpy(points, starts, tolerance):
+    """As thin(), in rounds that may move a line by 1/2, 1/4, … of the tolerance.
+
+    A round drops every second inner point that is near enough to the straight way between its neighbours.
+    """
+    budget = tolerance / 2
+    for _ in range(4):
+        n = len(points)
+        if n < 3:
+            break
+        inner = np.ones(n, bool)
+        inner[starts] = inner[starts[1:] - 1] = inner[-1] = False
+        number = np.arange(n) - np.repeat(starts, np.diff(starts, append=n))
+        drop = np.flatnonzero(inner & (number & 1 == 1))
+        a, p, b = (points[drop + step].astype(np.float64) for step in (-1, 0, 1))
+        way, off = b - a, p - a
+        square = np.einsum("ij,ij->i", way, way)
+        part = np.clip(np.einsum("ij,ij->i", way, off) / np.maximum(square, 1e-9), 0, 1)
+        off -= way * part[:, None]
+        gone = drop[np.einsum("ij,ij->i", off, off) <= budget * budget]
+        if not len(gone):
+            break
+        keep = np.ones(n, bool)
+        keep[gone] = False
+        starts = starts - np.searchsorted(gone, starts)
+        points = points[keep]
+        budget /= 2
+    return points, starts
+
+
+def lines_numpy(moves, runs, wanted, quantum, tolerance, edge):
+    """What CompiledKernel.lines() returns, for moves (5, n) and runs as in measure.py."""
+    x, y, _, de, _ = moves
+    first = runs[:, 0].astype(np.int64)
+    run = np.repeat(np.arange(len(first)), np.diff(first, append=len(x)))
+    sx, sy = starts_of(x, first, runs[:, 12]), starts_of(y, first, runs[:, 13])
+    near = np.maximum.reduce([np.abs(x), np.abs(y), np.abs(sx), np.abs(sy)]) < edge
+    drawn = np.flatnonzero((de > 0) & ((x != sx) | (y != sy)) & near & np.asarray(wanted, bool)[run])
+    if not len(drawn):
+        return np.zeros((0, 2), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64)
+    run = run[drawn]
+    begins = np.ones(len(drawn), bool)
+    begins[1:] = (np.diff(drawn) != 1) | (np.diff(run) != 0)
+    # A line of k moves has k + 1 points: its own start, then every end.
+    place = np.arange(len(drawn)) + np.cumsum(begins)
+    opening = np.flatnonzero(begins)
+    points = np.empty((len(drawn) + len(opening), 2), np.int32)
+    starts = place[opening] - 1
+    for axis, (end, start) in enumerate(((x, sx), (y, sy))):
+        points[place, axis] = _rounded(end[drawn] / quantum)
+        points[starts, axis] = _rounded(start[drawn[opening]] / quantum)
+    points, starts = thin_numpy(points, starts, tolerance)
+    return points, starts, run[opening]
+
+
+def _rounded(values):
+    return np.trunc(values + np.copysign(0.5, values)).astype(np.int32)
