@@ -43,15 +43,15 @@ def arguments(argv=None) -> argparse.Namespace:
 
 async def serve(world: World, bind: str, port: int) -> None:
     """Run until SIGINT or SIGTERM."""
+    await world.listen()
     runner = web.AppRunner(Control(world).app(), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, bind, port)
-    await site.start()
+    await web.TCPSite(runner, bind, port).start()
     task = asyncio.create_task(world.run())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     print(f"simulator: {len(world.printers)} printers, {len(world.plugs)} plugs, control API on "
-          f"http://{bind}:{site._server.sockets[0].getsockname()[1]}", flush=True)
+          f"http://{bind}:{runner.addresses[0][1]}", flush=True)
     try:
         await task
     except asyncio.CancelledError:

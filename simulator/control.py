@@ -5,7 +5,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from .faults import FAULTS, FaultError, inject
+from .faults import FAULTS, FaultError, inject, number
 from .printer import PrinterError
 
 HELP = {
@@ -144,13 +144,13 @@ class Control:
         printer.advance(max(time.time(), printer.at))
         if command == "start":
             try:
-                plan = printer.custom_plan(str(body.get("filename") or "test.gcode"), float(body.get("duration_s", 100)), body.get("material"))
-            except (TypeError, ValueError) as error:
+                plan = printer.custom_plan(str(body.get("filename") or "test.gcode"), number(body, "duration_s", 100), body.get("material"))
+            except PrinterError as error:
                 return _error(400, str(error))
             job = printer.start(plan)
             return web.json_response(printer.describe(job), status=201)
         if command == "pause":
-            printer.pause(body.get("seconds"), attention=bool(body.get("attention")))
+            printer.pause(number(body, "seconds") if "seconds" in body else None, attention=bool(body.get("attention")))
         elif command in ("resume", "cancel", "clear"):
             getattr(printer, command)()
         elif command == "fail":

@@ -1,5 +1,7 @@
 """What can go wrong on demand. Each fault is a function of (world, request body, now) and says in a line what it does."""
 
+import math
+
 from .printer import PrinterError
 
 
@@ -52,15 +54,16 @@ def _server(world, body):
     return world.servers[_printer(world, body).spec.device_id]
 
 
-def _number(body, name, default=None):
+def number(body, name, default=None):
+    """A finite number of the request. Raises FaultError."""
     value = body.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise FaultError(f"{name} must be a number")
     return value
 
 
 def _until(body, now, default=60):
-    return now + _number(body, "seconds", default)
+    return now + number(body, "seconds", default)
 
 
 # ---------------------------------------------------------------------- meters
@@ -77,7 +80,7 @@ async def reset_counter(world, body, now):
 async def reboot(world, body, now):
     """Plug: drops its line and is back after `seconds` (3); Gen1 loses its counter, Gen2 steps back by < 0.1 Wh; `lose_counter` forces the loss."""
     plug = _plug(world, body)
-    await plug.power_off(_number(body, "seconds", 3), now)
+    await plug.power_off(number(body, "seconds", 3), now)
     if body.get("lose_counter"):
         for channel in plug.channels:
             channel.counter_wh = 0.0
@@ -87,7 +90,7 @@ async def reboot(world, body, now):
 async def step_back(world, body, now):
     """Meter: the counter goes back by `wh` (0.5)."""
     for channel in _channels(world, body):
-        channel.counter_wh = max(0.0, channel.counter_wh - _number(body, "wh", 0.5))
+        channel.counter_wh = max(0.0, channel.counter_wh - number(body, "wh", 0.5))
 
 
 @fault
@@ -95,9 +98,9 @@ async def jump(world, body, now):
     """Meter: the next `messages` (1) show the counter `wh` (9,000,000) too high; `permanent` shifts it for good."""
     for channel in _channels(world, body):
         if body.get("permanent"):
-            channel.counter_wh += _number(body, "wh", 9e6)
+            channel.counter_wh += number(body, "wh", 9e6)
         else:
-            channel.glitches += [_number(body, "wh", 9e6)] * int(_number(body, "messages", 1))
+            channel.glitches += [number(body, "wh", 9e6)] * int(number(body, "messages", 1))
 
 
 @fault
@@ -134,13 +137,13 @@ async def out_of_order(world, body, now):
 async def repeat_messages(world, body, now):
     """Plug: every message is sent `times` (3) times for `seconds` (60)."""
     plug = _plug(world, body)
-    plug.faults.repeat, plug.faults.repeat_until = int(_number(body, "times", 3)), _until(body, now)
+    plug.faults.repeat, plug.faults.repeat_until = int(number(body, "times", 3)), _until(body, now)
 
 
 @fault
 async def garbage_messages(world, body, now):
     """Plug: the next `messages` (5) carry rubbish."""
-    _plug(world, body).faults.garbage = int(_number(body, "messages", 5))
+    _plug(world, body).faults.garbage = int(number(body, "messages", 5))
 
 
 @fault
@@ -153,7 +156,7 @@ async def clock_1970(world, body, now):
 @fault
 async def clock_offset(world, body, now):
     """Plug, or a Moonraker printer: its clock is `offset_s` wrong (0 puts it right)."""
-    offset = _number(body, "offset_s")
+    offset = number(body, "offset_s")
     if body.get("target") in world.printers:
         _server(world, body).protocol.clock_offset = offset
     else:
@@ -182,7 +185,7 @@ async def move_meter(world, body, now):
 async def power_cut(world, body, now):
     """Printer and its plugs lose mains for `seconds` (none: until power_on); `resume`: the print goes on after; `plug: false` spares the plug."""
     printer = _printer(world, body)
-    seconds = None if body.get("seconds") is None else _number(body, "seconds")
+    seconds = None if body.get("seconds") is None else number(body, "seconds")
     printer.power_off(seconds, bool(body.get("resume")))
     if body.get("plug", True):
         for plug in world.plugs.values():
@@ -212,7 +215,7 @@ async def hung(world, body, now):
 async def slow(world, body, now):
     """Printer: answers `delay_s` (4) late for `seconds` (60)."""
     faults = _server(world, body).faults
-    faults.slow_s, faults.slow_until = _number(body, "delay_s", 4), _until(body, now)
+    faults.slow_s, faults.slow_until = number(body, "delay_s", 4), _until(body, now)
 
 
 @fault
@@ -253,13 +256,13 @@ async def come_back(world, body, now):
 @fault
 async def pause(world, body, now):
     """Printer: pauses, for `seconds` when given."""
-    _printer(world, body).pause(None if body.get("seconds") is None else _number(body, "seconds"))
+    _printer(world, body).pause(None if body.get("seconds") is None else number(body, "seconds"))
 
 
 @fault
 async def runout(world, body, now):
     """Printer: filament runs out; it waits (attention) for `seconds` (120)."""
-    _printer(world, body).pause(_number(body, "seconds", 120), attention=True)
+    _printer(world, body).pause(number(body, "seconds", 120), attention=True)
 
 
 @fault
@@ -290,4 +293,4 @@ async def next_job(world, body, now):
     if status not in ("done", "cancelled", "error"):
         raise FaultError("status must be done, cancelled or error")
     printer.finish(status)
-    printer.start(printer.custom_plan(str(body.get("filename") or "next.gcode"), _number(body, "duration_s", 60)))
+    printer.start(printer.custom_plan(str(body.get("filename") or "next.gcode"), number(body, "duration_s", 60)))

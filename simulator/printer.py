@@ -195,8 +195,8 @@ class Printer:
         material = material or self.spec.materials[0]
         if material not in MATERIALS:
             raise PrinterError(f"material {material!r} is unknown; known are {', '.join(MATERIALS)}")
-        if not duration_s >= 1:
-            raise PrinterError("duration_s must be at least 1 s")
+        if not 1 <= duration_s <= 14 * 86400:
+            raise PrinterError("duration_s must be between 1 s and 14 days")
         return plan(self.profile, self.spec.protocol, self.spec.device_model, stem=filename.rsplit(".", 1)[0], aspect=(1, 1, 0.6),
                     material=material, motion_s=duration_s * 0.6, filename=filename, duration_s=duration_s, seed=len(filename))
 

@@ -1,6 +1,7 @@
 """A printer's HTTP socket: real port, injectable misbehaviour, and the files that it serves."""
 
 import asyncio
+import logging
 import random
 import socket
 import time
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from . import gcode
+
+log = logging.getLogger("simulator.http")
 
 
 def free_port(host: str) -> int:
@@ -48,14 +51,17 @@ class PrinterServer:
         protocol.server = self
 
     async def listen(self) -> None:
-        """Open the socket."""
-        if self._runner:
-            return
+        """Open the socket. Raises OSError when somebody else has the port."""
         app = web.Application(middlewares=[self._misbehave], client_max_size=1 << 20)
         app.add_routes(self.protocol.routes())
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=30)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port, reuse_address=True).start()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=30)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self.host, self.port, reuse_address=True).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
 
     async def close(self) -> None:
         """Close the socket and all its connections: connections are refused from now on."""
@@ -73,7 +79,10 @@ class PrinterServer:
         if gone and self._runner:
             await self.close()
         elif not gone and not self._runner:
-            await self.listen()
+            try:
+                await self.listen()
+            except OSError as error:
+                log.warning("%s cannot be reached yet: %s", self.printer.spec.device_id, error)
 
     @web.middleware
     async def _misbehave(self, request, handler):

@@ -160,10 +160,20 @@ class World:
             if channel.load is None:
                 channel.add(to, to - channel.truth.times[-1], 0.0)
 
+    async def listen(self) -> None:
+        """Open the printers' sockets; a port that somebody took meanwhile is given up for another one."""
+        for name, server in self.servers.items():
+            if server.printer.state == "off" and not server.protocol.cloud:
+                continue
+            try:
+                await server.listen()
+            except OSError:
+                server.port = self.identity["ports"][name] = free_port(self.host)
+                await server.listen()
+                write_json(self.state_dir / "identity.json", self.identity)
+
     async def run(self) -> None:
-        """Real time until cancelled: move, report, save."""
-        for server in self.servers.values():
-            await server.listen()
+        """Real time until cancelled: move, report, save. `listen` comes first."""
         for part in (*self.plugs.values(), *self.hubs):
             part.session.start()
         try:

@@ -185,7 +185,8 @@ def test_job_id_reuse_and_a_change_of_job_without_idle(simulator):
     ("/faults", {"type": "earthquake"}, 400, "earthquake"), ("/faults", {"type": "jump", "target": "nobody"}, 400, "nobody"),
     ("/faults", {"type": "clock_offset", "target": "g2"}, 400, "offset_s"), ("/printers/nobody/start", {}, 404, "nobody"),
     ("/printers/MK4/explode", {}, 404, "explode"), ("/printers/MK4/pause", {}, 409, "not printing"),
-    ("/printers/MK4/start", {"duration_s": "soon"}, 400, "soon"), ("/nowhere", {}, 404, "nowhere")])
+    ("/printers/MK4/start", {"duration_s": "soon"}, 400, "duration_s"), ("/printers/MK4/start", {"duration_s": 0}, 400, "between"),
+    ("/printers/MK4/start", {"material": "WOOD"}, 400, "WOOD"), ("/nowhere", {}, 404, "nowhere")])
 def test_control_api_errors_are_sentences(simulator, path, body, status, names):
     assert names in simulator.post(path, body, status=(status,))["error"]
 
