@@ -220,7 +220,7 @@ for (const withIds of [true, false]) {
       for (const [s, said] of looks) {
         const observed = said instanceof Error ? said : { timestamp: iso(s), job_outcome: null, ...said };
         const turn = step(device, job, previous, observed, at(s));
-        assert.deepEqual(step(device, job, previous, observed, at(s)), turn, 'pure');
+        if (seed % 10 === 0) assert.deepEqual(step(device, job, previous, observed, at(s)), turn, 'pure');
         const again = step(device, turn.job, turn.previous, observed, at(s));
         assert.ok(again.actions.every((a) => a.type === 'progress'), `seed ${seed} at ${s}: a repeated look must not open or close`);
         for (const action of turn.actions) {
