@@ -71,9 +71,7 @@ def _until(body, now, default=60):
 @fault
 async def reset_counter(world, body, now):
     """Plug or meter: the counter is zeroed as by the device's own reset command."""
-    for channel in _channels(world, body):
-        channel.counter_wh = channel.day_start_wh = 0.0
-    _plug(world, body).total_start = now
+    _plug(world, body).reset_counters(now, _channels(world, body))
 
 
 @fault
@@ -105,14 +103,16 @@ async def jump(world, body, now):
 
 @fault
 async def lose_messages(world, body, now):
-    """Plug: everything it says in the next `seconds` (60) is lost; it goes on counting."""
-    _plug(world, body).faults.silent_until = _until(body, now)
+    """Plug: of what it says in the next `seconds` (60) the `share` (1: everything) is lost; it goes on counting."""
+    faults = _plug(world, body).faults
+    faults.silent_until, faults.silent_share = _until(body, now), number(body, "share", 1)
 
 
 @fault
 async def silent(world, body, now):
     """Plug: alive but says nothing for `seconds` (600), as lose_messages under another name for long gaps."""
-    _plug(world, body).faults.silent_until = _until(body, now, 600)
+    faults = _plug(world, body).faults
+    faults.silent_until, faults.silent_share = _until(body, now, 600), 1
 
 
 @fault

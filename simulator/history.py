@@ -45,9 +45,13 @@ def state_of(printer) -> str:
         return "heating"
     if printer.state == "off":
         return "offline"
-    silent = printer.spec.legacy or printer.spec.protocol in ("octoprint", "simplyprint")
-    # These protocols say nothing about a print that is over.
-    return "idle" if silent and printer.state in ("finished", "cancelled") else printer.state
+    over = printer.job.status if printer.job and printer.state in ("idle", "finished", "cancelled") else None
+    if over is None:
+        return printer.state
+    # Some protocols go on telling how the last print ended, some say nothing about it.
+    if printer.spec.protocol == "moonraker" or printer.spec.protocol == "octoprint" and over == "done":
+        return {"done": "finished"}.get(over, over)
+    return printer.state if printer.spec.protocol == "prusalink" and not printer.spec.legacy else "idle"
 
 
 def status_row(printer, stamp: str) -> list:
@@ -60,12 +64,12 @@ def status_row(printer, stamp: str) -> list:
             state in ("paused", "attention"), state == "error", state == "heating",
             f"{m.nozzle:.1f}", f"{m.nozzle_target:.0f}", f"{m.bed:.1f}", f"{m.bed_target:.0f}", f"{job.z:.2f}" if has_job else "",
             f"{printer.speed:.0f}", f"{fan * 5900:.0f}", printer.loaded_material, job.plan.filename if has_job else "",
-            job.source_id if has_job else "", f"{job.progress * 100:.2f}" if has_job else "", f"{job.left:.0f}" if has_job else ""]
+            printer.source_id(job.number) or "" if has_job else "", f"{job.progress * 100:.2f}" if has_job else "", f"{job.left:.0f}" if has_job else ""]
 
 
 def job_row(job: dict) -> list:
     """One row of jobs.csv from a ground-truth job."""
-    return [job["device_id"], job["filename"], iso(job["start"]), iso(job["end"]), job["status"], job["reason"] or "", job["source_job_id"],
+    return [job["device_id"], job["filename"], iso(job["start"]), iso(job["end"]), job["status"], job["reason"] or "", job["source_job_id"] or "",
             job["material"], f"{job['filament_g']:.2f}", f"{job['filament_mm']:.1f}", f"{job['paused_seconds']:.1f}", "0.4", "1.75"]
 
 

@@ -56,6 +56,7 @@ class MessageFaults:
     """What happens to a device's messages until the given unix times."""
 
     silent_until: float = 0.0
+    silent_share: float = 1.0
     late_until: float = 0.0
     repeat_until: float = 0.0
     repeat: int = 1
@@ -82,7 +83,8 @@ class Plug:
         self.off_until: float | None = None
         self.faults = MessageFaults()
         self.held: list[tuple] = []
-        self.next_report = at
+        # Plugs don't speak in chorus.
+        self.next_report = at + random.Random(f"{spec.id}/phase").uniform(0, spec.interval_s)
         will, subscriptions = self.presence()
         self.session = Session(broker, spec.id.replace("/", "_"), will, subscriptions, self.on_command, self.on_connect, spec.offline_buffer)
 
@@ -116,7 +118,7 @@ class Plug:
     def send(self, topic: str, payload: str, qos: int = 1, retain: bool = False) -> None:
         """Publish through the injected faults."""
         now, f = time.time(), self.faults
-        if now < f.silent_until:
+        if now < f.silent_until and self.dice.random() < f.silent_share:
             return
         if f.garbage > 0:
             f.garbage -= 1
@@ -165,12 +167,11 @@ class Plug:
     def after_boot(self) -> None:
         """What a reboot does to the counters; most kinds keep them."""
 
-    def reset_counters(self, at: float) -> None:
-        """Zero all counters as the device's own reset command does."""
+    def reset_counters(self, at: float, channels: list[Channel] | None = None) -> None:
+        """Zero the counters (all, or some) as the device's own reset command does."""
         self.total_start = at
-        for channel in self.channels:
-            channel.counter_wh = 0.0
-            channel.day_start_wh = 0.0
+        for channel in channels or self.channels:
+            channel.counter_wh = channel.day_start_wh = 0.0
 
     def to_dict(self) -> dict:
         """Counters over a restart of the simulator."""
@@ -325,7 +326,7 @@ class Tasmota(Plug):
         return {"Time": local.strftime("%Y-%m-%dT%H:%M:%S"), "ENERGY": {
             "TotalStartTime": datetime.fromtimestamp(self.total_start, self.zone).strftime("%Y-%m-%dT%H:%M:%S"),
             "Total": round(total / 1000, 3), "Yesterday": round(channel.yesterday_wh / 1000, 3),
-            "Today": round((channel.counter_wh - channel.day_start_wh) / 1000, 3), "Period": 0, "Power": round(channel.power),
+            "Today": round(max(0.0, channel.counter_wh - channel.day_start_wh) / 1000, 3), "Period": 0, "Power": round(channel.power),
             "ApparentPower": round(apparent), "ReactivePower": round((apparent ** 2 - channel.power ** 2) ** 0.5), "Factor": factor,
             "Voltage": volts, "Current": round(apparent / volts, 3)}}
 

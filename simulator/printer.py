@@ -21,7 +21,7 @@ class PrinterError(ValueError):
 class Job:
     """A print in progress or just ended. `elapsed` is the printer's own clock of it: without pauses."""
 
-    source_id: int
+    number: int
     plan: Plan
     started: float
     duration: float
@@ -57,7 +57,7 @@ class Job:
     @property
     def z(self) -> float:
         """Height of the nozzle in mm."""
-        return self.layer * self.plan.layer_height
+        return round(self.layer * self.plan.layer_height, 3)
 
     @property
     def filament_mm(self) -> float:
@@ -87,7 +87,7 @@ class Printer:
         self.next_start: float | None = None
         self.next_plan: Plan | None = None
         self.jobs_started = 0
-        self.last_source_id = 0
+        self.last_number = 0
         self.reuse_id = False
         self.speed = 100.0
         self.power = 0.0
@@ -287,12 +287,12 @@ class Printer:
         self.speed = job_plan.speed
         duration = job_plan.duration_s or self.machine.heating_time(self.at) + HOMING_S + job_plan.motion_s * 100 / job_plan.speed
         if not self.reuse_id:
-            self.last_source_id += 1
+            self.last_number += 1
         self.reuse_id = False
         self.jobs_started += 1
         self.state = "printing"
         self.loaded_material = job_plan.material
-        self.job = Job(self.last_source_id, job_plan, self.at, duration, self.truth.wh, mishaps=list(mishaps))
+        self.job = Job(self.last_number, job_plan, self.at, duration, self.truth.wh, mishaps=list(mishaps))
         self.files[job_plan.filename] = job_plan
         while len(self.files) > 20:
             del self.files[next(iter(self.files))]
@@ -316,11 +316,18 @@ class Printer:
         last = self.job.duration if self.job else 3600
         self.next_start = self.at + self.spec.finished_hold_s + self.schedule.gap(self.jobs_started, self.at, last)
 
+    def source_id(self, number: int) -> str | None:
+        """A job's id as this printer's protocol tells it; None where it has none."""
+        if self.spec.legacy or self.spec.protocol == "octoprint":
+            return None
+        return {"moonraker": f"{number:06X}", "simplyprint": str(900_000 + number)}.get(self.spec.protocol, str(number))
+
     def describe(self, job: Job) -> dict:
         """Ground truth of a job; times are unix seconds, energy is what the printer took from the wall."""
         end_wh = self.truth.wh if job.end_wh is None else job.end_wh
         return {
-            "device_id": self.spec.device_id, "filename": job.plan.filename, "source_job_id": job.source_id, "start": job.started,
+            "device_id": self.spec.device_id, "filename": job.plan.filename, "number": job.number, "source_job_id": self.source_id(job.number),
+            "start": job.started,
             "end": job.ended, "status": job.status, "reason": job.reason, "energy_wh": end_wh - job.start_wh,
             "paused_seconds": job.paused, "printing_seconds": job.elapsed, "material": job.plan.material,
             "filament_mm": job.filament_mm, "filament_g": job.plan.filament_g * job.progress,
@@ -334,7 +341,7 @@ class Printer:
         m = self.machine
         return {
             "at": self.at, "wh": self.truth.wh, "state": self.state, "until": self.until, "next_start": self.next_start,
-            "next_plan": self.next_plan and self.next_plan.to_dict(), "jobs_started": self.jobs_started, "last_source_id": self.last_source_id,
+            "next_plan": self.next_plan and self.next_plan.to_dict(), "jobs_started": self.jobs_started, "last_number": self.last_number,
             "speed": self.speed, "material": self.loaded_material, "temps": [m.nozzle, m.bed, m.nozzle_target, m.bed_target], "job": job,
             "history": list(self.history)[-100:], "files": {n: p.to_dict() for n, p in self.files.items()},
             "resume": [self._resume_state, self._saved_targets],
@@ -344,7 +351,7 @@ class Printer:
         """Take up the life that to_dict described, at the time it was saved."""
         self.at = saved["at"]
         self.truth = TruthLog(saved["at"], saved["wh"])
-        for name in ("state", "until", "next_start", "jobs_started", "last_source_id", "speed"):
+        for name in ("state", "until", "next_start", "jobs_started", "last_number", "speed"):
             setattr(self, name, saved[name])
         self.next_plan = saved["next_plan"] and Plan.from_dict(saved["next_plan"])
         self.loaded_material = saved["material"]

@@ -91,7 +91,7 @@ class Moonraker(Protocol):
         start, end = job["start"] + self.clock_offset, job["end"]
         total = (end if end is not None else self.printer.at) - job["start"]
         plan = self.printer.files.get(job["filename"])
-        return {"job_id": f"{job['source_job_id']:06X}", "user": "maker", "filename": job["filename"], "exists": plan is not None,
+        return {"job_id": job["source_job_id"], "user": "maker", "filename": job["filename"], "exists": plan is not None,
                 "status": HISTORY[job["status"]], "start_time": start, "end_time": None if end is None else end + self.clock_offset,
                 "print_duration": job["printing_seconds"], "total_duration": total, "filament_used": job["filament_mm"],
                 "metadata": {} if plan is None else self._metadata(plan), "auxiliary_data": []}

@@ -111,7 +111,7 @@ class PrusaLink(Protocol):
             telemetry |= {"axis_x": 0.0, "axis_y": -3.0}
         answer = {"storage": {"path": "/usb/", "name": "usb", "read_only": False}, "printer": telemetry}
         if self._has_job():
-            answer["job"] = {"id": p.job.source_id, "progress": round(p.job.progress * 100, 2), "time_remaining": int(p.job.left),
+            answer["job"] = {"id": p.job.number, "progress": round(p.job.progress * 100, 2), "time_remaining": int(p.job.left),
                              "time_printing": int(p.job.elapsed)}
         return web.json_response(answer)
 
@@ -125,7 +125,7 @@ class PrusaLink(Protocol):
         state = "PAUSED" if p.state == "attention" else STATES[p.state]
         short = short_name(job.plan.filename)
         return web.json_response({
-            "id": job.source_id, "state": state, "progress": round(job.progress * 100, 2), "time_remaining": int(job.left),
+            "id": job.number, "state": state, "progress": round(job.progress * 100, 2), "time_remaining": int(job.left),
             "time_printing": int(job.elapsed), "inaccurate_estimates": False, "serial_print": False,
             "file": {"refs": {"icon": f"/thumb/s/usb/{short}", "thumbnail": f"/thumb/l/usb/{short}", "download": f"/usb/{short}"},
                      "name": short, "display_name": job.plan.filename, "path": "/usb", "size": self.server.file_size(job.plan),

@@ -30,8 +30,8 @@ class SimplyPrint(Protocol):
         if request.match_info["company"] != COMPANY or not self.key_fits(request.headers.get("X-API-KEY")):
             raise web.HTTPOk(text=json.dumps({"status": False, "message": "Invalid API key"}), content_type="application/json")
 
-    def _uid(self, source_id: int) -> str:
-        return f"5f1e{source_id:08x}"
+    def _uid(self, number: int) -> str:
+        return f"5f1e{number:08x}"
 
     @guarded
     async def printers(self, request):
@@ -59,7 +59,7 @@ class SimplyPrint(Protocol):
                         "temps": {"ambient": round(ambient_c(p.at)), "current": {"tool": [tool], "bed": bed},
                                   "target": {"tool": [round(m.nozzle_target)], "bed": round(m.bed_target)}}},
             "filament": {"0": {"id": 88, "type": {"name": p.loaded_material}, "color": "Black", "colorHex": "#202020", "left": 640.2, "total": 1000}},
-            "job": {"id": 900000 + job.source_id, "uid": self._uid(job.source_id), "state": "paused" if p.state != "printing" else "printing",
+            "job": {"id": int(p.source_id(job.number)), "uid": self._uid(job.number), "state": "paused" if p.state != "printing" else "printing",
                     "file": job.plan.filename, "percentage": round(job.progress * 100), "time": int(job.left), "layer": job.layer,
                     "maxLayer": job.plan.layers} if active else None}
 
@@ -71,9 +71,9 @@ class SimplyPrint(Protocol):
         if p.job and p.job.ended is None:
             jobs.append(p.describe(p.job))
         for job in reversed(jobs):
-            if wanted in (self._uid(job["source_job_id"]), str(900000 + job["source_job_id"])):
+            if wanted in (self._uid(job["number"]), job["source_job_id"]):
                 return web.json_response({"status": True, "message": None, "job": {
-                    "id": 900000 + job["source_job_id"], "uid": self._uid(job["source_job_id"]), "state": JOB_STATES[job["status"]],
+                    "id": int(job["source_job_id"]), "uid": self._uid(job["number"]), "state": JOB_STATES[job["status"]],
                     "file": job["filename"], "started": int(job["start"]), "ended": None if job["end"] is None else int(job["end"]),
                     "percentage": 100 if job["status"] == "done" else None, "time": int(job["printing_seconds"]), "pauses": [],
                     "cancelInfo": {"reason": job["reason"]} if job["status"] == "cancelled" else None,

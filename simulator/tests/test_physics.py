@@ -146,9 +146,9 @@ def test_job_ids_grow_and_can_be_reused():
     printer.start(printer.custom_plan("a.gcode", 10))
     printer.advance(T0 + 11)
     printer.reuse_id = True
-    assert printer.start(printer.custom_plan("b.gcode", 10)).source_id == 1
+    assert printer.start(printer.custom_plan("b.gcode", 10)).number == 1
     printer.advance(T0 + 22)
-    assert printer.start(printer.custom_plan("c.gcode", 10)).source_id == 2
+    assert printer.start(printer.custom_plan("c.gcode", 10)).number == 2
 
 
 def test_commands_that_do_not_fit_the_state_are_refused():

@@ -49,7 +49,7 @@ def test_prusalink_job_from_204_to_finished(simulator):
     assert idle["printer"]["state"] == "IDLE" and "job" not in idle and "axis_x" in idle["printer"]
     started = simulator.print(name, 2, "Gehäuse Deckel ×2.gcode")
     job = simulator.ask(name, "/api/v1/job").json()
-    assert job["state"] == "PRINTING" and job["id"] == started["source_job_id"] and job["file"]["display_name"] == "Gehäuse Deckel ×2.gcode"
+    assert job["state"] == "PRINTING" and str(job["id"]) == started["source_job_id"] and job["file"]["display_name"] == "Gehäuse Deckel ×2.gcode"
     assert len(job["file"]["name"]) <= 12 and job["progress"] == 0 and job["time_remaining"] <= 2
     time.sleep(1.3)
     status = simulator.ask(name, "/api/v1/status").json()
@@ -127,6 +127,7 @@ def test_moonraker_tells_only_what_was_asked_and_keeps_the_last_job(simulator):
     assert stats["state"] == "complete" and stats["filename"] == "drag chain.gcode" and stats["filament_used"] > 0
     assert stats["total_duration"] == pytest.approx(2.5, abs=0.1) and stats["print_duration"] < stats["total_duration"] - 0.5
     newest = simulator.ask("Voron", "/server/history/list?limit=1").json()["result"]["jobs"][0]
+    assert newest["job_id"] == simulator.get("/truth")["jobs"][-1]["source_job_id"]
     assert newest["status"] == "completed" and newest["filename"] == "drag chain.gcode" and newest["end_time"] > newest["start_time"]
     assert "OrcaSlicer" in simulator.ask("Voron", "/server/files/gcodes/drag chain.gcode").text[:100]
 
@@ -139,6 +140,7 @@ def test_simplyprint_envelope_and_offline_printer(simulator):
     assert isinstance(simulator.ask("K1", path).json()["data"], list)
     simulator.print("K1", 1, "vase.gcode")
     data = simulator.ask("K1", path, json={"pid": pid}).json()["data"]
+    assert str(data["job"]["id"]) == simulator.get("/truth")["jobs"][-1]["source_job_id"]
     assert data["job"]["file"] == "vase.gcode" and data["printer"]["state"] == "printing" and len(data["printer"]["temps"]["current"]["tool"]) == 1
     wait_for(lambda: simulator.ask("K1", path, json={"pid": pid}).json()["data"]["job"] is None, 5, "the end")
     details = simulator.ask("K1", f"/{d['sp_company_id']}/jobs/GetDetails?id={data['job']['uid']}").json()
@@ -172,7 +174,7 @@ def test_job_id_reuse_and_a_change_of_job_without_idle(simulator):
     first = simulator.print("MK4q", 30, "one.gcode")
     simulator.fault("next_job", "MK4q", filename="two.gcode", duration_s=30)
     job = simulator.ask("MK4q", "/api/v1/job").json()
-    assert job["id"] == first["source_job_id"] + 1 and job["file"]["display_name"] == "two.gcode"
+    assert job["id"] == int(first["source_job_id"]) + 1 and job["file"]["display_name"] == "two.gcode"
     simulator.fault("reuse_job_id", "MK4q")
     simulator.fault("next_job", "MK4q", filename="three.gcode")
     assert simulator.ask("MK4q", "/api/v1/job").json()["id"] == job["id"]
