@@ -1,0 +1,134 @@
+"""The nginx configuration, in a real nginx before stub services."""
+
+import http.client
+import json
+import os
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from launcher import services
+
+
+class Stub(BaseHTTPRequestHandler):
+    """Answers with what it was asked, and with headers that must not get out."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):  # noqa: N802 - the name is the standard library's
+        if self.path.endswith("/refused"):
+            return self.reply(503, {"error": "mine"})
+        self.reply(200, {"service": self.server.name, "path": self.path, "upgrade": self.headers.get("Upgrade"), "long": "x" * 3000})
+
+    def do_POST(self):  # noqa: N802
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
+
+    do_PATCH = do_DELETE = do_POST
+
+    def reply(self, status, value):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        for name, text in (("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Access-Control-Allow-Origin", "*"),
+                           ("X-Powered-By", "Express"), ("ETag", '"1"'), ("Connection", "close")):
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def door(env, start):
+    """door(method, path) → (status, headers, text), through nginx with stubs behind it."""
+    stubs = []
+    for name, variable in (("nodered", "ENMS_NODERED_PORT"), ("api", "ENMS_API_PORT")):
+        server = ThreadingHTTPServer(("127.0.0.1", int(env[variable])), Stub)
+        server.name = name
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        stubs.append(server)
+    start("nginx")
+
+    def ask(method, path, body=None, **headers):
+        link = http.client.HTTPConnection("127.0.0.1", int(env["ENMS_HTTP_PORT"]), timeout=10)
+        try:
+            link.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+            answer = link.getresponse()
+            return answer.status, answer.headers, answer.read().decode(errors="replace")
+        except BrokenPipeError:  # the answer came before the whole body was sent
+            answer = link.getresponse()
+            return answer.status, answer.headers, answer.read().decode(errors="replace")
+        finally:
+            link.close()
+    ask.stubs = stubs
+    yield ask
+    for server in stubs:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("method, path, service", [
+    ("GET", "/api/devices", "nodered"), ("PATCH", "/api/devices/A-1", "nodered"), ("POST", "/api/devices/test", "nodered"),
+    ("GET", "/api/meters", "nodered"), ("POST", "/api/meters/assign", "nodered"), ("POST", "/api/login", "nodered"),
+    ("POST", "/api/logout", "nodered"), ("GET", "/api/session", "nodered"), ("POST", "/api/analyze", "nodered"),
+    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/api/dpp_summary", "api"),
+    ("GET", "/api/health", "api"), ("GET", "/api/devicesX", "api"), ("GET", "/api/openapi.json", "api")])
+def test_routes(door, method, path, service):
+    status, headers, text = door(method, path)
+    assert status == 200 and json.loads(text)["service"] == service and json.loads(text)["path"] == path
+    assert headers["Access-Control-Allow-Origin"] is None and headers["X-Powered-By"] is None
+    assert headers.get_all("X-Content-Type-Options") == ["nosniff"] and headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
+    assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+    assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith("/nodered/")
+
+
+def test_pages_have_a_strict_policy_and_hidden_files_stay_hidden(door):
+    status, headers, _ = door("GET", "/")
+    assert status in (200, 403)
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert door("GET", "/.env")[0] == 404 and door("GET", "/../secrets.json")[0] in (400, 404)
+    assert door("GET", "/none")[0] == 404
+
+
+def test_websockets_pass(door):
+    _, _, text = door("GET", "/nodered/comms", Upgrade="websocket", Connection="Upgrade")
+    assert json.loads(text)["upgrade"] == "websocket"
+
+
+def test_answers_are_compressed_and_keep_their_etag(door):
+    _, headers, _ = door("GET", "/api/dpp_summary", Accept_Encoding="gzip")
+    assert headers["Content-Encoding"] == "gzip" and headers["ETag"] == 'W/"1"'
+
+
+def test_errors_are_sentences(door):
+    status, _, text = door("POST", "/api/devices", b"x" * 1_100_000)
+    assert status == 413 and "too large" in json.loads(text)["error"]
+    assert door("POST", "/nodered/flows", b"x" * 1_100_000)[0] == 200
+    status, _, text = door("GET", "/api/refused")
+    assert status == 503 and json.loads(text) == {"error": "mine"}
+    for server in door.stubs:
+        server.shutdown()
+        server.server_close()
+    for path in ("/api/dpp_summary", "/api/devices", "/nodered/", "/grafana/"):
+        status, headers, text = door("GET", path)
+        assert status == 502 and "not running" in json.loads(text)["error"] and headers["Retry-After"], path
+
+
+def test_a_flood_from_one_address_is_slowed(door):
+    answers = [door("POST", "/api/login")[0] for _ in range(16)]
+    assert answers[:10] == [200] * 10 and 429 in answers
+    status, _, text = next(answer for answer in (door("POST", "/api/login") for _ in range(5)) if answer[0] == 429)
+    assert "Too many requests" in json.loads(text)["error"]
+    assert door("GET", "/api/dpp_summary")[0] == 200
+
+
+def test_nothing_is_written_elsewhere(door, env):
+    """`nginx` as root leaves a root-owned error log in Debian's place unless it is told otherwise."""
+    before = {path: os.stat(path).st_mtime for path in ("/var/log/nginx", "/var/log/nginx/error.log") if os.path.exists(path)}
+    door("GET", "/")
+    time.sleep(0.1)
+    assert {path: os.stat(path).st_mtime for path in before} == before
+    assert services.where(env).log("nginx-access").read_text().count("\n") >= 1
