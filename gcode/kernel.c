@@ -295,7 +295,7 @@ static int marker(Kernel *k, const u8 *p, const u8 *end, int extended, const u8 
         default:
             if (mark->stop == WHOLE_LINE && rest != end) continue;
             stop = rest;
-            while (stop < end && *stop != mark->stop) stop++;
+            while (stop < end && *stop != mark->stop) stop++;        /* 0 and 2 do not occur in text */
             while (stop > rest && (stop[-1] == ' ' || stop[-1] == '\t')) stop--;
             while (rest < stop && *rest == ' ') rest++;
             if (rest == stop && mark->length > 0 && mark->text[mark->length - 1] == ' ') return -1;
@@ -392,7 +392,14 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
 #define SUMS 10   /* per run: s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded */
 #define NEVER 1e9
 
-static double positive(double v) { return v < 0 ? -v : v; }
+static double positive(double v) {      /* without a branch: signs are as good as random here */
+    union { double d; u64 bits; } b;
+    b.d = v;
+    b.bits &= 0x7fffffffffffffffULL;
+    return b.d;
+}
+#define LESSER(a, b) ((a) < (b) ? (a) : (b))
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
 
 /* What measure.py does, for the moves and runs collected so far; both give the same figures. limits: top feed and
  * acceleration of x, y, z, e, jerk of z and e, 1 if the corner is a square corner velocity. tools: place of the filament and
@@ -444,14 +451,13 @@ void gcode_measure(const Kernel *k, const double *limits, double *tools, double 
                 for (axis = 0; axis < 4; axis++) {
                     const double jerk = axis < 2 ? corner : limits[6 + axis];
                     const double into = unit[axis] * v, out = was[axis] * meet;
-                    double step, pace = positive(into);
-                    if (pace > jerk && jerk < safe) safe = jerk;
-                    if (into * out > 0) step = positive(into - out);
-                    else step = pace > positive(out) ? pace : positive(out);
+                    const double pace = positive(into), turn = LARGER(pace, positive(out)), change = positive(into - out);
+                    const double step = into * out > 0 ? change : turn;
+                    if (pace > jerk) safe = LESSER(safe, jerk);
                     if (step * factor > jerk) factor = jerk / step;
                 }
                 entry = meet * factor;
-                if (was_safe > entry * 0.99 && safe > entry * 0.99) entry = safe;
+                if (was_safe > entry * 0.99 && safe > entry * 0.99) entry = LESSER(safe, meet);
             }
             if ((i == 0 || (i == from && run[5] != 0)) && entry > 1) entry = 1;
             if (i == 0) entry = v < 1 ? v : 1;
@@ -463,18 +469,12 @@ void gcode_measure(const Kernel *k, const double *limits, double *tools, double 
             if (place > furthest) { filament += place - furthest; furthest = place; }
             if (extruding) {
                 extruded += length;
-                if (x < low[0]) low[0] = x;
-                if (X[i] < low[0]) low[0] = X[i];
-                if (x > high[0]) high[0] = x;
-                if (X[i] > high[0]) high[0] = X[i];
-                if (y < low[1]) low[1] = y;
-                if (Y[i] < low[1]) low[1] = Y[i];
-                if (y > high[1]) high[1] = y;
-                if (Y[i] > high[1]) high[1] = Y[i];
-                if (z < low[2]) low[2] = z;
-                if (Z[i] < low[2]) low[2] = Z[i];
-                if (z > high[2]) high[2] = z;
-                if (Z[i] > high[2]) high[2] = Z[i];
+                low[0] = LESSER(low[0], x); high[0] = LARGER(high[0], x);
+                low[0] = LESSER(low[0], X[i]); high[0] = LARGER(high[0], X[i]);
+                low[1] = LESSER(low[1], y); high[1] = LARGER(high[1], y);
+                low[1] = LESSER(low[1], Y[i]); high[1] = LARGER(high[1], Y[i]);
+                low[2] = LESSER(low[2], z); high[2] = LARGER(high[2], z);
+                low[2] = LESSER(low[2], Z[i]); high[2] = LARGER(high[2], Z[i]);
             } else travelled += length;
             x = X[i]; y = Y[i]; z = Z[i];
         }

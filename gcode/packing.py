@@ -11,7 +11,8 @@ def meatpack_decode(data):
     """The text that MeatPack data stand for."""
     if (kernel := library()) is not None:
         out = ctypes.create_string_buffer(2 * len(data) + 2)
-        return out.raw[:max(0, kernel.meatpack_decode(bytes(data), len(data), out, len(out)))]
+        size = kernel.meatpack_decode(bytes(data), len(data), out, len(out))
+        return out.raw[:size]
     return meatpack_decode_python(data)
 
 
@@ -64,7 +65,8 @@ def heatshrink_decode(data, size, window, lookahead):
     """At most `size` bytes that heatshrink data with these parameters stand for."""
     if (kernel := library()) is not None:
         out = ctypes.create_string_buffer(max(size, 1))
-        return out.raw[:kernel.heatshrink_decode(bytes(data), len(data), out, size, window, lookahead)]
+        made = kernel.heatshrink_decode(bytes(data), len(data), out, size, window, lookahead)
+        return out.raw[:made]
     return heatshrink_decode_python(data, size, window, lookahead)
 
 

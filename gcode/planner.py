@@ -103,4 +103,4 @@ def _corner_speeds(unit, share, speed, accel, corner, limits):
     calm = np.empty_like(safe)
     calm[0] = 0
     calm[1:] = safe[:-1]
-    return np.where((calm > threshold) & (safe > threshold), safe, junction)
+    return np.where((calm > threshold) & (safe > threshold), np.minimum(safe, low), junction)

@@ -64,8 +64,8 @@ def lines_numpy(moves, runs, wanted, quantum, tolerance, edge):
     points = np.empty((len(drawn) + len(opening), 2), np.int32)
     starts = place[opening] - 1
     for axis, (end, start) in enumerate(((x, sx), (y, sy))):
-        points[place, axis] = _rounded(end[drawn] / quantum)
-        points[starts, axis] = _rounded(start[drawn[opening]] / quantum)
+        points[place, axis] = _rounded(end[drawn] * (1 / quantum))
+        points[starts, axis] = _rounded(start[drawn[opening]] * (1 / quantum))
     points, starts = thin_numpy(points, starts, tolerance)
     return points, starts, run[opening]
 
