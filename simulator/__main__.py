@@ -44,7 +44,7 @@ def arguments(argv=None) -> argparse.Namespace:
 async def serve(world: World, bind: str, port: int) -> None:
     """Run until SIGINT or SIGTERM."""
     await world.listen()
-    runner = web.AppRunner(Control(world).app(), access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(Control(world).app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, bind, port).start()
     task = asyncio.create_task(world.run())

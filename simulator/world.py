@@ -81,11 +81,13 @@ class World:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self.started = time.time()
         saved = read_json(self.state_dir / "state.json") or {}
-        if saved and not self.started - CATCH_UP_MAX_S < saved["at"] <= self.started:
-            # After a very long rest only the counters matter; the jobs of that time are nobody's any more.
-            saved = {"plugs": saved["plugs"], "printers": {}}
-        at = saved.get("at", self.started)
-        self.printers = build_printers(fleet, at, saved.get("printers", {}), auto_jobs)
+        # After a very long rest (or with a clock that went back) only counters and numbers matter: the jobs of that time are lost.
+        recent = bool(saved) and self.started - CATCH_UP_MAX_S < saved["at"] <= self.started
+        at = saved["at"] if recent else self.started
+        self.printers = build_printers(fleet, at, saved["printers"] if recent else {}, auto_jobs)
+        for name in self.printers.keys() & saved.get("printers", {}).keys():
+            self.printers[name].last_number = saved["printers"][name]["last_number"]
+            self.printers[name].jobs_started = saved["printers"][name]["jobs_started"]
         self.plugs = build_plugs(fleet, broker, at, saved.get("plugs", {}), self.printers, zone)
         self.hubs = [Hub(h, org, self.printers[h.mounted_on], broker, fleet.seed) for h in fleet.hubs]
         for printer in self.printers.values():

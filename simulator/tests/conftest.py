@@ -25,7 +25,7 @@ FAST_FLEET = {
         {"device_id": "MK4q", "profile": "mk4", "protocol": "prusalink", "device_model": "Prusa MK4", "digest_qop": "auth"},
         {"device_id": "Old", "profile": "mini", "protocol": "prusalink", "device_model": "Prusa MINI+", "legacy": True},
         {"device_id": "Ender", "profile": "ender3", "protocol": "octoprint", "device_model": "Creality Ender-3"},
-        {"device_id": "Voron", "profile": "voron24", "protocol": "moonraker", "device_model": "Voron 2.4 300", "materials": ["ASA"], "finished_hold_s": 1},
+        {"device_id": "Voron", "profile": "voron24", "protocol": "moonraker", "device_model": "Voron 2.4 300", "materials": ["ASA"], "finished_hold_s": 0.5},
         {"device_id": "K1", "profile": "k1max", "protocol": "simplyprint", "device_model": "Creality K1 Max"}],
     "plugs": [
         {"id": "g2", "kind": "shelly_gen2", "channels": {"switch:0": "MK4"}, "interval_s": 0.3, "start_wh": 1000},

@@ -102,6 +102,18 @@ def test_live_goes_on_from_the_last_counter_with_a_calibration_soon(past, tmp_pa
     assert ended and all(80 < j["end"] - j["start"] < 110 for j in ended)
 
 
+def test_after_a_very_long_rest_counters_and_job_numbers_go_on(past, tmp_path, monkeypatch):
+    folder = tmp_path / "simulator"
+    folder.mkdir()
+    (folder / "state.json").write_text(json.dumps(past[1]))
+    monkeypatch.setattr("simulator.world.time.time", lambda: END + 300 * 86400)
+    world = World(load(), folder)
+    for name, printer in world.printers.items():
+        assert printer.state == "idle" and printer.last_number == past[1]["printers"][name]["last_number"] > 0
+    assert {m: c.counter_wh for m, c in world.channels.items()} == {
+        c.meter_id: past[1]["plugs"][p]["counters"][c.key] for p, plug in world.plugs.items() for c in plug.channels}
+
+
 def test_nothing_runs_on_calibrating_printers_at_the_end_for_any_seed():
     for seed in range(5):
         fleet = load()

@@ -121,7 +121,7 @@ def test_moonraker_tells_only_what_was_asked_and_keeps_the_last_job(simulator):
     time.sleep(1.3)
     simulator.post("/printers/Voron/pause", {"seconds": 0.5})
     wait_for(lambda: simulator.ask("Voron", query).json()["result"]["status"]["print_stats"]["state"] == "complete", 6, "complete")
-    time.sleep(1.2)
+    time.sleep(0.7)
     stats = simulator.ask("Voron", query).json()["result"]["status"]["print_stats"]
     assert simulator.get("/health")["printers"]["Voron"] == "idle"
     assert stats["state"] == "complete" and stats["filename"] == "drag chain.gcode" and stats["filament_used"] > 0
