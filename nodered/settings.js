@@ -5,6 +5,8 @@ const path = require('node:path');
 const { createStorage } = require('./storage');
 const { Auth, LoginGuard, sameText } = require('./lib/auth');
 
+const BODY_LIMIT_BYTES = 1 << 20;
+
 const environment = process.env;
 const required = (name) => {
   if (!environment[name]) throw new Error(`${name} is not set: Node-RED does not start without it (see .env.example)`);
@@ -19,6 +21,29 @@ const guard = new LoginGuard();
 const auth = new Auth({ user: editorUser, password: editorPassword, secret: secretKey });
 const operator = { username: editorUser, permissions: '*' };
 
+/** JSON bodies of http-in nodes, so that a broken one is answered with a sentence (Node-RED's own parser answers 500). */
+function readJsonBody(request, response, next) {
+  if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) return next();
+  const refuse = (status, error) => response.status(status).set('Connection', 'close').json({ error });
+  const chunks = [];
+  let bytes = 0;
+  request.on('data', (chunk) => {
+    bytes += chunk.length;
+    if (bytes <= BODY_LIMIT_BYTES) chunks.push(chunk);
+  });
+  request.on('end', () => {
+    if (bytes > BODY_LIMIT_BYTES) return refuse(413, 'The body is too large.');
+    try {
+      request.body = bytes > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : {};
+    } catch (error) {
+      return refuse(400, `The body is not valid JSON: ${error.message}.`);
+    }
+    // Tells the parsers that follow that there is nothing left to read.
+    request._body = true;
+    next();
+  });
+}
+
 module.exports = {
   uiHost: environment.ENMS_NODERED_HOST || '127.0.0.1',
   uiPort: Number(environment.ENMS_NODERED_PORT || 1880),
@@ -32,6 +57,7 @@ module.exports = {
   functionExternalModules: false,
   functionTimeout: 10,
   apiMaxLength: '2mb',
+  httpNodeMiddleware: readJsonBody,
 
   adminAuth: {
     type: 'credentials',

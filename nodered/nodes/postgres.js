@@ -32,13 +32,15 @@ module.exports = function register(RED) {
   }
 
   function queryMode(node, config, { pool, release }) {
+    const numbers = Array.from((config.statement || '').matchAll(/\$(\d+)/g), ([, number]) => Number(number));
+    const parameters = Math.max(0, ...numbers);
     node.on('input', async (msg, send, done) => {
       try {
         if (config.whenDrained && pipeline.sinkDepth().spooled > 0) {
           node.status({ fill: 'yellow', shape: 'ring', text: 'not asked: newer rows still wait on disk' });
           return done();
         }
-        const result = await pool.query(config.statement, msg.params || []);
+        const result = await pool.query(config.statement, (msg.params ?? []).slice(0, parameters));
         msg.payload = result.rows;
         msg.rowCount = result.rowCount;
         node.status({});
@@ -47,7 +49,8 @@ module.exports = function register(RED) {
       } catch (error) {
         msg.sqlstate = error.code;
         node.status({ fill: 'red', shape: 'ring', text: error.message.slice(0, 60) });
-        done(error);
+        // The sentence alone: PostgreSQL's errors name what is wrong, the stack of the driver does not.
+        done(error.message);
       }
     });
     node.on('close', (done) => { release().finally(done); });
