@@ -43,6 +43,12 @@ def listed(base, seconds=20):
         time.sleep(0.2)
 
 
+def has_history(where):
+    """True when the past was imported or at least written. (The simulator's state is the last thing that is written.)"""
+    return where.demo_done.exists() or ((where.state / "demo-history/jobs.csv").exists()
+                                        and (where.state / "simulator/state.json").exists())
+
+
 def bring_history(where, env, say):
     """Imports the fleet's past, once per run directory. The meters' counters in it end where the live ones begin."""
     source = where.state / "demo-history"

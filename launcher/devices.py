@@ -32,6 +32,10 @@ OPTIONS = {
 }
 
 
+REMEDIES = {400: "./enms device add --help lists the options.", 404: "./enms device list shows what there is.",
+            409: "./enms device add --replace changes an existing device.", 422: "./enms device add --help lists the options."}
+
+
 def options(parser, required):
     """Adds the options of `device add` and `device test` to an argparse parser."""
     parser.add_argument("--id", dest="device_id", required=required, metavar="ID",
@@ -51,7 +55,7 @@ def call(method, path, body=None, timeout=60):
     if status >= 400:
         text = answer.get("error") if isinstance(answer, dict) else None
         raise LauncherError(text or f"The Devices API answers {status}.",
-                            "./enms status shows what runs." if status >= 500 else "./enms device add --help lists the options.")
+                            REMEDIES.get(status, "./enms status shows what runs."))
     return answer
 
 
@@ -82,11 +86,13 @@ def listing(_arguments):
     if not devices:
         print("No devices yet: ./enms device add --help")
         return 0
-    print(f"{'id':<24}{'name':<24}{'type':<12}{'source':<12}{'host':<24}{'meter':<24}{'every':>7}")
+    rows = [("id", "name", "type", "source", "host", "meter", "every")]
     for device in devices:
-        print("".join(f"{str(device.get(column) or '-'):<{width}}" for column, width in (
-            ("device_id", 24), ("friendly_name", 24), ("device_type", 12), ("source", 12), ("api_ip", 24), ("shelly_id", 24)))
-            + f"{device.get('data_interval_seconds') or '-':>5} s")
+        rows.append((*(str(device.get(column) or "-") for column in ("device_id", "friendly_name", "device_type", "source", "api_ip",
+                                                                      "shelly_id")), f"{device.get('data_interval_seconds') or '-'} s"))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths)).rstrip())
     return 0
 
 

@@ -1,5 +1,7 @@
 """What a stack needs on the machine: Debian's servers, the private Python environment, Node and the npm packages."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -148,11 +150,25 @@ def node_modules(where, log):
     stamp.write_text(wanted)
 
 
+@contextlib.contextmanager
+def only_one(where):
+    """Two stacks that share the environments must not install at the same time; the second waits."""
+    where.env.mkdir(parents=True, exist_ok=True)
+    with open(where.env / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def environment(where, say):
     """Brings the private environments up to the lock files. Returns False when there was nothing to do.
 
     Node comes first, alone; then npm and the other Python packages are installed side by side.
     """
+    with only_one(where):
+        return _environment(where, say)
+
+
+def _environment(where, say):
     log = where.log("install")
     stamp, wanted = where.env / ".installed", digest(RUNTIME_LOCK, NODE_LOCK)
     if stamp.exists() and stamp.read_text() == wanted and where.python.exists() and node_binary(where).exists():
@@ -185,8 +201,9 @@ def environment(where, say):
 def test_environment(where, say):
     """Adds what the tests need."""
     stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK)
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    say("installing what the tests need")
-    pip(where, where.log("install"), "-r", str(TEST_LOCK))
-    files.write(stamp, wanted)
+    with only_one(where):
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        say("installing what the tests need")
+        pip(where, where.log("install"), "-r", str(TEST_LOCK))
+        files.write(stamp, wanted)

@@ -44,6 +44,8 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 log_min_messages = warning
 log_line_prefix = '%m [%p] %q%u@%d '
+# A statement that fails can hold a password (ALTER ROLE): the error is logged, its text and parameters are not.
+log_min_error_statement = panic
 log_parameter_max_length_on_error = 0
 """
 ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"

@@ -124,7 +124,7 @@ def start(where, with_demo, steps):
     if postgres.create(where.postgres, env["ENMS_DB_SUPERUSER_PASSWORD"], where.log("postgres")):
         steps.say("database", "private PostgreSQL cluster made")
     files.write_json(where.settings, env, 0o600)
-    chosen = services.wanted(with_demo, history=with_demo and not where.demo_done.exists())
+    chosen = services.wanted(with_demo, history=not demo.has_history(where))
     skipped = {service.name: service.missing() for service in chosen if service.missing()}
     for name, reason in skipped.items():
         steps.say(name, f"SKIPPED: {reason}")
@@ -136,9 +136,7 @@ def start(where, with_demo, steps):
                                  env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
     try:
         wait_ready(where, env, child, steps)
-        if with_demo and not any((settings.ROOT / "nodered/flows").glob("*.json")):
-            steps.say("demo fleet", "SKIPPED: no flows in this checkout, so nothing to register devices with")
-        elif with_demo and not {"simulator", "nodered"} & set(skipped):
+        if with_demo and not {"simulator", "nodered"} & set(skipped):
             number = demo.register(f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
                                    env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"])
             steps.say("demo fleet", f"{number} devices registered")
