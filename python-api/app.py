@@ -45,7 +45,7 @@ def create_app(database=None, nodered=None):
             return live.answer(request.if_none_match)
         rows = dpp_simulator.scenario_rows(scenario, time.time())
         answer, _ = summary.build(rows, scenario)
-        return tagged(answer, etag_of(answer), request.if_none_match)
+        return tagged(Encoded(answer), request.if_none_match)
 
     @app.get("/api/jobs")
     def jobs():
@@ -140,24 +140,30 @@ class SummaryCache:
                 return not_modified(known[1])
         rows = self._rows.fetch()
         answer, valid_until = summary.build(rows, dpp_simulator.LIVE)
-        tag = etag_of(answer)
+        encoded = Encoded(answer)
         if snapshot:
-            # Taken before the rows were read, so a later change can only make it look newer than it is.
-            self._known = (snapshot, tag, valid_until)
-        return tagged(answer, tag, if_none_match)
+            # Taken before the rows were read, so a change in between can only make the tag look older than it is.
+            self._known = (snapshot, encoded.tag, valid_until)
+        return tagged(encoded, if_none_match)
 
 
-def etag_of(answer):
-    """A weak tag: equal answers, but for their ages, have equal tags."""
-    lasting = {**answer, "generatedAt": None, "printers": [{**one, "statusAgeSeconds": None} for one in answer["printers"]]}
-    return hashlib.blake2b(json.dumps(lasting, separators=(",", ":")).encode(), digest_size=12).hexdigest()
+class Encoded:
+    """An answer as JSON and its tag. Equal answers, but for their ages, have equal tags."""
+
+    def __init__(self, answer):
+        ages = [printer.pop("statusAgeSeconds") for printer in answer["printers"]]
+        printers = [dumps(printer) for printer in answer["printers"]]
+        lasting = dumps({name: value for name, value in answer.items() if name not in ("printers", "generatedAt")})
+        self.tag = hashlib.blake2b("\n".join([lasting, *printers]).encode(), digest_size=12).hexdigest()
+        aged = ",".join(f'{{"statusAgeSeconds":{dumps(age)},{text[1:]}' for age, text in zip(ages, printers))
+        self.text = f'{{"generatedAt":{dumps(answer["generatedAt"])},"printers":[{aged}],{lasting[1:]}'
 
 
-def tagged(answer, tag, if_none_match):
-    if if_none_match.contains_weak(tag):
-        return not_modified(tag)
-    response = json_response(answer)
-    response.set_etag(tag, weak=True)
+def tagged(encoded, if_none_match):
+    if if_none_match.contains_weak(encoded.tag):
+        return not_modified(encoded.tag)
+    response = json_text(encoded.text)
+    response.set_etag(encoded.tag, weak=True)
     return response
 
 
@@ -167,9 +173,13 @@ def not_modified(tag):
     return response
 
 
+def dumps(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def json_response(value, status=200, **headers):
     """Compact JSON that is always asked for again."""
-    return json_text(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False), status, **headers)
+    return json_text(dumps(value), status, **headers)
 
 
 def json_text(text, status=200, **headers):

@@ -10,35 +10,35 @@ from datetime import datetime, timezone
 
 LIVE = "live"
 
-# The phases of a running job are worked out from all its status rows, so an answer brings them for a few jobs only and the
-# others keep what an earlier answer brought.
-PHASES_KEEP_S = 60.0
-PHASES_PER_ANSWER = 2
+# The phases of a running job are worked out from all its status rows, and its cost from all its hours when rates vary, so an
+# answer brings them for a few jobs only and the others keep what an earlier answer brought.
+KEEP_S = 60.0
+JOBS_PER_ANSWER = 2
 
 
 class LiveRows:
-    """The live query, and its memory of the running jobs' phases."""
+    """The live query, and its memory of what is costly to work out: the running jobs' phases and costs."""
 
     def __init__(self, database):
         self._database = database
-        self._phases = {}  # job_id -> (phases, seconds since 1970)
+        self._known = {}  # job_id -> (phases, costs, seconds since 1970)
         self._lock = threading.Lock()
 
     def fetch(self):
         """The rows of all printers, by one statement."""
         now_ts = datetime.now(timezone.utc).timestamp()
         with self._lock:
-            known = [job_id for job_id, (_, at) in self._phases.items() if now_ts - at < PHASES_KEEP_S]
-            limit = PHASES_PER_ANSWER if self._phases else None  # the first answer brings all
-        rows = json.loads(self._database.fetch_json("dpp_summary", None, "{" + ",".join(known) + "}", limit))
+            fresh = [job_id for job_id, (_, _, at) in self._known.items() if now_ts - at < KEEP_S]
+            limit = JOBS_PER_ANSWER if self._known else None  # the first answer brings all
+        rows = json.loads(self._database.fetch_json("dpp_summary", None, "{" + ",".join(fresh) + "}", limit))
         jobs = [facts["job"] for facts in rows["printers"] if facts["job"]]
         with self._lock:
             for job in jobs:
                 if job["phases"] is not None:
-                    self._phases[job["job_id"]] = (job["phases"], rows["now_ts"])
-            self._phases = {job["job_id"]: self._phases[job["job_id"]] for job in jobs if job["job_id"] in self._phases}
+                    self._known[job["job_id"]] = (job["phases"], job["costs"], rows["now_ts"])
+            self._known = {job["job_id"]: self._known[job["job_id"]] for job in jobs if job["job_id"] in self._known}
             for job in jobs:
-                job["phases"], job["phases_ts"] = self._phases.get(job["job_id"], (None, None))
+                job["phases"], job["costs"], job["phases_ts"] = self._known.get(job["job_id"], (None, None, None))
         return rows
 
 
@@ -97,7 +97,9 @@ def mock(name=None, job=None, ago_s=8, past=(), **facts):
             printer.update({"filename": printer["job"]["filename"], "progress": printer["job"]["progress"],
                             "time_left_s": printer["job"]["time_left_s"]})
         ended = [ended_job(now_ts, **one) for one in past]
-        printer["past"] = [one["row"] for one in ended] or None
+        printer["past"] = [one["row"] for one in ended]
+        printer["last"] = printer["past"][0] if ended else None
+        printer["usual"] = usual(printer["past"], now_ts)
         printer["history"] = [one["history"] for one in ended[:5]] or None
         return printer
 
@@ -123,8 +125,8 @@ def running_job(now_ts, filename, elapsed_s, progress, wh, warm_up_wh=60.0, gram
         "job_id": "00000000-0000-4000-8000-0000000000aa", "filename": filename, "start_ts": now_ts - elapsed_s, "status": status,
         "paused_s": paused_s, "progress": progress,
         "time_left_s": round(elapsed_s * (100 - progress) / progress) if progress else None, "grams": None, "material": material,
-        "nozzle_diameter": 0.4, "preview_url": None, "gcode": gcode, "wh": wh, "cost": wh / 1000 * PRICE, "currency": "EUR",
-        "co2_g": wh / 1000 * G_CO2, "phases": phases, "phases_ts": now_ts,
+        "nozzle_diameter": 0.4, "preview_url": None, "gcode": gcode, "wh": wh, "steady_rate": True, "costs": None,
+        "phases": phases, "phases_ts": now_ts,
     }
 
 
@@ -140,9 +142,21 @@ def ended_job(now_ts, filename="bracket_v7.gcode", ended_ago_s=7200, duration_s=
     }
 
 
+def usual(past, now_ts):
+    """The sums over past prints that the statement makes."""
+    done = [job for job in past if job["status"] == "done"]
+    weighed = [job for job in done if job["grams"]]
+    return {
+        "jobs": len(done), "wh": sum(job["wh"] for job in done), "timed_wh": sum(job["wh"] for job in done),
+        "timed_s": sum(job["duration_s"] for job in done), "weighed_wh": sum(job["wh"] for job in weighed),
+        "weighed_g": sum(job["grams"] for job in weighed),
+        "day_s": sum(max(0.0, job["end_ts"] - max(job["start_ts"], now_ts - 86_400)) for job in past),
+    }
+
+
 def global_history(printers):
     """The same ended prints, newest first, as the statement brings them."""
-    ended = [(job, facts) for facts in printers for job in facts["past"] or ()]
+    ended = [(job, facts) for facts in printers for job in facts["past"]]
     ended.sort(key=lambda one: one[0]["end_ts"], reverse=True)
     return [
         {

@@ -145,7 +145,7 @@ SCHEMAS = {
             "phases_until": nullable(INSTANT),
             "comparison": obj(
                 {
-                    "jobs": {"type": "integer", "description": "Finished prints with an energy account among the printer's last 20"},
+                    "jobs": {"type": "integer", "description": "Finished prints with an energy account among the printer's last 10"},
                     "kwh_per_hour": nullable(number(f"This job, kWh/h; null in its first {summary.COMPARE_FROM_S / 60:g} minutes")),
                     "usual_kwh_per_hour": nullable(number("Those prints, kWh/h")),
                     "kwh_per_hour_difference_percent": nullable(number("This job against those, %")),

@@ -58,8 +58,8 @@ def is_cooling(facts):
 
 def completed_until_ts(facts):
     """When the newest print, if it was finished well, stops counting as just completed."""
-    past = facts["past"] or []
-    return past[0]["end_ts"] + COMPLETED_FOR_S if past and past[0]["status"] == "done" else 0.0
+    last = facts["last"]
+    return last["end_ts"] + COMPLETED_FOR_S if last and last["status"] == "done" else 0.0
 
 
 def current_power_w(facts, now_ts):

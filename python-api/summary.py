@@ -48,9 +48,8 @@ def printer(facts, factory, growth, now_ts):
     job = facts["job"]
     active = status in printer_state.ACTIVE
     shown = job or ({"filename": facts["filename"], "progress": None, "time_left_s": None} if active else None)
-    past = facts["past"] or []
-    last = past[0] if past else {}
-    usual = Usual(past)
+    last = facts["last"] or {}
+    usual = Usual(facts["usual"] or {})
     rate = current_rate(factory)
     progress = first(facts["progress"], shown["progress"]) if shown and fresh else None
     job_kwh = kwh(job["wh"]) if job else None
@@ -61,7 +60,7 @@ def printer(facts, factory, growth, now_ts):
     health = (
         plants.health(job_kwh, expected if analysis["elapsed_seconds"] >= COMPARE_FROM_S else None)
         if analysis
-        else plants.health(kwh_24h, usual.expected_day_kwh(facts["idle_power_w"], now_ts))
+        else plants.health(kwh_24h, usual.expected_day_kwh(facts["idle_power_w"]))
     )
     tip_list = tips.tips_for(situation(facts, factory, status, job, progress, details, analysis, usual, rate, now_ts))
     return {
@@ -126,6 +125,7 @@ def job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts):
     grams = first((details or {}).get("estimated_material_g"), job["grams"] / share if share and job["grams"] else None)
     active_h = (elapsed_s - (job["paused_s"] or 0)) / 3600
     per_hour = job_kwh / active_h if job_kwh is not None and elapsed_s >= COMPARE_FROM_S and active_h > 0 else None
+    cost, currency, co2_g = costs_so_far(job, rate)
     per_gram = projected_kwh / grams if projected_kwh is not None and grams else None
     return {
         "jobId": job["job_id"],
@@ -134,11 +134,11 @@ def job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts):
         "paused_seconds": round(job["paused_s"] or 0),
         "energy_kwh": job_kwh,
         "projected_total_kwh": projected_kwh,
-        "cost": money(job["cost"]),
-        "currency": job["currency"],
-        "co2_g": rounded(job["co2_g"], 1),
-        "projected_cost": money(job["cost"] / share if share and job["cost"] is not None else None),
-        "projected_co2_g": rounded(job["co2_g"] / share if share and job["co2_g"] is not None else None, 1),
+        "cost": money(cost),
+        "currency": currency,
+        "co2_g": rounded(co2_g, 1),
+        "projected_cost": money(ratio(cost, share)),
+        "projected_co2_g": rounded(ratio(co2_g, share), 1),
         "phases": phases(job["phases"]),
         "phases_until": iso(job["phases_ts"]),
         "comparison": {
@@ -151,6 +151,26 @@ def job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts):
             "kwh_per_g_difference_percent": difference_percent(per_gram, usual.kwh_per_g),
         },
     }
+
+
+def costs_so_far(job, rate):
+    """(cost, currency, g CO2) of a running job. Under a rate that never changed since its start that is a product; else what
+    the database worked out a moment ago plus what came since, at the present rate."""
+    if job["wh"] is None:
+        return None, None, None
+    if job["steady_rate"]:
+        before, since_wh = {"cost": 0.0, "co2_g": 0.0}, job["wh"]
+    elif job["costs"] and job["costs"]["wh"] is not None:
+        before, since_wh = job["costs"], job["wh"] - job["costs"]["wh"]
+    else:
+        return None, None, None
+    cost = plus(before["cost"], since_wh, rate.get("price"))
+    return cost, rate.get("currency") if cost is not None else None, plus(before["co2_g"], since_wh, rate.get("g_co2"))
+
+
+def plus(before, wh, per_kwh):
+    """An amount plus that of some more energy; unknown when one of them is."""
+    return None if before is None or per_kwh is None else before + wh / 1000 * per_kwh
 
 
 PHASE_OF_STATE = {"heating": "Heating", "printing": "Printing", "paused": "Paused", "attention": "Paused", "no_data": "No data"}
@@ -175,24 +195,18 @@ def phases(states):
 class Usual:
     """What this printer's newest finished prints took: sums over sums, so that a short print doesn't weigh like a long one."""
 
-    def __init__(self, past):
-        self._past = past
-        done = [job for job in past if job["status"] == "done" and job["wh"] is not None]
-        timed = [job for job in done if job["duration_s"]]
-        weighed = [job for job in done if job["grams"]]
-        self.jobs = len(done)
-        self.job_kwh = ratio(sum(job["wh"] for job in done) / 1000, len(done))
-        self.kwh_per_hour = ratio(sum(job["wh"] for job in timed) / 1000, sum(job["duration_s"] for job in timed) / 3600)
-        self.kwh_per_g = ratio(sum(job["wh"] for job in weighed) / 1000, sum(job["grams"] for job in weighed))
+    def __init__(self, sums):
+        self.jobs = sums.get("jobs") or 0
+        self.job_kwh = ratio(kwh(sums.get("wh")), self.jobs)
+        self.kwh_per_hour = ratio(sums.get("timed_wh"), sums.get("timed_s"), 3600 / 1000)
+        self.kwh_per_g = ratio(sums.get("weighed_wh"), sums.get("weighed_g"), 1 / 1000)
+        self._day_s = min(DAY_S, sums.get("day_s") or 0.0)
 
-    def expected_day_kwh(self, idle_power_w, now_ts):
+    def expected_day_kwh(self, idle_power_w):
         """What the last 24 hours should have taken: their printing hours as usual, the rest at idle power."""
-        if idle_power_w is None:
+        if idle_power_w is None or (self._day_s and self.kwh_per_hour is None):
             return None
-        printing_s = sum(max(0.0, min(job["end_ts"], now_ts) - max(job["start_ts"], now_ts - DAY_S)) for job in self._past)
-        if printing_s and self.kwh_per_hour is None:
-            return None
-        return (self.kwh_per_hour or 0.0) * printing_s / 3600 + idle_power_w / 1000 * max(0.0, DAY_S - printing_s) / 3600
+        return (self.kwh_per_hour or 0.0) * self._day_s / 3600 + idle_power_w / 1000 * (DAY_S - self._day_s) / 3600
 
 
 def situation(facts, factory, status, job, progress, details, analysis, usual, rate, now_ts):
@@ -236,8 +250,8 @@ def first(*values):
     return next((value for value in values if value is not None), None)
 
 
-def ratio(above, below):
-    return above / below if below else None
+def ratio(above, below, scale=1.0):
+    return scale * above / below if above is not None and below else None
 
 
 def difference_percent(value, usual):

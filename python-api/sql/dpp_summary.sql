@@ -1,10 +1,10 @@
 -- Everything that GET /api/dpp_summary tells, as one JSON value; every instant as seconds since 1970 or ISO 8601 in UTC.
 --   $1 timestamptz  the moment of the answer, NULL for now
---   $2 uuid[]       running jobs whose phases the caller still knows
---   $3 integer      of how many other running jobs the phases are worked out here: they read all status rows of a job
--- Only few rows are touched: one of device_latest, the last 20 jobs and the rollups per printer.
+--   $2 uuid[]       running jobs whose phases and costs the caller still knows
+--   $3 integer      of how many other running jobs they are worked out here (NULL: all): it reads all status rows of a job
+-- Only few rows are touched: one of device_latest, the last 10 jobs and the rollups per printer.
 WITH moment AS MATERIALIZED (
-    SELECT coalesce($1::timestamptz, now()) AS now
+    SELECT coalesce($1::timestamptz, now()) AS now, setting('frozen_before')::timestamptz AS frozen_before
 ),
 printer AS MATERIALIZED (
     SELECT d.device_id, d.friendly_name, d.device_model, d.printer_size_category, d.plant_type, d.location,
@@ -15,14 +15,55 @@ printer AS MATERIALIZED (
     WHERE d.device_type = 'printer' AND d.is_active
 ),
 -- The day is counted from a full minute, so that it moves once a minute and not with every question.
-day AS MATERIALIZED (
-    SELECT p.device_id, device_energy(p.device_id, date_trunc('minute', m.now) - interval '24 hours', m.now) AS energy_wh
-    FROM printer p, moment m
+wanted AS (
+    SELECT p.device_id, NULL::uuid AS job_id, date_trunc('minute', m.now) - interval '24 hours' AS from_ts FROM printer p, moment m
+    UNION ALL
+    SELECT p.device_id, p.job_id, p.start_time FROM printer p WHERE p.job_id IS NOT NULL
 ),
-running AS MATERIALIZED (
-    SELECT p.device_id, e.energy_wh, e.cost, e.currency, e.co2_g
-    FROM printer p, moment m, LATERAL device_energy_cost(p.device_id, p.start_time, m.now, 'electricity') e
-    WHERE p.job_id IS NOT NULL
+-- The same sums as device_energy() makes, for all printers at once: stored rollups as far as they are current (s0 … s1, whole
+-- minutes), rows before and after. Where late rows or gone rows make it more difficult, meter_energy() is asked itself.
+part AS MATERIALIZED (
+    SELECT q.*, q.clean AND q.s0 < q.s1 AS stored, floor_to(3600, q.s0 + interval '3599.999999 s') AS hour0, floor_to(3600, q.s1) AS hour1,
+           floor_to(900, q.s0 + interval '899.999999 s') AS quarter0, floor_to(900, q.s1) AS quarter1
+    FROM (SELECT w.device_id, w.job_id, r.meter_id, r.t0, r.t1, floor_to(60, r.t0 + interval '59.999999 s') AS s0,
+                 -- without fresh rows the stored minutes reach to the end
+                 CASE WHEN s.dirty_from IS NULL AND r.t1 = m.now THEN floor_to(60, r.t1) + interval '1 minute' ELSE floor_to(60, least(s.dirty_from, r.t1)) END AS s1,
+                 r.t0 >= m.frozen_before AND l.meter_id IS NULL AS clean
+          FROM wanted w CROSS JOIN moment m
+          JOIN meter_assignments a ON a.device_id = w.device_id AND a.role = 'main' AND a.valid_from < m.now AND a.valid_to > w.from_ts
+          JOIN meters e ON e.meter_id = a.meter_id AND e.energy_type = 'electricity'
+          JOIN meter_state s ON s.meter_id = a.meter_id
+          LEFT JOIN (SELECT DISTINCT meter_id FROM rollup_dirty) l ON l.meter_id = a.meter_id
+          CROSS JOIN LATERAL (SELECT a.meter_id, greatest(a.valid_from, w.from_ts) AS t0, least(a.valid_to, m.now) AS t1) r
+         ) q
+),
+piece AS (
+    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1hour r ON r.meter_id = p.meter_id
+        AND r.bucket >= p.hour0 AND r.bucket < p.hour1 WHERE p.stored
+    UNION ALL
+    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_15min r ON r.meter_id = p.meter_id
+        AND r.bucket >= p.quarter0 AND r.bucket < least(p.hour0, p.quarter1) WHERE p.stored
+    UNION ALL
+    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_15min r ON r.meter_id = p.meter_id
+        AND r.bucket >= greatest(p.hour1, p.hour0) AND r.bucket < p.quarter1 WHERE p.stored
+    UNION ALL
+    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1min r ON r.meter_id = p.meter_id
+        AND r.bucket >= p.s0 AND r.bucket < least(p.quarter0, p.s1) WHERE p.stored
+    UNION ALL
+    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1min r ON r.meter_id = p.meter_id
+        AND r.bucket >= greatest(p.quarter1, p.quarter0) AND r.bucket < p.s1 WHERE p.stored
+    UNION ALL
+    SELECT device_id, job_id, energy_between(meter_id, t0, s0) FROM part WHERE stored AND t0 < s0
+    UNION ALL
+    SELECT p.device_id, p.job_id, t.energy_wh
+    FROM part p JOIN (SELECT meter_id, s1, t1, energy_between(meter_id, s1, t1) AS energy_wh
+                      FROM (SELECT DISTINCT meter_id, s1, t1 FROM part WHERE stored AND s1 < t1) tail) t USING (meter_id, s1, t1)
+    WHERE p.stored
+    UNION ALL
+    SELECT device_id, job_id, meter_energy(meter_id, t0, t1) FROM part WHERE NOT stored
+),
+energy AS MATERIALIZED (
+    SELECT device_id, job_id, sum(energy_wh) AS wh FROM piece GROUP BY device_id, job_id
 ),
 asked AS MATERIALIZED (
     SELECT job_id, device_id, start_time FROM printer
@@ -36,35 +77,58 @@ phases AS (
           FROM asked a, moment m, LATERAL device_states(a.device_id, a.start_time, m.now) s GROUP BY a.job_id, s.state) sums
     GROUP BY job_id
 ),
+costs AS (
+    SELECT a.job_id, json_build_object('wh', c.energy_wh, 'cost', c.cost, 'currency', c.currency, 'co2_g', c.co2_g) AS costs
+    FROM asked a, moment m, LATERAL device_energy_cost(a.device_id, a.start_time, m.now, 'electricity') c
+),
 past AS MATERIALIZED (
     SELECT p.device_id,
            json_agg(json_build_object(
-               'filename', j.filename, 'session_energy_wh', j.session_energy_wh, 'end_time', j.end_time, 'status', j.status,
-               'thumbnail_url', j.thumbnail_url, 'per_part_analysis', j.per_part_analysis) ORDER BY j.end_time DESC)
-               FILTER (WHERE j.nth <= 5) AS history,
-           json_agg(json_build_object(
-               'end_ts', extract(epoch FROM j.end_time)::float8, 'start_ts', extract(epoch FROM j.start_time)::float8, 'status', j.status,
-               'duration_s', j.duration_seconds, 'wh', j.session_energy_wh, 'grams', j.filament_used_g) ORDER BY j.end_time DESC) AS jobs
-    FROM printer p, LATERAL (
-        SELECT *, row_number() OVER (ORDER BY end_time DESC) AS nth FROM (
-            SELECT filename, session_energy_wh, start_time, end_time, status, thumbnail_url, per_part_analysis, filament_used_g,
-                   coalesce(duration_seconds, extract(epoch FROM end_time - start_time)::float8) AS duration_seconds
-            FROM print_jobs WHERE device_id = p.device_id AND end_time IS NOT NULL
-            ORDER BY end_time DESC NULLS LAST LIMIT 20) newest
+               'filename', j.filename, 'session_energy_wh', j.wh, 'end_time', j.end_time, 'status', j.status,
+               'thumbnail_url', j.thumbnail_url, 'per_part_analysis', j.per_part_analysis) ORDER BY j.nth) FILTER (WHERE j.nth <= 5) AS history,
+           json_build_object(
+               'jobs', count(*) FILTER (WHERE j.measured), 'wh', sum(j.wh) FILTER (WHERE j.measured),
+               'timed_wh', sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0), 'timed_s', sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0),
+               'weighed_wh', sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0), 'weighed_g', sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0),
+               'day_s', sum(date_part('epoch', j.end_time - greatest(j.start_time, m.now - interval '24 hours')))
+                        FILTER (WHERE j.end_time > m.now - interval '24 hours')) AS usual,
+           min(CASE WHEN j.nth = 1 THEN json_build_object('end_ts', date_part('epoch', j.end_time), 'status', j.status,
+               'duration_s', j.seconds, 'wh', j.wh, 'grams', j.grams)::text END)::json AS last
+    FROM printer p CROSS JOIN moment m CROSS JOIN LATERAL (
+        SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams,
+               coalesce(duration_seconds, date_part('epoch', end_time - start_time)) AS seconds,
+               status = 'done' AND session_energy_wh IS NOT NULL AS measured,
+               row_number() OVER (ORDER BY end_time DESC NULLS LAST) AS nth
+        FROM print_jobs WHERE device_id = p.device_id AND end_time IS NOT NULL
+        ORDER BY end_time DESC NULLS LAST LIMIT 10
     ) j
     GROUP BY p.device_id
 ),
--- What a kWh costs and emits in this hour and the 23 that follow, by factory.
+change AS (
+    SELECT t.factory_id, e.at FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) e (at)
+    UNION ALL
+    SELECT f.factory_id, c.valid_from FROM carbon_factors c JOIN factories f ON f.carbon_region = c.region
+),
+-- Since when each factory's rates are the same around the clock and will be for a day; NULL where they vary by hour or weekday.
+steady AS MATERIALIZED (
+    SELECT f.factory_id, CASE WHEN NOT EXISTS (
+               SELECT 1 FROM energy_tariffs t WHERE t.factory_id = f.factory_id AND t.energy_type = 'electricity'
+                   AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
+           AND NOT EXISTS (SELECT 1 FROM carbon_factors c WHERE c.region = f.carbon_region AND c.hourly_profile IS NOT NULL)
+           AND NOT EXISTS (SELECT 1 FROM change c WHERE c.factory_id = f.factory_id AND c.at > m.now AND c.at < m.now + interval '24 hours')
+           THEN (SELECT coalesce(max(c.at), '-infinity') FROM change c WHERE c.factory_id = f.factory_id AND c.at <= m.now) END AS since
+    FROM factories f CROSS JOIN moment m
+),
+-- What a kWh costs and emits now and, where that varies, at the full hours ahead.
 rates AS (
     SELECT f.factory_id, json_agg(json_build_object(
-               'from_ts', extract(epoch FROM h.at)::float8, 'price', t.price_per_kwh, 'currency', t.currency,
+               'from_ts', date_part('epoch', h.at), 'price', t.price_per_kwh, 'currency', t.currency,
                'g_co2', c.g_co2_per_kwh) ORDER BY h.at) AS rates
-    FROM factories f CROSS JOIN moment m
-    CROSS JOIN LATERAL generate_series(0, 23) AS n
+    FROM steady f CROSS JOIN moment m
+    CROSS JOIN LATERAL generate_series(0, CASE WHEN f.since IS NULL THEN 23 ELSE 0 END) AS n
     CROSS JOIN LATERAL (SELECT greatest(date_trunc('hour', m.now) + make_interval(hours => n), m.now) AS at) h
     CROSS JOIN LATERAL tariff_at(f.factory_id, 'electricity', h.at) t
     CROSS JOIN LATERAL carbon_at(f.factory_id, 'electricity', h.at) c
-    WHERE f.factory_id IN (SELECT factory_id FROM printer)
     GROUP BY f.factory_id
 ),
 printer_json AS (
@@ -73,31 +137,33 @@ printer_json AS (
         'size_category', p.printer_size_category, 'plant_type', p.plant_type, 'location', p.location,
         'bed_width', p.bed_width, 'bed_depth', p.bed_depth, 'rated_power_w', p.rated_power_w, 'idle_power_w', p.idle_power_w,
         'interval_s', p.data_interval_seconds, 'factory_id', p.factory_id,
-        'status_ts', extract(epoch FROM l.status_at)::float8, 'state', l.state, 'state_text', l.state_text,
-        'state_since_ts', extract(epoch FROM l.state_since)::float8,
+        'status_ts', date_part('epoch', l.status_at), 'state', l.state, 'state_text', l.state_text,
+        'state_since_ts', date_part('epoch', l.state_since),
         'nozzle', l.nozzle_temp_actual, 'nozzle_target', l.nozzle_temp_target,
         'bed', l.bed_temp_actual, 'bed_target', l.bed_temp_target, 'material', l.material, 'filename', l.filename,
         'progress', l.progress_percent, 'time_left_s', l.time_left_seconds, 'last_error', l.last_error,
-        'power_w', l.power_watts, 'power_ts', extract(epoch FROM l.power_at)::float8,
-        'wh_24h', day.energy_wh,
+        'power_w', l.power_watts, 'power_ts', date_part('epoch', l.power_at),
+        'wh_24h', day.wh,
         'job', CASE WHEN j.job_id IS NOT NULL THEN json_build_object(
-            'job_id', j.job_id, 'filename', j.filename, 'start_ts', extract(epoch FROM j.start_time)::float8, 'status', j.status,
+            'job_id', j.job_id, 'filename', j.filename, 'start_ts', date_part('epoch', j.start_time), 'status', j.status,
             'paused_s', j.paused_seconds, 'progress', j.progress_percent, 'time_left_s', j.time_left_seconds,
             'grams', j.filament_used_g, 'material', j.material, 'nozzle_diameter', j.nozzle_diameter,
             'preview_url', j.preview_url, 'gcode', j.gcode_analysis_data,
-            'wh', running.energy_wh, 'cost', running.cost, 'currency', running.currency, 'co2_g', running.co2_g,
-            'phases', phases.phases) END,
-        'past', past.jobs, 'history', past.history) AS json
+            'wh', e.wh, 'steady_rate', coalesce(steady.since <= j.start_time, false),
+            'costs', costs.costs, 'phases', phases.phases) END,
+        'last', past.last, 'usual', past.usual, 'history', past.history) AS json
     FROM printer p
     LEFT JOIN device_latest l ON l.device_id = p.device_id
     LEFT JOIN print_jobs j ON j.job_id = p.job_id
-    LEFT JOIN day ON day.device_id = p.device_id
-    LEFT JOIN running ON running.device_id = p.device_id
+    LEFT JOIN energy day ON day.device_id = p.device_id AND day.job_id IS NULL
+    LEFT JOIN energy e ON e.job_id = p.job_id
     LEFT JOIN phases ON phases.job_id = p.job_id
+    LEFT JOIN costs ON costs.job_id = p.job_id
+    LEFT JOIN steady ON steady.factory_id = p.factory_id
     LEFT JOIN past ON past.device_id = p.device_id
 )
 SELECT json_build_object(
-    'now_ts', (SELECT extract(epoch FROM now)::float8 FROM moment),
+    'now_ts', (SELECT date_part('epoch', now) FROM moment),
     'settings', (SELECT json_object_agg(name, value) FROM settings WHERE name IN ('plant_seed_kwh', 'plant_full_kwh')),
     'factories', (SELECT json_agg(json_build_object('factory_id', f.factory_id, 'name', f.name, 'timezone', f.timezone,
                       'currency', f.currency, 'rates', r.rates) ORDER BY f.slug)

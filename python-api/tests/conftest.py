@@ -52,6 +52,7 @@ class Fleet:
         marks = ", ".join(["%s"] * len(columns))
         self.run(f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
                  device_id, *columns.values())
+        self.run("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
 
     def meter(self, device_id, meter_id=None):
         meter_id = meter_id or f"plug-{device_id}/switch:0"
@@ -77,9 +78,9 @@ class Fleet:
         columns = {"state": state, "state_text": state.upper(), **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
         self.run(f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})", device_id, at, *columns.values())
-        updates = ", ".join(f"{name} = excluded.{name}" for name in columns)
-        self.run(f"INSERT INTO device_latest (device_id, status_at, state_since, {names}) VALUES (%s, %s, %s, {marks}) "
-                 f"ON CONFLICT (device_id) DO UPDATE SET status_at = excluded.status_at, {updates}", device_id, at, at, *columns.values())
+        updates = ", ".join(f"{name} = %s" for name in columns)
+        self.run(f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} WHERE device_id = %s",
+                 at, at, *columns.values(), device_id)
 
     def job(self, device_id, start, **columns):
         columns = {"status": "printing", "filename": "part.gcode", **columns}

@@ -120,6 +120,38 @@ def test_the_energy_of_a_running_print_rises_with_its_meter(client, fleet, now):
     assert printer_of(client)["jobKwhConsumed"] == 0.13
 
 
+def test_energies_are_those_of_the_accounting(client, fleet, now):
+    """The statement sums rollups for all printers at once; device_energy() is what it must agree with, in every state of the rollups."""
+    start = now - timedelta(hours=30)
+    for number, device in enumerate(("Fresh", "Late", "Moved", "Several", "Stored", "Silent")):
+        fleet.device(device)
+        meter = fleet.meter(device)
+        fleet.readings(meter, start + timedelta(seconds=7 * number), now - timedelta(seconds=5), 80 + 13 * number, every_s=97 + 10 * number)
+        fleet.job(device, now - timedelta(hours=2, minutes=7, seconds=23 + number))
+        fleet.status(device, now, "printing")
+    fleet.readings(fleet.meter("Several", "second"), start, now, 45, every_s=301)
+    fleet.run("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
+    fleet.run("INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')")
+    fleet.run("SELECT meter_assign('plug-Moved/switch:0', 'Silent', 'main', %s, 'test')", now - timedelta(minutes=63, seconds=11))
+
+    def agree():
+        for printer in summary_of(client)["printers"]:
+            day, job = fleet.run(
+                "SELECT device_energy(%s, date_trunc('minute', now()) - interval '24 hours', now()), device_energy(%s, start_time, now()) "
+                "FROM print_jobs WHERE device_id = %s", *[printer["deviceId"]] * 3)[0]
+            assert printer["kwhLast24h"] == pytest.approx(day / 1000, abs=0.0002), printer["deviceId"]
+            assert printer["jobKwhConsumed"] == pytest.approx(job / 1000, abs=0.0002), printer["deviceId"]
+
+    agree()
+    for _ in range(20):
+        fleet.run("SELECT refresh_rollups()")
+    agree()
+    for minutes in (0, 70, 200):  # late rows after the rollups were made
+        fleet.readings("plug-Late/switch:0", now - timedelta(minutes=minutes + 20), now - timedelta(minutes=minutes), 7, every_s=41, counter_wh=1000 + 93 * 29)
+    fleet.readings("plug-Fresh/switch:0", now - timedelta(seconds=4), now, 80, every_s=2, counter_wh=1000 + 80 * 30)
+    agree()
+
+
 def test_stale_values_are_not_shown_as_live(client, fleet, now):
     fleet.device("A")
     fleet.job("A", now - timedelta(hours=1), filename="going.gcode", progress_percent=40, time_left_seconds=900)

@@ -1,0 +1,282 @@
+"""How the API behaves as a server: tags, bad input, secrets, a database that goes away and comes back."""
+
+
+import re
+import socket
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+import app as application
+import db
+import dpp_simulator
+import openapi
+from conftest import CREDENTIALS, NoNodeRed
+
+
+@pytest.fixture()
+def populated(fleet, now):
+    fleet.device("A", **CREDENTIALS)
+    meter = fleet.meter("A")
+    fleet.readings(meter, now - timedelta(hours=1), now, 90)
+    fleet.status("A", now, "printing", progress_percent=30)
+    fleet.job("A", now - timedelta(minutes=40))
+    fleet.job("A", now - timedelta(hours=3), end_time=now - timedelta(hours=2), status="done", session_energy_wh=80)
+    fleet.run("SELECT register_meters(ARRAY['stray'], ARRAY['tasmota'])")
+    fleet.run("SELECT record_rejects(ARRAY['shelly'], ARRAY['x/status/switch:0'], ARRAY['{\"key\":\"KEY-that-must-not-appear\"}'], ARRAY['not a number'])")
+    return fleet
+
+
+def test_the_same_again_is_a_304(client, populated):
+    first = client.get("/api/dpp_summary")
+    assert first.headers["Cache-Control"] == "no-cache"
+    tag = first.headers["ETag"]
+    assert tag.startswith('W/"')
+    for _ in range(3):
+        again = client.get("/api/dpp_summary", headers={"If-None-Match": tag})
+        assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+
+
+def test_news_end_a_304(client, populated, now):
+    tag = client.get("/api/dpp_summary").headers["ETag"]
+    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).status_code == 304
+    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).status_code == 304
+    populated.status("A", now + timedelta(seconds=1), "printing", progress_percent=31)
+    news = client.get("/api/dpp_summary", headers={"If-None-Match": tag})
+    assert news.status_code == 200
+    assert news.json["printers"][0]["jobProgressPercent"] == 31
+    assert news.headers["ETag"] != tag
+
+
+def test_a_change_that_was_not_committed_when_the_tag_was_made_is_not_missed(client, populated, api_database):
+    import psycopg2
+    connection = psycopg2.connect(**api_database)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE device_latest SET progress_percent = 77")
+        tag = client.get("/api/dpp_summary").headers["ETag"]
+        assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).status_code == 304
+        connection.commit()
+    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["jobProgressPercent"] == 77
+    connection.close()
+
+
+def test_a_printer_goes_offline_though_no_row_changes(client, populated, now):
+    populated.run("UPDATE device_latest SET status_at = now() - interval '298.5 seconds'")
+    tag = client.get("/api/dpp_summary").headers["ETag"]
+    client.get("/api/dpp_summary", headers={"If-None-Match": tag})
+    time.sleep(2)
+    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["currentStatus"] == "Offline"
+
+
+def test_a_mock_scenario_has_its_own_tag(client, fleet):
+    tags = {client.get(f"/api/dpp_summary?scenario={name}").headers["ETag"] for name in dpp_simulator.SCENARIOS}
+    assert len(tags) == len(dpp_simulator.SCENARIOS)
+
+
+def test_an_unknown_scenario_is_answered_with_the_list(client):
+    answer = client.get("/api/dpp_summary?scenario=party")
+    assert answer.status_code == 400
+    assert all(name in answer.json["error"] for name in dpp_simulator.SCENARIOS)
+
+
+@pytest.mark.parametrize("path, status, words", [
+    ("/api/jobs?limit=0", 400, "limit must be a whole number from 1 to 200."),
+    ("/api/jobs?limit=1e2", 400, "limit must be a whole number"),
+    ("/api/jobs?limit=", 400, "limit must be a whole number"),
+    ("/api/jobs?offset=-1", 400, "offset must be a whole number from 0 to 1000000."),
+    ("/api/jobs?status=lost", 400, "There is no status of that name; known are: printing"),
+    ("/api/jobs?deviceId=%00", 400, "deviceId must be 1 to 64 letters"),
+    ("/api/jobs?deviceId=A'%20OR%201=1--", 400, "deviceId must be 1 to 64 letters"),
+    ("/api/jobs?from=yesterday", 400, "from must be an instant like"),
+    ("/api/jobs?to=0001-01-01T00:00:00%2B23:00", 400, "to must be an instant like"),
+    ("/api/jobs/1", 400, "A job id looks like"),
+    ("/api/jobs/00000000-0000-4000-8000-000000000000", 404, "There is no such job."),
+    ("/api/nothing", 404, "There is nothing at this address; /api/docs lists what there is."),
+    ("/api/rejects?limit=9999", 400, "limit must be"),
+])
+def test_bad_requests_get_a_sentence(client, populated, path, status, words):
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert list(answer.json) == ["error"]
+    assert words in answer.json["error"]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nothing_can_be_changed_here(client, method):
+    answer = getattr(client, method)("/api/jobs")
+    assert (answer.status_code, answer.json) == (405, {"error": "This address can only be read."})
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_jobs_come_in_pages_and_by_filter(client, populated, now):
+    for number in range(5):
+        populated.job("A", now - timedelta(days=1, hours=number), end_time=now - timedelta(days=1, hours=number) + timedelta(minutes=9),
+                      status="cancelled", filename=f"{number}.gcode")
+    page = client.get("/api/jobs?status=cancelled&limit=2&offset=1").json
+    assert page["total"] == 5
+    assert [job["filename"] for job in page["jobs"]] == ["1.gcode", "2.gcode"]
+    start = (now - timedelta(days=1, hours=3)).isoformat()
+    assert client.get("/api/jobs", query_string={"to": start}).json["total"] == 1
+    assert client.get("/api/jobs?deviceId=B").json == {"total": 0, "jobs": []}
+
+
+def test_the_passport_of_a_running_print_has_its_energy_until_now(client, populated):
+    job_id = client.get("/api/jobs?status=printing").json["jobs"][0]["jobId"]
+    passport = client.get(f"/api/jobs/{job_id}").json
+    assert (passport["kwh"], passport["cost"], passport["co2g"], passport["energyFinal"]) == (0.06, 0.018, 22.8, False)
+
+
+def test_alarms_say_what_is_the_matter(client, populated):
+    populated.device("Quiet", friendly_name="Quiet one")
+    found = {alarm["kind"]: alarm["text"] for alarm in client.get("/api/alarms").json["alarms"]}
+    assert found == {
+        "printer_silent": "Quiet one has not answered.",
+        "meter_unassigned": "The meter stray belongs to no device yet.",
+        "rejects": "1 messages of shelly were refused within the last hour; /api/rejects tells why.",
+    }
+
+
+def test_no_credential_appears_anywhere(client, populated):
+    job_id = client.get("/api/jobs").json["jobs"][0]["jobId"]
+    for rule in client.application.url_map.iter_rules():
+        body = client.get(rule.rule.replace("<job_id>", job_id)).get_data(as_text=True)
+        assert not [secret for secret in CREDENTIALS.values() if secret in body], rule.rule
+        assert not re.search(r'"(sp_)?api_?key"|password', body, re.IGNORECASE), rule.rule
+
+
+def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings, populated):
+    import psycopg2
+    connection = psycopg2.connect(**api_settings)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in ("SELECT api_key FROM devices", "SELECT sp_api_key FROM devices", "SELECT devices_to_poll()"):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(statement)
+        cursor.execute("SET default_transaction_read_only = off")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("DELETE FROM print_jobs")
+    connection.close()
+
+
+def test_every_route_is_described(api):
+    routes = {re.sub(r"<(?:\w+:)?(\w+)>", lambda found: "{jobId}" if found[1] == "job_id" else found[0], rule.rule) for rule in api.url_map.iter_rules()}
+    assert routes - {"/api/docs.css"} == set(openapi.PATHS)
+
+
+def test_the_docs_page_needs_nothing_from_elsewhere(api):
+    page = api.test_client().get("/api/docs")
+    text = page.get_data(as_text=True)
+    assert not re.search(r"<script|style=|https?://|\son\w+=", text)
+    assert all(f"<code>{path}</code>" in text for path in openapi.PATHS)
+    assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+
+
+def test_health_tells_each_part(client, populated):
+    answer = client.get("/api/health")
+    assert answer.status_code == 200
+    parts = answer.json["parts"]
+    assert answer.json["status"] == "degraded"  # Node-RED is not started here
+    assert {name: part["status"] for name, part in parts.items()} == {
+        "database": "ok", "ingest": "ok", "printers": "ok", "nodered": "down", "broker": "unknown"}
+    assert 0 <= parts["ingest"]["lastReadingAgeSeconds"] < 60
+
+
+class Doorway:
+    """A TCP port that leads to the database, or doesn't."""
+
+    def __init__(self, host, port):
+        self._target = (host, int(port))
+        self._open = []
+        self._listener = None
+        self.port = None
+
+    def up(self):
+        self._listener = socket.create_server(("127.0.0.1", self.port or 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def down(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for one in self._open:
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            one.close()
+        self._open = []
+
+    def _accept(self, listener):
+        while True:
+            try:
+                inside, _ = listener.accept()
+            except OSError:
+                return
+            outside = socket.create_connection(self._target)
+            self._open += [inside, outside]
+            for source, sink in ((inside, outside), (outside, inside)):
+                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def _pump(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+        except OSError:
+            pass
+
+
+def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_settings, populated):
+    door = Doorway(api_settings["host"], api_settings["port"])
+    door.up()
+    database = db.Database({**api_settings, "host": "127.0.0.1", "port": door.port})
+    client = application.create_app(database, NoNodeRed()).test_client()
+    assert client.get("/api/dpp_summary").status_code == 200
+    door.down()
+    for path in ("/api/dpp_summary", "/api/jobs", "/api/alarms", "/api/rejects"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert answer.json == {"error": "The database is not reachable at the moment; it is asked again with the next request."}
+    health = client.get("/api/health")
+    assert (health.status_code, health.json["status"], health.json["parts"]["database"]["status"]) == (503, "unavailable", "down")
+    assert client.get("/api/dpp_summary?scenario=busy_fleet").status_code == 200
+    door.up()
+    assert client.get("/api/dpp_summary").status_code == 200
+    door.down()
+    door.up()  # a restart that nobody saw: the kept connection is broken, the answer is not
+    assert client.get("/api/dpp_summary").status_code == 200
+    door.down()
+    database.close()
+
+
+def test_a_statement_that_takes_too_long_is_a_503(api_settings, populated, monkeypatch):
+    options = api_settings["options"].replace(f"statement_timeout={db.STATEMENT_TIMEOUT_MS}", "statement_timeout=200")
+    database = db.Database({**api_settings, "options": options})
+    monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT pg_sleep(5)")
+    answer = application.create_app(database, NoNodeRed()).test_client().get("/api/alarms")
+    assert (answer.status_code, answer.json) == (503, {"error": "The database took too long to answer; please try again."})
+
+
+def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch):
+    client = application.create_app(db.Database(api_settings), NoNodeRed()).test_client()
+    monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT secret FROM nowhere")
+    answer = client.get("/api/rejects")
+    assert (answer.status_code, answer.json) == (500, {"error": "Something went wrong here; the log of the API tells what."})
+
+
+@pytest.fixture(scope="module")
+def api_schema(api):
+    return schemathesis.openapi.from_wsgi("/api/openapi.json", api)
+
+
+schema = schemathesis.pytest.from_fixture("api_schema")
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_whatever_is_asked_conforms_to_the_description(case, populated):
+    case.call_and_validate()
