@@ -65,7 +65,8 @@ def _clock(started, seconds):
 def _begin(program, source):
     """Machine limits that stand in the slicer's settings: plain files have them at their end, .bgcode at its start."""
     raw = {key.decode(): value.decode("utf-8", "replace").strip() for key, value in _TAIL_KEY.findall(source.tail())}
-    for name, value in settings.machine_limits(raw, program.limits).items():
+    settings.machine_limits(raw, program.limits)
+    for name, value in program.limits.state().items():
         setattr(program.kernel.state, name, value)
 
 
@@ -91,7 +92,8 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     layers = _layers(program, values, warn)
     clock = _time(program, stated, layers, warn)
     filament = _filament(program, raw, values, stated, warn)
-    box = _box(program, values, layers, warn)
+    width = (values.get("nozzle_diameter_mm") or 0.4) * LINE_WIDTH_FACTOR
+    box = _box(program, layers, width, warn)
     document = {
         "schema": SCHEMA,
         "file": {"name": os.path.basename(source.name) or None, "bytes": source.size, "text_bytes": source.text_bytes, "format": source.format,
@@ -103,7 +105,7 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
         "stated_keys": stated_keys,
         "geometry": box,
         "filament": filament,
-        "objects": _objects(program, values, filament, clock),
+        "objects": _objects(program, layers, filament, clock, width),
         "features": _features(program, filament, clock),
         "layers": layers,
         "time": clock,
@@ -155,8 +157,8 @@ def _time(program, stated, layers, warn):
         warn("time_differs", f"The slicer states {total:.0f} s, the moves take {moves:.0f} s by our count.")
     if origin == "moves":
         warn("time_from_moves", "The slicer states no print time; it was counted from the moves, without heating and levelling.")
-    if program.limits.source == "default":
-        warn("limits_unknown", "The file doesn't say what the machine can do; time is counted with usual limits (500 mm/s, 1,500 mm/s2).")
+    if program.limits.source in ("default", "Cura's defaults"):
+        warn("limits_unknown", f"The file doesn't say what the machine can do; time is counted with usual limits ({program.limits.print_acceleration:,.0f} mm/s2).")
     layers["time_s"] = [round(seconds * scale, 2) for seconds in layers["time_s"]]
     first = layers["time_s"][0] if layers["count"] else None
     return {"total_s": round(total, 1), "source": origin, "moves_s": round(moves, 1), "scale": round(scale, 5), "before_first_layer_s": round(before * scale, 2),
@@ -219,8 +221,7 @@ def _number(text):
     return dialects.read_value("number", text) if text else None
 
 
-def _box(program, values, layers, warn):
-    width = (values.get("nozzle_diameter_mm") or 0.4) * LINE_WIDTH_FACTOR
+def _box(program, layers, width, warn):
     if program.box_marked[0] < 1e8:
         box = program.box_marked.copy()
     elif program.box_later[0] < 1e8:
@@ -254,8 +255,9 @@ def _box(program, values, layers, warn):
 
 
 def _floor(z, layers):
+    """The underside of what was extruded at z."""
     near = [height for at, height in zip(layers["z_mm"], layers["height_mm"]) if abs(at - z) < 0.0015]
-    floor = z - (near[0] if near else 0)
+    floor = float(z) - (near[0] if near else 0)
     return 0.0 if abs(floor) < 0.02 else floor
 
 
@@ -268,7 +270,7 @@ def _grams(filament):
     return filament["total_g"] / filament["total_mm"] if filament["total_mm"] else 0.0
 
 
-def _objects(program, values, filament, clock):
+def _objects(program, layers, filament, clock, width):
     """Per object and copy: its own lines; energy_share also carries its part of what serves all (travel, skirt, start, heating)."""
     rows, per_mm = [], _grams(filament)
     busy = float(program.object_sums[:, TIME].sum())
@@ -280,12 +282,18 @@ def _objects(program, values, filament, clock):
         if sums[EXTRUDED] <= 0:
             continue
         name, copy, identity = dialects.object_name(label)
+        name = re.split(r"[\\/]", name)[-1] or name       # CuraEngine writes the whole path
         row = {"label": label[:500], "name": name[:500], "copy": copy, "id": identity, "filament_mm": round(float(sums[OUT]), 2), "filament_g": round(float(sums[OUT]) * per_mm, 3),
                "material_share": _share(sums[OUT], made), "time_s": round(float(sums[TIME]) * clock["scale"], 1), "energy_share": _share(sums[TIME], busy),
                "layers": int(program.object_layers[number]), "bounding_box_mm": None, "size_mm": None}
         if box[0] < 1e8:
+            box = box.copy()
+            if not program.widths_known:
+                box[:2] -= width / 2
+                box[3:5] += width / 2
+            box[2] = _floor(box[2], layers)
             row["bounding_box_mm"] = _box_facts(box)
-            row["size_mm"] = {axis: round(float(box[3 + n] - (box[n] if n < 2 else 0)), 3) for n, axis in enumerate("xyz")}
+            row["size_mm"] = {axis: round(float(box[3 + n] - box[n]), 3) for n, axis in enumerate("xyz")}
         rows.append(row)
     return rows
 

@@ -49,9 +49,8 @@ STATE_FIELDS = (
         "event_length", "event_marker")),
     ("pending_label", ctypes.c_uint64),
 )
-INITIAL = dict(feed=25.0, unit=1.0, acc_print=1500.0, acc_travel=1500.0, acc_retract=1500.0, corner=8.0, layer=-1, object=-1,
-               layer_marker=-1, dirty=1, barrier=1)
-"""State before the first line; speeds and accelerations are replaced by those of the file or printer."""
+INITIAL = dict(feed=25.0, unit=1.0, layer=-1, object=-1, layer_marker=-1, dirty=1, barrier=1)
+"""State before the first line; accelerations and corner speed come from planner.MachineLimits."""
 
 
 class State(ctypes.Structure):

@@ -16,8 +16,21 @@ class MachineLimits:
     acceleration: list = dataclasses.field(default_factory=lambda: [9000.0, 9000.0, 500.0, 10000.0])  # mm/s2
     jerk_z: float = 0.4                                                                              # mm/s
     jerk_e: float = 2.5
+    print_acceleration: float = 1500.0                                                               # mm/s2, until M204 says otherwise
+    travel_acceleration: float = 1500.0
+    corner: float = 8.0                                                                              # XY jerk in mm/s, until M205 says otherwise
     deviation: bool = False     # corner is a square corner velocity (mm/s) and not a jerk
     source: str = "default"
+
+    def state(self):
+        """What the kernel's state begins with."""
+        return {"acc_print": self.print_acceleration, "acc_travel": self.travel_acceleration, "acc_retract": self.print_acceleration, "corner": self.corner}
+
+
+def cura_limits():
+    """The machine that Cura's own time estimate takes where a definition says nothing (the defaults of its fdmprinter definition)."""
+    return MachineLimits(feed=[1e9] * 4, acceleration=[9000.0, 9000.0, 100.0, 10000.0], jerk_z=0.4, jerk_e=5.0, print_acceleration=4000.0,
+                         travel_acceleration=4000.0, corner=20.0, source="Cura's defaults")
 
 
 def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):

@@ -5,7 +5,7 @@ import numpy as np
 
 from . import dialects
 from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, new_kernel
-from .planner import MachineLimits
+from .planner import MachineLimits, cura_limits
 
 MAX_LINE = 1 << 20          # bytes; what is longer can't be G-code and is skipped
 MAX_LAYERS = 100_000
@@ -72,8 +72,15 @@ class Program:
         self._carry = bytearray()
         self._barrier_dwell = []
         self._state = self.kernel.state
+        self._begin(self.limits)
         self._wipe_tower = dialects.FEATURES.index("wipe_tower")
         self._not_object = np.array([f in dialects.NOT_THE_OBJECT for f in dialects.FEATURES])
+
+    def _begin(self, limits):
+        self.limits = limits
+        for name, value in limits.state().items():
+            setattr(self._state, name, value)
+        self._state.dirty = 1
 
     # text ------------------------------------------------------------------------------------------------------------
 
@@ -185,6 +192,8 @@ class Program:
             return
         if len(self.headlines) < 400:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
+        if "Cura_SteamEngine" in text and self.limits.source == "default":
+            self._begin(cura_limits())
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
                 self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), [], 0]

@@ -74,6 +74,8 @@ def normalise(table, raw, dialect):
                 value *= 60
             if setting.name == "time_s" and value == dialects.PLACEHOLDER_TIMES.get(dialect):
                 value = None
+            if isinstance(value, list) and not any(value):
+                value = None       # a placeholder
             if value is not None:
                 values[setting.name], keys[setting.name] = value, key
                 break
@@ -81,27 +83,22 @@ def normalise(table, raw, dialect):
 
 
 def machine_limits(raw, limits):
-    """Fills MachineLimits by the machine_max_… keys of a settings block; returns kernel state values (accelerations, corner)."""
-    def first(key):
-        return dialects.read_value("number", raw[key]) if key in raw else None
-
+    """Fills planner.MachineLimits by the machine_max_… keys of a settings block (PrusaSlicer and its kin)."""
     known = False
+
+    def first(key):
+        nonlocal known
+        value = dialects.read_value("number", raw[key]) if key in raw else None
+        if value and value > 0:
+            known = True
+            return value
+        return None
+
     for axis, letter in enumerate("xyze"):
-        for name, values in (("machine_max_feedrate_", limits.feed), ("machine_max_acceleration_", limits.acceleration),
-                             ("machine_max_speed_", limits.feed)):
-            value = first(name + letter)
-            if value and value > 0:
-                values[axis], known = value, True
-    state = {}
-    for key, name in (("machine_max_acceleration_extruding", "acc_print"), ("machine_max_acceleration_travel", "acc_travel"),
-                      ("machine_max_acceleration_retracting", "acc_retract"), ("machine_max_jerk_x", "corner")):
-        value = first(key)
-        if value and value > 0:
-            state[name], known = value, True
-    for key, name in (("machine_max_jerk_z", "jerk_z"), ("machine_max_jerk_e", "jerk_e")):
-        value = first(key)
-        if value and value > 0:
-            setattr(limits, name, value)
+        for prefix, values in (("machine_max_feedrate_", limits.feed), ("machine_max_speed_", limits.feed), ("machine_max_acceleration_", limits.acceleration)):
+            values[axis] = first(prefix + letter) or values[axis]
+    for key, name in (("machine_max_acceleration_extruding", "print_acceleration"), ("machine_max_acceleration_travel", "travel_acceleration"),
+                      ("machine_max_jerk_x", "corner"), ("machine_max_jerk_z", "jerk_z"), ("machine_max_jerk_e", "jerk_e")):
+        setattr(limits, name, first(key) or getattr(limits, name))
     if known:
         limits.source = "slicer settings"
-    return state
