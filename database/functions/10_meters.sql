@@ -74,6 +74,7 @@ DECLARE
     item record;
     v_changed integer := 0;
 BEGIN
+    PERFORM lock_registry(false);
     FOR item IN
         SELECT m.meter_id, m.reporting_interval_s, l.median, s.last_at
         FROM meters m JOIN meter_state s USING (meter_id)
@@ -84,12 +85,12 @@ BEGIN
             WHERE d.seconds IS NOT NULL) l
         WHERE (p_meters IS NULL OR m.meter_id = ANY (p_meters)) AND l.n >= 10 AND l.median > 0
           AND (m.reporting_interval_s IS NULL OR l.median NOT BETWEEN m.reporting_interval_s * 0.67 AND m.reporting_interval_s * 1.5)
+        ORDER BY m.meter_id
     LOOP
+        PERFORM 1 FROM meter_state WHERE meter_id = item.meter_id FOR UPDATE;
         UPDATE meters SET reporting_interval_s = round(item.median::numeric, 1)
             WHERE meter_id = item.meter_id AND round(item.median::numeric, 1) > 0;
         IF greatest(60, 3 * item.median) <> greatest(60, 3 * coalesce(item.reporting_interval_s, 20)) THEN
-            PERFORM lock_registry(false);
-            PERFORM 1 FROM meter_state WHERE meter_id = item.meter_id FOR UPDATE;
             PERFORM flag_gaps(item.meter_id, greatest(raw_floor(), item.last_at - interval '7 days'));
         END IF;
         v_changed := v_changed + 1;

@@ -3,9 +3,9 @@
 -- State after a row: base B seen at TB, and after a doubtful step an alternative base A seen at TA. A stored row carries its
 -- state in base_*/alt_*; all four are NULL when the state is the ordinary one: base = own counter at own time, no alternative.
 
-CREATE FUNCTION join_flags(VARIADIC p_flags text[]) RETURNS text LANGUAGE sql IMMUTABLE AS
-$$ SELECT nullif(array_to_string(p_flags, ','), '') $$;
-COMMENT ON FUNCTION join_flags(text[]) IS 'Quality flags joined by commas, NULL when there is none.';
+CREATE FUNCTION join_flags(p_flag text, p_gap boolean) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT CASE WHEN NOT coalesce(p_gap, false) THEN p_flag WHEN p_flag IS NULL THEN 'gap' ELSE p_flag || ',gap' END $$;
+COMMENT ON FUNCTION join_flags(text, boolean) IS 'The quality of a row: the flag of its counter and gap, joined by a comma; NULL when there is none.';
 
 CREATE FUNCTION has_flag(p_quality text, p_flag text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT p_quality IS NOT NULL AND position(',' || p_flag || ',' IN ',' || p_quality || ',') > 0 $$;
@@ -97,7 +97,7 @@ BEGIN
                 END IF;
                 owner_at := r.timestamp;
             END IF;
-            marks := join_flags(flag, CASE WHEN extract(epoch FROM r.timestamp - before_at) > gap_s THEN 'gap' END);
+            marks := join_flags(flag, extract(epoch FROM r.timestamp - before_at) > gap_s);
             before_at := r.timestamp;
             sb := NULL; stb := NULL; sa := NULL; sta := NULL;
             IF c IS NOT NULL AND m.reading_kind = 'counter' AND (b <> c OR tb <> r.timestamp OR a IS NOT NULL) THEN
@@ -117,12 +117,9 @@ BEGIN
                 EXIT;
             END IF;
         END LOOP;
-        IF at_end THEN
-            -- rows of p_touched that no longer exist must not keep the loop alive
-            i := n + 1;
-            PERFORM store_meter_state(p_meter);
-        END IF;
+        EXIT WHEN at_end;
     END LOOP;
+    PERFORM store_meter_state(p_meter);
     RETURN tstzrange(range_from, range_to, '[]');
 END $$;
 COMMENT ON FUNCTION refold(text, timestamptz[]) IS
@@ -161,8 +158,7 @@ BEGIN
                coalesce(extract(epoch FROM timestamp - lag(timestamp) OVER (ORDER BY timestamp)) > v_gap_s, has_flag(quality, 'gap')) AS is_gap
         FROM energy_data WHERE meter_id = p_meter AND timestamp >= p_from
     ), changed AS (
-        UPDATE energy_data e SET quality = join_flags(nullif(array_to_string(array_remove(string_to_array(e.quality, ','), 'gap'), ','), ''),
-                                                      CASE WHEN j.is_gap THEN 'gap' END)
+        UPDATE energy_data e SET quality = join_flags(nullif(regexp_replace(e.quality, ',?gap$', ''), ''), j.is_gap)
         FROM judged j WHERE e.meter_id = p_meter AND e.timestamp = j.timestamp AND j.had <> j.is_gap
         RETURNING e.timestamp, e.interval_start
     )
@@ -209,7 +205,6 @@ BEGIN
     v_range := refold(p_meter, v_touched);
     PERFORM mark_dirty(p_meter, lower(v_range), upper(v_range) + interval '1 microsecond');
     IF lower(v_range) < v_before THEN
-        PERFORM reopen_jobs(p_meter, lower(v_range), upper(v_range));
         RETURN jsonb_build_object('stored', cardinality(v_touched),
             'touched', jsonb_build_object('meter_id', p_meter, 'from', lower(v_range), 'to', upper(v_range)));
     END IF;
@@ -226,32 +221,36 @@ CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) 
 $$;
 COMMENT ON FUNCTION reopen_jobs(text, timestamptz, timestamptz) IS 'Ended jobs whose energy a late row may have changed are computed again.';
 
-CREATE FUNCTION refresh_device_power(p_devices text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- device_latest is the lock of a device: whoever changes it or devices.last_seen locks the device_latest rows first, sorted.
+CREATE FUNCTION refresh_device_power(p_devices text[]) RETURNS text[] LANGUAGE plpgsql SET enable_nestloop = off AS $$
+DECLARE
+    v_devices text[];
 BEGIN
-    PERFORM 1 FROM devices WHERE device_id = ANY (p_devices) ORDER BY device_id FOR NO KEY UPDATE;
-    INSERT INTO device_latest AS l (device_id, power_watts, power_at)
-    SELECT d.device_id, x.power, x.at
-    FROM (SELECT device_id FROM devices WHERE device_id = ANY (p_devices) ORDER BY device_id) d
-    LEFT JOIN (
-        -- the sum over the main meters, without those that fell silent while the others went on
-        SELECT p.device_id, sum(p.last_power_watts) AS power, max(p.last_power_at) AS at
-        FROM (SELECT a.device_id, s.last_power_watts, s.last_power_at, max(s.last_power_at) OVER (PARTITION BY a.device_id) AS newest
-              FROM meter_assignments a JOIN meter_state s USING (meter_id) JOIN meters m USING (meter_id)
-              WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity'
-                AND s.last_power_at >= a.valid_from) p
-        WHERE p.last_power_at >= p.newest - interval '15 minutes'
-        GROUP BY p.device_id) x USING (device_id)
-    ON CONFLICT (device_id) DO UPDATE SET power_watts = excluded.power_watts, power_at = excluded.power_at
-        WHERE (l.power_watts, l.power_at) IS DISTINCT FROM (excluded.power_watts, excluded.power_at);
+    SELECT array_agg(d.device_id) INTO v_devices FROM
+        (SELECT device_id FROM device_latest WHERE device_id = ANY (p_devices) ORDER BY device_id FOR UPDATE) d;
+    UPDATE device_latest l SET power_watts = x.power, power_at = x.at
+        FROM (-- the sum over the main meters, without those that fell silent while the others went on
+              SELECT p.device_id, sum(p.last_power_watts) FILTER (WHERE p.last_power_at >= p.newest - interval '15 minutes') AS power, p.newest AS at
+              FROM (SELECT d.device_id, s.last_power_watts, s.last_power_at, max(s.last_power_at) OVER (PARTITION BY d.device_id) AS newest
+                    FROM unnest(v_devices) AS d (device_id)
+                    LEFT JOIN (SELECT a.device_id, t.last_power_watts, t.last_power_at
+                               FROM meter_assignments a JOIN meter_state t USING (meter_id) JOIN meters m USING (meter_id)
+                               WHERE a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity'
+                                 AND t.last_power_at >= a.valid_from) s USING (device_id)) p
+              GROUP BY p.device_id, p.newest) x
+        WHERE l.device_id = x.device_id AND (l.power_watts, l.power_at) IS DISTINCT FROM (x.power, x.at);
+    RETURN v_devices;
 END $$;
-COMMENT ON FUNCTION refresh_device_power(text[]) IS 'device_latest.power_watts = sum of the latest power of the main electricity meters.';
+COMMENT ON FUNCTION refresh_device_power(text[]) IS
+    'Locks the devices (sorted) and sets device_latest.power_watts to the sum of the latest power of their main electricity meters; answers the devices.';
 
 -- Readings with resolved times. Rows that are strictly newer than everything of their meter and plausible are stored by one
 -- set-based statement; a meter with any other row goes through ingest_meter_rows(). Both give the same rows (a test says so).
 CREATE FUNCTION ingest_energy(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[],
     p_voltage float8[] DEFAULT NULL, p_current float8[] DEFAULT NULL, p_factor float8[] DEFAULT NULL,
     p_frequency float8[] DEFAULT NULL, p_temp float8[] DEFAULT NULL, p_fast boolean DEFAULT true) RETURNS jsonb
-LANGUAGE plpgsql AS $$
+-- The planner can't know how long arrays are: without these it joins 500 rows in nested loops and plans anew at each call.
+LANGUAGE plpgsql SET enable_nestloop = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_floor timestamptz := raw_floor();
     v_meters text[];
@@ -298,7 +297,7 @@ BEGIN
         SELECT j.meter_id, j.ts, a.device_id, j.power, j.counter, j.counter - j.base,
                CASE WHEN j.counter IS NOT NULL THEN j.owner_at END,
                join_flags(CASE WHEN j.counter IS NOT NULL AND j.base IS NULL THEN 'first' END,
-                          CASE WHEN extract(epoch FROM j.ts - coalesce(j.before_at, j.last_at)) > j.gap_s THEN 'gap' END),
+                          extract(epoch FROM j.ts - coalesce(j.before_at, j.last_at)) > j.gap_s),
                as_real(j.voltage), as_real(j.amps), as_real(j.pf), as_real(j.hz), as_real(j.temp)
         FROM judged j LEFT JOIN meter_assignments a ON a.meter_id = j.meter_id AND a.valid_from <= j.ts AND j.ts < a.valid_to
         WHERE j.fast
@@ -312,7 +311,7 @@ BEGIN
             dirty_from = least(s.dirty_from, coalesce(s.last_counter_at, s.last_at, x.first_at))
         FROM (SELECT meter_id, min(ts) AS first_at, max(ts) AS last_at,
                      max(ts) FILTER (WHERE counter IS NOT NULL) AS last_counter_at,
-                     (array_agg(counter ORDER BY ts DESC) FILTER (WHERE counter IS NOT NULL))[1] AS base_wh,
+                     max(counter) AS base_wh,     -- plausible counters never fall
                      max(ts) FILTER (WHERE power IS NOT NULL) AS power_at,
                      (array_agg(power ORDER BY ts DESC) FILTER (WHERE power IS NOT NULL))[1] AS power
               FROM judged WHERE fast GROUP BY meter_id) x
@@ -340,12 +339,14 @@ BEGIN
         v_rejected := reject_readings(p_meter, p_ts, p_power, p_counter, v_floor);
     END IF;
     PERFORM touch_registry(v_meters, v_slow IS NOT NULL);
+    PERFORM reopen_jobs(t ->> 'meter_id', (t ->> 'from')::timestamptz, (t ->> 'to')::timestamptz) FROM jsonb_array_elements(v_touched) t;
     RETURN jsonb_build_object('accepted', v_stored, 'repeated', v_valid - v_stored, 'rejected', v_rejected, 'touched', v_touched);
 END $$;
 COMMENT ON FUNCTION ingest_energy(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[], boolean) IS
     'Readings (meter, time, W, Wh, V, A, power factor, Hz, °C) of known meters into the account. Answers accepted, repeated, rejected and the late ranges it touched. p_fast := false forces the slow path.';
 
-CREATE FUNCTION touch_registry(p_meters text[], p_first_seen boolean) RETURNS void LANGUAGE plpgsql AS $$
+-- last_seen is exact to 5 s: writing it with every batch would cost as much as the accounting.
+CREATE FUNCTION touch_registry(p_meters text[], p_first_seen boolean) RETURNS void LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE
     v_devices text[];
 BEGIN
@@ -353,21 +354,15 @@ BEGIN
         first_seen = CASE WHEN p_first_seen OR m.first_seen IS NULL
             THEN coalesce((SELECT min(e.timestamp) FROM energy_data e WHERE e.meter_id = m.meter_id), m.first_seen) ELSE m.first_seen END
         FROM meter_state s WHERE s.meter_id = m.meter_id AND m.meter_id = ANY (p_meters) AND s.last_at IS NOT NULL
-          AND (m.last_seen IS NULL OR m.last_seen < s.last_at OR p_first_seen OR m.first_seen IS NULL);
-    SELECT array_agg(d.device_id) INTO v_devices FROM (
-        SELECT device_id FROM devices WHERE device_id IN (SELECT device_id FROM meter_assignments
-            WHERE meter_id = ANY (p_meters) AND valid_to = 'infinity')
-        ORDER BY device_id FOR NO KEY UPDATE) d;
-    IF v_devices IS NULL THEN
-        RETURN;
-    END IF;
+          AND (m.last_seen IS NULL OR m.last_seen < s.last_at - interval '5 seconds' OR p_first_seen OR m.first_seen IS NULL);
+    v_devices := refresh_device_power(ARRAY(SELECT device_id FROM meter_assignments
+        WHERE meter_id = ANY (p_meters) AND valid_to = 'infinity'));
     UPDATE devices d SET last_seen = x.at
         FROM (SELECT a.device_id, max(s.last_at) AS at FROM meter_assignments a JOIN meter_state s USING (meter_id)
-              WHERE a.meter_id = ANY (p_meters) AND s.last_at >= a.valid_from AND s.last_at < a.valid_to GROUP BY 1) x
-        WHERE d.device_id = x.device_id AND (d.last_seen IS NULL OR d.last_seen < x.at);
-    PERFORM refresh_device_power(v_devices);
+              WHERE a.meter_id = ANY (p_meters) AND s.last_at >= a.valid_from AND a.valid_to = 'infinity' GROUP BY 1) x
+        WHERE d.device_id = x.device_id AND d.device_id = ANY (v_devices) AND (d.last_seen IS NULL OR d.last_seen < x.at - interval '5 seconds');
 END $$;
-COMMENT ON FUNCTION touch_registry(text[], boolean) IS 'first_seen and last_seen of meters and devices, latest power of the devices.';
+COMMENT ON FUNCTION touch_registry(text[], boolean) IS 'first_seen and last_seen (to 5 s) of meters and devices, latest power of the devices.';
 
 CREATE FUNCTION reject_readings(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[], p_floor timestamptz)
 RETURNS bigint LANGUAGE sql AS $$

@@ -6,13 +6,15 @@
 
 CREATE FUNCTION ingest_readings(p_meter text[], p_arrived timestamptz[], p_device_time timestamptz[], p_backlog boolean[],
     p_power float8[], p_counter float8[], p_voltage float8[], p_current float8[], p_factor float8[], p_frequency float8[],
-    p_temp float8[], p_protocol text[], p_topic text[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+    p_temp float8[], p_protocol text[], p_topic text[]) RETURNS jsonb
+LANGUAGE plpgsql SET enable_nestloop = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     n integer := coalesce(cardinality(p_meter), 0);
     v_ts timestamptz[] := p_arrived;
     v_keep boolean[];
     v_superseded integer := 0;
     v_answer jsonb;
+    v_teaching text[];
     r record;
     s meter_state;
     at timestamptz; candidate float8; delay float8;
@@ -25,11 +27,16 @@ BEGIN
     PERFORM lock_registry(false);
     PERFORM 1 FROM meter_state WHERE meter_id = ANY (p_meter) ORDER BY meter_id FOR UPDATE;
 
-    -- Device times, one by one in the order of arrival, because each reading may teach the offset.
+    -- Meters whose clock has something to teach; all others (live, within 2 s of what is expected) count at arrival.
+    SELECT array_agg(DISTINCT u.id) INTO v_teaching
+        FROM unnest(p_meter, p_arrived, p_device_time, p_backlog) AS u (id, arrived, d, backlog) JOIN meter_state t ON t.meter_id = u.id
+        WHERE u.d IS NOT NULL AND (u.backlog OR t.clock_offset_s IS NULL OR t.clock_candidate_n > 0
+              OR abs(extract(epoch FROM u.arrived - u.d)::float8 - t.clock_offset_s) > 2);
+    -- One by one in the order of arrival, because each reading may teach the offset.
     FOR r IN
         SELECT u.n, u.id, u.arrived, coalesce(u.backlog, false) AS backlog, u.d, u.counter, lag(u.id) OVER w AS before_id
         FROM unnest(p_meter, p_arrived, p_device_time, p_backlog, p_counter) WITH ORDINALITY AS u (id, arrived, d, backlog, counter, n)
-        WHERE u.d IS NOT NULL AND u.d NOT IN ('infinity', '-infinity') AND u.id IS NOT NULL
+        WHERE u.id = ANY (v_teaching) AND u.d IS NOT NULL AND u.d NOT IN ('infinity', '-infinity') AND u.id IS NOT NULL
           AND u.arrived IS NOT NULL AND u.arrived NOT IN ('infinity', '-infinity')
         WINDOW w AS (ORDER BY u.id, u.arrived, u.n)
         ORDER BY u.id, u.arrived, u.n

@@ -142,6 +142,7 @@ CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 0.25, p_meters text[] 
 DECLARE
     v_meter text;
     v_marks bigint[];
+    v_done jsonb := '[]';
     v_ranges integer := 0; v_meters integer := 0; v_minutes integer := 0;
     span record;
 BEGIN
@@ -158,16 +159,24 @@ BEGIN
         FOR span IN SELECT * FROM rollup_spans(60, ARRAY[v_meter]) LOOP
             v_minutes := v_minutes + refresh_range(v_meter, span.t0, span.t1);
             v_ranges := v_ranges + 1;
-            UPDATE device_latest l SET phases_dirty_from = least(phases_dirty_from, greatest(span.t0, a.valid_from))
-                FROM (SELECT device_id, min(valid_from) AS valid_from FROM meter_assignments
-                      WHERE meter_id = v_meter AND role = 'main' AND valid_from < span.t1 AND valid_to > span.t0 GROUP BY 1) a
-                WHERE l.device_id = a.device_id AND l.status_at IS NOT NULL
-                  AND (l.phases_dirty_from IS NULL OR l.phases_dirty_from > greatest(span.t0, a.valid_from));
+            v_done := v_done || jsonb_build_array(jsonb_build_array(v_meter, span.t0, span.t1));
         END LOOP;
         DELETE FROM rollup_dirty WHERE dirty_id = ANY (v_marks);
         UPDATE meter_state SET dirty_from = NULL WHERE meter_id = v_meter AND dirty_from IS NOT NULL;
         v_meters := v_meters + 1;
     END LOOP;
+    -- Energy per state changes with it. Devices are locked after all meters, as ingest does.
+    WITH changed AS (
+        SELECT a.device_id, min(greatest(d.t0, a.valid_from)) AS since
+        FROM (SELECT e ->> 0 AS meter_id, (e ->> 1)::timestamptz AS t0, (e ->> 2)::timestamptz AS t1 FROM jsonb_array_elements(v_done) e) d
+        JOIN meter_assignments a ON a.meter_id = d.meter_id AND a.role = 'main' AND a.valid_from < d.t1 AND a.valid_to > d.t0
+        GROUP BY a.device_id
+    ), locked AS (
+        SELECT l.device_id, c.since FROM device_latest l JOIN changed c USING (device_id)
+        WHERE l.status_at IS NOT NULL AND (l.phases_dirty_from IS NULL OR l.phases_dirty_from > c.since)
+        ORDER BY l.device_id FOR UPDATE OF l
+    )
+    UPDATE device_latest l SET phases_dirty_from = least(l.phases_dirty_from, k.since) FROM locked k WHERE l.device_id = k.device_id;
     RETURN jsonb_build_object('meters', v_meters, 'ranges', v_ranges, 'minutes', v_minutes, 'remaining',
         (SELECT count(*) FROM (SELECT meter_id FROM meter_state WHERE dirty_from IS NOT NULL UNION SELECT meter_id FROM rollup_dirty) d
          WHERE p_meters IS NULL OR meter_id = ANY (p_meters)));

@@ -18,12 +18,11 @@ DECLARE
     v_known text[];
     v_stored integer := 0; v_repeated integer := 0; v_rejected integer := 0; v_rows integer;
     v_jobs jsonb := '[]'; v_done jsonb;
-    v_newest timestamptz;
 BEGIN
     PERFORM lock_registry(false);
     SELECT array_agg(d.device_id) INTO v_known FROM (
-        SELECT device_id FROM devices WHERE device_id IN (SELECT e ->> 'device_id' FROM jsonb_array_elements(p_statuses) e)
-        ORDER BY device_id FOR NO KEY UPDATE) d;
+        SELECT device_id FROM device_latest WHERE device_id IN (SELECT e ->> 'device_id' FROM jsonb_array_elements(p_statuses) e)
+        ORDER BY device_id FOR UPDATE) d;
     FOR s IN SELECT e FROM jsonb_array_elements(p_statuses) WITH ORDINALITY AS u (e, n) ORDER BY n LOOP
         v_device := s ->> 'device_id';
         IF v_device IS NULL OR NOT v_device = ANY (coalesce(v_known, '{}')) THEN
@@ -36,9 +35,6 @@ BEGIN
             IF v_at IS NULL OR v_at > now() + interval '5 minutes' OR v_at < raw_floor() THEN
                 RAISE EXCEPTION 'time missing, in the future or older than the raw rows kept' USING ERRCODE = '22023';
             END IF;
-            -- device_latest also holds the newest moment that was seen, so it is made before the row
-            INSERT INTO device_latest (device_id) VALUES (v_device) ON CONFLICT DO NOTHING;
-            SELECT status_at INTO v_newest FROM device_latest WHERE device_id = v_device FOR UPDATE;
             IF s ->> 'state' IS NOT NULL THEN
                 INSERT INTO printer_status SELECT (status_row(v_device, v_at, s)).* ON CONFLICT DO NOTHING;
                 GET DIAGNOSTICS v_rows = ROW_COUNT;
@@ -53,17 +49,24 @@ BEGIN
                 UPDATE device_latest SET last_error = left(s ->> 'error', 500), last_error_at = v_at
                     WHERE device_id = v_device AND (last_error_at IS NULL OR last_error_at <= v_at);
             END IF;
-            FOR a IN SELECT jsonb_array_elements(CASE WHEN jsonb_typeof(s -> 'actions') = 'array' THEN s -> 'actions' ELSE '[]' END) LOOP
+        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+            -- one bad status never costs its neighbours
+            PERFORM record_rejects(ARRAY['status'], ARRAY[v_device], ARRAY[s::text], ARRAY[SQLERRM]);
+            v_rejected := v_rejected + 1;
+            CONTINUE;
+        END;
+        FOR a IN SELECT jsonb_array_elements(CASE WHEN jsonb_typeof(s -> 'actions') = 'array' THEN s -> 'actions' ELSE '[]' END) LOOP
+            BEGIN
                 v_done := job_action(v_device, v_at, a);
                 IF v_done IS NOT NULL THEN
                     v_jobs := v_jobs || v_done;
                 END IF;
-            END LOOP;
-        EXCEPTION WHEN data_exception OR check_violation OR not_null_violation OR integrity_constraint_violation THEN
-            -- one bad status never costs its neighbours
-            PERFORM record_rejects(ARRAY['status'], ARRAY[v_device], ARRAY[s::text], ARRAY[SQLERRM]);
-            v_rejected := v_rejected + 1;
-        END;
+            EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+                -- nor does a bad action cost the status
+                PERFORM record_rejects(ARRAY['job action'], ARRAY[v_device], ARRAY[a::text], ARRAY[SQLERRM]);
+                v_rejected := v_rejected + 1;
+            END;
+        END LOOP;
     END LOOP;
     RETURN jsonb_build_object('stored', v_stored, 'repeated', v_repeated, 'rejected', v_rejected, 'jobs', v_jobs);
 END $$;
@@ -271,7 +274,7 @@ DECLARE
     item record;
 BEGIN
     PERFORM lock_registry(false);
-    PERFORM 1 FROM devices ORDER BY device_id FOR NO KEY UPDATE;
+    PERFORM 1 FROM device_latest ORDER BY device_id FOR UPDATE;
     UPDATE device_latest l SET state = 'offline', state_text = 'no status', state_since = l.status_at
         FROM devices d WHERE d.device_id = l.device_id AND l.state <> 'offline' AND d.source <> 'none'
           AND l.status_at < p_now - greatest(interval '5 minutes', make_interval(secs => 3 * d.data_interval_seconds));

@@ -35,7 +35,7 @@ BEGIN
                OR (e ->> 'timestamp')::timestamptz < raw_floor()) THEN
         PERFORM bad_input('a time is in the future or older than the raw rows kept');
     END IF;
-    INSERT INTO device_latest (device_id) SELECT DISTINCT e ->> 'device_id' FROM jsonb_array_elements(p_rows) e ORDER BY 1 ON CONFLICT DO NOTHING;
+    PERFORM 1 FROM device_latest WHERE device_id IN (SELECT e ->> 'device_id' FROM jsonb_array_elements(p_rows) e) ORDER BY device_id FOR UPDATE;
     WITH stored AS (
         INSERT INTO printer_status SELECT * FROM jsonb_populate_recordset(NULL::printer_status, p_rows) ON CONFLICT DO NOTHING
         RETURNING device_id, timestamp)

@@ -1,0 +1,157 @@
+"""What the schema promises: comments with units, roles without credentials, migrations that can be trusted."""
+
+import shutil
+import time
+from datetime import timedelta
+
+import psycopg2
+import pytest
+
+from database import migrate as migration
+from database.tests.conftest import SEED, SERVER, plain_database
+
+SECRETS = ("api_key", "sp_api_key", "gcode_preview_api_key")
+
+
+def test_every_table_and_column_has_a_comment(db):
+    missing = db.all("""
+        SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND col_description(c.oid, a.attnum) IS NULL
+        UNION ALL SELECT c.relname, '(table)' FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL""")
+    assert missing == []
+
+
+def test_every_function_has_a_comment(db):
+    assert db.all("SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace "
+                  "AND obj_description(p.oid, 'pg_proc') IS NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')") == []
+
+
+def as_role(db, role, statement, *values):
+    db.all(f"SET ROLE {role}")
+    try:
+        return db.all(statement, *values)
+    finally:
+        db.all("RESET ROLE")
+
+
+@pytest.mark.parametrize("role", ["enms_api", "enms_grafana"])
+def test_readers_see_no_credentials_and_write_nothing(db, at, role):
+    guarded = f"guarded-{role}"
+    meter = db.meter(device=guarded)
+    db.ingest(meter, [(at(0), 0, 10), (at(600), 6, 10)])
+    for secret in (*SECRETS, "*"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            as_role(db, role, f"SELECT {secret} FROM devices")
+    for statement in ("SELECT devices_to_poll()", "SELECT * FROM audit_log", "DELETE FROM energy_data", "INSERT INTO settings VALUES ('a', 'b', 'c')",
+                      "SELECT device_save('{\"device_id\":\"x\"}', 'x')", "SELECT record_rejects('{a}', '{b}', '{c}', '{d}')", "SELECT refresh_rollups()",
+                      "SELECT apply_retention()", "SELECT public_device(d) FROM devices d", "CREATE TABLE mine (a int)"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            as_role(db, role, statement)
+    assert as_role(db, role, "SELECT device_energy(%s, %s, %s)", guarded, at(0), at(600)) == [(pytest.approx(6),)]
+    assert as_role(db, role, "SELECT sum(energy_wh) FROM energy_readings_1min WHERE device_id = %s", guarded) == [(pytest.approx(6),)]
+    for statement in ("SELECT device_id, friendly_name, machine_id FROM devices", "SELECT * FROM energy_readings_1day", "SELECT * FROM device_latest",
+                      "SELECT * FROM alarms()", "SELECT engine()", "SELECT * FROM devices_energy(now() - interval '1 day', now())",
+                      "SELECT * FROM device_energy_cost('guarded', now() - interval '1 day', now())", "SELECT * FROM device_energy_detail('guarded', now() - interval '1 day', now())"):
+        as_role(db, role, statement)
+
+
+def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
+    meter = db.meter()
+    as_role(db, "enms_ingest", "SELECT device_save('{\"device_id\":\"by-ingest\",\"source\":\"octoprint\",\"api_key\":\"k\"}', 'operator')")
+    as_role(db, "enms_ingest", "SELECT meter_assign(%s, 'by-ingest', 'main', NULL, 'operator')", meter)
+    as_role(db, "enms_ingest", "SELECT ingest_readings(ARRAY['new/switch:0'], ARRAY[%s::timestamptz], ARRAY[NULL::timestamptz], ARRAY[false], ARRAY[1.0], ARRAY[5.0], "
+            "NULL, NULL, NULL, NULL, NULL, ARRAY['shelly_gen2'], ARRAY['t'])", at(0))
+    as_role(db, "enms_ingest", "SELECT record_status(jsonb_build_array(jsonb_build_object('device_id', 'by-ingest', 'timestamp', %s::timestamptz, 'state', 'idle')))", at(0))
+    for statement in ("SELECT refresh_rollups()", "SELECT refresh_phases()", "SELECT finalize_jobs()", "SELECT reap_devices()", "SELECT apply_retention()",
+                      "SELECT learn_reporting_intervals()", "SELECT api_key FROM devices"):
+        as_role(db, "enms_ingest", statement)
+    assert [r for (r,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()") if r["device_id"] == "by-ingest"][0]["api_key"] == "k"
+    for statement in ("DROP TABLE energy_data", "DELETE FROM audit_log", "UPDATE settings SET value = 'x'", "CREATE TABLE mine (a int)"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            as_role(db, "enms_ingest", statement)
+
+
+def test_engine_and_seed(db):
+    assert db.one("SELECT engine()") == db.engine
+    assert db.one("SELECT timezone, currency FROM factories") == ("Europe/Berlin", "EUR")
+    assert db.one("SELECT count(*) FROM energy_tariffs WHERE price_per_kwh = 0.3 AND name = 'Flat tariff'") == 1
+
+
+def test_hypertables_compression_and_chunkwise_retention(timescale, at):
+    tables = {name for (name,) in timescale.all("SELECT hypertable_name FROM timescaledb_information.hypertables")}
+    assert {"energy_data", "printer_status", "energy_rollup_1min", "energy_rollup_1day"} <= tables
+    meter = timescale.meter(device="chunked")
+    old = at(0).replace(hour=0) - timedelta(days=40)
+    hours = lambda n: old + timedelta(hours=n)
+    timescale.ingest(meter, [(hours(n), float(n)) for n in range(24)])
+    timescale.all("SELECT compress_chunk(c) FROM show_chunks('energy_data', older_than => now() - interval '30 days') c")
+    assert timescale.ingest(meter, [(hours(5.5), 5.75)])["accepted"] == 1        # a late row into a compressed chunk
+    assert timescale.one("SELECT energy_between(%s, %s, %s)", meter, hours(5), hours(5.5)) == pytest.approx(0.75)
+    timescale.all("UPDATE settings SET value = '20 days' WHERE name = 'retention_raw'")
+    try:
+        answer = timescale.one("SELECT apply_retention()")
+        assert answer["energy_data"] >= 1 and timescale.one("SELECT count(*) FROM energy_data WHERE meter_id = %s", meter) == 0
+        assert timescale.one("SELECT sum(energy_wh) FROM energy_readings_1hour WHERE meter_id = %s", meter) == pytest.approx(23)
+        assert timescale.ingest(meter, [(hours(6.5), 6.75)])["rejected"] == 1
+    finally:
+        timescale.all("UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'")
+        timescale.all("UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'")
+
+
+def test_a_second_migration_does_nothing_and_is_quick(plain):
+    began = time.monotonic()
+    result = migration.migrate(plain.dsn, env=SEED)
+    assert (result["applied"], result["derived"], result["engine"]) == ([], False, "plain")
+    assert time.monotonic() - began < 1
+
+
+def test_changed_files(tmp_path, monkeypatch):
+    """Derived objects are made again, with data kept; a changed applied migration is refused; a new one runs once."""
+    dsn, drop = plain_database()
+    try:
+        copy = tmp_path / "database"
+        shutil.copytree(migration.HERE, copy, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        monkeypatch.setattr(migration, "HERE", copy)
+        with (copy / "seed.sql").open("a") as file:
+            file.write("\n-- changed\n")
+        (copy / "migrations" / "9001_more.sql").write_text("ALTER TABLE factories ADD COLUMN motto text; COMMENT ON COLUMN factories.motto IS 'x';")
+        connection = psycopg2.connect(dsn)
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("UPDATE energy_tariffs SET price_per_kwh = 0.99; DELETE FROM carbon_factors; SELECT device_save('{\"device_id\":\"kept\"}', 't')")
+        result = migration.migrate(dsn, env=SEED)
+        assert (result["applied"], result["derived"]) == (["9001_more.sql"], True)
+        cursor.execute("SELECT (SELECT count(*) FROM devices), (SELECT max(price_per_kwh) FROM energy_tariffs), (SELECT count(*) FROM carbon_factors), has_function_privilege('enms_api', 'engine()', 'EXECUTE')")
+        assert cursor.fetchone() == (1, 0.99, 0, True)
+        (copy / "migrations" / "9001_more.sql").write_text("SELECT 1")
+        with pytest.raises(migration.MigrationError, match="9001_more.sql was changed"):
+            migration.migrate(dsn, env=SEED)
+        (copy / "migrations" / "9001_more.sql").unlink()
+        with pytest.raises(migration.MigrationError, match="newer version"):
+            migration.migrate(dsn, env=SEED)
+        connection.close()
+    finally:
+        drop()
+
+
+def test_two_migrations_at_once_do_not_collide():
+    import threading
+    server = psycopg2.connect(SERVER)
+    server.autocommit = True
+    name = f"enms_test_race_{time.monotonic_ns()}"
+    server.cursor().execute(f"CREATE DATABASE {name}")
+    try:
+        results, dsn = [], psycopg2.extensions.make_dsn(SERVER, dbname=name)
+        threads = [threading.Thread(target=lambda: results.append(migration.migrate(dsn, env=SEED)["applied"])) for _ in range(3)]
+        [t.start() for t in threads]
+        [t.join() for t in threads]
+        assert sorted(map(len, results)) == [0, 0, len(list((migration.HERE / "migrations").glob("0*.sql")))]
+    finally:
+        server.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+        server.close()
+
+
+def test_a_missing_password_is_a_sentence():
+    with pytest.raises(migration.MigrationError, match="ENMS_DB_OWNER_PASSWORD"):
+        migration.dsn_from_environment({})
