@@ -73,8 +73,8 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
     watts = next(d["rated_power_w"] for d in call("GET", f"{sim}/fleet").json() if d["device_id"] == idle)
     assert entry["status"].lower() == "done"
     assert abs(entry["kwh"] * 1000 - true["energy_wh"]) <= watts * (2 + 30) / 3600
-    assert entry["cost"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")))
-    assert entry["co2g"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")))
+    assert entry["cost"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")), abs=1e-4)
+    assert entry["co2g"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")), abs=0.1)
 
 
 @pytest.mark.long
