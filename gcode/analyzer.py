@@ -42,8 +42,9 @@ def analyze(path_or_stream, *, thumbnail=None, preview=None, limits=None, machin
     with Source(path_or_stream, limits.max_text) as source:
         geometry = Preview(limits.preview_bytes, os.path.getsize(source.name) if source._own is not None else None)
         program = Program(machine or MachineLimits(), geometry, _clock(started, limits.max_seconds))
-        _begin(program, source)
-        for piece in source.windows():
+        for number, piece in enumerate(source.windows()):
+            if number == 0:
+                _begin(program, source)
             if b"\0" in piece[:4096] and not program.moves:
                 raise GcodeError("is not G-code: it holds binary data")
             program.feed(piece)
@@ -63,11 +64,10 @@ def _clock(started, seconds):
 
 
 def _begin(program, source):
-    """Machine limits that stand in the slicer's settings: plain files have them at their end, .bgcode at its start."""
+    """Machine limits that stand in the slicer's settings: plain files have them at their end, .bgcode before the program."""
     raw = {key.decode(): value.decode("utf-8", "replace").strip() for key, value in _TAIL_KEY.findall(source.tail())}
-    settings.machine_limits(raw, program.limits)
-    for name, value in program.limits.state().items():
-        setattr(program.kernel.state, name, value)
+    settings.machine_limits({**raw, **source.settings}, program.limits)
+    program.begin(program.limits)
 
 
 def _document(program, source, geometry, thumbnail_path, preview_path):

@@ -72,11 +72,12 @@ class Program:
         self._carry = bytearray()
         self._barrier_dwell = []
         self._state = self.kernel.state
-        self._begin(self.limits)
+        self.begin(self.limits)
         self._wipe_tower = dialects.FEATURES.index("wipe_tower")
         self._not_object = np.array([f in dialects.NOT_THE_OBJECT for f in dialects.FEATURES])
 
-    def _begin(self, limits):
+    def begin(self, limits):
+        """Sets the machine's limits, before the first move."""
         self.limits = limits
         for name, value in limits.state().items():
             setattr(self._state, name, value)
@@ -193,7 +194,7 @@ class Program:
         if len(self.headlines) < 400:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
         if "Cura_SteamEngine" in text and self.limits.source == "default":
-            self._begin(cura_limits())
+            self.begin(cura_limits())
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
                 self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), [], 0]
