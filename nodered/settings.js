@@ -13,6 +13,8 @@ const required = (name) => {
   return environment[name];
 };
 
+const ownFlows = path.join(__dirname, 'flows');
+const flowsDir = path.resolve(environment.ENMS_FLOWS_DIR || ownFlows);
 const stateDir = environment.ENMS_STATE_DIR || path.join(environment.ENMS_RUN_DIR || '.run', 'state');
 const editorUser = environment.ENMS_EDITOR_USER || 'operator';
 const editorPassword = required('ENMS_EDITOR_PASSWORD');
@@ -50,7 +52,7 @@ module.exports = {
   httpAdminRoot: '/nodered',
   httpNodeRoot: '/api',
   userDir: path.join(path.resolve(stateDir), 'nodered'),
-  storageModule: createStorage({ flowsDir: path.resolve(environment.ENMS_FLOWS_DIR || path.join(__dirname, 'flows')) }),
+  storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
   functionGlobalContext: { enms: { ...require('./lib'), auth } },

@@ -12,8 +12,11 @@ const ORDER_STEP = 10;
 const FIRST_KEYS = ['id', 'type', 'z', 'g', 'name', 'label'];
 const LAST_KEYS = ['x', 'y', 'w', 'h', 'wires'];
 
-/** Storage API for settings.storageModule. @param {{flowsDir: string}} options */
-function createStorage({ flowsDir }) {
+/**
+ * Storage API for settings.storageModule.
+ * @param {{flowsDir: string, seedDir?: string}} options  an empty flowsDir begins with the flows of seedDir
+ */
+function createStorage({ flowsDir, seedDir }) {
   let userDir;
   // File name → content as it lies on disk, so that a deploy writes only what it changed.
   const written = new Map();
@@ -23,7 +26,10 @@ function createStorage({ flowsDir }) {
 
   async function loadFlows() {
     await fs.mkdir(flowsDir, { recursive: true });
-    const names = (await fs.readdir(flowsDir)).filter((name) => name.endsWith('.json')).sort();
+    if (seedDir && (await flowFiles(flowsDir)).length === 0) {
+      for (const name of await flowFiles(seedDir)) await fs.copyFile(path.join(seedDir, name), path.join(flowsDir, name));
+    }
+    const names = await flowFiles(flowsDir);
     const flows = [];
     written.clear();
     layout = new Map();
@@ -146,6 +152,8 @@ function orderNumbers(known) {
 
 const numberOf = (file) => (file ? Number.parseInt(file, 10) : null);
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'flow';
+
+const flowFiles = async (folder) => (await fs.readdir(folder)).filter((name) => name.endsWith('.json')).sort((a, b) => numberOf(a) - numberOf(b));
 
 /** Nodes as JSON with one key per line; wires and other flat lists stay on one line. */
 function formatNodes(nodes) {

@@ -91,6 +91,16 @@ test('a deleted tab takes its file along, a renamed one its name, an inserted on
   assert.deepEqual(Object.keys(files()), ['000-globals.json', '015-between.json', '020-other.json', '030-shared.json']);
 });
 
+test('an empty flows folder begins with the flows of the image, a used one is left alone', async (t) => {
+  const { storage, files, flowsDir, folder } = await setup(t);
+  await storage.saveFlows(copy(FLOWS));
+  const own = createStorage({ flowsDir: path.join(folder, 'volume'), seedDir: flowsDir });
+  assert.equal((await own.getFlows()).length, FLOWS.length);
+  await own.saveFlows(copy(FLOWS).filter(({ id, z }) => id !== 't2' && z !== 't2'));
+  assert.equal((await own.getFlows()).length, FLOWS.length - 2);
+  assert.equal(Object.keys(files()).length, 4);
+});
+
 test('order numbers ascend and move as few files as possible', () => {
   assert.deepEqual(orderNumbers([null, null]), [10, 20]);
   assert.deepEqual(orderNumbers([10, null, 20]), [10, 15, 20]);

@@ -1,0 +1,138 @@
+'use strict';
+// The committed flows in a whole Node-RED over a migrated database and a real broker: the Devices API, readings, an edit as a diff.
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { execFileSync } = require('node:child_process');
+const mqtt = require('mqtt');
+const { until, temporaryDatabase, temporaryFolder, startBroker, startNodeRed, NODERED } = require('./nodes/testing');
+
+const REPOSITORY = path.join(NODERED, '..');
+const BASIC = { authorization: `Basic ${Buffer.from('operator:test').toString('base64')}` };
+
+async function setup(t) {
+  const database = await temporaryDatabase(t, 'SELECT 1');
+  execFileSync(process.env.ENMS_PYTHON || 'python3', ['-m', 'database.migrate'], { cwd: REPOSITORY, stdio: 'ignore',
+    env: { ...process.env, ENMS_DATABASE_URL: database.url.href, ENMS_DB_INGEST_PASSWORD: '' } });
+  const broker = await startBroker(t);
+  const flowsDir = temporaryFolder(t, 'flows');
+  fs.cpSync(path.join(NODERED, 'flows'), flowsDir, { recursive: true });
+  const nodered = await startNodeRed(t, { flowsDir, broker, databasePort: database.url.port, databaseName: database.name });
+  await until('ready', async () => (await nodered.health())?.ok);
+  const api = async (method, url, body, headers = BASIC) => {
+    const response = await fetch(`http://127.0.0.1:${nodered.port}/api${url}`, {
+      method, headers: { 'content-type': 'application/json', ...headers }, body: typeof body === 'string' ? body : JSON.stringify(body) });
+    return { status: response.status, body: await response.json(), cookie: response.headers.get('set-cookie') };
+  };
+  return { database, broker, nodered, flowsDir, api };
+}
+
+test('the flows of the repository', { timeout: 120000 }, async (t) => {
+  const { database, broker, nodered, flowsDir, api } = await setup(t);
+  const device = { device_id: 'P-1', source: 'prusalink', api_ip: '127.0.0.1:9', api_key: 'not-to-be-seen', shelly_id: 'plug-1' };
+
+  await t.test('nothing is changed without a login', async () => {
+    for (const [method, url] of [['POST', '/devices'], ['PATCH', '/devices/P-1'], ['DELETE', '/devices/P-1'], ['POST', '/meters/assign'], ['POST', '/devices/test']]) {
+      const { status, body } = await api(method, url, {}, {});
+      assert.equal(status, 401, `${method} ${url}`);
+      assert.deepEqual(body, { error: 'Log in first.' });
+    }
+    assert.deepEqual((await api('GET', '/devices', undefined, {})).body, []);
+  });
+
+  await t.test('a device is added, changed and listed, and its key never shown', async () => {
+    const added = await api('POST', '/devices', device);
+    assert.equal(added.status, 201);
+    assert.equal(added.body.has_api_key, true);
+    assert.equal((await api('POST', '/devices', device)).status, 409);
+    assert.equal((await api('PATCH', '/devices/P-1', { friendly_name: 'First', data_interval_seconds: 5 })).body.friendly_name, 'First');
+    assert.equal((await api('PATCH', '/devices/P-1', { device_id: 'P-2' })).status, 400);
+    assert.equal((await api('PATCH', '/devices/none', { notes: 'x' })).status, 404);
+    const list = await api('GET', '/devices', undefined, {});
+    assert.deepEqual(list.body.map(({ device_id }) => device_id), ['P-1']);
+    assert.doesNotMatch(JSON.stringify([added.body, list.body]), /not-to-be-seen/);
+  });
+
+  await t.test('bad input is a sentence, never an internal', async () => {
+    assert.match((await api('POST', '/devices', { device_id: 'a b' })).body.error, /^device_id must be 1 to 64 letters/);
+    assert.match((await api('POST', '/devices', '{')).body.error, /^The body is not valid JSON/);
+    assert.match((await api('POST', '/meters/assign', { meterId: 'x' })).body.error, /^Send meterId, and deviceId/);
+    const assign = await api('POST', '/meters/assign', { meterId: 'no such', deviceId: 'P-1' });
+    assert.ok(assign.status >= 400 && assign.status < 500);
+    assert.doesNotMatch(assign.body.error, /^error:|at \w+ \(/);
+  });
+
+  await t.test('a session needs its CSRF token', async () => {
+    const login = await api('POST', '/login', { user: 'operator', password: 'test' }, {});
+    assert.equal(login.status, 200);
+    const cookie = { cookie: login.cookie.split(';')[0] };
+    assert.equal((await api('GET', '/session', undefined, cookie)).body.user, 'operator');
+    assert.equal((await api('PATCH', '/devices/P-1', { notes: 'x' }, cookie)).status, 403);
+    assert.equal((await api('PATCH', '/devices/P-1', { notes: 'x' }, { ...cookie, 'x-csrf-token': login.body.csrf_token })).status, 200);
+    assert.match((await api('POST', '/logout', {}, cookie)).cookie, /Max-Age=0/);
+    assert.equal((await api('POST', '/login', { user: 'operator', password: 'wrong' }, {})).status, 401);
+  });
+
+  await t.test('readings of all families reach the database, and what is no reading is kept as a reject', async () => {
+    const client = await mqtt.connectAsync({ host: '127.0.0.1', port: broker.port });
+    const say = (topic, payload) => client.publishAsync(topic, typeof payload === 'string' ? payload : JSON.stringify(payload), { qos: 1 });
+    await say('plug-1/status/switch:0', { id: 0, apower: 100.5, voltage: 230, aenergy: { total: 1000.5 } });
+    await say('shellies/old/relay/0/power', '60.5');
+    await say('tele/tas/SENSOR', { Time: '2025-02-12T22:47:39', ENERGY: { Total: 0.904, Power: 122, ReactivePower: 33 } });
+    await say('esp32/hub/max6675/temperature_c', '45.5');
+    for (const axis of ['x', 'y', 'z']) await say(`esp32/hub/mpu6050/accel/${axis}`, '1.5');
+    for (const axis of ['x', 'y', 'z']) await say(`esp32/hub/mpu6050/gyro/${axis}`, '0.5');
+    await say('esp32/hub/dht22/temperature_c', '21.5');
+    await say('esp32/hub/dht22/humidity', '44');
+    await say('plug-1/status/switch:0', 'garbage');
+    await client.endAsync();
+    const count = async (table) => Number((await database.client.query(`SELECT count(*) FROM ${table}`)).rows[0].count);
+    for (const table of ['max6675_temperature_data', 'mpu6050_accelerometer_data', 'mpu6050_gyroscope_data', 'environment_data', 'smartplug_data', 'ingest_rejects']) {
+      await until(table, async () => (await count(table)) >= 1);
+    }
+    await until('energy_data', async () => (await count('energy_data')) === 3);
+    const { rows } = await database.client.query("SELECT device_id, power_watts FROM energy_data WHERE meter_id = 'plug-1/switch:0'");
+    assert.deepEqual(rows, [{ device_id: 'P-1', power_watts: 100.5 }]);
+  });
+
+  await t.test('a test of a device tells what printer and plug answer', async () => {
+    const { status, body } = await api('POST', '/devices/test', { deviceId: 'P-1' });
+    assert.equal(status, 200);
+    assert.equal(body.ok, false);
+    assert.match(body.printer, /cannot be reached/);
+    assert.match(body.plug, /100\.5 W/);
+    assert.equal((await api('POST', '/devices/test', { deviceId: 'none' })).status, 404);
+  });
+
+  await t.test('a printer that does not answer is polled and told', async () => {
+    await until('a failed poll', async () => (await api('GET', '/devices')).body[0].last_error !== null, 30);
+  });
+
+  await t.test('moving one node in the editor changes two lines of one file', async () => {
+    const base = `http://127.0.0.1:${nodered.port}/nodered`;
+    const form = new URLSearchParams({ client_id: 'node-red-admin', grant_type: 'password', scope: '*', username: 'operator', password: 'test' });
+    const { access_token: token } = await (await fetch(`${base}/auth/token`, { method: 'POST', body: form })).json();
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'node-red-api-version': 'v2', 'node-red-deployment-type': 'nodes' };
+    const { flows, rev } = await (await fetch(`${base}/flows`, { headers })).json();
+    const node = flows.find(({ name }) => name === 'Shelly messages');
+    node.x += 20;
+    node.batchMs = 150;
+    // The editor sends the nodes in an order of its own.
+    const sent = [...flows.filter(({ z }) => !z), ...flows.filter(({ z }) => z).reverse()];
+    assert.equal((await fetch(`${base}/flows`, { method: 'POST', headers, body: JSON.stringify({ flows: sent, rev }) })).status, 200);
+    const changed = fs.readdirSync(flowsDir).flatMap((name) => {
+      const before = fs.readFileSync(path.join(NODERED, 'flows', name), 'utf8').split('\n');
+      const after = fs.readFileSync(path.join(flowsDir, name), 'utf8').split('\n');
+      assert.equal(after.length, before.length, name);
+      return after.filter((line, i) => line !== before[i]).map((line) => `${name}: ${line.trim()}`);
+    });
+    assert.deepEqual(changed, ['020-ingest-shelly-mqtt.json: "batchMs": 150,', `020-ingest-shelly-mqtt.json: "x": ${node.x},`]);
+  });
+
+  await t.test('a removed device is gone, and no error is left behind', async () => {
+    const removed = await api('DELETE', '/devices/P-1');
+    assert.equal(removed.status, 200);
+    assert.doesNotMatch(nodered.log(), /\[error\]|not-to-be-seen/);
+  });
+});
