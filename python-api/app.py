@@ -43,7 +43,8 @@ def create_app(database=None, nodered=None):
         scenario = parameters.choice(request.args, "scenario", dpp_simulator.SCENARIOS, dpp_simulator.LIVE)
         if scenario == dpp_simulator.LIVE:
             return live.answer(request.if_none_match)
-        rows = dpp_simulator.scenario_rows(scenario, time.time())
+        # A made-up fleet stands still for a minute, so that its polls bring nothing new as well.
+        rows = dpp_simulator.scenario_rows(scenario, time.time() // 60 * 60)
         answer, _ = summary.build(rows, scenario)
         return tagged(Encoded(answer), request.if_none_match)
 

@@ -6,14 +6,17 @@ without error shows live data as well.
 
 import json
 import threading
+import time
 from datetime import datetime, timezone
 
 LIVE = "live"
 
 # The phases of a running job are worked out from all its status rows, and its cost from all its hours when rates vary, so an
-# answer brings them for a few jobs only and the others keep what an earlier answer brought.
-KEEP_S = 60.0
-JOBS_PER_ANSWER = 2
+# answer brings them for one job only and the others keep what an earlier answer brought: new jobs first, then the one whose
+# figures are the oldest.
+KEEP_S = 30.0
+JOBS_PER_ANSWER = 1
+JOBS_IN_FIRST_ANSWER = 10
 
 
 class LiveRows:
@@ -21,24 +24,28 @@ class LiveRows:
 
     def __init__(self, database):
         self._database = database
-        self._known = {}  # job_id -> (phases, costs, seconds since 1970)
+        self._known = {}  # job_id -> (phases, costs, seconds since 1970), the oldest first
+        self._complete = False  # whether that is all running jobs
         self._lock = threading.Lock()
 
     def fetch(self):
         """The rows of all printers, by one statement."""
-        now_ts = datetime.now(timezone.utc).timestamp()
         with self._lock:
-            fresh = [job_id for job_id, (_, _, at) in self._known.items() if now_ts - at < KEEP_S]
-            limit = JOBS_PER_ANSWER if self._known else None  # the first answer brings all
+            fresh = list(self._known)
+            if self._complete and fresh and time.time() - self._known[fresh[0]][2] > KEEP_S:
+                del fresh[0]
+            limit = JOBS_PER_ANSWER if self._known else JOBS_IN_FIRST_ANSWER
         rows = json.loads(self._database.fetch_json("dpp_summary", None, "{" + ",".join(fresh) + "}", limit))
-        jobs = [facts["job"] for facts in rows["printers"] if facts["job"]]
+        jobs = {facts["job"]["job_id"]: facts["job"] for facts in rows["printers"] if facts["job"]}
         with self._lock:
-            for job in jobs:
+            for job_id, job in jobs.items():
                 if job["phases"] is not None:
-                    self._known[job["job_id"]] = (job["phases"], job["costs"], rows["now_ts"])
-            self._known = {job["job_id"]: self._known[job["job_id"]] for job in jobs if job["job_id"] in self._known}
-            for job in jobs:
-                job["phases"], job["costs"], job["phases_ts"] = self._known.get(job["job_id"], (None, None, None))
+                    self._known.pop(job_id, None)
+                    self._known[job_id] = (job["phases"], job["costs"], rows["now_ts"])
+            self._known = {job_id: known for job_id, known in self._known.items() if job_id in jobs}
+            self._complete = len(self._known) == len(jobs)
+            for job_id, job in jobs.items():
+                job["phases"], job["costs"], job["phases_ts"] = self._known.get(job_id, (None, None, None))
         return rows
 
 

@@ -65,8 +65,23 @@ piece AS (
 energy AS MATERIALIZED (
     SELECT device_id, job_id, sum(energy_wh) AS wh FROM piece GROUP BY device_id, job_id
 ),
+change AS (
+    SELECT t.factory_id, e.at FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) e (at)
+    UNION ALL
+    SELECT f.factory_id, c.valid_from FROM carbon_factors c JOIN factories f ON f.carbon_region = c.region
+),
+-- Since when each factory's rates are the same around the clock and will be for a day; NULL where they vary by hour or weekday.
+steady AS MATERIALIZED (
+    SELECT f.factory_id, CASE WHEN NOT EXISTS (
+               SELECT 1 FROM energy_tariffs t WHERE t.factory_id = f.factory_id AND t.energy_type = 'electricity'
+                   AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
+           AND NOT EXISTS (SELECT 1 FROM carbon_factors c WHERE c.region = f.carbon_region AND c.hourly_profile IS NOT NULL)
+           AND NOT EXISTS (SELECT 1 FROM change c WHERE c.factory_id = f.factory_id AND c.at > m.now AND c.at < m.now + interval '24 hours')
+           THEN (SELECT coalesce(max(c.at), '-infinity') FROM change c WHERE c.factory_id = f.factory_id AND c.at <= m.now) END AS since
+    FROM factories f CROSS JOIN moment m
+),
 asked AS MATERIALIZED (
-    SELECT job_id, device_id, start_time FROM printer
+    SELECT job_id, device_id, factory_id, start_time FROM printer
     WHERE job_id IS NOT NULL AND job_id <> ALL (coalesce($2::uuid[], '{}'))
     ORDER BY start_time DESC LIMIT $3::integer
 ),
@@ -77,9 +92,10 @@ phases AS (
           FROM asked a, moment m, LATERAL device_states(a.device_id, a.start_time, m.now) s GROUP BY a.job_id, s.state) sums
     GROUP BY job_id
 ),
-costs AS (
+costs AS (   -- under a steady rate they are a product
     SELECT a.job_id, json_build_object('wh', c.energy_wh, 'cost', c.cost, 'currency', c.currency, 'co2_g', c.co2_g) AS costs
-    FROM asked a, moment m, LATERAL device_energy_cost(a.device_id, a.start_time, m.now, 'electricity') c
+    FROM asked a CROSS JOIN moment m JOIN steady s ON s.factory_id = a.factory_id AND s.since <= a.start_time IS NOT TRUE
+    CROSS JOIN LATERAL device_energy_cost(a.device_id, a.start_time, m.now, 'electricity') c
 ),
 past AS MATERIALIZED (
     SELECT p.device_id,
@@ -103,21 +119,6 @@ past AS MATERIALIZED (
         ORDER BY end_time DESC NULLS LAST LIMIT 10
     ) j
     GROUP BY p.device_id
-),
-change AS (
-    SELECT t.factory_id, e.at FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) e (at)
-    UNION ALL
-    SELECT f.factory_id, c.valid_from FROM carbon_factors c JOIN factories f ON f.carbon_region = c.region
-),
--- Since when each factory's rates are the same around the clock and will be for a day; NULL where they vary by hour or weekday.
-steady AS MATERIALIZED (
-    SELECT f.factory_id, CASE WHEN NOT EXISTS (
-               SELECT 1 FROM energy_tariffs t WHERE t.factory_id = f.factory_id AND t.energy_type = 'electricity'
-                   AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
-           AND NOT EXISTS (SELECT 1 FROM carbon_factors c WHERE c.region = f.carbon_region AND c.hourly_profile IS NOT NULL)
-           AND NOT EXISTS (SELECT 1 FROM change c WHERE c.factory_id = f.factory_id AND c.at > m.now AND c.at < m.now + interval '24 hours')
-           THEN (SELECT coalesce(max(c.at), '-infinity') FROM change c WHERE c.factory_id = f.factory_id AND c.at <= m.now) END AS since
-    FROM factories f CROSS JOIN moment m
 ),
 -- What a kWh costs and emits now and, where that varies, at the full hours ahead.
 rates AS (
