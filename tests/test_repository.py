@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -11,10 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOWS = ROOT / "nodered" / "flows"
 LOCKS = ["requirements/runtime.txt", "requirements/test.txt", "tests/support/octoprint-requirements.txt", "nodered/package-lock.json"]
-# Node types that belong to the editor and not to a flow of messages.
-CONFIGURATION = {"tab", "subflow", "group", "comment"}
 
 
 def tracked() -> dict[str, bytes]:
@@ -76,80 +72,3 @@ def test_every_variable_is_documented():
     internal = rendered | {v for v in used if v.endswith("_UPSTREAM")} | {"ENMS_FRONTEND_DIR"} | prefixes
     assert used - internal - example == set()
     assert example - used == set()
-
-
-# ---------------------------------------------------------------------- flows
-
-def flow_files() -> list[Path]:
-    return sorted(FLOWS.rglob("*.json"))
-
-
-def nodes() -> list[dict]:
-    """All nodes of all stored flows."""
-    found = []
-    for path in flow_files():
-        content = json.loads(path.read_text())
-        found += content if isinstance(content, list) else content.get("nodes", content.get("flows", []))
-    return found
-
-
-def test_the_tabs_are_those_of_the_specification():
-    """Tabs and subflows by their names."""
-    names = {n.get("label") or n.get("name") for n in nodes() if n["type"] in ("tab", "subflow")}
-    assert names >= {"Master Ingestion", "Ingest Shelly MQTT", "Ingest Tasmota", "ESP Sensors", "Job Energy", "Final Energy", "Devices API", "Housekeeping"}
-
-
-def test_every_node_has_a_name():
-    """Also groups and links; a label counts."""
-    assert [n["id"] + " " + n["type"] for n in nodes() if not (n.get("name") or n.get("label") or n.get("info"))] == []
-
-
-def test_every_tab_says_what_it_does_and_catches_its_errors():
-    """A comment and a catch node on each tab, and every message node in a group."""
-    every = nodes()
-    for tab in [n for n in every if n["type"] == "tab"]:
-        inside = [n for n in every if n.get("z") == tab["id"]]
-        kinds = {n["type"] for n in inside}
-        assert {"comment", "catch", "group"} <= kinds, tab["label"]
-        assert any(len(n.get("info", "") or n.get("name", "")) > 40 for n in inside if n["type"] == "comment"), tab["label"]
-        assert [n["name"] for n in inside if n["type"] not in CONFIGURATION and not n.get("g")] == [], tab["label"]
-
-
-def test_nothing_is_unconnected():
-    """Every node that sends is wired, every node that receives is reached."""
-    every = nodes()
-    reached = {target for n in every for port in n.get("wires", []) for target in port}
-    reached |= {target["id"] for n in every if n["type"] == "subflow" for port in n.get("in", []) for target in port.get("wires", [])}
-    reached |= {target for n in every if n["type"].startswith("link") for target in n.get("links", [])}
-    sources = CONFIGURATION | {"inject", "catch", "status", "complete", "http in", "link in", "mqtt-ingest", "websocket in"}
-    alone = [f"{n['type']} {n.get('name')}" for n in every
-             if n.get("z") and n["type"] not in sources and not n["type"].startswith("subflow:") and "wires" in n and n["id"] not in reached]
-    assert alone == []
-    ids = {n["id"] for n in every}
-    assert {target for target in reached if target not in ids} == set()
-
-
-def test_flows_hold_no_credentials_and_no_hosts():
-    """Only environment variables."""
-    text = "\n".join(path.read_text() for path in flow_files())
-    assert not re.search(r"\b\d{1,3}(\.\d{1,3}){3}\b|localhost|https?://(?!\$\{)(?!nodered\.org)[a-z0-9.]+", text)
-    assert not re.search(r'"(password|apikey|api_key|secret|token|credentials)"\s*:\s*"[^"$]+"', text, re.I)
-
-
-def test_function_nodes_call_the_library():
-    """Logic lives in nodered/lib with its tests: a function node has a few lines."""
-    long = {n["name"]: n["func"].count("\n") + 1 for n in nodes() if n["type"] == "function" and n["func"].count("\n") + 1 > 12}
-    assert long == {}
-
-
-def test_nrlint_passes():
-    """The linter of Node-RED over the flows as Node-RED would load them."""
-    modules = Path(os.environ["NODE_PATH"])
-    nrlint = modules / "nrlint" / "bin" / "nrlint.js"
-    if not nrlint.exists():
-        pytest.fail(f"nrlint is not among the npm packages ({nrlint.parent.parent})")
-    merged = Path(os.environ["ENMS_RUN_DIR"]) / "flows-to-lint.json"
-    merged.write_text(json.dumps(nodes()))
-    config = ROOT / "nodered" / ".nrlintrc.js"
-    done = subprocess.run([os.environ["ENMS_NODE"], nrlint, *(["--config", config] if config.exists() else []), merged], text=True, capture_output=True, timeout=60)
-    assert done.returncode == 0 and "error" not in done.stdout.lower().replace("0 errors", ""), done.stdout[-4000:] + done.stderr[-2000:]
