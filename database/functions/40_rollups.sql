@@ -6,75 +6,77 @@
 CREATE FUNCTION energy_segments(p_meter text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (seg_from timestamptz, seg_to timestamptz, power_w double precision, energy_wh double precision, is_gap boolean, reading_at timestamptz)
 LANGUAGE sql STABLE AS $$
-    WITH bounds AS (    -- reach back to the begin of the interval at p_from and forward to the end of the one at p_to
-        SELECT least(
-                   (SELECT coalesce(e.interval_start, e.timestamp) FROM energy_data e
-                    WHERE e.meter_id = p_meter AND e.timestamp > p_from AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1),
+    WITH first_owner AS (   -- the row whose interval p_from cuts or precedes
+        SELECT e.interval_start FROM energy_data e
+        WHERE e.meter_id = p_meter AND e.timestamp > p_from AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1
+    ), bounds AS (  -- back to the begin of the interval at p_from and forward to the end of the one at p_to
+        SELECT least((SELECT interval_start FROM first_owner),
                    (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp <= p_from ORDER BY e.timestamp DESC LIMIT 1),
                    p_from) AS t0,
                greatest(coalesce(
                    (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp >= p_to AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1),
                    (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp >= p_to ORDER BY e.timestamp LIMIT 1)), p_to) AS t1
-    ), e AS (
-        SELECT e.timestamp, e.power_watts, e.quality, e.interval_start, e.energy_delta_wh, e.timestamp AS reading_at
-        FROM bounds b JOIN energy_data e ON e.meter_id = p_meter AND e.timestamp >= b.t0 AND e.timestamp <= b.t1
-    ), started AS (     -- an interval whose begin has no row (interval meters, rows gone by retention)
-        SELECT f.interval_start FROM (SELECT timestamp, interval_start FROM e WHERE interval_start IS NOT NULL ORDER BY timestamp LIMIT 1) f
-        WHERE NOT EXISTS (SELECT 1 FROM e WHERE e.timestamp = f.interval_start)
     ), r AS (
-        SELECT e.timestamp AS at, e.power_watts, e.reading_at, lead(e.timestamp) OVER w AS next_at, lead(e.quality) OVER w AS next_quality,
-               -- rows that close an interval at or after the next row: equal numbers share one interval
-               count(e.interval_start) OVER (ORDER BY e.timestamp DESC ROWS UNBOUNDED PRECEDING)
-                   - CASE WHEN e.interval_start IS NULL THEN 0 ELSE 1 END AS grp,
-               e.interval_start, e.energy_delta_wh
-        FROM (SELECT * FROM e UNION ALL SELECT interval_start, NULL, NULL, NULL, NULL, NULL FROM started) e
-        WINDOW w AS (ORDER BY e.timestamp)
-    ), owners AS (
-        SELECT count(*) OVER (ORDER BY at DESC) AS grp, interval_start, at, energy_delta_wh FROM r WHERE interval_start IS NOT NULL
-    ), s AS (
-        SELECT r.at, r.reading_at, coalesce(r.next_at, r.at) AS next_at, r.power_watts, has_flag(r.next_quality, 'gap') AS is_gap, o.energy_delta_wh AS wh, r.grp,
-               extract(epoch FROM r.next_at - r.at)::float8 AS seconds,
-               CASE WHEN o.grp IS NOT NULL THEN coalesce(r.power_watts, avg(r.power_watts) OVER (PARTITION BY r.grp), 1) END AS watts
-        FROM r LEFT JOIN owners o ON o.grp = r.grp AND r.at >= o.interval_start
+        SELECT e.at, e.power_watts, e.reading_at, lead(e.at) OVER w AS next_at, lead(e.quality) OVER w AS next_quality,
+               lead(e.interval_start) OVER w AS next_start, lead(e.wh) OVER w AS next_wh,
+               -- segments between two rows that own an interval share a number
+               count(e.interval_start) OVER (w ROWS UNBOUNDED PRECEDING) AS grp
+        FROM (SELECT e.timestamp AS at, e.power_watts, e.quality, e.interval_start, e.energy_delta_wh AS wh, e.timestamp AS reading_at
+              FROM bounds b JOIN energy_data e ON e.meter_id = p_meter AND e.timestamp >= b.t0 AND e.timestamp <= b.t1
+              UNION ALL     -- an interval whose begin has no row (interval meters, rows gone by retention)
+              SELECT f.interval_start, NULL, NULL, NULL, NULL, NULL FROM first_owner f
+              WHERE NOT EXISTS (SELECT 1 FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp = f.interval_start)) e
+        WINDOW w AS (ORDER BY e.at)
+    ), owned AS (   -- every segment learns the interval that it belongs to
+        SELECT r.at, r.reading_at, coalesce(r.next_at, r.at) AS next_at, r.power_watts, has_flag(r.next_quality, 'gap') AS is_gap, r.grp,
+               date_part('epoch', r.next_at - r.at) AS seconds, max(r.next_start) OVER g AS owner_start, max(r.next_wh) OVER g AS wh,
+               avg(r.power_watts) OVER g AS mean_w, count(*) OVER g AS n
+        FROM r WINDOW g AS (PARTITION BY r.grp)
     ), shared AS (
-        SELECT s.*, CASE WHEN sum(watts * seconds) OVER g > 0 THEN wh * watts * seconds / sum(watts * seconds) OVER g
-                         ELSE wh * seconds / nullif(sum(seconds) OVER g, 0) END AS energy
-        FROM s WINDOW g AS (PARTITION BY grp, wh IS NULL)
+        SELECT o.*, CASE WHEN o.wh IS NULL OR o.at < o.owner_start OR o.next_at = o.at THEN NULL
+                         WHEN o.n = 1 THEN o.wh
+                         WHEN sum(o.watts) OVER g > 0 THEN o.wh * o.watts / sum(o.watts) OVER g
+                         ELSE o.wh * o.seconds / sum(o.seconds) OVER g END AS energy
+        FROM (SELECT owned.*, CASE WHEN at >= owner_start THEN coalesce(power_watts, mean_w, 1) * seconds END AS watts FROM owned) o
+        WINDOW g AS (PARTITION BY o.grp)
     )
     SELECT at, next_at,
            -- a segment without a power reading shows the mean that its energy implies
            coalesce(power_watts, CASE WHEN NOT is_gap THEN energy * 3600 / nullif(seconds, 0) END),
            energy, is_gap, reading_at
-    FROM shared WHERE next_at > p_from AND at < p_to OR (next_at = at AND at >= p_from AND at < p_to)
+    FROM shared WHERE (next_at > p_from AND at < p_to) OR (next_at = at AND at >= p_from AND at < p_to)
 $$;
 COMMENT ON FUNCTION energy_segments(text, timestamptz, timestamptz) IS
     'The meter''s time line overlapping [from, to): segments with held power in W and energy in Wh (uncut), whether they are a gap, and the reading that begins them.';
 
 -- One-minute buckets of [from, to) (whole minutes) straight from the rows.
 CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $$
-    WITH spans AS (     -- the whole time line by device, '' where the meter has none
+    WITH spans AS MATERIALIZED (     -- the whole time line by device, '' where the meter has none
         SELECT valid_from AS t0, valid_to AS t1, device_id FROM meter_assignments WHERE meter_id = p_meter
         UNION ALL
         SELECT lower(f), upper(f), '' FROM (SELECT unnest(tstzmultirange(tstzrange('-infinity', 'infinity'))
             - coalesce(range_agg(tstzrange(valid_from, valid_to)), '{}')) AS f FROM meter_assignments WHERE meter_id = p_meter) free
-    ), pieces AS (      -- segments cut at minutes and at changes of assignment
-        SELECT b.bucket, x.device_id, g.is_gap, g.power_w, extract(epoch FROM c.t1 - c.t0)::float8 AS seconds,
-               g.energy_wh * CASE WHEN g.seg_to > g.seg_from
-                   THEN extract(epoch FROM c.t1 - c.t0)::float8 / extract(epoch FROM g.seg_to - g.seg_from)::float8 END AS wh,
-               coalesce(g.reading_at = c.t0, false) AS is_reading
+    ), segments AS MATERIALIZED (   -- cut at changes of assignment
+        SELECT x.device_id, g.is_gap, g.power_w, greatest(g.seg_from, x.t0, p_from) AS t0, least(g.seg_to, x.t1, p_to) AS t1,
+               CASE WHEN g.seg_to > g.seg_from THEN g.energy_wh / date_part('epoch', g.seg_to - g.seg_from) END AS wh_per_s, g.reading_at
         FROM energy_segments(p_meter, p_from, p_to) g
         JOIN spans x ON (x.t0 < g.seg_to AND x.t1 > g.seg_from) OR (g.seg_to = g.seg_from AND x.t0 <= g.seg_from AND g.seg_from < x.t1)
-        CROSS JOIN LATERAL generate_series(greatest(floor_to(60, greatest(g.seg_from, x.t0)), p_from),
-            least(greatest(least(g.seg_to, x.t1) - interval '1 microsecond', g.seg_from), p_to - interval '1 microsecond'), interval '1 minute') AS b (bucket)
-        CROSS JOIN LATERAL (SELECT greatest(g.seg_from, b.bucket, x.t0) AS t0, least(g.seg_to, b.bucket + interval '1 minute', x.t1) AS t1) c
+    ), pieces AS (                  -- and at minutes; most segments lie within one
+        SELECT s.*, date_part('epoch', s.t1 - s.t0) AS seconds, floor_to(60, s.t0) AS bucket
+        FROM segments s WHERE s.t1 <= floor_to(60, s.t0) + interval '1 minute'
+        UNION ALL
+        SELECT s.device_id, s.is_gap, s.power_w, greatest(s.t0, b.bucket), least(s.t1, b.bucket + interval '1 minute'), s.wh_per_s, s.reading_at,
+               date_part('epoch', least(s.t1, b.bucket + interval '1 minute') - greatest(s.t0, b.bucket)), b.bucket
+        FROM segments s CROSS JOIN LATERAL generate_series(floor_to(60, s.t0), s.t1 - interval '1 microsecond', interval '1 minute') AS b (bucket)
+        WHERE s.t1 > floor_to(60, s.t0) + interval '1 minute'
     )
-    SELECT p_meter, bucket, device_id, sum(wh), sum(power_w * seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL)
-               / nullif(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0),
-           min(power_w) FILTER (WHERE NOT is_gap OR is_reading), max(power_w) FILTER (WHERE NOT is_gap OR is_reading),
-           coalesce(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0), (count(*) FILTER (WHERE is_reading))::integer
+    SELECT p_meter, bucket, device_id, sum(wh_per_s * seconds),
+           sum(power_w * seconds) FILTER (WHERE NOT is_gap) / nullif(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0),
+           min(power_w) FILTER (WHERE NOT is_gap OR reading_at = t0), max(power_w) FILTER (WHERE NOT is_gap OR reading_at = t0),
+           coalesce(sum(seconds) FILTER (WHERE NOT is_gap AND power_w IS NOT NULL), 0), (count(*) FILTER (WHERE reading_at = t0))::integer
     FROM pieces GROUP BY bucket, device_id
     -- silence that no later reading filled leaves no bucket
-    HAVING sum(wh) IS NOT NULL OR bool_or(is_reading) OR bool_or(NOT is_gap AND power_w IS NOT NULL AND seconds > 0)
+    HAVING sum(wh_per_s) IS NOT NULL OR bool_or(coalesce(reading_at = t0, false)) OR bool_or(NOT is_gap AND power_w IS NOT NULL AND seconds > 0)
 $$;
 COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS 'One-minute rollup rows of the meter in [from, to), made from its rows.';
 
@@ -101,7 +103,8 @@ $$;
 COMMENT ON FUNCTION rollup_day_spans(text[]) IS 'Days of the factory whose stored rollups are not current, per meter.';
 
 -- Makes one meter's stored rollups of [from, to) again; the caller holds the meter's lock.
-CREATE FUNCTION refresh_range(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION refresh_range(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS integer
+LANGUAGE plpgsql SET work_mem = '32MB' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_frozen timestamptz := setting('frozen_before')::timestamptz;
     v_zone text := factory_zone();
