@@ -37,6 +37,29 @@ part AS MATERIALIZED (
           CROSS JOIN LATERAL (SELECT a.meter_id, greatest(a.valid_from, w.from_ts) AS t0, least(a.valid_to, m.now) AS t1) r
          ) q
 ),
+-- energy_between() of the rows before and after the stored minutes; the end, which a day and a job share, once a meter. An interval
+-- that an edge cuts is shared evenly when it holds no other rows; energy_edge() is asked when it does.
+raw AS MATERIALIZED (
+    SELECT device_id, job_id, meter_id, t0 AS a, s0 AS b FROM part WHERE stored AND t0 < s0
+    UNION ALL
+    SELECT DISTINCT NULL::text, NULL::uuid, meter_id, s1, t1 FROM part WHERE stored AND s1 < t1
+),
+raw_energy AS MATERIALIZED (
+    SELECT r.*, CASE WHEN whole.wh IS NOT NULL OR cut.known THEN coalesce(whole.wh, 0) + coalesce(cut.wh, 0) END AS wh
+    FROM raw r
+    CROSS JOIN LATERAL (SELECT sum(e.energy_delta_wh) AS wh FROM energy_data e WHERE e.meter_id = r.meter_id
+                        AND e.timestamp > r.a AND e.timestamp <= r.b AND e.interval_start IS NOT NULL) whole
+    CROSS JOIN LATERAL (
+        SELECT sum(v.sign * o.wh) AS wh, coalesce(bool_or(v.sign > 0), false) AS known
+        FROM (VALUES (r.a, -1), (r.b, 1)) v (at, sign)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN EXISTS (SELECT 1 FROM energy_data i WHERE i.meter_id = r.meter_id AND i.timestamp > c.begins AND i.timestamp < c.ends)
+                        THEN energy_edge(r.meter_id, v.at)
+                        ELSE c.wh * date_part('epoch', v.at - c.begins) / date_part('epoch', c.ends - c.begins) END AS wh
+            FROM (SELECT e.timestamp AS ends, e.interval_start AS begins, e.energy_delta_wh AS wh FROM energy_data e
+                  WHERE e.meter_id = r.meter_id AND e.timestamp > v.at AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1) c
+            WHERE c.begins < v.at) o) cut
+),
 piece AS (
     SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1hour r ON r.meter_id = p.meter_id
         AND r.bucket >= p.hour0 AND r.bucket < p.hour1 WHERE p.stored
@@ -53,11 +76,9 @@ piece AS (
     SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1min r ON r.meter_id = p.meter_id
         AND r.bucket >= greatest(p.quarter1, p.quarter0) AND r.bucket < p.s1 WHERE p.stored
     UNION ALL
-    SELECT device_id, job_id, energy_between(meter_id, t0, s0) FROM part WHERE stored AND t0 < s0
+    SELECT device_id, job_id, wh FROM raw_energy WHERE device_id IS NOT NULL
     UNION ALL
-    SELECT p.device_id, p.job_id, t.energy_wh
-    FROM part p JOIN (SELECT meter_id, s1, t1, energy_between(meter_id, s1, t1) AS energy_wh
-                      FROM (SELECT DISTINCT meter_id, s1, t1 FROM part WHERE stored AND s1 < t1) tail) t USING (meter_id, s1, t1)
+    SELECT p.device_id, p.job_id, r.wh FROM part p JOIN raw_energy r ON r.device_id IS NULL AND r.meter_id = p.meter_id AND r.a = p.s1 AND r.b = p.t1
     WHERE p.stored
     UNION ALL
     SELECT device_id, job_id, meter_energy(meter_id, t0, t1) FROM part WHERE NOT stored

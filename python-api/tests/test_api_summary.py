@@ -129,6 +129,8 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
         fleet.readings(meter, start + timedelta(seconds=7 * number), now - timedelta(seconds=5), 80 + 13 * number, every_s=97 + 10 * number)
         fleet.job(device, now - timedelta(hours=2, minutes=7, seconds=23 + number))
         fleet.status(device, now, "printing")
+    for device in ("Fresh", "Stored"):
+        fleet.powers(f"plug-{device}/switch:0", now - timedelta(hours=3), now - timedelta(seconds=10), 20, every_s=31)
     fleet.readings(fleet.meter("Several", "second"), start, now, 45, every_s=301)
     fleet.run("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
     fleet.run("INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')")
