@@ -36,7 +36,7 @@ class MqttSource {
    * @param {number} options.batchMessages
    * @param {number} options.batchMs
    * @param {number} options.barrierMs
-   * @param {(batch: object[]) => void} options.emit  batch of {topic, payload, arrived, backlog, seq}
+   * @param {(batch: object[]) => void} options.emit  batch of {topic, payload, arrived (ISO 8601, up to µs), backlog, seq}
    * @param {() => boolean} options.congested  true: hold the acknowledgements
    * @param {() => Promise} options.flushed  resolves when all that was emitted is safe
    * @param {(level: 'ok'|'waiting'|'error', text: string) => void} options.state
@@ -51,6 +51,7 @@ class MqttSource {
     this.checksumOfId = new Uint32Array(MESSAGE_IDS);
     this.batch = [];
     this.emittedSeq = this.journal.checkpointed;
+    this.lastArrival = 0;
     this.received = 0;
     this.backlog = true;
     this.connected = false;
@@ -159,7 +160,7 @@ class MqttSource {
     const length = this.#encode(packet);
     const checksum = zlib.crc32(this.record.subarray(TOPIC_LENGTH_AT, length));
     if (packet.dup && this.#isRepeated(packet.messageId, checksum)) return done();
-    const arrived = Date.now();
+    const arrived = this.#arrival();
     // A retained message is as old as the broker's memory.
     const backlog = this.backlog || packet.retain;
     let seq;
@@ -176,9 +177,17 @@ class MqttSource {
     }
     this.received += 1;
     this.#remember(packet.messageId, seq, checksum);
-    this.#take({ topic: packet.topic, payload: packet.payload.toString(), arrived: new Date(arrived).toISOString(), backlog, seq });
-    if (this.batch.length >= this.batchMessages) this.#emitBatch();
-    done();
+    this.#take({ topic: packet.topic, payload: packet.payload.toString(), arrived: isoTime(arrived), backlog, seq });
+    if (this.batch.length < this.batchMessages) return done();
+    this.#emitBatch();
+    // Let the flow work on it before the next: a full socket must not fill the memory.
+    setImmediate(done);
+  }
+
+  /** Microseconds since 1970, never the same twice: two messages of one meter must not fall on the same moment. */
+  #arrival() {
+    this.lastArrival = Math.max(Date.now() * 1000, this.lastArrival + 1);
+    return this.lastArrival;
   }
 
   /** Keep the acknowledgement back and try again; the broker keeps what follows. */
@@ -260,11 +269,19 @@ function decode({ seq, body }) {
     message: {
       topic: body.toString('utf8', at(TOPIC_AT), topicEnd),
       payload: body.toString('utf8', topicEnd),
-      arrived: new Date(body.readDoubleLE(at(ARRIVED_AT))).toISOString(),
+      arrived: isoTime(body.readDoubleLE(at(ARRIVED_AT))),
       backlog: (body[at(FLAGS_AT)] & FLAG_BACKLOG) !== 0,
       seq,
     },
   };
+}
+
+/** Microseconds since 1970 as ISO 8601 in UTC. */
+function isoTime(microseconds) {
+  const milliseconds = Math.floor(microseconds / 1000);
+  const rest = microseconds - milliseconds * 1000;
+  const text = new Date(milliseconds).toISOString();
+  return rest === 0 ? text : `${text.slice(0, -1)}${String(rest).padStart(3, '0')}Z`;
 }
 
 const delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
