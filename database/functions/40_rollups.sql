@@ -141,7 +141,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS 'Makes the stored rollups of the meter that touch [from, to) again, all levels; answers the minutes written.';
 
-CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 0.25, p_meters text[] DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 2, p_meters text[] DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_meter text;
     v_marks bigint[];
@@ -192,7 +192,7 @@ DECLARE
     v_left integer;
 BEGIN
     LOOP
-        v_left := (refresh_rollups() ->> 'remaining')::integer;
+        v_left := (refresh_rollups(0.2) ->> 'remaining')::integer;
         COMMIT;     -- ingest goes on between the chunks
         EXIT WHEN v_left = 0;
     END LOOP;

@@ -22,7 +22,7 @@ BEGIN
         -- Ingest waits a moment, so that no reading slips in between the last rollup and the freeze.
         PERFORM lock_registry(true);
         IF EXISTS (SELECT 1 FROM rollup_dirty WHERE from_ts < v_cut) OR EXISTS (SELECT 1 FROM meter_state WHERE dirty_from < v_cut) THEN
-            PERFORM refresh_rollups('infinity', (SELECT array_agg(DISTINCT d.meter_id) FROM (
+            PERFORM refresh_rollups(1e6, (SELECT array_agg(DISTINCT d.meter_id) FROM (
                 SELECT meter_id FROM rollup_dirty WHERE from_ts < v_cut UNION SELECT meter_id FROM meter_state WHERE dirty_from < v_cut) d));
         END IF;
         UPDATE settings SET value = v_cut::text WHERE name = 'frozen_before';
