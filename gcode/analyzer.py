@@ -76,7 +76,7 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     def warn(code, sentence):
         warnings.append((code, sentence))
 
-    raw = {**source.settings, **program.raw}
+    raw = {**program.raw, **source.settings}
     name, version, dialect = settings.identify(program.headlines, raw)
     if name is None:
         warn("slicer_unknown", "No slicer named itself; settings were looked for under the names that all known slicers use.")
@@ -245,7 +245,7 @@ def _box(program, layers, width, warn):
         facts["all_extrusion_box_mm"] = _box_facts(program.box_all)
     if box is not None:
         # A line lies below its nozzle: the lowest layer reaches down by its height.
-        box[2] = _floor(box[2], layers)
+        box[2] = _floor(box[2], _undersides(layers))
         facts["bounding_box_mm"] = _box_facts(box)
         facts["size_mm"] = {axis: round(float(box[3 + n] - box[n]), 3) for n, axis in enumerate("xyz")}
         facts["max_z_mm"] = round(float(box[5]), 3)
@@ -254,10 +254,14 @@ def _box(program, layers, width, warn):
     return facts
 
 
-def _floor(z, layers):
+def _undersides(layers):
+    """{z of a layer: where its lines end below}."""
+    return {z: z - height for z, height in zip(layers["z_mm"], layers["height_mm"])}
+
+
+def _floor(z, undersides):
     """The underside of what was extruded at z."""
-    near = [height for at, height in zip(layers["z_mm"], layers["height_mm"]) if abs(at - z) < 0.0015]
-    floor = float(z) - (near[0] if near else 0)
+    floor = undersides.get(round(float(z), 3), float(z))
     return 0.0 if abs(floor) < 0.02 else floor
 
 
@@ -272,7 +276,7 @@ def _grams(filament):
 
 def _objects(program, layers, filament, clock, width):
     """Per object and copy: its own lines; energy_share also carries its part of what serves all (travel, skirt, start, heating)."""
-    rows, per_mm = [], _grams(filament)
+    rows, per_mm, undersides = [], _grams(filament), _undersides(layers)
     busy = float(program.object_sums[:, TIME].sum())
     made = float(program.object_sums[:, OUT].sum())
     for number, label in enumerate(program.object_labels):
@@ -291,7 +295,7 @@ def _objects(program, layers, filament, clock, width):
             if not program.widths_known:
                 box[:2] -= width / 2
                 box[3:5] += width / 2
-            box[2] = _floor(box[2], layers)
+            box[2] = _floor(box[2], undersides)
             row["bounding_box_mm"] = _box_facts(box)
             row["size_mm"] = {axis: round(float(box[3 + n] - box[n]), 3) for n, axis in enumerate("xyz")}
         rows.append(row)

@@ -11,7 +11,9 @@ MAX_LINE = 1 << 20          # bytes; what is longer can't be G-code and is skipp
 MAX_LAYERS = 100_000
 MAX_OBJECTS = 4096
 MAX_KEYS = 20_000
-MAX_THUMBNAIL = 8 << 20     # characters of base64
+MAX_RAW = 8 << 20           # characters of all raw settings
+MAX_THUMBNAILS = 24 << 20   # characters of base64 of all pictures
+MAX_LABEL = 1000
 TIME, OUT, EXTRUDED, TRAVEL = range(4)    # columns of the sums: s, mm of filament, mm of way with and without extrusion
 _BIG = 1e9
 CUSTOM = dialects.FEATURES.index("custom")
@@ -69,11 +71,10 @@ class Program:
         self._object_layer = {}
         self._object_mark = None
         self._image = None
+        self._picture_size = self._raw_size = 0
         self._carry = bytearray()
-        self._barrier_dwell = []
         self._state = self.kernel.state
         self.begin(self.limits)
-        self._wipe_tower = dialects.FEATURES.index("wipe_tower")
         self._not_object = np.array([f in dialects.NOT_THE_OBJECT for f in dialects.FEATURES])
 
     def begin(self, limits):
@@ -140,6 +141,7 @@ class Program:
         if self._object_mark != state.event_marker:
             self.kernel.learn(-2)       # a second way to mark the same objects
             return
+        text = text[:MAX_LABEL]
         self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
         value = self.objects.get(text, -1)
         if state.object != value:
@@ -180,9 +182,9 @@ class Program:
                 if "thumbnail" in text and "end" in text:
                     self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
                     self._image = None
-                elif self._image[4] < MAX_THUMBNAIL:
+                elif self._picture_size < MAX_THUMBNAILS:
                     self._image[3].append(text.lstrip("; ").rstrip())
-                    self._image[4] += length
+                    self._picture_size += length
                 continue
             self._comment(text)
 
@@ -197,9 +199,9 @@ class Program:
             self.begin(cura_limits())
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
-                self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), [], 0]
+                self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), []]
             return
-        if len(self.raw) >= MAX_KEYS:
+        if len(self.raw) >= MAX_KEYS or self._raw_size > MAX_RAW:
             return
         if "; total estimated time:" in text:       # Bambu writes two statements on a line
             for part in text.lstrip("; ").split("; "):
@@ -207,8 +209,9 @@ class Program:
                 self.raw.setdefault(key.strip(), value.strip())
             return
         found = _KEY_VALUE.match(text) or _COMMA_VALUE.match(text)
-        if found:
-            self.raw.setdefault(found[1], found[2].rstrip()[:100_000])
+        if found and found[1] not in self.raw:
+            self.raw[found[1]] = found[2].rstrip()[:100_000]
+            self._raw_size += len(text)
 
     # commands --------------------------------------------------------------------------------------------------------
 

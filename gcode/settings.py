@@ -9,7 +9,7 @@ def identify(headlines, raw):
     """(name, version, dialect) of the slicer; the dialect is None when it is not one that we know."""
     for slicer in dialects.SLICERS:
         pattern = re.compile(slicer.pattern)
-        for line in [*headlines, raw.get("Producer", ""), raw.get("GENERATOR.NAME", "")]:
+        for line in [raw.get("Producer", ""), raw.get("GENERATOR.NAME", ""), *headlines]:
             found = pattern.search(line)
             if not found:
                 continue

@@ -1,0 +1,194 @@
+"""Damaged, cut and hostile files: a result with warnings or a sentence, soon, and never a traceback."""
+import gzip
+import io
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import time
+import zlib
+
+import pytest
+
+from gcode import GcodeError, Limits, analyze, worker
+from gcode.tests.support import DATA, LONG, bgcode, cube
+
+COMMAND = [sys.executable, str(pathlib.Path(__file__).resolve().parents[1] / "gcode_analyzer.py")]
+MUTATIONS = 10_000 if LONG else 500
+PER_CASE = 100
+
+
+def _seeds():
+    text = cube(layers=6)
+    arcs = "M82\nG2 X10 Y5 I3 J2 E1\nG3 X1 Y1 R9 E2\nG18\nG2 X3 Z1 I1 K2\nG20\nG1 X1 E3\nT3\nM486 S1\nM486 A\"x\"\nM205 X8 J0.01\nM204 S500\nG4 P100\nG92 E0\n"
+    picture = "; thumbnail begin 16x16 40\n; aGFsbG8gd2VsdCBoYWxsbyB3ZWx0IGhhbGxvIHdlbHQ=\n; thumbnail end\n"
+    seeds = [text.encode(), (picture + text + arcs).encode(), gzip.compress(text.encode()), (";SETTING_3 {\"global_quality\": \"[values]\\\\nlayer_height = 0.2\\\\n\"}\n" + arcs).encode()]
+    return seeds + [bgcode(text + arcs, compression, encoding, checksum) for compression in range(4) for encoding in (0, 2) for checksum in (0, 1)]
+
+
+SEEDS = _seeds()
+_BITS = [b"nan", b"1e999", b"-", b"999999999999999999999999", b"\0", b"\xff\xff\xfb", b"\n", b"G2 I1e9", b"X-1000000", b"; thumbnail begin 9999999999x9 1\n", b";LAYER:", b"\xf0\x9f\x98\x80", b"F0",
+         b"T99999", b"M486 S99999999", b"G4 S1e9", b"; printing object ", b";LAYER_CHANGE\n" * 50, b"=" * 300, b"M205 X0 Y0\nM201 X0\nM203 X0\nM204 S0\n", b"G91\n", b"G1 E-99999\n"]
+
+
+def mutated(rng):
+    data = bytearray(rng.choice(SEEDS))
+    for _ in range(rng.choice((1, 1, 2, 5, 20))):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.random()
+        if kind < 0.35 and at < len(data):
+            data[at] = rng.randrange(256)
+        elif kind < 0.5:
+            del data[at:]
+        elif kind < 0.65:
+            del data[at:at + rng.randrange(1, 60)]
+        elif kind < 0.8:
+            data[at:at] = rng.choice(_BITS)
+        elif kind < 0.9:
+            other = rng.choice(SEEDS)
+            data[at:at] = other[:rng.randrange(400)]
+        else:
+            data[at:at] = data[:rng.randrange(300)]
+        if not data:
+            break
+    return bytes(data)
+
+
+@pytest.mark.parametrize("first", range(0, MUTATIONS, PER_CASE))
+def test_mutated_files_give_a_result_or_a_sentence(first, tmp_path):
+    for number in range(first, first + PER_CASE):
+        data = mutated(random.Random(number))
+        started = time.monotonic()
+        try:
+            result = analyze(io.BytesIO(data), thumbnail=tmp_path / "t.png" if number % 5 == 0 else None, preview=tmp_path / "p.bin")
+            json.dumps(result, allow_nan=False)
+        except GcodeError as error:
+            assert 5 < len(str(error)) < 300 and "\n" not in str(error)
+        assert time.monotonic() - started < 5, f"mutation {number} took too long"
+
+
+def _run(*arguments, data=None):
+    return subprocess.run([*COMMAND, *map(str, arguments)], input=data, capture_output=True, timeout=60)
+
+
+def test_command_writes_what_it_is_asked_for(tmp_path):
+    program = tmp_path / "a 'b\" \n ä.gcode"
+    program.write_text(cube())
+    done = _run(program, "--json", tmp_path / "out.json", "--thumbnail", tmp_path / "t.png", "--preview", tmp_path / "p.bin")
+    assert done.returncode == 0 and done.stdout == b"" and done.stderr == b""
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert result["file"]["name"] == program.name
+    assert (tmp_path / "t.png").read_bytes()[:4] == b"\x89PNG" and (tmp_path / "p.bin").read_bytes()[:4] == b"EGPV"
+    piped = _run("-", data=program.read_bytes())
+    assert json.loads(piped.stdout)["geometry"] == result["geometry"]
+
+
+@pytest.mark.parametrize("make, sentence", [
+    (lambda path: None, "cannot be opened: No such file"),
+    (lambda path: path.mkdir(), "is a folder"),
+    (lambda path: path.write_bytes(b""), "is empty"),
+    (lambda path: path.write_bytes(b"\x7fELF\2\1\1" + bytes(500)), "is not G-code"),
+    (lambda path: path.write_bytes(b"hello world\nthis is a letter\n"), "is not G-code"),
+    (lambda path: path.write_bytes(b"GCDE\1\0\0\0"), "ends within its header"),
+    (lambda path: path.write_bytes(b"\x1f\x8b" + bytes(30)), "damaged gzip"),
+])
+def test_command_says_in_a_sentence_why_it_can_not(tmp_path, make, sentence):
+    make(tmp_path / "x.gcode")
+    done = _run(tmp_path / "x.gcode")
+    error = done.stderr.decode()
+    assert done.returncode == 1 and sentence in error and "Traceback" not in error and error.count("\n") == 1
+
+
+def test_command_says_when_it_can_not_write(tmp_path):
+    (tmp_path / "x.gcode").write_text(cube())
+    for option in ("--thumbnail", "--preview", "--json"):
+        done = _run(tmp_path / "x.gcode", option, tmp_path / "no" / "such" / "folder")
+        assert done.returncode == 1 and b"Traceback" not in done.stderr and b"folder" in done.stderr
+    assert _run().returncode == 2 and _run("--help").returncode == 0
+
+
+def test_gzip_bomb_is_refused():
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(packer.compress(b"G1 X1\n" * 1_000_000) for _ in range(14)) + packer.flush()
+    assert len(bomb) < 1_000_000
+    with pytest.raises(GcodeError, match="times its size: refused"):
+        analyze(io.BytesIO(bomb))
+
+
+def test_text_beyond_the_limit_is_refused():
+    with pytest.raises(GcodeError, match="the limit"):
+        analyze(io.BytesIO(cube(layers=50).encode()), limits=Limits(max_text=4000))
+
+
+def test_gzip_and_streams_give_the_same_as_the_file(tmp_path):
+    text = cube().encode()
+    (tmp_path / "x.gcode").write_bytes(text)
+
+    class Dribble(io.RawIOBase):
+        """A stream that gives a few bytes at a time."""
+        def __init__(self, data):
+            self._data = io.BytesIO(data)
+
+        def read(self, size=-1):
+            return self._data.read(min(size, 7))
+
+    expected = analyze(tmp_path / "x.gcode")
+    for source in (io.BytesIO(text), Dribble(text), io.BytesIO(gzip.compress(text)), io.BytesIO(gzip.compress(text[:900]) + gzip.compress(text[900:]))):
+        result = analyze(source)
+        assert result["geometry"] == expected["geometry"] and result["layers"] == expected["layers"]
+    cut = analyze(io.BytesIO(gzip.compress(text)[:-20]))
+    assert any(warning["code"] == "truncated" for warning in cut["warnings"])
+
+
+def test_endless_line_is_skipped():
+    result = analyze(io.BytesIO(b"G1 X1 E1\n" + b"A" * 5_000_000 + b"\nG1 X2 E2\n"))
+    assert result["counts"]["moves"] == 2 and any(warning["code"] == "long_line" for warning in result["warnings"])
+
+
+def test_layers_without_end_and_labels_without_end_stay_within_bounds():
+    text = b"M83\n" + b"".join(b";LAYER_CHANGE\n;TYPE:t%d\n; printing object o%d id:0 copy 0\nG1 X%d E1\n" % (n, n, n & 63) for n in range(40_000))
+    result = analyze(io.BytesIO(text))
+    assert result["layers"]["count"] == 39_999 and len(result["objects"]) <= 4096
+
+
+# worker --------------------------------------------------------------------------------------------------------------
+
+
+def test_worker_answers_with_json_only(tmp_path):
+    (tmp_path / "x.gcode").write_text(cube())
+    answer = worker.analyze_file({"path": str(tmp_path / "x.gcode"), "thumbnail_path": str(tmp_path / "t.png"), "preview_path": str(tmp_path / "p.bin"), "max_seconds": 20, "max_memory_mb": 512})
+    assert answer["ok"] and answer["analysis"]["job_details"]["object_name"] == "box.stl"
+    assert json.loads(json.dumps(answer)) == answer and (tmp_path / "p.bin").exists()
+
+
+def test_worker_says_what_is_wrong(tmp_path):
+    assert worker.analyze_file({"path": str(tmp_path / "none.gcode")}) == {"ok": False, "error": "'none.gcode' cannot be opened: No such file or directory."}
+    assert worker.analyze_file({}) == {"ok": False, "error": "No path was given."}
+
+
+def test_worker_keeps_its_limits(tmp_path):
+    # A FIFO that nobody writes to stands for a file that never ends.
+    os.mkfifo(tmp_path / "never.gcode")
+    started = time.monotonic()
+    answer = worker.analyze_file({"path": str(tmp_path / "never.gcode"), "max_seconds": 1})
+    assert not answer["ok"] and "longer than the limit of 1 s" in answer["error"] and time.monotonic() - started < 5
+    (tmp_path / "x.gcode").write_text(("; thumbnail begin 90x90 9\n" + ("; " + "QUJD" * 2000 + "\n") * 800 + "; thumbnail end\n") * 4 + cube())
+    answer = worker.analyze_file({"path": str(tmp_path / "x.gcode"), "max_memory_mb": 6})
+    assert not answer["ok"] and "memory" in answer["error"], answer
+
+
+@pytest.mark.skipif(not DATA.exists(), reason="the sample files are not beside the repository")
+@pytest.mark.parametrize("name, seconds, millimetres, grams, layers, size", [
+    ("bunny_30pct_MK3S_thumbnails.gcode", 2505, 1383.97, 4.13, 161, (32.4, 25.96, 32.2)),
+    ("screw_0.20mm_MINI.gcode", 709, 304.17, 0.91, 130, (11, 11, 26)),
+])
+def test_real_files(tmp_path, name, seconds, millimetres, grams, layers, size):
+    result = analyze(DATA / name, thumbnail=tmp_path / "t.png")
+    assert result["time"]["total_s"] == seconds and result["time"]["moves_s"] == pytest.approx(seconds, rel=0.02)
+    assert result["filament"]["moved_mm"] - result["filament"]["custom_mm"] == pytest.approx(millimetres, abs=0.05)
+    assert result["filament"]["total_g"] == grams and result["layers"]["count"] == layers
+    assert list(result["geometry"]["size_mm"].values()) == pytest.approx(size, abs=0.05)
+    assert result["thumbnail"]["source"] == ("embedded" if "thumbnails" in name else "rendered")
+    assert result["warnings"] == []

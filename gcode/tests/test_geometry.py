@@ -1,0 +1,191 @@
+"""Positions, modes, arcs, boxes, filament and time of hand-made and generated programs."""
+import io
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gcode import analyze, dialects, kernel
+from gcode.interpreter import Interpreter
+from gcode.planner import MachineLimits
+from gcode.tests.support import cube
+
+pygcode = pytest.importorskip("pygcode", reason="pygcode is not installed")
+
+
+def _result(text, **options):
+    return analyze(io.BytesIO(text.encode()), **options)
+
+
+def _positions(text):
+    """Where the kernel is after each line that moves, in mm."""
+    machine, carry = kernel.new_kernel(dialects.MARKERS), bytearray()
+    places = []
+    for line in text:
+        carry[:] = line.encode() + b"\n"
+        assert machine.feed(carry, 0, len(carry), True)[0] == kernel.NEED_DATA
+        places.append((machine.state.x, machine.state.y, machine.state.z))
+    return places
+
+
+coordinate = st.integers(-2000, 2000).map(lambda v: f"{v / 10:g}")
+axes = st.lists(st.sampled_from("XYZ"), min_size=1, max_size=3, unique=True)
+straight = st.tuples(st.sampled_from(["G0", "G1"]), axes, st.lists(coordinate, min_size=3, max_size=3)).map(
+    lambda t: t[0] + "".join(f" {axis}{value}" for axis, value in zip(t[1], t[2])) + (" F1200" if t[0] == "G1" else ""))
+modes = st.sampled_from(["G90", "G91", "G20", "G21", "G17", "G18", "G19", "M5"])
+arcs = st.tuples(st.sampled_from(["G2", "G3"]), coordinate, coordinate, st.integers(1, 500), st.integers(-500, 500)).map(lambda t: ("arc", *t))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.one_of(straight, straight, modes), max_size=25))
+def test_positions_are_those_of_pygcode(program):
+    """pygcode's machine is the oracle for modes and units: positions after every move. It knows no extruder."""
+    machine = pygcode.Machine()
+    expected, unit = [], 1.0
+    for line in ["G21 G90", *program]:
+        block = pygcode.Line(line).block
+        machine.process_block(block)
+        unit = {"G20": 25.4, "G21 G90": 1.0, "G21": 1.0}.get(line, unit)
+        place = machine.pos.values
+        if line[:2] in ("G0", "G1"):
+            expected.append(tuple(place[axis] for axis in "XYZ") + (unit,))
+    ours = [place for line, place in zip(["G21", "G90", *program], _positions(["G21", "G90", *program])) if line[:2] in ("G0", "G1")]
+    if any(line == "G20" for line in program):
+        return _compare_with_units(program, ours)
+    for (x, y, z, _), place in zip(expected, ours):
+        assert place == pytest.approx((x, y, z), abs=1e-6)
+
+
+def _compare_with_units(program, ours):
+    """pygcode keeps its numbers when the unit changes: only a program that never changes it can be compared as a whole, so the
+    inch half is compared as a program of its own."""
+    machine, expected = pygcode.Machine(), []
+    lines = [line for line in program if line not in ("G20", "G21")]
+    for line in ["G20 G90", *lines]:
+        machine.process_block(pygcode.Line(line).block)
+        if line[:2] in ("G0", "G1"):
+            expected.append(tuple(25.4 * machine.pos.values[axis] for axis in "XYZ"))
+    ours = [place for line, place in zip(["G20", "G90", *lines], _positions(["G20", "G90", *lines])) if line[:2] in ("G0", "G1")]
+    for there, here in zip(expected, ours):
+        assert here == pytest.approx(there, abs=1e-4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(clockwise=st.booleans(), plane=st.integers(0, 2), radius=st.floats(0.5, 120), begin=st.floats(0, 6.28), sweep=st.floats(0.05, 6.2), rise=st.floats(-3, 3), by_radius=st.booleans())
+def test_arcs_in_every_plane(clockwise, plane, radius, begin, sweep, rise, by_radius):
+    """A helix that we make: all points on its circle, its length, its end, its filament."""
+    a, b, c = ((0, 1, 2), (2, 0, 1), (1, 2, 0))[plane]
+    letters = [("I", "J"), ("K", "I"), ("J", "K")][plane]
+    centre = [50.0, 40.0, 30.0]
+    start, end = list(centre), list(centre)
+    angle = begin - sweep if clockwise else begin + sweep
+    start[a] += radius * math.cos(begin)
+    start[b] += radius * math.sin(begin)
+    end[a] += radius * math.cos(angle)
+    end[b] += radius * math.sin(angle)
+    end[c] += rise
+    if by_radius and abs(sweep - math.pi) < 0.05:
+        return      # a half circle by its radius: rounding decides on which side the centre is
+    how = f"R{radius if sweep < math.pi else -radius:.6f}" if by_radius else f"{letters[0]}{centre[a] - start[a]:.6f} {letters[1]}{centre[b] - start[b]:.6f}"
+    text = [f"G1{plane + 7}", "M83", "G1 " + " ".join(f"{axis}{v:.6f}" for axis, v in zip("XYZ", start)),
+            f"G{2 if clockwise else 3} " + " ".join(f"{axis}{v:.6f}" for axis, v in zip("XYZ", end)) + f" {how} E2"]
+    for machine in [kernel.new_kernel(dialects.MARKERS), Interpreter(dialects.MARKERS)]:
+        data = bytearray("\n".join(text).encode())
+        machine.feed(data, 0, len(data), True)
+        moves = machine.moves[:, :machine.state.n_moves]
+        path = moves[:3].T
+        offset = path - centre
+        slack = 0.01 if not by_radius else 0.3 + radius * 0.02
+        assert all(math.hypot(p[a], p[b]) == pytest.approx(radius, abs=slack) for p in offset)
+        assert tuple(path[-1]) == pytest.approx(tuple(end), abs=1e-5)
+        assert moves[3, 1:].sum() == pytest.approx(2, abs=1e-9)
+        if not by_radius:
+            length = sum(math.dist(p, q) for p, q in zip(path, path[1:]))
+            assert length == pytest.approx(math.hypot(radius * sweep, rise), rel=0.03)
+
+
+def test_absolute_and_relative_e_g92_and_inches_agree():
+    absolute = "M82\nG92 E0\nG1 Z.2\nG1 X10 E1 F1200\nG92 E0\nG1 Y10 E1\nG1 E.5 F2400\nG1 X20 F6000\nG1 E1\nG1 X30 E2 F1200\n"
+    relative = "M83\nG1 Z.2\nG1 X10 E1 F1200\nG1 Y10 E1\nG1 E-.5 F2400\nG1 X20 F6000\nG1 E.5\nG1 X30 E1 F1200\n"
+    inches = "G20\nM83\nG1 Z.007874\nG1 X.393701 E.0393701 F47.2441\nG1 Y.393701 E.0393701\nG1 E-.0196850 F94.4882\nG1 X.787402 F236.2205\nG1 E.0196850\nG1 X1.181102 E.0393701 F47.2441\n"
+    expected = _result(absolute)
+    assert expected["filament"]["moved_mm"] == 3 and expected["counts"]["retractions"] == 1
+    for other in (relative, inches):
+        result = _result(other)
+        assert result["filament"]["moved_mm"] == pytest.approx(3, abs=0.01)
+        assert result["geometry"]["size_mm"] == pytest.approx(expected["geometry"]["size_mm"], abs=0.01)
+        assert result["time"]["moves_s"] == pytest.approx(expected["time"]["moves_s"], rel=1e-3)
+
+
+def test_relative_positioning_moves_the_extruder_relatively_too():
+    """As in Marlin, Klipper and Prusa's firmware: after G91 the E words are relative, M82 or not; after G90 they are absolute again."""
+    assert _result("M82\nG1 X10 E5 F600\nG91\nG1 X5 E5\nG90\nG1 X20 E12\n")["filament"]["moved_mm"] == 12
+
+
+def test_origin_shift_moves_no_extent():
+    result = _result("M83\nG1 Z.2\nG1 X10 Y0 E1\nG92 X0 Y5\nG1 X10 Y5 E1\n")
+    assert result["geometry"]["all_extrusion_box_mm"]["max"][0] == pytest.approx(20.225)
+
+
+def test_purge_line_and_skirt_are_not_the_object():
+    result = _result(cube(layers=10, size=20))
+    assert result["geometry"]["size_mm"] == pytest.approx({"x": 20, "y": 20, "z": 2}, abs=0.01)
+    assert result["objects"][0]["size_mm"] == pytest.approx({"x": 20, "y": 20, "z": 2}, abs=0.01)
+    assert result["filament"]["custom_mm"] == 21.5
+    assert result["layers"] == result["layers"] | {"count": 10, "z_mm": [round(0.2 * n, 1) for n in range(1, 11)]}
+    assert not {warning["code"] for warning in result["warnings"]} & {"box_by_heuristic", "layers_by_height"}
+
+
+def test_without_marks_the_first_layer_is_left_out_of_the_size_and_it_is_said():
+    text = "\n".join(line for line in cube(layers=10, size=20).splitlines() if not line.startswith(";"))
+    result = _result(text)
+    assert result["geometry"]["size_mm"] == pytest.approx({"x": 20, "y": 20, "z": 2}, abs=0.5)
+    assert result["layers"]["count"] == 10
+    assert {"box_by_heuristic", "layers_by_height", "slicer_unknown"} <= {warning["code"] for warning in result["warnings"]}
+
+
+def test_tools_share_the_filament_and_a_runout_is_a_pause():
+    result = _result("; generated by PrusaSlicer 2.7.0\nM83\n;LAYER_CHANGE\n;TYPE:Perimeter\nG1 Z.2\nT0\nG1 X10 E3\nT1\nG1 X20 E1\nM600\nG1 X30 E1\nT0\nG1 X40 E1\n"
+                     "; filament_type = PLA;PETG\n; filament_diameter = 1.75,2.85\n; filament_density = 1.24,1.27\n")
+    assert [(tool["tool"], tool["type"], tool["moved_mm"]) for tool in result["filament"]["tools"]] == [(0, "PLA", 4.0), (1, "PETG", 2.0)]
+    assert result["filament"]["tools"][1]["g"] == pytest.approx(2 * math.pi * 2.85 ** 2 / 4 * 1.27 / 1000, abs=1e-3)
+    assert result["counts"]["tool_changes"] == 2 and result["counts"]["pauses"] == 1
+
+
+def test_firmware_retraction_wipe_homing_and_levelling_are_counted():
+    result = _result("M83\nG28\nG29\nG1 X10 E1\nG10\nG0 X20\nG11\nG1 X30 E1\nG1 X29 E-.1\nG1 X28 E-.1\nG1 E.2\nG10 P1 X3\n")
+    assert result["counts"] == result["counts"] | {"retractions": 2, "homings": 1, "levellings": 1}
+    assert result["filament"]["moved_mm"] == 2
+
+
+def test_time_of_one_move_is_the_trapezoid():
+    """100 mm at 50 mm/s and 500 mm/s2 from standstill to standstill: 2 s, and one ramp's worth (v/a = 0.1 s) more."""
+    machine = MachineLimits(print_acceleration=500, travel_acceleration=500, corner=0.001, source="printer")
+    result = _result("G1 X100 F3000\n", machine=machine)
+    assert result["time"]["moves_s"] == pytest.approx(2 + 0.1, abs=0.06)    # the planner starts at up to 1 mm/s
+    assert result["time"]["limits"] == "printer"
+
+
+def test_dwell_and_slow_corners_take_time():
+    base = _result("M204 P1000 T1000\nM205 X8 Y8\nG1 X50 F6000\nG1 X100\n")["time"]["moves_s"]
+    assert _result("M204 P1000 T1000\nM205 X8 Y8\nG1 X50 F6000\nG4 S3\nG1 X100\n")["time"]["moves_s"] == pytest.approx(base + 3.1, abs=0.15)
+    assert _result("M204 P1000 T1000\nM205 X8 Y8\nG1 X50 F6000\nG1 Y50\n")["time"]["moves_s"] > base + 0.05
+
+
+def test_klipper_limits_are_read():
+    slow = _result("SET_VELOCITY_LIMIT VELOCITY=30 ACCEL=300 SQUARE_CORNER_VELOCITY=1\nG1 X50 F6000\nG1 X50 Y50\n")
+    assert slow["time"]["moves_s"] > 100 / 30 and slow["time"]["limits"] == "file"
+
+
+def test_objects_by_m486_and_by_klippers_marks():
+    body = "M83\n;LAYER_CHANGE\n;TYPE:Perimeter\nG1 Z.2\n{0}\nG1 X10 E1 F600\n{1}\nG1 X20 F6000\n{2}\nG1 X30 E3 F600\n{1}\n"
+    for marks in (("M486 S0\nM486 A\"lid\"", "M486 S-1", "M486 S1\nM486 Abox"), ("EXCLUDE_OBJECT_START NAME=lid", "EXCLUDE_OBJECT_END NAME=lid", "EXCLUDE_OBJECT_START NAME=box")):
+        rows = _result(body.format(*marks))["objects"]
+        assert [(row["name"].lower(), row["filament_mm"], row["material_share"]) for row in rows] == [("lid", 1.0, 0.25), ("box", 3.0, 0.75)]
+
+
+def test_hostile_names_are_data():
+    name = "../../etc/'pass\"wd\\ ä中" + "x" * 500
+    row = _result(f"M83\n;LAYER_CHANGE\n;TYPE:Perimeter\n; printing object {name} id:0 copy 0\nG1 Z.2\nG1 X10 E1\n")["objects"][0]
+    assert row["label"].startswith("../../etc/'pass\"wd") and len(row["name"]) <= 500
