@@ -1,0 +1,169 @@
+"""One kept, read-only connection of a worker to PostgreSQL, and range scans that arrive as numpy columns.
+
+Time series come by COPY BINARY: every field of a query has a fixed width (NULL is sent as NaN, infinity or -1, see the
+queries), so that the whole answer is one structured array without an object per row.
+"""
+
+import os
+import re
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import psycopg2
+import psycopg2.extensions
+
+from .errors import DatabaseAway
+
+CONNECT_TIMEOUT_S = 2
+STATEMENT_TIMEOUT_MS = 20_000
+QUERIES = Path(__file__).parent
+
+# PostgreSQL counts microseconds from 2000-01-01.
+EPOCH_US = 946_684_800_000_000
+NO_TIME = np.iinfo(np.int64).max
+HEADER_BYTES = 19
+TRAILER = b"\xff\xff"
+WIDTHS = {"time": ">i8", "float8": ">f8", "float4": ">f4", "int4": ">i4", "int2": ">i2"}
+
+
+def connection_settings(environ=os.environ):
+    """libpq keywords from the ENMS_DB_* variables."""
+    return {
+        "host": environ.get("ENMS_DB_HOST", "127.0.0.1"),
+        "port": environ.get("ENMS_DB_PORT", "5432"),
+        "dbname": environ.get("ENMS_DB_NAME", "enms"),
+        "user": "enms_api",
+        "password": environ.get("ENMS_DB_API_PASSWORD") or None,
+    }
+
+
+class Database:
+    """A connection that is made at the first use and again after it died."""
+
+    def __init__(self, settings=None, options=""):
+        self._settings = settings or connection_settings()
+        self._options = f"{options} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off -c timezone=UTC"
+        self._connection = None
+
+    @contextmanager
+    def snapshot(self):
+        """A read-only transaction in which every query sees the same data; yields a Snapshot.
+
+        Raises DatabaseAway when there is no connection or it breaks.
+        """
+        try:
+            connection = self._connected()
+        except psycopg2.OperationalError as error:
+            raise DatabaseAway("The database is not reachable at the moment.") from error
+        try:
+            with connection.cursor() as cursor:
+                yield Snapshot(cursor)
+            connection.rollback()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            self.close()
+            slow = isinstance(error, psycopg2.errors.QueryCanceled)
+            raise DatabaseAway("The database took too long to answer." if slow else "The database is not reachable at the moment.") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """Ends the connection; the next use makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self):
+        if self._connection is not None:
+            try:
+                # An idle connection may have died: ask before a transaction relies on it.
+                with self._connection.cursor() as cursor:
+                    cursor.execute("SELECT 1")
+                return self._connection
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                self.close()
+        self._connection = psycopg2.connect(
+            **self._settings,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="enms-analysis",
+            keepalives_idle=5,
+            tcp_user_timeout=4_000,
+            options=self._options,
+        )
+        self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        return self._connection
+
+
+class Snapshot:
+    """Queries of one transaction. A query is the name of a file analysis/<name>.sql with %(name)s parameters."""
+
+    def __init__(self, cursor):
+        self._cursor = cursor
+        self.seconds = 0.0
+        """Time spent waiting for the database."""
+
+    def rows(self, query, **parameters):
+        """All rows as dictionaries."""
+        begun = time.perf_counter()
+        self._cursor.execute(query_text(query), parameters)
+        self.seconds += time.perf_counter() - begun
+        names = [column.name for column in self._cursor.description]
+        return [dict(zip(names, row)) for row in self._cursor.fetchall()]
+
+    def row(self, query, **parameters):
+        """The first row as a dictionary, or None."""
+        found = self.rows(query, **parameters)
+        return found[0] if found else None
+
+    def columns(self, query, **parameters):
+        """{column: numpy array}; times as int64 microseconds since 1970 (NULL, sent as infinity, is NO_TIME)."""
+        text, layout = query_text(query), query_layout(query)
+        chunks = []
+        begun = time.perf_counter()
+        statement = self._cursor.mogrify(text, parameters).decode()
+        self._cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", _Sink(chunks.append))
+        self.seconds += time.perf_counter() - begun
+        return decode(b"".join(chunks), layout)
+
+
+class _Sink:
+    def __init__(self, write):
+        self.write = write
+
+
+def decode(data, layout):
+    """The columns of a binary COPY whose rows all have the same width. `layout` is ((name, kind), …)."""
+    fields = [("count", ">i2")]
+    for name, kind in layout:
+        fields += [(f"{name} length", ">i4"), (name, WIDTHS[kind])]
+    row = np.dtype(fields)
+    count, rest = divmod(len(data) - HEADER_BYTES - len(TRAILER), row.itemsize)
+    table = np.frombuffer(data, row, count=max(count, 0), offset=HEADER_BYTES)
+    if rest or any(np.any(table[f"{name} length"] != table.dtype[name].itemsize) for name, _ in layout):
+        raise ValueError("a column of the query is NULL or has another type than its layout says")
+    return {name: _native(table[name], kind) for name, kind in layout}
+
+
+def _native(column, kind):
+    values = column.astype(column.dtype.newbyteorder("="))
+    if kind == "time":
+        values[values != NO_TIME] += EPOCH_US
+    return values
+
+
+_texts = {}
+
+
+def query_text(query):
+    """The statement of analysis/<query>.sql without its ending semicolon."""
+    if query not in _texts:
+        _texts[query] = (QUERIES / f"{query}.sql").read_text(encoding="utf-8").rstrip().rstrip(";")
+    return _texts[query]
+
+
+def query_layout(query):
+    """((column, kind), …) from the line `-- columns: name kind, …` of a query file."""
+    declared = re.search(r"^-- columns: (.+)$", query_text(query), re.M)
+    return tuple(tuple(item.split()) for item in declared[1].split(","))

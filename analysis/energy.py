@@ -1,0 +1,166 @@
+"""Energy of one meter as a line over time, so that any cut of any range is two look-ups and every account balances.
+
+A reading's power holds until the next row; the energy of an interval is shared among its pieces in proportion to power × time
+(evenly when no power is known), exactly as the database's energy_between() does. Times are int64 microseconds since 1970.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .database import NO_TIME
+
+US = 1_000_000
+GAP, RESET, JUMP, BACK, INTEGRATED = 1, 2, 4, 8, 16
+
+
+@dataclass
+class Segments:
+    """Consecutive pieces of a meter's time: begin, end (µs), energy (Wh, NaN unknown), power (W, NaN unknown), silence or not."""
+
+    start: np.ndarray
+    end: np.ndarray
+    energy_wh: np.ndarray
+    power_w: np.ndarray
+    gap: np.ndarray
+
+
+def segments_of_readings(rows):
+    """The Segments between the rows of readings.sql."""
+    at, power, delta, begin = rows["at"], rows["power_w"], rows["delta_wh"], rows["interval_start"]
+    flags = rows["quality"]
+    owner = np.flatnonzero(begin != NO_TIME)
+    edges = at
+    # An interval whose begin has no row: the first of an interval meter, or rows gone by retention.
+    if len(owner) and begin[owner[0]] < at[0]:
+        edges = np.concatenate([begin[owner[:1]], at])
+        power = np.concatenate([[np.nan], power])
+        owner = owner + 1
+        begin = np.concatenate([[NO_TIME], begin])
+        delta = np.concatenate([[np.nan], delta])
+        flags = np.concatenate([np.zeros(1, flags.dtype), flags])
+    start, end, held = edges[:-1], edges[1:], power[:-1]
+    energy = _shared(start, end, held, owner, begin, delta)
+    gap = (flags[1:] & GAP) != 0
+    seconds = (end - start) / US
+    # What has no power reading shows the mean that its energy implies; in a gap nobody knows the shape.
+    power_w = np.where(np.isnan(held) & ~gap, energy * 3600 / seconds, held)
+    return Segments(start, end, energy, power_w, gap)
+
+
+def _shared(start, end, held, owner, begin, delta):
+    """Wh of each segment: its share of the interval that it lies in, NaN outside of any."""
+    energy = np.full(len(start), np.nan)
+    if not len(owner) or not len(start):
+        return energy
+    # Segment i ends at row i + 1; the interval around it ends at the first owning row from there on.
+    place = np.searchsorted(owner, np.arange(1, len(start) + 1))
+    inside = place < len(owner)
+    row = owner[np.minimum(place, len(owner) - 1)]
+    inside &= start >= begin[row]
+    group = np.where(inside, place, len(owner))
+    seconds = (end - start) / US
+    size = len(owner) + 1
+    if np.bincount(group[inside], minlength=1).max(initial=0) <= 1:
+        energy[inside] = delta[row[inside]]
+        return energy
+    known = ~np.isnan(held)
+    count = np.bincount(group[known], minlength=size)
+    mean = np.bincount(group[known], held[known], minlength=size) / np.maximum(count, 1)
+    watts = np.where(known, held, np.where(count[group] > 0, mean[group], 1.0))
+    weight = watts * seconds
+    total = np.bincount(group, weight, minlength=size)[group]
+    whole = np.bincount(group, seconds, minlength=size)[group]
+    share = np.where(total > 0, weight / np.where(total > 0, total, 1), seconds / np.where(whole > 0, whole, 1))
+    energy[inside] = (delta[row] * share)[inside]
+    return energy
+
+
+def segments_of_rollup(rows, bucket_s):
+    """The Segments of stored buckets; a bucket without coverage but with energy lies in a gap."""
+    start, energy = rows["at"], rows["energy_wh"]
+    gap = (rows["coverage_s"] <= 0) & ~np.isnan(energy)
+    return Segments(start, start + bucket_s * US, energy, np.where(gap, np.nan, energy * 3600 / bucket_s), gap)
+
+
+def clipped(segments, start, end):
+    """The Segments inside [start, end); those at the edges cut in proportion to time, because their power is constant."""
+    inside = (segments.end > start) & (segments.start < end)
+    old_start, old_end = segments.start[inside], segments.end[inside]
+    new_start, new_end = np.maximum(old_start, start), np.minimum(old_end, end)
+    energy = segments.energy_wh[inside] * ((new_end - new_start) / np.maximum(old_end - old_start, 1))
+    return Segments(new_start, new_end, energy, segments.power_w[inside], segments.gap[inside])
+
+
+def joined(pieces):
+    """Segments of consecutive pieces of time as one."""
+    return Segments(*(np.concatenate([getattr(piece, field) for piece in pieces]) for field in ("start", "end", "energy_wh", "power_w", "gap")))
+
+
+def summed(meters):
+    """The Segments of a device from those of its meters: energies and powers added wherever they overlap."""
+    if len(meters) == 1:
+        return meters[0]
+    edges = np.unique(np.concatenate([edge for meter in meters for edge in (meter.start, meter.end)]))
+    start, end = edges[:-1], edges[1:]
+    energy, power = np.full(len(start), np.nan), np.full(len(start), np.nan)
+    gap = np.zeros(len(start), bool)
+    for meter in meters:
+        if not len(meter.start):
+            continue
+        place = np.clip(np.searchsorted(meter.start, start, "right") - 1, 0, None)
+        inside = (meter.start[place] <= start) & (end <= meter.end[place])
+        share = (end - start) / np.maximum(meter.end[place] - meter.start[place], 1)
+        for total, part in ((energy, meter.energy_wh[place] * share), (power, meter.power_w[place])):
+            add = inside & ~np.isnan(part)
+            total[add] = np.nan_to_num(total[add]) + part[add]
+        gap |= inside & meter.gap[place]
+    some = ~np.isnan(energy) | ~np.isnan(power) | gap
+    return Segments(start[some], end[some], energy[some], power[some], gap[some])
+
+
+class EnergyLine:
+    """Cumulated energy and known time of Segments; both 0 before the first segment."""
+
+    def __init__(self, segments):
+        self.segments = segments
+        energy = np.nan_to_num(segments.energy_wh)
+        seconds = (segments.end - segments.start) / US
+        known = ~np.isnan(segments.energy_wh)
+        covered = ~segments.gap & (known | ~np.isnan(segments.power_w))
+        self._edges = np.empty(2 * len(energy), np.int64)
+        self._edges[0::2], self._edges[1::2] = segments.start, segments.end
+        self._wh = _steps(energy)
+        self._known_s = _steps(np.where(known, seconds, 0.0))
+        self._covered_s = _steps(np.where(covered, seconds, 0.0))
+        self._gap_s = _steps(np.where(segments.gap, seconds, 0.0))
+
+    def wh_until(self, at):
+        """Wh up to the moments `at` (µs)."""
+        return self._until(at, self._wh)
+
+    def known_s_until(self, at):
+        """Seconds whose energy is known, in sum at least."""
+        return self._until(at, self._known_s)
+
+    def covered_s_until(self, at):
+        """Seconds that readings cover without silence."""
+        return self._until(at, self._covered_s)
+
+    def gap_s_until(self, at):
+        """Seconds of silence between readings."""
+        return self._until(at, self._gap_s)
+
+    def _until(self, at, values):
+        if not len(values):
+            return np.zeros(np.shape(at))
+        return np.interp(at, self._edges, values)
+
+
+def _steps(amounts):
+    """Values at the edges begin0, end0, begin1, end1 … of a line that rises by each amount."""
+    after = np.cumsum(amounts)
+    steps = np.empty(2 * len(amounts))
+    steps[1::2] = after
+    steps[0::2] = after - amounts
+    return steps

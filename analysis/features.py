@@ -1,0 +1,126 @@
+"""The one feature builder: training, live prediction and analysis all see a printer through it.
+
+A row of features describes a moment: what the printer's status says, how fast it heats, the room, and which machine it is. A
+model knows its features by name; the order of columns is settled here and checked by the model.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .states import STATES
+
+ROOM_C = 22.0  # where no climate is measured
+
+# The values that a status row brings as they are.
+MEASURED = ("nozzle_temp_actual", "nozzle_temp_target", "bed_temp_actual", "bed_temp_target", "z_height_mm", "speed_multiplier_percent",
+            "fan_rpm", "progress_percent", "nozzle_rate", "bed_rate")
+STATE_FEATURES = {
+    "state_heating": ("heating",),
+    "state_printing": ("printing",),
+    "state_paused": ("paused", "attention"),
+    "state_resting": ("idle", "ready", "finished", "cancelled"),
+    "state_error": ("error", "unknown"),
+}
+DEVICE_VALUES = ("rated_power_w", "idle_power_w", "bed_area_cm2")
+
+GROUPS = {
+    "nozzle temperature": ("nozzle_temp_actual", "nozzle_temp_target", "nozzle_missing_c", "nozzle_rate"),
+    "bed temperature": ("bed_temp_actual", "bed_temp_target", "bed_missing_c", "bed_rate", "bed_above_room_c"),
+    "state": tuple(STATE_FEATURES),
+    "progress and height": ("progress_percent", "z_height_mm"),
+    "speed": ("speed_multiplier_percent",),
+    "fan": ("fan_rpm",),
+    "room temperature": ("temperature_c",),
+}
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Materials and printer models that a feature set tells apart; anything else is none of them."""
+
+    materials: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Features:
+    """Named columns, float32, one row a moment; NaN is unknown."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+
+    def ordered(self, names):
+        """The columns in the order of `names`; raises ValueError when they are not the same features."""
+        if tuple(names) == self.names:
+            return self.values
+        if len(names) != len(self.names) or set(names) != set(self.names):
+            different = sorted(set(names) ^ set(self.names))
+            raise ValueError(f"the model was trained on other features: {', '.join(different[:5]) or 'some twice'}")
+        place = {name: column for column, name in enumerate(self.names)}
+        return self.values[:, [place[name] for name in names]]
+
+
+def names(categories):
+    """All feature names in their order."""
+    return (*MEASURED, "nozzle_missing_c", "bed_missing_c", "bed_above_room_c", "temperature_c", *STATE_FEATURES, *DEVICE_VALUES,
+            *(f"material={name}" for name in categories.materials), *(f"model={name}" for name in categories.models))
+
+
+def group_of(name):
+    """The group that a feature belongs to, for importance."""
+    for group, members in GROUPS.items():
+        if name in members:
+            return group
+    return "material" if name.startswith("material=") else "printer"
+
+
+def build(statuses, materials, climate_c, devices, categories):
+    """Features of n moments.
+
+    statuses: {MEASURED name: array of n, "state": index into STATES}; materials: n names or None; climate_c: °C, NaN unknown;
+    devices: {"rated_power_w", "idle_power_w", "bed_width", "bed_depth": number or array, "device_model": text or n texts}.
+    """
+    n = len(statuses["state"])
+    values = np.full((n, len(names(categories))), np.nan, np.float32)
+    column = {name: values[:, place] for place, name in enumerate(names(categories))}
+    for name in MEASURED:
+        column[name][:] = statuses[name]
+    room = np.where(np.isnan(climate_c), ROOM_C, climate_c)
+    for part in ("nozzle", "bed"):
+        # A heater that is off misses nothing, whatever it was set to before.
+        missing = np.asarray(statuses[f"{part}_temp_target"]) - np.asarray(statuses[f"{part}_temp_actual"])
+        column[f"{part}_missing_c"][:] = np.maximum(missing, 0)
+    column["bed_above_room_c"][:] = np.where(np.asarray(statuses["bed_temp_target"]) > 0, statuses["bed_temp_target"], room) - room
+    column["temperature_c"][:] = climate_c
+    state = np.asarray(statuses["state"])
+    for name, members in STATE_FEATURES.items():
+        column[name][:] = np.isin(state, [STATES.index(member) for member in members])
+    column["rated_power_w"][:] = _number(devices["rated_power_w"])
+    column["idle_power_w"][:] = _number(devices["idle_power_w"])
+    column["bed_area_cm2"][:] = _number(devices["bed_width"]) * _number(devices["bed_depth"]) / 100
+    materials = np.asarray(materials, object)
+    for name in categories.materials:
+        column[f"material={name}"][:] = materials == name
+    model = np.asarray(devices["device_model"], object)
+    for name in categories.models:
+        column[f"model={name}"][:] = model == name
+    return Features(names(categories), values)
+
+
+def _number(value):
+    return np.asarray([np.nan if item is None else item for item in value], float) if isinstance(value, (list, tuple)) else (
+        np.nan if value is None else value)
+
+
+def of_dataset(dataset, categories, rows=None):
+    """Features of the data set's rows that have a status (`rows`: indices into them, default all such)."""
+    if rows is None:
+        rows = np.flatnonzero(dataset.rows["status"] >= 0)
+    found = dataset.rows["status"][rows]
+    statuses = {name: dataset.statuses[name][found] for name in (*MEASURED, "state")}
+    codes = dataset.statuses["material"][found]
+    materials = np.full(len(rows), None, object)
+    for code, name in dataset.materials.items():
+        materials[codes == code] = name
+    return build(statuses, materials, dataset.rows["temperature_c"][rows], dataset.device, categories)

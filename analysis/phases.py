@@ -1,0 +1,104 @@
+"""Time and energy of a range by phase. The phases exclude each other and their sums are the range's own time and energy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .dataset import STATUS_HOLDS_US
+from .energy import US
+from .states import ACTIVE, AT_WORK, IDLE, NO_DATA, PHASES
+
+# Without a status, a machine counts as active above this multiple of its idle power, or this share of its usual maximum.
+ACTIVE_ABOVE_IDLE, ACTIVE_ABOVE_PEAK = 1.5, 0.2
+
+
+@dataclass
+class PhaseSums:
+    """Per phase (index into PHASES): seconds, Wh, and the seconds whose energy is known."""
+
+    seconds: np.ndarray
+    energy_wh: np.ndarray
+    known_s: np.ndarray
+    by_power: bool
+    """No status is known of the device; the phases were told apart by its power."""
+
+
+def split(dataset):
+    """The PhaseSums of the data set's range."""
+    by_power = not len(dataset.statuses["at"]) and not dataset.frozen and (
+        dataset.device["device_type"] != "printer" or dataset.device["source"] == "none")
+    begin, finish, phase = _spans_by_power(dataset) if by_power else _spans_by_status(dataset)
+    line, size = dataset.line, len(PHASES)
+    seconds = np.bincount(phase, (finish - begin) / US, size)
+    energy = np.bincount(phase, line.wh_until(finish) - line.wh_until(begin), size)
+    known = np.bincount(phase, line.known_s_until(finish) - line.known_s_until(begin), size)
+    for index, (frozen_s, frozen_wh) in dataset.frozen.items():
+        seconds[index] += frozen_s
+        energy[index] += frozen_wh
+        known[index] += frozen_s
+    # What no span covers is the rest of the range.
+    edges = np.array([dataset.start, dataset.end])
+    for sums, whole in ((seconds, (dataset.end - dataset.start) / US), (energy, np.diff(line.wh_until(edges))[0]),
+                        (known, np.diff(line.known_s_until(edges))[0])):
+        sums[NO_DATA] += whole - sums.sum()
+    return PhaseSums(seconds, energy, known, by_power)
+
+
+def _spans_by_status(dataset):
+    """Begin, end (µs) and phase for which each status holds inside the range."""
+    at = dataset.statuses["at"]
+    if not len(at):
+        return at, at, np.empty(0, np.int64)
+    until = np.minimum(np.append(at[1:], dataset.end), at + STATUS_HOLDS_US)
+    begin, finish = np.maximum(at, dataset.start), np.minimum(until, dataset.end)
+    inside = finish > begin
+    return begin[inside], finish[inside], dataset.statuses["phase"][inside].astype(np.int64)
+
+
+def _spans_by_power(dataset):
+    segments = dataset.line.segments
+    known = ~np.isnan(segments.power_w) & ~segments.gap
+    power = segments.power_w[known]
+    return segments.start[known], segments.end[known], np.where(power > active_above_w(dataset.device, power), ACTIVE, IDLE)
+
+
+def active_above_w(device, power):
+    """The power in W above which a device without statuses counts as active."""
+    if device["idle_power_w"]:
+        return ACTIVE_ABOVE_IDLE * device["idle_power_w"]
+    return ACTIVE_ABOVE_PEAK * float(np.percentile(power, 99)) if len(power) else 0.0
+
+
+def metrics(dataset, sums):
+    """`new_metrics` of the answer; averages are energy ÷ time whose energy is known, None where that is none."""
+    total_wh, total_s = sums.energy_wh.sum(), sums.seconds.sum()
+    work = list(AT_WORK)
+    phases = {}
+    for index, name in enumerate(PHASES):
+        phases[name] = {
+            "duration_minutes": sums.seconds[index] / 60,
+            "duration_percent": 100 * sums.seconds[index] / total_s,
+            "energy_kwh": sums.energy_wh[index] / 1000,
+            "energy_percent": 100 * sums.energy_wh[index] / total_wh if total_wh > 0 else None,
+            "avg_power": mean_power_w(sums.energy_wh[index], sums.known_s[index]),
+        }
+    known = sums.known_s.sum() > 0
+    return {
+        "total_kwh": total_wh / 1000 if known else None,
+        "avg_power_overall": mean_power_w(total_wh, sums.known_s.sum()),
+        "avg_power_active": mean_power_w(sums.energy_wh[work].sum(), sums.known_s[work].sum()),
+        "phase_analysis": phases,
+    }
+
+
+def mean_power_w(energy_wh, seconds):
+    """W, or None when no time is known."""
+    return float(energy_wh * 3600 / seconds) if seconds > 1e-3 else None
+
+
+def phase_of_rows(dataset):
+    """The phase (index) at each row of the data set."""
+    found = dataset.rows["status"]
+    if not len(dataset.statuses["at"]):
+        return np.full(len(found), NO_DATA, np.int8)
+    return np.where(found >= 0, dataset.statuses["phase"][found], NO_DATA).astype(np.int8)

@@ -1,0 +1,209 @@
+"""`results` of the answer: data set, phases, statistics, model and sentences put together."""
+
+import os
+from urllib.parse import quote
+
+import numpy as np
+
+from . import explain, features, insights, money, phases, series, statistics
+from .dataset import build, instant, micros
+from .energy import US
+from .request import DRIVERS
+from .states import HEATING, NO_DATA
+
+CLIMATE = ("temperature_c", "humidity_pct")
+# The dashboard of one machine, with its variable.
+GRAFANA_DASHBOARD = "/grafana/d/enms-machine/machine?var-device={device}&from={start}&to={end}"
+
+
+def make(snapshot, request, models, clock):
+    """The results for a checked request; `clock.lap` is told when a step is done."""
+    device = snapshot.row("device", device=request.device_id)
+    dataset = build(snapshot, device, micros(request.start) if request.start else None, micros(request.end))
+    rates = snapshot.rows("rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)})
+    clock.lap("dataset_ms", snapshot.seconds)
+
+    sums = phases.split(dataset)
+    metrics = phases.metrics(dataset, sums)
+    account = money.account(dataset.line, rates)
+    row_phases = phases.phase_of_rows(dataset)
+    clock.lap("phases_ms")
+
+    columns, notes = driver_columns(dataset, request.drivers)
+    correlation = correlations(dataset, columns)
+    regression = regress(dataset, columns, notes)
+    clock.lap("statistics_ms")
+
+    prediction = predict(dataset, models, sums)
+    clock.lap("model_ms")
+
+    empty = not len(dataset.rows["at"]) and sums.known_s.sum() == 0
+    name = device["friendly_name"]
+    span = f"between {_iso(dataset.start)} and {_iso(dataset.end)}"
+    results = {
+        "summary": {
+            "deviceId": device["device_id"], "friendlyName": name, "deviceModel": device["device_model"], "deviceType": device["device_type"],
+            "timeRange": request.time_range, "from": _iso(dataset.start), "to": _iso(dataset.end),
+            "total_kwh": metrics["total_kwh"], "cost": account["cost"], "currency": account["currency"], "co2_g": account["co2_g"],
+            "avg_power_w": metrics["avg_power_overall"], "peak_power_w": _peak(dataset.rows["power_w"]), "empty": empty,
+            "text": f"No reading of {name} is known {span}." if empty else insights.summary_sentence(name, sums, account, metrics),
+        },
+        "new_metrics": metrics,
+        "phase_analysis": metrics["phase_analysis"],
+        "correlation": correlation,
+        "regression": regression,
+        **prediction["answers"],
+        "insights": [] if empty else insights.sentences(sums, dataset, correlation, regression, prediction["answers"]["ml_prediction_summary"]),
+        "savings": insights.savings(sums, dataset, warm_ups(dataset), account["price_per_kwh"], account["currency"]),
+        "series": series.thin(dataset.rows["at"], dataset.rows["power_w"], prediction["watts"], row_phases),
+        "data_quality": quality(dataset, sums, notes),
+        "grafanaUrls": grafana_urls(device["device_id"], dataset),
+    }  # fmt: skip
+    clock.lap("insights_ms")
+    return results
+
+
+def driver_columns(dataset, wanted):
+    """({driver: column over the rows}, [notes]); material becomes a column for each material that occurs."""
+    columns, notes = {}, []
+    for name in wanted if wanted is not None else DRIVERS:
+        if name == "material":
+            found = {f"material={text}": column for text, column in material_columns(dataset).items()}
+        elif name == "is_printing":
+            values = dataset.status_values(name)
+            found = {name: np.where(values < 0, np.nan, values)}
+        else:
+            found = {name: dataset.rows[name] if name in CLIMATE else dataset.status_values(name)}
+        found = {key: values for key, values in found.items() if not np.all(np.isnan(values))}
+        if not found and wanted is not None:
+            notes.append(f"{name} has no values in this range.")
+        columns.update(found)
+    return columns, notes
+
+
+def material_columns(dataset):
+    """{material: 1 where it was loaded, 0 where another or none, NaN without a status}, the most frequent first."""
+    found = dataset.rows["status"]
+    if not len(dataset.statuses["at"]):
+        return {}
+    codes = np.where(found >= 0, dataset.statuses["material"][found], 0)
+    known = sorted(dataset.materials.items(), key=lambda item: -np.count_nonzero(codes == item[0]))
+    return {name: np.where(found >= 0, (codes == code).astype(float), np.nan) for code, name in known}
+
+
+def correlations(dataset, columns):
+    """{driver: statistics.correlation with the power}."""
+    return {name: statistics.correlation(column.astype(float), dataset.rows["power_w"]) for name, column in columns.items()}
+
+
+def regress(dataset, columns, notes):
+    """`regression` of the answer: OLS of the power on the drivers over the rows in which all are known."""
+    columns = dict(columns)
+    materials = [name for name in columns if name.startswith("material=")]
+    reference = materials[0] if materials else None
+    if reference:
+        # The most frequent material is what the others are compared with.
+        del columns[reference]
+    power = dataset.rows["power_w"]
+    known = ~np.isnan(power)
+    for column in columns.values():
+        known &= ~np.isnan(column)
+    at = dataset.rows["at"][known]
+    step = float(np.median(np.diff(at))) / US if len(at) > 1 else 0.0
+    fit = statistics.ols(power[known], {name: column[known].astype(float) for name, column in columns.items()}, statistics.newey_west_lag(len(at), step))
+    fit["reference_material"] = reference.removeprefix("material=") if reference else None
+    notes += [f"{name} is left out of the regression: {reason}." for name, reason in fit["dropped"].items()]
+    if columns and len(at) < len(power):
+        scarce = max(columns, key=lambda name: np.count_nonzero(np.isnan(columns[name])))
+        notes.append(f"The regression uses {len(at)} of {len(power)} rows: those in which all drivers are known ({scarce} is missing most).")
+    return fit
+
+
+def predict(dataset, models, sums):
+    """{"watts": prediction at each row (NaN none) or None, "answers": the ml_… parts of the answer}."""
+    empty = {"ml_evaluation_metrics": None, "ml_feature_importance": [], "ml_top_drivers": []}
+    device, power = dataset.device, dataset.rows["power_w"]
+    rows = np.flatnonzero((dataset.rows["status"] >= 0) & ~np.isnan(power))
+
+    def without(note):
+        return {"watts": None, "answers": {"ml_prediction_summary": {"available": False, "note": note}, **empty}}
+
+    if device["device_type"] != "printer":
+        return without("The power model describes printers; this device is none.")
+    model, problem = models.of(device["device_model"])
+    if model is None:
+        return without(problem)
+    if not len(rows):
+        return without("No reading with a status of the last five minutes: nothing to predict from.")
+    chosen = explain.spread(rows, explain.PREDICTED_ROWS)
+    known = features.of_dataset(dataset, model.categories, chosen)
+    predicted, actual = model.predict(known), power[chosen]
+    watts = np.full(len(power), np.nan)
+    watts[chosen] = predicted
+    with_status = np.arange(len(sums.seconds)) != NO_DATA
+    actual_kwh = float(sums.energy_wh[with_status].sum() / 1000)
+    predicted_kwh = float(predicted.mean() * sums.known_s[with_status].sum() / 3.6e6)
+    part = explain.spread(np.arange(len(chosen)), explain.PERMUTED_ROWS)
+    few = explain.spread(np.arange(len(chosen)), explain.EXPLAINED_ROWS)
+    subset = lambda places: features.Features(known.names, known.values[places])  # noqa: E731
+    card = model.card
+    return {"watts": watts, "answers": {
+        "ml_prediction_summary": {
+            "available": True, "note": problem, "model_version": model.version, "model_type": model.kind, "trained_at": card.get("trained_at"),
+            "device_model": card.get("device_model"), "mean_predicted_w": float(predicted.mean()), "mean_actual_w": float(actual.mean()),
+            "predicted_kwh": predicted_kwh, "actual_kwh": actual_kwh,
+            "difference_percent": 100 * (actual_kwh - predicted_kwh) / predicted_kwh if predicted_kwh > 0 else None, "n": len(chosen),
+        },
+        "ml_evaluation_metrics": {**explain.evaluation(actual, predicted), "trained": card.get("metrics")},
+        "ml_feature_importance": explain.permutation_importance(model, subset(part), actual[part]),
+        "ml_top_drivers": explain.top_drivers(model, subset(few)),
+    }}  # fmt: skip
+
+
+def warm_ups(dataset):
+    """How many times heating began in the range."""
+    heating = dataset.statuses["phase"] == HEATING
+    inside = dataset.statuses["at"] >= dataset.start
+    return int(np.count_nonzero(heating[1:] & ~heating[:-1] & inside[1:]) + (len(heating) > 0 and bool(heating[0] and inside[0])))
+
+
+def quality(dataset, sums, notes):
+    """`data_quality` of the answer."""
+    edges = np.array([dataset.start, dataset.end])
+    seconds = (dataset.end - dataset.start) / US
+    covered, silent = np.diff(dataset.line.covered_s_until(edges))[0], np.diff(dataset.line.gap_s_until(edges))[0]
+    rows, found = dataset.rows, dataset.rows["status"]
+    with_status = found >= 0
+    ages = (rows["at"][with_status] - dataset.statuses["at"][found[with_status]]) / US
+    newest = max((meter["last_reading"] for meter in dataset.meters if meter["last_reading"] is not None), default=None)
+    if not dataset.meters:
+        notes = ["No main electricity meter is assigned to this device.", *notes]
+    if dataset.resolution_s:
+        notes = [f"The range is long: one row is the mean of {insights.duration(dataset.resolution_s)}, from the stored rollups.", *notes]
+    if sums.by_power:
+        notes = ["No status is known; phases are told apart by power.", *notes]
+    return {
+        "rows": len(rows["at"]), "row_seconds": dataset.resolution_s or None,
+        "coverage_percent": 100 * covered / seconds, "covered_minutes": covered / 60, "gap_minutes": silent / 60,
+        "unknown_minutes": (seconds - sums.known_s.sum()) / 60, **dataset.flags,
+        "statuses": int(np.count_nonzero(dataset.statuses["at"] >= dataset.start)),
+        "rows_without_status": int(np.count_nonzero(~with_status)), "rows_without_climate": int(np.count_nonzero(np.isnan(rows["temperature_c"]))),
+        "oldest_status_age_s": float(ages.max()) if len(ages) else None,
+        "newest_reading": _iso(int(newest * US)) if newest is not None else None, "notes": notes,
+    }  # fmt: skip
+
+
+def grafana_urls(device_id, dataset):
+    """{"machine": URL} for the device and range, None when there is no Grafana."""
+    if not (os.environ.get("ENMS_GRAFANA_URL") or os.environ.get("ENMS_GRAFANA_BIN")):
+        return None
+    return {"machine": GRAFANA_DASHBOARD.format(device=quote(device_id, safe=""), start=dataset.start // 1000, end=dataset.end // 1000)}
+
+
+def _peak(power):
+    known = power[~np.isnan(power)]
+    return float(known.max()) if len(known) else None
+
+
+def _iso(us):
+    return instant(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
