@@ -25,9 +25,9 @@ _FEATURE_WORDS = (
     ("overhang_perimeter", r"overhang"),
     ("bridge", r"bridge"),
     ("gap_fill", r"gap|thin wall|single extrusion|ultrathin|crown"),
-    ("external_perimeter", r"external|outer|wall-outer|^perimeter path$|^loop path$|^perimeter$(?=kiss)"),
-    ("top_solid_infill", r"^top|top (solid|surface)|top-?surface|skin-?top|surface"),
-    ("solid_infill", r"solid|^skin$|bottom|internal solid|stacked sparse"),
+    ("external_perimeter", r"external|outer|^perimeter path$"),
+    ("top_solid_infill", r"^top|skin-?top"),
+    ("solid_infill", r"solid|^skin$|bottom|stacked sparse"),
     ("infill", r"infill|^fill$|sparse"),
     ("perimeter", r"perimeter|inner|wall|loop|shell"),
 )

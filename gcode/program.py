@@ -129,7 +129,7 @@ class Program:
         mark, kind, stop, extended = dialects.MARKERS[state.event_marker]
         if kind == M_FEATURE:
             label = text or mark.decode()
-            value = dialects.FEATURES.index(dialects.feature_class(label + ("kiss" if mark == b"'" else "")))
+            value = dialects.FEATURES.index(dialects.feature_class(label))
             if len(self.raw_features) < 1000:
                 self.raw_features[label] = dialects.FEATURES[value]
             self.kernel.learn(value)

@@ -1,0 +1,85 @@
+;FLAVOR:Marlin
+;TIME:93
+;Filament used: 0.0136m
+;Layer height: 0.2
+;MINX:90
+;MINY:90
+;MINZ:0.2
+;MAXX:110
+;MAXY:110
+;MAXZ:0.4
+;TARGET_MACHINE.NAME:Creality Ender-3 Pro
+;Generated with Cura_SteamEngine 5.5.0
+M140 S60
+M190 S60
+M104 S200
+M109 S200
+M82 ;absolute extrusion mode
+G28 ;Home
+G92 E0
+G1 X0.1 Y20 Z0.3 F5000.0
+G1 X0.1 Y200.0 Z0.3 F1500.0 E15
+G92 E0
+G1 F2700 E-5
+;LAYER_COUNT:2
+;LAYER:0
+M107
+G0 F6000 X85 Y85 Z0.2
+;TYPE:SKIRT
+G1 F2700 E0
+G1 X86.000 Y86.000 F9000
+G1 X114.000 Y86.000 E1.00000 F1800
+G1 X114.000 Y114.000 E2.00000
+G1 X86.000 Y114.000 E3.00000
+G1 X86.000 Y86.000 E4.00000
+;MESH:cube.stl
+G0 F6000 X90 Y90 Z0.2
+;TYPE:WALL-INNER
+G1 X90.600 Y90.600 F9000
+G1 X109.400 Y90.600 E4.60000 F1800
+G1 X109.400 Y109.400 E5.20000
+G1 X90.600 Y109.400 E5.80000
+G1 X90.600 Y90.600 E6.40000
+;TYPE:WALL-OUTER
+G1 X90.200 Y90.200 F9000
+G1 X109.800 Y90.200 E7.00000 F1800
+G1 X109.800 Y109.800 E7.60000
+G1 X90.200 Y109.800 E8.20000
+G1 X90.200 Y90.200 E8.80000
+;MESH:NONMESH
+G0 F600 X100 Y100
+;TIME_ELAPSED:46.5
+;LAYER:1
+M106 S85
+;MESH:cube.stl
+G0 F6000 X90 Y90 Z0.4
+;TYPE:WALL-INNER
+G1 X90.600 Y90.600 F9000
+G1 X109.400 Y90.600 E9.40000 F1800
+G1 X109.400 Y109.400 E10.00000
+G1 X90.600 Y109.400 E10.60000
+G1 X90.600 Y90.600 E11.20000
+;TYPE:WALL-OUTER
+G1 X90.200 Y90.200 F9000
+G1 X109.800 Y90.200 E11.80000 F1800
+G1 X109.800 Y109.800 E12.40000
+G1 X90.200 Y109.800 E13.00000
+G1 X90.200 Y90.200 E13.60000
+;MESH:NONMESH
+G0 F600 X100 Y100
+;TIME_ELAPSED:93.0
+G1 F2700 E8.60000
+M140 S0
+M107
+M82 ;absolute extrusion mode
+M104 S0
+;End of Gcode
+;SETTING_3 {"global_quality": "[general]\\nversion = 4\\nname = My Standard #2\\
+;SETTING_3 ndefinition = creality_ender3pro\\n\\n[metadata]\\ntype = quality_cha
+;SETTING_3 nges\\nquality_type = standard\\nsetting_version = 22\\n\\n[values]\\
+;SETTING_3 nadhesion_type = skirt\\nlayer_height = 0.2\\nsupport_enable = True\\
+;SETTING_3 n\\n", "extruder_quality": ["[general]\\nversion = 4\\nname = My Stan
+;SETTING_3 dard #2\\ndefinition = creality_ender3pro\\n\\n[metadata]\\nposition 
+;SETTING_3 = 0\\n\\n[values]\\ninfill_sparse_density = 25.0\\ninfill_pattern = g
+;SETTING_3 yroid\\nmaterial_print_temperature = 205\\nwall_line_count = 3\\n\\n"
+;SETTING_3 ]}
