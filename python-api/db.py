@@ -68,10 +68,22 @@ class Database:
         self._lock = threading.Lock()
 
     def fetch(self, statement, *parameters):
-        """Run ``sql/<statement>.sql`` with positional parameters; all rows, as tuples.
+        """Run ``sql/<statement>.sql`` with positional parameters; all rows, as tuples. JSON stays text.
 
         Raises DatabaseAway or DatabaseSlow; anything else is a fault of ours and goes up as it is.
         """
+        return self._run(statement, parameters)[1]
+
+    def fetch_dicts(self, statement, *parameters):
+        """The same with every row as a dict by column name."""
+        names, rows = self._run(statement, parameters)
+        return [dict(zip(names, row)) for row in rows]
+
+    def fetch_json(self, statement, *parameters):
+        """The text of a statement that answers with one JSON value."""
+        return self.fetch(statement, *parameters)[0][0]
+
+    def _run(self, statement, parameters):
         for last_try in (False, True):
             try:
                 with self._connection() as connection:
@@ -82,10 +94,6 @@ class Database:
                 self.close()
                 if last_try or _refused(error):
                     raise DatabaseAway("The database is not reachable at the moment.") from error
-
-    def fetch_json(self, statement, *parameters):
-        """The text of a statement that answers with one JSON value."""
-        return self.fetch(statement, *parameters)[0][0]
 
     def close(self):
         """Close what is idle; connections in use are closed by whoever finds them broken."""
@@ -119,7 +127,7 @@ class _Connection:
         self._session = psycopg2.connect(**settings)
         self._session.autocommit = True
         # One JSON text is parsed once, by us, and not by psycopg2 as well.
-        psycopg2.extras.register_default_json(self._session, loads=lambda text: text)
+        psycopg2.extras.register_default_json(self._session, loads=str)
         self._prepared = set()
 
     def run(self, statement, parameters):
@@ -129,7 +137,7 @@ class _Connection:
                 self._prepared.add(statement)
             marks = ", ".join(["%s"] * len(parameters))
             cursor.execute(f"EXECUTE {statement}" + (f"({marks})" if marks else ""), parameters or None)
-            return cursor.fetchall()
+            return [column.name for column in cursor.description], cursor.fetchall()
 
     def close(self):
         self._session.close()

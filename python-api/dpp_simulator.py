@@ -35,18 +35,46 @@ class LiveRows:
             if self._complete and fresh and time.time() - self._known[fresh[0]][2] > KEEP_S:
                 del fresh[0]
             limit = JOBS_PER_ANSWER if self._known else JOBS_IN_FIRST_ANSWER
-        rows = json.loads(self._database.fetch_json("dpp_summary", None, "{" + ",".join(fresh) + "}", limit))
-        jobs = {facts["job"]["job_id"]: facts["job"] for facts in rows["printers"] if facts["job"]}
+        rows = self._database.fetch_dicts("dpp_summary", None, "{" + ",".join(fresh) + "}", limit)
+        fleet = json.loads(rows[0]["fleet"])
+        fleet["printers"] = [facts_of(row) for row in rows if row["device_id"] is not None]
+        jobs = {facts["job"]["job_id"]: facts["job"] for facts in fleet["printers"] if facts["job"]}
         with self._lock:
             for job_id, job in jobs.items():
                 if job["phases"] is not None:
                     self._known.pop(job_id, None)
-                    self._known[job_id] = (job["phases"], job["costs"], rows["now_ts"])
+                    self._known[job_id] = (job["phases"], job["costs"], fleet["now_ts"])
             self._known = {job_id: known for job_id, known in self._known.items() if job_id in jobs}
             self._complete = len(self._known) == len(jobs)
             for job_id, job in jobs.items():
                 job["phases"], job["costs"], job["phases_ts"] = self._known.get(job_id, (None, None, None))
-        return rows
+        return fleet
+
+
+def facts_of(row):
+    """A row of the statement as facts: the running job, the last one and the sums over the past ones by themselves."""
+    row["job"] = None if row["job_id"] is None else {
+        "job_id": row["job_id"], "filename": row["job_filename"], "start_ts": row["job_start_ts"], "paused_s": row["job_paused_s"],
+        "progress": row["job_progress"], "time_left_s": row["job_time_left_s"], "grams": row["job_grams"], "material": row["job_material"],
+        "nozzle_diameter": row["job_nozzle_diameter"], "preview_url": row["job_preview_url"], "gcode": parsed(row["job_gcode"]),
+        "wh": row["job_wh"], "steady_rate": row["job_steady_rate"], "costs": parsed(row["job_costs"]), "phases": parsed(row["job_phases"]),
+    }
+    ended = row["history_end_ts"] or ()
+    row["last"] = {"end_ts": row["last_end_ts"], "status": row["last_status"], "duration_s": row["last_s"], "wh": row["last_wh"],
+                   "grams": row["last_g"]} if ended else None
+    row["usual"] = {"jobs": row["usual_jobs"], "wh": row["usual_wh"], "timed_wh": row["usual_timed_wh"], "timed_s": row["usual_timed_s"],
+                    "weighed_wh": row["usual_weighed_wh"], "weighed_g": row["usual_weighed_g"], "day_s": row["day_printing_s"]}
+    row["history"] = [
+        {"filename": row["history_filename"][nth], "session_energy_wh": row["history_wh"][nth], "end_ts": end_ts,
+         "status": row["history_status"][nth], "thumbnail_url": row["history_thumbnail"][nth],
+         "per_part_analysis": parsed(row["history_parts"][nth])}
+        for nth, end_ts in enumerate(ended)
+    ]
+    return row
+
+
+def parsed(text):
+    return None if text is None else json.loads(text)
 
 
 def scenario_rows(name, now_ts):
@@ -107,7 +135,7 @@ def mock(name=None, job=None, ago_s=8, past=(), **facts):
         printer["past"] = [one["row"] for one in ended]
         printer["last"] = printer["past"][0] if ended else None
         printer["usual"] = usual(printer["past"], now_ts)
-        printer["history"] = [one["history"] for one in ended[:5]] or None
+        printer["history"] = [one["history"] for one in ended[:5]]
         return printer
 
     return make
@@ -144,8 +172,7 @@ def ended_job(now_ts, filename="bracket_v7.gcode", ended_ago_s=7200, duration_s=
         "row": {"end_ts": end_ts, "start_ts": end_ts - duration_s, "status": status, "duration_s": float(duration_s), "wh": wh,
                 "grams": grams, "filename": filename},
         "history": {"filename": filename, "session_energy_wh": wh,
-                    "end_time": datetime.fromtimestamp(end_ts, timezone.utc).isoformat(timespec="seconds"), "status": status,
-                    "thumbnail_url": None, "per_part_analysis": None},
+                    "end_ts": end_ts, "status": status, "thumbnail_url": None, "per_part_analysis": None},
     }
 
 

@@ -95,9 +95,21 @@ def printer(facts, factory, growth, now_ts):
         "gcodePreviewUrl": job["preview_url"] if job else None,
         "job_details": details,
         "detailed_analysis_data": analysis,
-        "history": facts["history"] or [],
+        "history": [past_print(job) for job in facts["history"]],
         "tipText": tip_list[0]["text"],
         "tips": tip_list,
+    }
+
+
+def past_print(job):
+    """One element of ``history``."""
+    return {
+        "filename": job["filename"],
+        "session_energy_wh": rounded(job["session_energy_wh"], 2),
+        "end_time": iso(job["end_ts"]),
+        "status": job["status"],
+        "thumbnail_url": job["thumbnail_url"],
+        "per_part_analysis": job["per_part_analysis"],
     }
 
 

@@ -1,4 +1,4 @@
--- Everything that GET /api/dpp_summary tells, as one JSON value; every instant as seconds since 1970 or ISO 8601 in UTC.
+-- Everything that GET /api/dpp_summary tells, a row per printer; instants (_ts) in seconds since 1970.
 --   $1 timestamptz  the moment of the answer, NULL for now
 --   $2 uuid[]       running jobs whose phases and costs the caller still knows
 --   $3 integer      of how many other running jobs they are worked out here (NULL: all): it reads all status rows of a job
@@ -119,27 +119,28 @@ costs AS (   -- under a steady rate they are a product
     CROSS JOIN LATERAL device_energy_cost(a.device_id, a.start_time, m.now, 'electricity') c
 ),
 past AS MATERIALIZED (
-    SELECT p.device_id,
-           json_agg(json_build_object(
-               'filename', j.filename, 'session_energy_wh', j.wh, 'end_time', j.end_time, 'status', j.status,
-               'thumbnail_url', j.thumbnail_url, 'per_part_analysis', j.per_part_analysis) ORDER BY j.nth) FILTER (WHERE j.nth <= 5) AS history,
-           json_build_object(
-               'jobs', count(*) FILTER (WHERE j.measured), 'wh', sum(j.wh) FILTER (WHERE j.measured),
-               'timed_wh', sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0), 'timed_s', sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0),
-               'weighed_wh', sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0), 'weighed_g', sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0),
-               'day_s', sum(date_part('epoch', j.end_time - greatest(j.start_time, m.now - interval '24 hours')))
-                        FILTER (WHERE j.end_time > m.now - interval '24 hours')) AS usual,
-           min(CASE WHEN j.nth = 1 THEN json_build_object('end_ts', date_part('epoch', j.end_time), 'status', j.status,
-               'duration_s', j.seconds, 'wh', j.wh, 'grams', j.grams)::text END)::json AS last
+    SELECT p.device_id, a.*
     FROM printer p CROSS JOIN moment m CROSS JOIN LATERAL (
-        SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams,
-               coalesce(duration_seconds, date_part('epoch', end_time - start_time)) AS seconds,
-               status = 'done' AND session_energy_wh IS NOT NULL AS measured,
-               row_number() OVER (ORDER BY end_time DESC NULLS LAST) AS nth
-        FROM print_jobs WHERE device_id = p.device_id AND end_time IS NOT NULL
-        ORDER BY end_time DESC NULLS LAST LIMIT 10
-    ) j
-    GROUP BY p.device_id
+        SELECT max(date_part('epoch', j.end_time)) AS last_end_ts, max(j.status) FILTER (WHERE j.nth = 1) AS last_status,
+               max(j.seconds) FILTER (WHERE j.nth = 1) AS last_s, max(j.wh) FILTER (WHERE j.nth = 1) AS last_wh,
+               max(j.grams) FILTER (WHERE j.nth = 1) AS last_g,
+               count(*) FILTER (WHERE j.measured) AS usual_jobs, sum(j.wh) FILTER (WHERE j.measured) AS usual_wh,
+               sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh, sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
+               sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_wh, sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_g,
+               sum(date_part('epoch', j.end_time - greatest(j.start_time, m.now - interval '24 hours')))
+                   FILTER (WHERE j.end_time > m.now - interval '24 hours') AS day_printing_s,
+               -- parallel arrays: JSON objects would take as long to make as all the rest
+               array_agg(j.filename) FILTER (WHERE j.nth <= 5) AS history_filename, array_agg(j.wh) FILTER (WHERE j.nth <= 5) AS history_wh,
+               array_agg(date_part('epoch', j.end_time)) FILTER (WHERE j.nth <= 5) AS history_end_ts,
+               array_agg(j.status) FILTER (WHERE j.nth <= 5) AS history_status, array_agg(j.thumbnail_url) FILTER (WHERE j.nth <= 5) AS history_thumbnail,
+               array_agg(j.per_part_analysis::text) FILTER (WHERE j.nth <= 5) AS history_parts
+        FROM (SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams,
+                     coalesce(duration_seconds, date_part('epoch', end_time - start_time)) AS seconds,
+                     status = 'done' AND session_energy_wh IS NOT NULL AS measured,
+                     row_number() OVER (ORDER BY end_time DESC NULLS LAST) AS nth
+              FROM print_jobs WHERE device_id = p.device_id AND end_time IS NOT NULL
+              ORDER BY end_time DESC NULLS LAST LIMIT 10) j
+    ) a
 ),
 -- What a kWh costs and emits now and, where that varies, at the full hours ahead.
 rates AS (
@@ -153,27 +154,20 @@ rates AS (
     CROSS JOIN LATERAL carbon_at(f.factory_id, 'electricity', h.at) c
     GROUP BY f.factory_id
 ),
-printer_json AS (
-    SELECT p.friendly_name, p.device_id, json_build_object(
-        'device_id', p.device_id, 'friendly_name', p.friendly_name, 'device_model', p.device_model,
-        'size_category', p.printer_size_category, 'plant_type', p.plant_type, 'location', p.location,
-        'bed_width', p.bed_width, 'bed_depth', p.bed_depth, 'rated_power_w', p.rated_power_w, 'idle_power_w', p.idle_power_w,
-        'interval_s', p.data_interval_seconds, 'factory_id', p.factory_id,
-        'status_ts', date_part('epoch', l.status_at), 'state', l.state, 'state_text', l.state_text,
-        'state_since_ts', date_part('epoch', l.state_since),
-        'nozzle', l.nozzle_temp_actual, 'nozzle_target', l.nozzle_temp_target,
-        'bed', l.bed_temp_actual, 'bed_target', l.bed_temp_target, 'material', l.material, 'filename', l.filename,
-        'progress', l.progress_percent, 'time_left_s', l.time_left_seconds, 'last_error', l.last_error,
-        'power_w', l.power_watts, 'power_ts', date_part('epoch', l.power_at),
-        'wh_24h', day.wh,
-        'job', CASE WHEN j.job_id IS NOT NULL THEN json_build_object(
-            'job_id', j.job_id, 'filename', j.filename, 'start_ts', date_part('epoch', j.start_time), 'status', j.status,
-            'paused_s', j.paused_seconds, 'progress', j.progress_percent, 'time_left_s', j.time_left_seconds,
-            'grams', j.filament_used_g, 'material', j.material, 'nozzle_diameter', j.nozzle_diameter,
-            'preview_url', j.preview_url, 'gcode', j.gcode_analysis_data,
-            'wh', e.wh, 'steady_rate', coalesce(steady.since <= j.start_time, false),
-            'costs', costs.costs, 'phases', phases.phases) END,
-        'last', past.last, 'usual', past.usual, 'history', past.history) AS json
+printer_row AS (
+    SELECT p.device_id, p.friendly_name, p.device_model, p.printer_size_category AS size_category, p.plant_type, p.location,
+           p.bed_width, p.bed_depth, p.idle_power_w, p.data_interval_seconds AS interval_s, p.factory_id::text,
+           date_part('epoch', l.status_at) AS status_ts, l.state, l.state_text, date_part('epoch', l.state_since) AS state_since_ts,
+           l.nozzle_temp_actual AS nozzle, l.nozzle_temp_target AS nozzle_target, l.bed_temp_actual AS bed, l.bed_temp_target AS bed_target,
+           l.material, l.filename, l.progress_percent AS progress, l.time_left_seconds AS time_left_s,
+           l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, day.wh AS wh_24h,
+           j.job_id::text, j.filename AS job_filename, date_part('epoch', j.start_time) AS job_start_ts, j.paused_seconds AS job_paused_s,
+           j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s, j.filament_used_g AS job_grams, j.material AS job_material,
+           j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, j.gcode_analysis_data::text AS job_gcode, e.wh AS job_wh,
+           coalesce(steady.since <= j.start_time, false) AS job_steady_rate, costs.costs AS job_costs, phases.phases AS job_phases,
+           past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g,
+           past.usual_jobs, past.usual_wh, past.usual_timed_wh, past.usual_timed_s, past.usual_weighed_wh, past.usual_weighed_g, past.day_printing_s,
+           past.history_filename, past.history_wh, past.history_end_ts, past.history_status, past.history_thumbnail, past.history_parts
     FROM printer p
     LEFT JOIN device_latest l ON l.device_id = p.device_id
     LEFT JOIN print_jobs j ON j.job_id = p.job_id
@@ -183,14 +177,14 @@ printer_json AS (
     LEFT JOIN costs ON costs.job_id = p.job_id
     LEFT JOIN steady ON steady.factory_id = p.factory_id
     LEFT JOIN past ON past.device_id = p.device_id
-)
+),
+fleet AS MATERIALIZED (
 SELECT json_build_object(
     'now_ts', (SELECT date_part('epoch', now) FROM moment),
     'settings', (SELECT json_object_agg(name, value) FROM settings WHERE name IN ('plant_seed_kwh', 'plant_full_kwh')),
     'factories', (SELECT json_agg(json_build_object('factory_id', f.factory_id, 'name', f.name, 'timezone', f.timezone,
                       'currency', f.currency, 'rates', r.rates) ORDER BY f.slug)
                   FROM factories f LEFT JOIN rates r USING (factory_id)),
-    'printers', coalesce((SELECT json_agg(json ORDER BY friendly_name, device_id) FROM printer_json), '[]'),
     'global_history', coalesce((SELECT json_agg(json_build_object(
             'jobId', g.job_id, 'deviceId', g.device_id, 'printerName', g.friendly_name, 'filename', g.filename,
             'kwh', round((g.session_energy_wh / 1000)::numeric, 4), 'cost', round(g.cost::numeric, 4), 'currency', g.currency,
@@ -200,4 +194,8 @@ SELECT json_build_object(
                      j.start_time, j.end_time, j.energy_quality, j.thumbnail_url, j.dpp_pdf_url
               FROM print_jobs j JOIN devices d USING (device_id)
               WHERE j.end_time IS NOT NULL AND d.device_type = 'printer'
-              ORDER BY j.end_time DESC NULLS LAST LIMIT 50) g), '[]'));
+              ORDER BY j.end_time DESC NULLS LAST LIMIT 50) g), '[]')) AS fleet
+)
+-- One row per printer, or one without; what is the fleet's stands in the first.
+SELECT CASE WHEN row_number() OVER (ORDER BY r.friendly_name, r.device_id) = 1 THEN fleet.fleet END AS fleet, r.*
+FROM fleet LEFT JOIN printer_row r ON true ORDER BY r.friendly_name, r.device_id;

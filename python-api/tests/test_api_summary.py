@@ -6,6 +6,7 @@ from datetime import timedelta
 import jsonschema
 import pytest
 
+import db
 import dpp_simulator
 import openapi
 from conftest import CREDENTIALS
@@ -83,7 +84,7 @@ def test_a_running_print(client, fleet, now):
         "powerWatts": 120, "kwhLast24h": 0.72, "lastJobKwh": 0.1, "printTimeSeconds": 3600, "lastJobFilamentGrams": 40,
         "jobFilename": "big part.gcode", "jobProgressPercent": 50, "jobTimeLeftSeconds": 7200, "jobKwhConsumed": 0.24,
         "gcodePreviewUrl": "/files/preview.bin", "job_details": SEED,
-        "history": [{"filename": "earlier.gcode", "session_energy_wh": 100, "end_time": (now - timedelta(hours=4)).isoformat(),
+        "history": [{"filename": "earlier.gcode", "session_energy_wh": 100, "end_time": f"{now - timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}",
                      "status": "done", "thumbnail_url": None, "per_part_analysis": None}],
         "tipText": "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow profile.",
         "tips": [{"id": "above_usual", "priority": 13, "text": "This print takes 220 % more energy per gram than usual here: look for a "
@@ -261,13 +262,11 @@ def test_markup_and_odd_names_go_through_unchanged(client, fleet, now):
     assert (printer["friendlyName"], printer["jobFilename"]) == (name, "../../etc/passwd'; DROP TABLE devices; --")
 
 
-def test_one_statement_answers(client, fleet, now, api_database):
+def test_one_statement_answers(client, fleet, now, monkeypatch):
     fleet.device("A")
     fleet.status("A", now, "idle")
-    calls = []
-    app_database = client.application.view_functions["dpp_summary"].__closure__
-    database = next(cell.cell_contents for cell in app_database if hasattr(cell.cell_contents, "answer"))._database
-    original = database.fetch
-    database.fetch = lambda statement, *parameters: calls.append(statement) or original(statement, *parameters)
+    asked = []
+    run = db._Connection.run
+    monkeypatch.setattr(db._Connection, "run", lambda self, statement, parameters: asked.append(statement) or run(self, statement, parameters))
     summary_of(client)
-    assert calls == ["dpp_summary"]
+    assert asked == ["dpp_summary"]
