@@ -4,6 +4,8 @@
 const mqtt = require('mqtt');
 
 const NEVER_EXPIRES = 0xffffffff;
+// Messages that the broker may send ahead of our acknowledgements.
+const RECEIVE_MAXIMUM = 1000;
 
 /**
  * A client of the factory's broker; it reconnects by itself.
@@ -24,8 +26,8 @@ function connectBroker(clientId, { persistent }, environment = process.env) {
     keepalive: 30,
     reconnectPeriod: 1000,
     connectTimeout: 10000,
-    properties: persistent ? { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum: 1000 } : undefined,
+    properties: persistent ? { sessionExpiryInterval: NEVER_EXPIRES, receiveMaximum: RECEIVE_MAXIMUM } : undefined,
   });
 }
 
-module.exports = { connectBroker };
+module.exports = { connectBroker, RECEIVE_MAXIMUM };

@@ -122,6 +122,6 @@ test('a deploy in mid-stream loses nothing', { timeout: 60000 }, async (t) => {
   }
   await until('all rows', async () => (await count()) === sent);
   const file = fs.readdirSync(nodered.flowsDir);
-  assert.deepEqual(file, ['10-test.json']);
+  assert.deepEqual(file, ['010-test.json']);
   assert.match(fs.readFileSync(path.join(nodered.flowsDir, file[0]), 'utf8'), /parse 3/);
 });

@@ -16,11 +16,13 @@ const READ_CHUNK_BYTES = 1 << 20;
 class Journal {
   /**
    * @param {string} folder  created when missing
-   * @param {{segmentBytes?: number}} [options]  a segment is closed when it has grown past this size
+   * @param {{segmentBytes?: number, keepRecords?: number}} [options]  segmentBytes: a segment is closed when it has grown past
+   *   this size; keepRecords: so many of the newest records stay readable even when they are checkpointed
    */
-  constructor(folder, { segmentBytes = 8 << 20 } = {}) {
+  constructor(folder, { segmentBytes = 8 << 20, keepRecords = 0 } = {}) {
     this.folder = folder;
     this.segmentBytes = segmentBytes;
+    this.keepRecords = keepRecords;
     this.segments = [];
     this.fd = null;
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -70,10 +72,10 @@ class Journal {
 
   /**
    * All records after sequence number `after`, oldest first, as {seq, body}. `body` is a copy that the caller may keep.
-   * Records appended while iterating are seen.
+   * Records appended while iterating are seen; records that are no longer there are passed over.
    */
   *readAfter(after) {
-    let seq = after;
+    let seq = Math.max(after, (this.segments[0]?.first ?? 1) - 1);
     while (seq < this.lastSeq) {
       const segment = this.segments.findLast((candidate) => candidate.first <= seq + 1);
       for (const record of readSegment(path.join(this.folder, segment.name), segment.first)) {
@@ -95,8 +97,8 @@ class Journal {
     fs.writeFileSync(file + '.new', String(seq), { mode: 0o600 });
     fs.renameSync(file + '.new', file);
     this.checkpointed = seq;
-    while (this.segments.length > 1 && this.segments[1].first <= seq + 1) this.#deleteOldest();
-    if (this.segments.length === 1 && seq >= this.lastSeq && this.segments[0].bytes > this.segmentBytes / 8) {
+    this.#release();
+    if (this.keepRecords === 0 && this.segments.length === 1 && seq >= this.lastSeq && this.segments[0].bytes > this.segmentBytes / 8) {
       this.#closeSegment();
       this.#deleteOldest();
     }
@@ -129,14 +131,22 @@ class Journal {
         last = record.seq;
         bytes += HEADER_BYTES + record.body.length;
       }
-      if (last <= this.checkpointed) {
+      if (bytes === 0) {
         fs.unlinkSync(file);
         continue;
       }
       fs.truncateSync(file, bytes);
       this.segments.push({ name, first, bytes });
-      this.nextSeq = last + 1;
+      this.nextSeq = Math.max(this.nextSeq, last + 1);
     }
+    this.#release();
+    if (this.segments.length === 1 && this.pending === 0 && this.keepRecords === 0) this.#deleteOldest();
+  }
+
+  /** Delete the segments that hold nothing but what is checkpointed and not kept. */
+  #release() {
+    const needed = Math.min(this.checkpointed, this.lastSeq - this.keepRecords) + 1;
+    while (this.segments.length > 1 && this.segments[1].first <= needed) this.#deleteOldest();
   }
 
   #writableSegment() {

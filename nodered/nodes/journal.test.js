@@ -92,3 +92,17 @@ test('records appended while reading are seen, so that a drain can catch up', (t
   assert.equal(seen.length, 50);
   assert.deepEqual(seen, Array.from({ length: 50 }, (_, i) => String(i + 1)));
 });
+
+test('the newest records stay readable behind the checkpoint when they are asked for', (t) => {
+  const folder = temporary(t);
+  const journal = new Journal(folder, { segmentBytes: 64, keepRecords: 5 });
+  for (let i = 1; i <= 20; i++) journal.append(record(`message ${i}`));
+  journal.checkpoint(20);
+  journal.close();
+  const again = new Journal(folder, { segmentBytes: 64, keepRecords: 5 });
+  assert.equal(again.pending, 0);
+  const kept = texts(again, 15).map(([seq]) => seq);
+  assert.deepEqual(kept, [16, 17, 18, 19, 20]);
+  assert.ok(texts(again, 0).length < 12);
+  assert.equal(again.append(record('next')), 21);
+});

@@ -10,7 +10,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const zlib = require('node:zlib');
 const { Journal, HEADER_BYTES } = require('./journal');
-const { connectBroker } = require('./broker');
+const { connectBroker, RECEIVE_MAXIMUM } = require('./broker');
 
 const BODY = HEADER_BYTES;
 const ARRIVED_AT = BODY;
@@ -20,8 +20,8 @@ const TOPIC_LENGTH_AT = BODY + 11;
 const TOPIC_AT = BODY + 13;
 const FLAG_BACKLOG = 1;
 const MESSAGE_IDS = 65536;
-// A broker numbers messages in a circle of 65,535; far fewer can be unacknowledged at a time (receiveMaximum).
-const REPEAT_WINDOW = 4000;
+// A broker numbers messages in a circle of 65,535; at most RECEIVE_MAXIMUM of them await its reading of our acknowledgement.
+const REPEAT_WINDOW = 2 * RECEIVE_MAXIMUM;
 const HELD_RETRY_MS = 50;
 const MARKER_RETRY_MS = 30000;
 const SETTLE_MS = 250;
@@ -44,7 +44,7 @@ class MqttSource {
   constructor(options) {
     Object.assign(this, options);
     this.marker = `enms/ingest/${this.clientId}/marker`;
-    this.journal = new Journal(this.folder);
+    this.journal = new Journal(this.folder, { keepRecords: REPEAT_WINDOW });
     this.record = Buffer.allocUnsafe(64 << 10);
     // By MQTT message id: what was journalled last under it, to know a message that the broker delivers again.
     this.seqOfId = new Float64Array(MESSAGE_IDS);
@@ -60,11 +60,13 @@ class MqttSource {
 
   /** Replay what an earlier process left behind, then connect. */
   async start() {
-    for (const record of this.journal.readAfter(this.journal.checkpointed)) {
+    const { checkpointed, lastSeq } = this.journal;
+    for (const record of this.journal.readAfter(Math.min(checkpointed, lastSeq - REPEAT_WINDOW))) {
       while (this.congested() && !this.closing) await delay(HELD_RETRY_MS);
       if (this.closing) return;
       const { messageId, checksum, message } = decode(record);
       this.#remember(messageId, message.seq, checksum);
+      if (message.seq <= checkpointed) continue;
       this.#take(message);
       if (this.batch.length >= this.batchMessages) {
         this.#emitBatch();

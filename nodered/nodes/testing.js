@@ -118,7 +118,7 @@ async function startNodeRed(t, { flows, flowsDir, broker, databasePort, database
   const port = await freePort();
   if (flows) {
     flowsDir = temporaryFolder(t, 'flows');
-    fs.writeFileSync(path.join(flowsDir, '10-test.json'), JSON.stringify(flows));
+    fs.writeFileSync(path.join(flowsDir, '010-test.json'), JSON.stringify(flows));
   }
   const settings = {
     ...process.env,
