@@ -28,8 +28,11 @@ NEEDED_MB = 1500
 
 
 def digest(*paths):
-    """Hash over the contents of the files that exist, and the interpreter's version: the stamp of an environment."""
-    total = hashlib.sha256(sys.version.encode())
+    """Hash over the contents of the files that exist: the stamp of an environment.
+
+    Whoever calls with another Python than the last one must not install everything anew under running stacks.
+    """
+    total = hashlib.sha256()
     for path in paths:
         total.update(path.read_bytes() if path.exists() else b"-")
     return total.hexdigest()
