@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class Enms:
 
     def launch(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess:
         """Runs `./enms …` for this stack. Raises AssertionError with its output when it fails."""
-        done = subprocess.run([sys.executable, ROOT / "enms", *arguments], env=self.env, text=True, capture_output=True, timeout=timeout)
+        done = subprocess.run([ROOT / "enms", *arguments], env=self.env, text=True, capture_output=True, timeout=timeout)
         if check:
             assert done.returncode == 0, f"./enms {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done
@@ -133,7 +132,7 @@ def start(run_dir: Path, *arguments: str, timeout: float = 240) -> Enms:
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
     env.update(ENMS_RUN_DIR=str(run_dir), ENMS_ENV_DIR=os.environ["ENMS_ENV_DIR"], ENMS_HTTP_PORT="0", ENMS_API_RATE="1000")
-    done = subprocess.run([sys.executable, ROOT / "enms", "up", *arguments], env=env, text=True, capture_output=True, timeout=timeout)
+    done = subprocess.run([ROOT / "enms", "up", *arguments], env=env, text=True, capture_output=True, timeout=timeout)
     assert done.returncode == 0, f"./enms up {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     stack = Enms(run_dir, env)
     stack.up_output = done.stdout
