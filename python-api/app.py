@@ -1,6 +1,5 @@
 """The reading HTTP API of ENMS: a Flask application under /api, served by gunicorn behind Nginx."""
 
-import hashlib
 import json
 import os
 import time
@@ -45,8 +44,7 @@ def create_app(database=None, nodered=None):
             return live.answer(request.if_none_match)
         # A made-up fleet stands still for a minute, so that its polls bring nothing new as well.
         rows = dpp_simulator.scenario_rows(scenario, time.time() // 60 * 60)
-        answer, _ = summary.build(rows, scenario)
-        return tagged(Encoded(answer), request.if_none_match)
+        return tagged(summary.Writer().write(rows, scenario), request.if_none_match)
 
     @app.get("/api/jobs")
     def jobs():
@@ -130,6 +128,7 @@ class SummaryCache:
     def __init__(self, rows, database):
         self._rows = rows
         self._database = database
+        self._writer = summary.Writer()
         self._known = None  # (snapshot, tag, valid until)
 
     def answer(self, if_none_match):
@@ -139,32 +138,18 @@ class SummaryCache:
             known = self._known
             if known and known[0] == snapshot and time.time() < known[2] and if_none_match.contains_weak(known[1]):
                 return not_modified(known[1])
-        rows = self._rows.fetch()
-        answer, valid_until = summary.build(rows, dpp_simulator.LIVE)
-        encoded = Encoded(answer)
+        answer = self._writer.write(self._rows.fetch(), dpp_simulator.LIVE)
         if snapshot:
             # Taken before the rows were read, so a change in between can only make the tag look older than it is.
-            self._known = (snapshot, encoded.tag, valid_until)
-        return tagged(encoded, if_none_match)
+            self._known = (snapshot, answer.tag, answer.valid_until_ts)
+        return tagged(answer, if_none_match)
 
 
-class Encoded:
-    """An answer as JSON and its tag. Equal answers, but for their ages, have equal tags."""
-
-    def __init__(self, answer):
-        ages = [printer.pop("statusAgeSeconds") for printer in answer["printers"]]
-        printers = [dumps(printer) for printer in answer["printers"]]
-        lasting = dumps({name: value for name, value in answer.items() if name not in ("printers", "generatedAt")})
-        self.tag = hashlib.blake2b("\n".join([lasting, *printers]).encode(), digest_size=12).hexdigest()
-        aged = ",".join(f'{{"statusAgeSeconds":{dumps(age)},{text[1:]}' for age, text in zip(ages, printers))
-        self.text = f'{{"generatedAt":{dumps(answer["generatedAt"])},"printers":[{aged}],{lasting[1:]}'
-
-
-def tagged(encoded, if_none_match):
-    if if_none_match.contains_weak(encoded.tag):
-        return not_modified(encoded.tag)
-    response = json_text(encoded.text)
-    response.set_etag(encoded.tag, weak=True)
+def tagged(answer, if_none_match):
+    if if_none_match.contains_weak(answer.tag):
+        return not_modified(answer.tag)
+    response = json_text(answer.text)
+    response.set_etag(answer.tag, weak=True)
     return response
 
 
@@ -174,13 +159,9 @@ def not_modified(tag):
     return response
 
 
-def dumps(value):
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def json_response(value, status=200, **headers):
     """Compact JSON that is always asked for again."""
-    return json_text(dumps(value), status, **headers)
+    return json_text(summary.dumps(value), status, **headers)
 
 
 def json_text(text, status=200, **headers):

@@ -32,6 +32,11 @@ def stale_after_s(facts):
     return max(STALE_AFTER_S, 2 * (facts["interval_s"] or 0))
 
 
+def status_age_s(facts, now_ts):
+    """Whole seconds since the newest status, None before the first."""
+    return None if facts["status_ts"] is None else max(0, round(now_ts - facts["status_ts"]))
+
+
 def current_status(facts, now_ts):
     """One of STATUSES."""
     if facts["status_ts"] is None or now_ts - facts["status_ts"] > stale_after_s(facts):

@@ -1,5 +1,8 @@
 """Rows of sql/dpp_summary.sql (or of a mock scenario, the same shape) become the JSON of GET /api/dpp_summary."""
 
+import hashlib
+import json
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
 
@@ -25,24 +28,71 @@ JOB_DETAILS = (
 )
 
 
-def build(rows, scenario):
-    """(the answer, the moment from which it may differ though no row changed, in seconds since 1970)."""
-    now_ts = rows["now_ts"]
-    factories = {factory["factory_id"]: factory for factory in rows["factories"] or ()}
-    growth = plants.growth_range(rows["settings"])
-    answer = {
-        "scenario": scenario,
-        "generatedAt": iso(now_ts),
-        "printers": [printer(facts, factories.get(facts["factory_id"]), growth, now_ts) for facts in rows["printers"]],
-        "globalHistory": rows["global_history"],
-    }
-    next_minute = now_ts - now_ts % 60 + 60
-    changes = [printer_state.next_change_ts(facts, now_ts) for facts in rows["printers"]]
-    return answer, min([next_minute, *changes])
+@dataclass(frozen=True)
+class Answer:
+    """A written summary. Answers that say the same, but for the ages that only tick, have the same tag."""
+
+    text: str
+    tag: str
+    valid_until_ts: float  # from then on it may differ though no row changed
+
+
+@dataclass(frozen=True)
+class _Written:
+    facts: dict
+    surroundings: tuple
+    text: str
+    valid_until_ts: float
+
+
+class Writer:
+    """Writes summaries as JSON. A printer whose facts are as before keeps its text until time alone changes it."""
+
+    def __init__(self):
+        self._written = {}  # device_id -> _Written
+
+    def write(self, rows, scenario):
+        """The Answer for the rows of a scenario."""
+        now_ts = rows["now_ts"]
+        next_minute_ts = now_ts - now_ts % 60 + 60  # tips round their minutes, rates begin on one
+        factories = {factory["factory_id"]: factory for factory in rows["factories"] or ()}
+        growth = plants.growth_range(rows["settings"])
+        surroundings = {key: (growth, rates_key(factory)) for key, factory in factories.items()}
+        written = {}
+        for facts in rows["printers"]:
+            around = surroundings.get(facts["factory_id"], (growth, ()))
+            known = self._written.get(facts["device_id"])
+            if known is None or now_ts >= known.valid_until_ts or known.surroundings != around or known.facts != facts:
+                text = dumps(printer(facts, factories.get(facts["factory_id"]), growth, now_ts))
+                known = _Written(facts, around, text, min(next_minute_ts, printer_state.next_change_ts(facts, now_ts)))
+            written[facts["device_id"]] = known
+        self._written = written
+        rest = dumps({"scenario": scenario, "globalHistory": rows["global_history"]})
+        aged = ",".join(f'{{"statusAgeSeconds":{age_text(one.facts, now_ts)},{one.text[1:]}' for one in written.values())
+        return Answer(
+            text=f'{{"generatedAt":{dumps(iso(now_ts))},"printers":[{aged}],{rest[1:]}',
+            tag=hashlib.blake2b("\n".join([rest, *(one.text for one in written.values())]).encode(), digest_size=12).hexdigest(),
+            valid_until_ts=min([next_minute_ts, *(one.valid_until_ts for one in written.values())]),
+        )
+
+
+def age_text(facts, now_ts):
+    age_s = printer_state.status_age_s(facts, now_ts)
+    return "null" if age_s is None else str(age_s)
+
+
+def rates_key(factory):
+    """What of a factory's rates an answer depends on: not the moment itself."""
+    return tuple((rate["price"], rate["currency"], rate["g_co2"]) for rate in factory["rates"] or ())
+
+
+def dumps(value):
+    """Compact JSON; a number that JSON doesn't know is a fault."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def printer(facts, factory, growth, now_ts):
-    """One element of ``printers``; every key is always there, what doesn't apply is None."""
+    """One element of ``printers`` but for its statusAgeSeconds; every key is always there, what doesn't apply is None."""
     status = printer_state.current_status(facts, now_ts)
     fresh = status != "Offline"
     job = facts["job"]
@@ -77,7 +127,6 @@ def printer(facts, factory, growth, now_ts):
         "bedDepth": facts["bed_depth"],
         "currentStatus": status,
         "isPrintingNow": is_printing(status, job),
-        "statusAgeSeconds": None if facts["status_ts"] is None else max(0, round(now_ts - facts["status_ts"])),
         "currentNozzleTemp": facts["nozzle"] if fresh else None,
         "targetNozzleTemp": facts["nozzle_target"] if fresh else None,
         "currentBedTemp": facts["bed"] if fresh else None,

@@ -4,7 +4,10 @@
 --   $3 integer      of how many other running jobs they are worked out here (NULL: all): it reads all status rows of a job
 -- Only few rows are touched: one of device_latest, the last 10 jobs and the rollups per printer.
 WITH moment AS MATERIALIZED (
-    SELECT coalesce($1::timestamptz, now()) AS now, setting('frozen_before')::timestamptz AS frozen_before
+    SELECT coalesce($1::timestamptz, now()) AS now,
+           -- a day is counted from a full minute, so that it moves once a minute and not with every question
+           date_trunc('minute', coalesce($1::timestamptz, now())) - interval '24 hours' AS day_ago,
+           setting('frozen_before')::timestamptz AS frozen_before
 ),
 printer AS MATERIALIZED (
     SELECT d.device_id, d.friendly_name, d.device_model, d.printer_size_category, d.plant_type, d.location,
@@ -14,9 +17,8 @@ printer AS MATERIALIZED (
     LEFT JOIN print_jobs j ON j.device_id = d.device_id AND j.end_time IS NULL
     WHERE d.device_type = 'printer' AND d.is_active
 ),
--- The day is counted from a full minute, so that it moves once a minute and not with every question.
 wanted AS (
-    SELECT p.device_id, NULL::uuid AS job_id, date_trunc('minute', m.now) - interval '24 hours' AS from_ts FROM printer p, moment m
+    SELECT p.device_id, NULL::uuid AS job_id, m.day_ago AS from_ts FROM printer p, moment m
     UNION ALL
     SELECT p.device_id, p.job_id, p.start_time FROM printer p WHERE p.job_id IS NOT NULL
 ),
@@ -127,8 +129,8 @@ past AS MATERIALIZED (
                count(*) FILTER (WHERE j.measured) AS usual_jobs, sum(j.wh) FILTER (WHERE j.measured) AS usual_wh,
                sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh, sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
                sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_wh, sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_g,
-               sum(date_part('epoch', j.end_time - greatest(j.start_time, m.now - interval '24 hours')))
-                   FILTER (WHERE j.end_time > m.now - interval '24 hours') AS day_printing_s,
+               sum(date_part('epoch', j.end_time - greatest(j.start_time, m.day_ago)))
+                   FILTER (WHERE j.end_time > m.day_ago) AS day_printing_s,
                -- parallel arrays: JSON objects would take as long to make as all the rest
                array_agg(j.filename) FILTER (WHERE j.nth <= 5) AS history_filename, array_agg(j.wh) FILTER (WHERE j.nth <= 5) AS history_wh,
                array_agg(date_part('epoch', j.end_time)) FILTER (WHERE j.nth <= 5) AS history_end_ts,

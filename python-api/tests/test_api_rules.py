@@ -1,5 +1,7 @@
 """Status, tips and plants: rules without a database."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +20,7 @@ SPEC_ORDER = ["offline", "error", "attention", "heating_long", "first_layer", "i
 
 def mock_printers():
     for name in dpp_simulator.MOCKS:
-        answer, _ = summary.build(dpp_simulator.scenario_rows(name, NOW), name)
-        yield from answer["printers"]
+        yield from json.loads(summary.Writer().write(dpp_simulator.scenario_rows(name, NOW), name).text)["printers"]
 
 
 def facts(**changes):
@@ -118,6 +119,21 @@ def test_time_alone_changes_a_status_when_it_goes_stale():
     assert changes == NOW + 200
     assert printer_state.current_status(one, changes) == "Printing"
     assert printer_state.current_status(one, changes + 0.001) == "Offline"
+
+
+def test_a_printer_keeps_its_text_only_while_nothing_changes():
+    writer = summary.Writer()
+
+    def printers(now_ts, **changes):
+        rows = dpp_simulator.scenario_rows("idle_fleet", NOW)
+        rows["printers"][0].update(changes)
+        return json.loads(writer.write({**rows, "now_ts": now_ts}, "idle_fleet").text)["printers"][0]
+
+    first = printers(NOW)
+    assert printers(NOW + 3) == {**first, "statusAgeSeconds": first["statusAgeSeconds"] + 3}
+    assert printers(NOW + 3, power_w=99.0)["powerWatts"] == 99.0
+    assert printers(NOW + 3) == {**first, "statusAgeSeconds": first["statusAgeSeconds"] + 3}
+    assert printers(NOW + 293)["currentStatus"] == "Offline"
 
 
 @pytest.mark.parametrize("species, stages", [("generic_plant", 21), ("corn", 8), ("sunflower", 7), ("tomato", 12)])
