@@ -123,10 +123,10 @@ def create(base, password, log):
     return True
 
 
-def configure(base, extra=""):
+def configure(base, extra="", access=ACCESS):
     """Writes configuration and access rules of the cluster; `extra` are further lines that win over the usual ones."""
     who = account()
-    for name, text in (("postgresql.conf", CONFIG + extra), ("pg_hba.conf", ACCESS)):
+    for name, text in (("postgresql.conf", CONFIG + extra), ("pg_hba.conf", access)):
         path = base / "data" / name
         files.write(path, text, 0o600)
         if who:

@@ -18,7 +18,9 @@ def private_cluster(base, log):
     password, port = "for-tests-only", ports.choose(("test",), {})["test"]
     postgres.create(base, password, log)
     # Nothing in it outlives the run, so it need not reach the disk; tests of durability start whole stacks.
-    postgres.configure(base, extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n")
+    # Service roles need no password, so that a unit test can be any of them; the superuser does.
+    postgres.configure(base, extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n",
+                       access="host all postgres 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
     command, rights = postgres.command(base, port)
     with open(log, "ab") as output:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
