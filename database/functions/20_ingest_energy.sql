@@ -169,49 +169,112 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flag_gaps(text, timestamptz) IS 'Sets the gap flags of the meter''s rows from that time on by its present reporting interval.';
 
+-- A block of plausible rows that falls between two stored rows (history imported before live rows): set-based, then the row after
+-- the block is folded again. Answers the range that changed, NULL when the rows are not such a block and nothing was stored.
+CREATE FUNCTION ingest_block(p_meter text, p_ts timestamptz[], p_power float8[], p_counter float8[], p_voltage real[],
+    p_current real[], p_factor real[], p_frequency real[], p_temp real[]) RETURNS tstzrange LANGUAGE plpgsql AS $$
+DECLARE
+    m meters;
+    k record;
+    lo timestamptz; hi timestamptz; before_at timestamptz; next_at timestamptz; last_at timestamptz;
+    v_rows integer;
+BEGIN
+    SELECT * INTO m FROM meters WHERE meter_id = p_meter;
+    SELECT min(u), max(u) INTO lo, hi FROM unnest(p_ts) u;
+    IF m.reading_kind <> 'counter' OR EXISTS (SELECT 1 FROM energy_data WHERE meter_id = p_meter AND timestamp >= lo AND timestamp <= hi) THEN
+        RETURN NULL;
+    END IF;
+    SELECT timestamp INTO before_at FROM energy_data WHERE meter_id = p_meter AND timestamp < lo ORDER BY timestamp DESC LIMIT 1;
+    SELECT timestamp AS owner_at, coalesce(base_wh, energy_total_wh) AS base, coalesce(base_at, timestamp) AS base_at, alt_at INTO k FROM energy_data
+        WHERE meter_id = p_meter AND timestamp < lo AND energy_total_wh IS NOT NULL ORDER BY timestamp DESC LIMIT 1;
+    IF k.alt_at IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    WITH lagged AS (
+        SELECT u.*, lag(ts) OVER every AS row_at, lag(counter) OVER counted AS c0, lag(ts) OVER counted AS c0_at
+        FROM unnest(p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp) AS u (ts, power, counter, voltage, amps, pf, hz, temp)
+        WINDOW every AS (ORDER BY ts), counted AS (PARTITION BY counter IS NULL ORDER BY ts)
+    ), judged AS (
+        SELECT *, coalesce(c0, k.base) AS base,
+            bool_and((row_at IS NULL OR ts > row_at) AND (counter IS NULL OR coalesce(c0, k.base) IS NULL
+                OR (counter >= coalesce(c0, k.base) AND counter - coalesce(c0, k.base)
+                    <= m.max_power_w * (date_part('epoch', ts - coalesce(c0_at, k.base_at)) + m.slack_s) / 3600 + m.counter_step_wh))) OVER () AS ok
+        FROM lagged
+    )
+    INSERT INTO energy_data (meter_id, timestamp, device_id, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality,
+                             voltage, current_amps, power_factor, frequency_hz, plug_temp_c)
+    SELECT p_meter, j.ts, a.device_id, j.power, j.counter, j.counter - j.base, CASE WHEN j.counter IS NOT NULL THEN coalesce(j.c0_at, k.owner_at) END,
+           join_flags(CASE WHEN j.counter IS NOT NULL AND j.base IS NULL THEN 'first' END,
+                      date_part('epoch', j.ts - coalesce(j.row_at, before_at)) > gap_threshold_s(m.reporting_interval_s)),
+           j.voltage, j.amps, j.pf, j.hz, j.temp
+    FROM judged j LEFT JOIN meter_assignments a ON a.meter_id = p_meter AND a.valid_from <= j.ts AND j.ts < a.valid_to
+    WHERE j.ok;
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    IF v_rows = 0 THEN
+        RETURN NULL;
+    END IF;
+    SELECT timestamp INTO next_at FROM energy_data WHERE meter_id = p_meter AND timestamp > hi ORDER BY timestamp LIMIT 1;
+    IF next_at IS NULL THEN
+        PERFORM store_meter_state(p_meter);
+    ELSE
+        last_at := upper(refold(p_meter, ARRAY[next_at]));
+    END IF;
+    RETURN tstzrange(least(k.owner_at, before_at, lo), greatest(hi, last_at), '[]');
+END $$;
+COMMENT ON FUNCTION ingest_block(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[]) IS
+    'Stores plausible rows of one meter that lie between two stored rows, set-based; answers the changed range, NULL when it stored nothing.';
+
 -- The slow path: rows of one meter in any order, late, repeated or doubtful. They are stored first and folded then.
 CREATE FUNCTION ingest_meter_rows(p_meter text, p_ts timestamptz[], p_power float8[], p_counter float8[], p_voltage real[],
-    p_current real[], p_factor real[], p_frequency real[], p_temp real[]) RETURNS jsonb LANGUAGE plpgsql AS $$
+    p_current real[], p_factor real[], p_frequency real[], p_temp real[], p_fast boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_touched timestamptz[];
     v_range tstzrange;
+    v_stored integer;
     v_before timestamptz;
 BEGIN
     SELECT last_at INTO v_before FROM meter_state WHERE meter_id = p_meter;
-    WITH best AS (      -- equal times: the higher counter, then the higher power; the rest only makes the choice unique
-        SELECT DISTINCT ON (ts) * FROM unnest(p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
-            AS u (ts, power, counter, voltage, amps, pf, hz, temp)
-        ORDER BY ts, counter DESC NULLS LAST, power DESC NULLS LAST, voltage DESC NULLS LAST, amps DESC NULLS LAST,
-                 pf DESC NULLS LAST, hz DESC NULLS LAST, temp DESC NULLS LAST
-    ), stored AS (
-        INSERT INTO energy_data AS e (meter_id, timestamp, device_id, power_watts, energy_total_wh, voltage, current_amps,
-                                      power_factor, frequency_hz, plug_temp_c)
-        SELECT p_meter, ts, nullif(device_at(p_meter, ts), ''), power, counter, voltage, amps, pf, hz, temp FROM best
-        ON CONFLICT (meter_id, timestamp) DO UPDATE SET power_watts = excluded.power_watts, energy_total_wh = excluded.energy_total_wh,
-            voltage = excluded.voltage, current_amps = excluded.current_amps, power_factor = excluded.power_factor,
-            frequency_hz = excluded.frequency_hz, plug_temp_c = excluded.plug_temp_c
-        WHERE ROW(coalesce(excluded.energy_total_wh, -1), coalesce(excluded.power_watts, -1), coalesce(excluded.voltage, '-infinity'),
-                  coalesce(excluded.current_amps, '-infinity'), coalesce(excluded.power_factor, '-infinity'),
-                  coalesce(excluded.frequency_hz, '-infinity'), coalesce(excluded.plug_temp_c, '-infinity'))
-            > ROW(coalesce(e.energy_total_wh, -1), coalesce(e.power_watts, -1), coalesce(e.voltage, '-infinity'),
-                  coalesce(e.current_amps, '-infinity'), coalesce(e.power_factor, '-infinity'),
-                  coalesce(e.frequency_hz, '-infinity'), coalesce(e.plug_temp_c, '-infinity'))
-        RETURNING timestamp
-    )
-    SELECT array_agg(timestamp ORDER BY timestamp) INTO v_touched FROM stored;
-    IF v_touched IS NULL THEN
-        RETURN jsonb_build_object('stored', 0);
+    IF p_fast THEN
+        v_range := ingest_block(p_meter, p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp);
+        v_stored := cardinality(p_ts);
     END IF;
-    v_range := refold(p_meter, v_touched);
+    IF v_range IS NULL THEN
+        WITH best AS (      -- equal times: the higher counter, then the higher power; the rest only makes the choice unique
+            SELECT DISTINCT ON (ts) * FROM unnest(p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
+                AS u (ts, power, counter, voltage, amps, pf, hz, temp)
+            ORDER BY ts, counter DESC NULLS LAST, power DESC NULLS LAST, voltage DESC NULLS LAST, amps DESC NULLS LAST,
+                     pf DESC NULLS LAST, hz DESC NULLS LAST, temp DESC NULLS LAST
+        ), stored AS (
+            INSERT INTO energy_data AS e (meter_id, timestamp, device_id, power_watts, energy_total_wh, voltage, current_amps,
+                                          power_factor, frequency_hz, plug_temp_c)
+            SELECT p_meter, ts, nullif(device_at(p_meter, ts), ''), power, counter, voltage, amps, pf, hz, temp FROM best
+            ON CONFLICT (meter_id, timestamp) DO UPDATE SET power_watts = excluded.power_watts, energy_total_wh = excluded.energy_total_wh,
+                voltage = excluded.voltage, current_amps = excluded.current_amps, power_factor = excluded.power_factor,
+                frequency_hz = excluded.frequency_hz, plug_temp_c = excluded.plug_temp_c
+            WHERE ROW(coalesce(excluded.energy_total_wh, -1), coalesce(excluded.power_watts, -1), coalesce(excluded.voltage, '-infinity'),
+                      coalesce(excluded.current_amps, '-infinity'), coalesce(excluded.power_factor, '-infinity'),
+                      coalesce(excluded.frequency_hz, '-infinity'), coalesce(excluded.plug_temp_c, '-infinity'))
+                > ROW(coalesce(e.energy_total_wh, -1), coalesce(e.power_watts, -1), coalesce(e.voltage, '-infinity'),
+                      coalesce(e.current_amps, '-infinity'), coalesce(e.power_factor, '-infinity'),
+                      coalesce(e.frequency_hz, '-infinity'), coalesce(e.plug_temp_c, '-infinity'))
+            RETURNING timestamp
+        )
+        SELECT array_agg(timestamp ORDER BY timestamp) INTO v_touched FROM stored;
+        IF v_touched IS NULL THEN
+            RETURN jsonb_build_object('stored', 0);
+        END IF;
+        v_range := refold(p_meter, v_touched);
+        v_stored := cardinality(v_touched);
+    END IF;
     PERFORM mark_dirty(p_meter, lower(v_range), upper(v_range) + interval '1 microsecond');
     IF lower(v_range) < v_before THEN
-        RETURN jsonb_build_object('stored', cardinality(v_touched),
+        RETURN jsonb_build_object('stored', v_stored,
             'touched', jsonb_build_object('meter_id', p_meter, 'from', lower(v_range), 'to', upper(v_range)));
     END IF;
-    RETURN jsonb_build_object('stored', cardinality(v_touched));
+    RETURN jsonb_build_object('stored', v_stored);
 END $$;
-COMMENT ON FUNCTION ingest_meter_rows(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[]) IS
-    'Stores checked rows of one meter in any order and folds what they change; the caller holds the meter''s lock.';
+COMMENT ON FUNCTION ingest_meter_rows(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[], boolean) IS
+    'Stores checked rows of one meter in any order and folds what they change; the caller holds the meter''s lock. p_fast: try ingest_block() first.';
 
 CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE sql AS $$
     UPDATE print_jobs j SET energy_final = false
@@ -322,12 +385,14 @@ BEGIN
 
     IF v_slow IS NOT NULL THEN
         FOR item IN
-            SELECT p_meter[u.n] AS meter_id, array_agg(p_ts[u.n]) AS ts, array_agg(p_power[u.n]) AS power, array_agg(p_counter[u.n]) AS counter,
-                   array_agg(as_real(p_voltage[u.n])) AS voltage, array_agg(as_real(p_current[u.n])) AS amps, array_agg(as_real(p_factor[u.n])) AS pf,
-                   array_agg(as_real(p_frequency[u.n])) AS hz, array_agg(as_real(p_temp[u.n])) AS temp
-            FROM unnest(v_slow) AS u (n) GROUP BY 1 ORDER BY 1
+            SELECT u.meter_id, array_agg(u.ts) AS ts, array_agg(u.power) AS power, array_agg(u.counter) AS counter,
+                   array_agg(as_real(u.voltage)) AS voltage, array_agg(as_real(u.amps)) AS amps, array_agg(as_real(u.pf)) AS pf,
+                   array_agg(as_real(u.hz)) AS hz, array_agg(as_real(u.temp)) AS temp
+            FROM unnest(p_meter, p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
+                WITH ORDINALITY AS u (meter_id, ts, power, counter, voltage, amps, pf, hz, temp, n)
+            JOIN unnest(v_slow) AS slow (n) ON slow.n = u.n GROUP BY 1 ORDER BY 1
         LOOP
-            v_answer := ingest_meter_rows(item.meter_id, item.ts, item.power, item.counter, item.voltage, item.amps, item.pf, item.hz, item.temp);
+            v_answer := ingest_meter_rows(item.meter_id, item.ts, item.power, item.counter, item.voltage, item.amps, item.pf, item.hz, item.temp, p_fast);
             v_stored := v_stored + (v_answer ->> 'stored')::bigint;
             IF v_answer ? 'touched' THEN
                 v_touched := v_touched || (v_answer -> 'touched');

@@ -117,7 +117,9 @@ COMMENT ON FUNCTION meter_energy(text, timestamptz, timestamptz) IS
 
 -- meter_energy() for many meters at once; what is not ordinary (late rows waiting for their rollups, rows gone) asks it.
 CREATE FUNCTION meters_energy(p_meter text[], p_from timestamptz[], p_to timestamptz[]) RETURNS TABLE (n bigint, energy_wh double precision)
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
     WITH wanted AS MATERIALIZED (
         SELECT u.n, u.meter_id, u.t0, u.t1, u.s0, u.s1, ceil_to(3600, u.s0) AS h0, floor_to(3600, u.s1) AS h1, ceil_to(900, u.s0) AS q0, floor_to(900, u.s1) AS q1,
                u.s0 < u.s1 AND u.t0 >= f.frozen AND NOT EXISTS (SELECT 1 FROM rollup_dirty d WHERE d.meter_id = u.meter_id) AS stored
@@ -141,20 +143,33 @@ LANGUAGE sql STABLE AS $$
         UNION ALL
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1min r ON r.meter_id = w.meter_id
             AND r.bucket >= greatest(w.q1, w.q0) AND r.bucket < w.s1 WHERE w.stored
+        UNION ALL   -- energy_between() of both ends, in place: whole intervals, and the cut ones at each edge
+        SELECT w.n, e.energy_delta_wh FROM wanted w JOIN energy_data e ON e.meter_id = w.meter_id
+            AND e.timestamp > w.t0 AND e.timestamp <= w.s0 AND e.interval_start IS NOT NULL WHERE w.stored
         UNION ALL
-        SELECT w.n, energy_between(w.meter_id, w.t0, w.s0) FROM wanted w WHERE w.stored AND w.t0 < w.s0
+        SELECT w.n, e.energy_delta_wh FROM wanted w JOIN energy_data e ON e.meter_id = w.meter_id
+            AND e.timestamp > w.s1 AND e.timestamp <= w.t1 AND e.interval_start IS NOT NULL WHERE w.stored
         UNION ALL
-        SELECT w.n, energy_between(w.meter_id, w.s1, w.t1) FROM wanted w WHERE w.stored AND w.s1 < w.t1
+        SELECT w.n, c.sign * CASE WHEN EXISTS (SELECT 1 FROM energy_data i WHERE i.meter_id = w.meter_id AND i.timestamp > o.begins AND i.timestamp < o.ends)
+                                  THEN energy_edge(w.meter_id, c.at)
+                                  ELSE o.wh * date_part('epoch', c.at - o.begins) / date_part('epoch', o.ends - o.begins) END
+        FROM wanted w
+        CROSS JOIN LATERAL (VALUES (w.t0, -1, w.t0 < w.s0), (w.s0, 1, w.t0 < w.s0), (w.s1, -1, w.s1 < w.t1), (w.t1, 1, w.s1 < w.t1)) AS c (at, sign, wanted)
+        CROSS JOIN LATERAL (SELECT e.timestamp AS ends, e.interval_start AS begins, e.energy_delta_wh AS wh FROM energy_data e
+            WHERE e.meter_id = w.meter_id AND e.timestamp > c.at AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1) o
+        WHERE w.stored AND c.wanted AND o.begins < c.at
         UNION ALL
         SELECT w.n, meter_energy(w.meter_id, w.t0, w.t1) FROM wanted w WHERE NOT w.stored
     )
-    SELECT p.n, sum(p.energy_wh) FROM pieces p GROUP BY p.n
-$$;
+    SELECT p.n, sum(p.energy_wh) FROM pieces p GROUP BY p.n;
+END $$;
 COMMENT ON FUNCTION meters_energy(text[], timestamptz[], timestamptz[]) IS
     'Wh of each (meter, from, to) by its place in the arrays, as meter_energy would say; one statement for many.';
 
 CREATE FUNCTION devices_energy(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity')
-RETURNS TABLE (n bigint, energy_wh double precision) LANGUAGE sql STABLE AS $$
+RETURNS TABLE (n bigint, energy_wh double precision) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
     WITH parts AS MATERIALIZED (
         SELECT row_number() OVER () AS part, w.n, a.meter_id, greatest(a.valid_from, w.t0) AS t0, least(a.valid_to, w.t1) AS t1
         FROM unnest(p_device, p_from, p_to) WITH ORDINALITY AS w (device_id, t0, t1, n)
@@ -164,8 +179,8 @@ RETURNS TABLE (n bigint, energy_wh double precision) LANGUAGE sql STABLE AS $$
     SELECT p.n, sum(e.energy_wh)
     FROM meters_energy((SELECT array_agg(meter_id ORDER BY part) FROM parts), (SELECT array_agg(t0 ORDER BY part) FROM parts),
                        (SELECT array_agg(t1 ORDER BY part) FROM parts)) e JOIN parts p ON p.part = e.n
-    GROUP BY p.n
-$$;
+    GROUP BY p.n;
+END $$;
 COMMENT ON FUNCTION devices_energy(text[], timestamptz[], timestamptz[], text) IS
     'Wh of each (device, from, to) by its place n in the arrays, as device_energy would say; one statement for many. Those without anything known are missing.';
 

@@ -141,7 +141,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS 'Makes the stored rollups of the meter that touch [from, to) again, all levels; answers the minutes written.';
 
-CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 2, p_meters text[] DEFAULT NULL) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 2, p_meters text[] DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_meter text;
     v_marks bigint[];
