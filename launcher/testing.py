@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -10,13 +11,15 @@ from . import install, ports, postgres, probes, processes, settings
 from .errors import LauncherError
 from .settings import Paths, node_binary
 
+PASSWORD = secrets.token_urlsafe(12)  # of the superuser of this run's cluster
+
 
 @contextlib.contextmanager
 def private_cluster(base, log):
     """A PostgreSQL cluster for unit tests; yields the superuser's connection string. Its data are gone afterwards."""
     clear(base)
-    password, port = "for-tests-only", ports.choose(("test",), {})["test"]
-    postgres.create(base, password, log)
+    port = ports.choose(("test",), {})["test"]
+    postgres.create(base, PASSWORD, log)
     # Nothing in it outlives the run, so it need not reach the disk; tests of durability start whole stacks.
     # Service roles need no password, so that a unit test can be any of them; the superuser does.
     postgres.configure(base, extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n",
@@ -26,14 +29,14 @@ def private_cluster(base, log):
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
                                   env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, start_new_session=True, **rights)
     env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "ENMS_DB_HOST": "127.0.0.1", "ENMS_DB_PORT": str(port),
-           "ENMS_DB_SUPERUSER_PASSWORD": password}
+           "ENMS_DB_SUPERUSER_PASSWORD": PASSWORD}
     try:
         end = time.monotonic() + 30
         while problem := probes.database(env):
             if server.poll() is not None or time.monotonic() > end:
                 raise LauncherError(f"The tests' database does not start: {problem}.", "See the log.", log)
             time.sleep(0.05)
-        yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+        yield f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
         processes.stop_tree(processes.identity(server.pid), 3, 10)
         server.wait()
@@ -69,6 +72,7 @@ def test(arguments):
     try:
         with private_cluster(run.postgres, where.log("test-postgres")) as dsn:
             environment["ENMS_TEST_PG"] = dsn
+            environment["PGPASSWORD"] = PASSWORD  # for tests that connect by host and port
             return subprocess.run([str(where.python), "-m", "pytest", *rest], cwd=settings.ROOT, env=environment).returncode
     finally:
         shutil.rmtree(run.run, ignore_errors=True)

@@ -13,6 +13,6 @@ FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "nodered").rglob("*.te
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_node_unit(path):
     """The file's tests pass; what Node printed is shown when they don't."""
-    done = subprocess.run([os.environ["ENMS_NODE"], "--test", "--test-reporter=spec", str(path)], cwd=ROOT, text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+    done = subprocess.run([os.environ["ENMS_NODE"], "--test", "--test-timeout=120000", "--test-reporter=spec", str(path)], cwd=ROOT, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=280)
     assert done.returncode == 0, done.stdout[-8000:]
