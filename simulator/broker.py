@@ -69,7 +69,8 @@ class Session:
                     self.client.publish(self.will[0], self.will[1], qos=1, retain=True)
                 self.client.disconnect()
             elif sock := self.client.socket():
-                self.client.on_disconnect = None
+                # The old client may be collected later, when its descriptor belongs to a new line: it must not touch that.
+                self.client.on_disconnect = self.client.on_socket_close = self.client.on_socket_unregister_write = None
                 asyncio.get_running_loop().remove_reader(sock)
                 asyncio.get_running_loop().remove_writer(sock)
                 sock.close()
