@@ -303,17 +303,20 @@ def test_rollups_sum_to_the_deltas(enms, outcome, name):
 
 def test_a_moved_meter_leaves_the_past_where_it_was(outcome, enms):
     """The bench keeps what it drew until the move, the print gets what came after, and the print says that it saw only a part."""
-    first, last = enms.rows("""SELECT extract(epoch FROM min(timestamp))::float8 AS a, extract(epoch FROM max(timestamp))::float8 AS b
-                               FROM energy_data WHERE meter_id = %s""", MOVED.meter_id)[0].values()
+    # One statement and whole intervals: the plug goes on reporting.
+    [meter] = enms.rows("""
+        SELECT extract(epoch FROM t0)::float8 AS first_at, extract(epoch FROM t1)::float8 AS last_at, deltas,
+               device_energy(%s, t0, t1) AS bench, device_energy(%s, t0, t1) AS printer
+        FROM (SELECT min(timestamp) AS t0, max(timestamp) AS t1, sum(energy_delta_wh) AS deltas FROM energy_data
+              WHERE meter_id = %s AND energy_total_wh IS NOT NULL) rows""", BENCH, MOVED.device_id, MOVED.meter_id)
     [job] = outcome.found[MOVED.device_id]
     [true] = outcome.truth[MOVED.device_id]
     allowed = allowed_wh(MOVED, outcome.fleet)
     assert job["session_energy_wh"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, outcome.moved_at, true["end"]), abs=allowed)
     assert job["energy_quality"]["coverage_pct"] < 60
-    energy = {device: enms.value("SELECT device_energy(%s, to_timestamp(%s), to_timestamp(%s))", device, first - 1, last + 1)
-              for device in (BENCH, MOVED.device_id)}
-    assert energy[BENCH] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, first, outcome.moved_at), abs=allowed)
-    assert sum(energy.values()) == pytest.approx(enms.value("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", MOVED.meter_id), abs=1e-6)
+    assert meter["bench"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, meter["first_at"], outcome.moved_at), abs=allowed)
+    assert meter["printer"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, outcome.moved_at, meter["last_at"]), abs=allowed)
+    assert meter["bench"] + meter["printer"] == pytest.approx(meter["deltas"], abs=1e-6)
 
 
 def test_every_print_is_in_the_summary(outcome, enms):
