@@ -6,8 +6,7 @@
 WITH moment AS MATERIALIZED (
     SELECT coalesce($1::timestamptz, now()) AS now,
            -- a day is counted from a full minute, so that it moves once a minute and not with every question
-           date_trunc('minute', coalesce($1::timestamptz, now())) - interval '24 hours' AS day_ago,
-           setting('frozen_before')::timestamptz AS frozen_before
+           date_trunc('minute', coalesce($1::timestamptz, now())) - interval '24 hours' AS day_ago
 ),
 printer AS MATERIALIZED (
     SELECT d.device_id, d.friendly_name, d.device_model, d.printer_size_category, d.plant_type, d.location,
@@ -17,76 +16,18 @@ printer AS MATERIALIZED (
     LEFT JOIN print_jobs j ON j.device_id = d.device_id AND j.end_time IS NULL
     WHERE d.device_type = 'printer' AND d.is_active
 ),
-wanted AS (
-    SELECT p.device_id, NULL::uuid AS job_id, m.day_ago AS from_ts FROM printer p, moment m
-    UNION ALL
-    SELECT p.device_id, p.job_id, p.start_time FROM printer p WHERE p.job_id IS NOT NULL
-),
--- The same sums as device_energy() makes, for all printers at once: stored rollups as far as they are current (s0 … s1, whole
--- minutes), rows before and after. Where late rows or gone rows make it more difficult, meter_energy() is asked itself.
-part AS MATERIALIZED (
-    SELECT q.*, q.clean AND q.s0 < q.s1 AS stored, floor_to(3600, q.s0 + interval '3599.999999 s') AS hour0, floor_to(3600, q.s1) AS hour1,
-           floor_to(900, q.s0 + interval '899.999999 s') AS quarter0, floor_to(900, q.s1) AS quarter1
-    FROM (SELECT w.device_id, w.job_id, r.meter_id, r.t0, r.t1, floor_to(60, r.t0 + interval '59.999999 s') AS s0,
-                 -- without fresh rows the stored minutes reach to the end
-                 CASE WHEN s.dirty_from IS NULL AND r.t1 = m.now THEN floor_to(60, r.t1) + interval '1 minute' ELSE floor_to(60, least(s.dirty_from, r.t1)) END AS s1,
-                 r.t0 >= m.frozen_before AND l.meter_id IS NULL AS clean
-          FROM wanted w CROSS JOIN moment m
-          JOIN meter_assignments a ON a.device_id = w.device_id AND a.role = 'main' AND a.valid_from < m.now AND a.valid_to > w.from_ts
-          JOIN meters e ON e.meter_id = a.meter_id AND e.energy_type = 'electricity'
-          JOIN meter_state s ON s.meter_id = a.meter_id
-          LEFT JOIN (SELECT DISTINCT meter_id FROM rollup_dirty) l ON l.meter_id = a.meter_id
-          CROSS JOIN LATERAL (SELECT a.meter_id, greatest(a.valid_from, w.from_ts) AS t0, least(a.valid_to, m.now) AS t1) r
-         ) q
-),
--- energy_between() of the rows before and after the stored minutes; the end, which a day and a job share, once a meter. An interval
--- that an edge cuts is shared evenly when it holds no other rows; energy_edge() is asked when it does.
-raw AS MATERIALIZED (
-    SELECT device_id, job_id, meter_id, t0 AS a, s0 AS b FROM part WHERE stored AND t0 < s0
-    UNION ALL
-    SELECT DISTINCT NULL::text, NULL::uuid, meter_id, s1, t1 FROM part WHERE stored AND s1 < t1
-),
-raw_energy AS MATERIALIZED (
-    SELECT r.*, CASE WHEN whole.wh IS NOT NULL OR cut.known THEN coalesce(whole.wh, 0) + coalesce(cut.wh, 0) END AS wh
-    FROM raw r
-    CROSS JOIN LATERAL (SELECT sum(e.energy_delta_wh) AS wh FROM energy_data e WHERE e.meter_id = r.meter_id
-                        AND e.timestamp > r.a AND e.timestamp <= r.b AND e.interval_start IS NOT NULL) whole
-    CROSS JOIN LATERAL (
-        SELECT sum(v.sign * o.wh) AS wh, coalesce(bool_or(v.sign > 0), false) AS known
-        FROM (VALUES (r.a, -1), (r.b, 1)) v (at, sign)
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN EXISTS (SELECT 1 FROM energy_data i WHERE i.meter_id = r.meter_id AND i.timestamp > c.begins AND i.timestamp < c.ends)
-                        THEN energy_edge(r.meter_id, v.at)
-                        ELSE c.wh * date_part('epoch', v.at - c.begins) / date_part('epoch', c.ends - c.begins) END AS wh
-            FROM (SELECT e.timestamp AS ends, e.interval_start AS begins, e.energy_delta_wh AS wh FROM energy_data e
-                  WHERE e.meter_id = r.meter_id AND e.timestamp > v.at AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1) c
-            WHERE c.begins < v.at) o) cut
-),
-piece AS (
-    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1hour r ON r.meter_id = p.meter_id
-        AND r.bucket >= p.hour0 AND r.bucket < p.hour1 WHERE p.stored
-    UNION ALL
-    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_15min r ON r.meter_id = p.meter_id
-        AND r.bucket >= p.quarter0 AND r.bucket < least(p.hour0, p.quarter1) WHERE p.stored
-    UNION ALL
-    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_15min r ON r.meter_id = p.meter_id
-        AND r.bucket >= greatest(p.hour1, p.hour0) AND r.bucket < p.quarter1 WHERE p.stored
-    UNION ALL
-    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1min r ON r.meter_id = p.meter_id
-        AND r.bucket >= p.s0 AND r.bucket < least(p.quarter0, p.s1) WHERE p.stored
-    UNION ALL
-    SELECT p.device_id, p.job_id, r.energy_wh FROM part p JOIN energy_rollup_1min r ON r.meter_id = p.meter_id
-        AND r.bucket >= greatest(p.quarter1, p.quarter0) AND r.bucket < p.s1 WHERE p.stored
-    UNION ALL
-    SELECT device_id, job_id, wh FROM raw_energy WHERE device_id IS NOT NULL
-    UNION ALL
-    SELECT p.device_id, p.job_id, r.wh FROM part p JOIN raw_energy r ON r.device_id IS NULL AND r.meter_id = p.meter_id AND r.a = p.s1 AND r.b = p.t1
-    WHERE p.stored
-    UNION ALL
-    SELECT device_id, job_id, meter_energy(meter_id, t0, t1) FROM part WHERE NOT stored
+-- The last 24 hours of every printer and, where a job is running, the time since its start.
+wanted AS MATERIALIZED (
+    SELECT w.*, row_number() OVER () AS n
+    FROM (SELECT p.device_id, NULL::uuid AS job_id, m.day_ago AS from_ts, m.now AS to_ts FROM printer p, moment m
+          UNION ALL
+          SELECT p.device_id, p.job_id, p.start_time, m.now FROM printer p, moment m WHERE p.job_id IS NOT NULL) w
 ),
 energy AS MATERIALIZED (
-    SELECT device_id, job_id, sum(energy_wh) AS wh FROM piece GROUP BY device_id, job_id
+    SELECT w.device_id, w.job_id, e.energy_wh AS wh
+    FROM (SELECT array_agg(device_id ORDER BY n) AS devices, array_agg(from_ts ORDER BY n) AS starts, array_agg(to_ts ORDER BY n) AS ends FROM wanted) a
+    CROSS JOIN LATERAL devices_energy(a.devices, a.starts, a.ends, 'electricity') e
+    JOIN wanted w ON w.n = e.n
 ),
 change AS (
     SELECT t.factory_id, e.at FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) e (at)
