@@ -107,6 +107,7 @@ CASES = [
     Case("pause", script=((20, "pause", "printer", {"seconds": 14}),), paused_s=14),
     Case("cancel", script=((35, "cancel", "printer", {}),), ends=("cancelled",)),
     Case("cancel-octoprint", "octoprint", "ender3", "shelly_gen1", script=((35, "cancel", "printer", {}),), ends=("cancelled",)),
+    Case("cancel-simplyprint", "simplyprint", "k1max", script=((35, "cancel", "printer", {}),), ends=("cancelled",)),
     Case("error", script=((35, "error", "printer", {}),), ends=("error",)),
     Case("runout", script=((20, "runout", "printer", {"seconds": 14}),), paused_s=14),
     Case("power-cut", script=((30, "power_cut", "printer", {"seconds": 12}),), ends=("unknown",), unknown_s=METER_S),

@@ -98,7 +98,7 @@ function claim(device, entry, now) {
 async function pollOne(device, entry, settings) {
   let observed;
   try {
-    observed = await settings.poll(device, { timeoutMs: settings.timeoutMs, now: settings.now });
+    observed = await settings.poll(device, { timeoutMs: settings.timeoutMs, now: settings.now, openJob: entry.job ?? device.open_job });
   } catch (error) {
     observed = error instanceof PollError ? error : new PollError('payload', `The poll failed: ${error.message}`);
   }

@@ -239,6 +239,22 @@ test('simplyprint: status=false is an error, offline is not connected, wrong set
   await assert.rejects(ask('simplyprint', 'x', { ...spDevice, simplyprint_id: 'me' }), kind('config', /number/));
 });
 
+test('simplyprint: how an ended print ended is asked for once the printer tells of another or of none', async (t) => {
+  const openJob = { source_job_id: '5', simplyprint_job_id: 'abc' };
+  const idle = { ...spPrinter, printer: { ...spPrinter.printer, state: 'operational' }, job: null };
+  const recent = async (printer, job) => {
+    const { host, seen } = await serve(t, { ...sp(printer), 'GET /77/jobs/GetDetails': { status: true, message: null, job } });
+    const status = await ask('simplyprint', host, spDevice, { openJob });
+    return [status.recent_jobs, seen.slice(1).map(({ url }) => url)];
+  };
+  const details = ['/77/jobs/GetDetails?id=abc'];
+  assert.deepEqual(await recent(spPrinter, {}), [[], []]);
+  assert.deepEqual(await recent(idle, { id: 5, uid: 'abc', state: 'cancelled' }), [[{ source_job_id: '5', outcome: 'cancelled' }], details]);
+  assert.deepEqual(await recent({ ...spPrinter, job: { ...spPrinter.job, id: 6, uid: 'abd' } }, { state: 'finished' }), [[{ source_job_id: '5', outcome: 'done' }], details]);
+  assert.deepEqual(await recent(idle, { state: 'ongoing' }), [[], details]);
+  assert.deepEqual(await recent(idle, 'gone'), [[], details]);
+});
+
 // --- Every client ----------------------------------------------------------------------------------------------------------------
 
 for (const source of ['prusalink', 'octoprint', 'moonraker', 'simplyprint']) {

@@ -13,15 +13,28 @@ const STATES = {
 };
 const OUTCOMES = { done: 'done', finished: 'done', completed: 'done', cancelled: 'cancelled', failed: 'error', error: 'error' };
 
-async function poll(device, { timeoutMs = 8000, now = Date.now, base = device.api_ip ? baseUrl(device.api_ip) : PUBLIC } = {}) {
+async function poll(device, { timeoutMs = 8000, now = Date.now, openJob = null, base = device.api_ip ? baseUrl(device.api_ip) : PUBLIC } = {}) {
   const pid = Number(device.simplyprint_id);
   if (!Number.isInteger(pid) || pid <= 0) throw new PollError('config', 'simplyprint_id must be the number of the printer in SimplyPrint.');
   if (!device.sp_company_id || !device.sp_api_key) throw new PollError('config', 'SimplyPrint needs sp_company_id and sp_api_key (its panel shows both under API).');
-  const url = `${base}/${encodeURIComponent(device.sp_company_id)}/printers/Get`;
-  const answer = await send(url, {
-    method: 'POST', body: JSON.stringify({ pid }), headers: { 'x-api-key': device.sp_api_key }, signal: AbortSignal.timeout(timeoutMs),
-  });
-  return fromSimplyPrint(device, now(), json(answer, url), pid);
+  const root = `${base}/${encodeURIComponent(device.sp_company_id)}`;
+  const url = `${root}/printers/Get`;
+  const request = { headers: { 'x-api-key': device.sp_api_key }, signal: AbortSignal.timeout(timeoutMs) };
+  const answer = await send(url, { ...request, method: 'POST', body: JSON.stringify({ pid }) });
+  const status = fromSimplyPrint(device, now(), json(answer, url), pid);
+  const uid = openJob?.simplyprint_job_id;
+  if (!uid || uid === status.simplyprint_job_id) return status;
+  return { ...status, recent_jobs: await pastJob(`${root}/jobs/GetDetails?id=${encodeURIComponent(uid)}`, request, openJob) };
+}
+
+/** An ended print is gone from the printer's answer: how it ended is told under its uid. No word of it is no error. */
+async function pastJob(url, request, openJob) {
+  try {
+    const outcome = OUTCOMES[(text(part(json(await send(url, request), url), 'job').state) ?? '').toLowerCase()];
+    return outcome === undefined ? [] : [{ source_job_id: openJob.source_job_id, outcome }];
+  } catch {
+    return [];
+  }
 }
 
 function fromSimplyPrint(device, now, envelope, pid) {
