@@ -49,7 +49,9 @@ BEGIN
         END IF;
         v_answer := v_answer || jsonb_build_object(item.name, v_rows);
     END LOOP;
-    RETURN v_answer || jsonb_build_object('frozen_before', setting('frozen_before'), 'unfinished', v_left);
+    DELETE FROM ingest_rejects WHERE reject_id IN (SELECT reject_id FROM ingest_rejects WHERE last_at < v_cut ORDER BY last_at LIMIT p_rows);
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    RETURN v_answer || jsonb_build_object('ingest_rejects', v_rows, 'frozen_before', setting('frozen_before'), 'unfinished', v_left);
 END $$;
 COMMENT ON FUNCTION apply_retention(timestamptz, integer) IS
     'Freezes and removes what is older than retention; answers rows (plain) or chunks (timescale) per table, and how many tables need another call.';
