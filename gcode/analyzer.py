@@ -337,7 +337,7 @@ def _preview(geometry, layers, path):
     seconds = layers["time_s"]
     data = geometry.encode(_by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), _by_mark(layers, "time_s", fill=0.0) if seconds else [])
     _write(path, data)
-    return {"bytes": len(data), "version": 1, "tolerance_mm": round(geometry.tolerance + geometry.step, 3), "layer_stride": geometry.stride}
+    return {"bytes": len(data), "version": 1, "tolerance_mm": round(geometry.tolerance + geometry.step, 3), "layer_stride": geometry.stride, "left_out": geometry.left_out}
 
 
 def _by_mark(layers, key, fill=None):
@@ -362,7 +362,7 @@ def _thumbnail(program, source, geometry, layers, path, warn):
         warn("thumbnail_damaged", sentence)
     if data is None:
         from . import render
-        image = render.render(*geometry.lines(), _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"))
+        image = render.render(*geometry.lines(), _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), geometry.stride)
         if image is None:
             warn("no_picture", "There is no embedded picture and nothing to draw.")
             return None

@@ -59,8 +59,8 @@ typedef struct {
     i32 *label_values;
 } Kernel;
 
-static const double TEN[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                             1e16, 1e17, 1e18};
+static const double TENTHS[] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
+                                1e-15, 1e-16, 1e-17, 1e-18};
 
 /* Reads a number; returns 0 when there is none, -1 when it is out of any machine's range. */
 static int number(const u8 **at, const u8 *end, double *value) {
@@ -79,7 +79,7 @@ static int number(const u8 **at, const u8 *end, double *value) {
     *at = p;
     if (!digits) { *value = 0; return 0; }
     if (fraction < 0) { *value = 0; return -1; }
-    *value = (double)mantissa / TEN[fraction];
+    *value = (double)(i64)mantissa * TENTHS[fraction];
     if (*value > LIMIT) { *value = 0; return -1; }
     if (negative) *value = -*value;
     return 1;
@@ -452,7 +452,9 @@ void gcode_measure(const Kernel *k, const double *limits, double *tools, double 
                     const double jerk = axis < 2 ? corner : limits[6 + axis];
                     const double into = unit[axis] * v, out = was[axis] * meet;
                     const double pace = positive(into), turn = LARGER(pace, positive(out)), change = positive(into - out);
-                    const double step = into * out > 0 ? change : turn;
+                    double step;
+                    if (turn <= jerk) continue;                /* no step is larger than the larger speed */
+                    step = into * out > 0 ? change : turn;
                     if (pace > jerk) safe = LESSER(safe, jerk);
                     if (step * factor > jerk) factor = jerk / step;
                 }

@@ -1,8 +1,8 @@
 """The preview geometry: the printed lines of a program as a small binary file for the browser (docs/gcode.md, "Preview").
 
 Lines are kept per layer and feature class, simplified within a stated tolerance and quantised. Memory is bounded: when too
-many points have come, everything is simplified again with twice the tolerance; when that is no longer sensible, layers are
-left out evenly.
+many points have come, everything is simplified again with twice the tolerance, then what lies inside is left out, and when
+that is not enough, layers are, evenly.
 """
 import json
 import struct
@@ -16,12 +16,13 @@ MAGIC = b"EGPV"
 VERSION = 1
 QUANTUM = 0.05            # mm per unit
 FIRST_TOLERANCE = 0.1     # mm, of one simplification
-LAST_TOLERANCE = 1.6
 MAX_POINTS = 400_000      # kept in memory before everything is made coarser
 MAX_BYTES = 1_000_000
 MAX_LAYERS = 12_000
 EDGE = 10_000.0           # mm: what lies further out is not drawn
-_KEPT = np.array([name != "custom" for name in FEATURES])
+_COARSER = (("tolerance", 0.2), ("tolerance", 0.4), ("without", "infill"), ("without", "perimeter"), ("tolerance", 0.8), ("without", "solid_infill"),
+            ("without", "gap_fill"), ("tolerance", 1.6))
+"""What is done, one after the other, to make a preview smaller; after that every second layer goes, and again."""
 
 
 class Preview:
@@ -30,11 +31,18 @@ class Preview:
     def __init__(self, max_bytes=MAX_BYTES, text_bytes=None):
         self.max_bytes = max_bytes
         self.step = FIRST_TOLERANCE
-        # A big file will not fit at the finest step: begin where it may, a coarser start is less work.
-        while text_bytes and text_bytes > 40e6 and self.step < text_bytes / 300e6 and self.step < LAST_TOLERANCE:
-            self.step *= 2
         self.stride = 1
+        self._coarser = list(_COARSER)
+        self._shown = np.array([name != "custom" for name in FEATURES])
+        # A big file will not fit at the finest step: begin where it may, a coarser start is less work.
+        while text_bytes and self.step < 0.4 and self.step < text_bytes / 100e6:
+            self.step = self._coarser.pop(0)[1]
         self.restart()
+
+    @property
+    def left_out(self):
+        """Names of the features that are not in it."""
+        return [name for name, shown in zip(FEATURES, self._shown) if not shown]
 
     def restart(self):
         """Forgets the lines so far: they stood before the first layer."""
@@ -45,7 +53,7 @@ class Preview:
     def add(self, kernel, runs):
         """The batch of moves that the kernel holds, in these runs."""
         layer, feature = runs[:, 1].astype(np.int64), runs[:, 2].astype(np.int64)
-        wanted = _KEPT[feature] & (layer >= 0) & (layer % self.stride == 0)
+        wanted = self._shown[feature] & (layer >= 0) & (layer % self.stride == 0)
         if not wanted.any():
             return
         points, starts, run = kernel.lines(wanted, QUANTUM, self.step / QUANTUM, EDGE)
@@ -55,16 +63,20 @@ class Preview:
             self._coarsen()
 
     def _coarsen(self):
-        if self.step * 2 <= LAST_TOLERANCE:
-            self.tolerance += self.step      # what the step before may have moved stays moved
-            self.step *= 2
-        else:
-            self.stride *= 2
+        what, value = self._coarser.pop(0) if self._coarser else ("stride", self.stride * 2)
         part = self._joined()
-        keep = part[2] % self.stride == 0
-        part = _select(part, keep) if not keep.all() else part
-        self._parts = [simplify(*part, self.step)]
-        self._count = len(self._parts[0][0])
+        if what == "tolerance":
+            self.tolerance += self.step      # what the step before may have moved stays moved
+            self.step = value
+            part = simplify(*part, value)
+        else:
+            if what == "without":
+                self._shown[FEATURES.index(value)] = False
+            else:
+                self.stride = value
+            part = _select(part, self._shown[part[3]] & (part[2] % self.stride == 0))
+        self._parts = [part]
+        self._count = len(part[0])
         if self._count > MAX_POINTS * 0.7:
             self._coarsen()
 
@@ -130,7 +142,7 @@ class Preview:
             layers["seconds"] = np.add.reduceat(seconds, np.arange(0, len(z), self.stride))
         head = json.dumps({
             "quantum_mm": QUANTUM, "tolerance_mm": round(self.tolerance + self.step, 3), "origin_mm": (origin * QUANTUM).round(3).tolist(),
-            "size_mm": ((far - origin) * QUANTUM).round(3).tolist(), "origin": origin.tolist(), "layers": len(shown), "layer_stride": self.stride,
+            "size_mm": ((far - origin) * QUANTUM).round(3).tolist(), "origin": origin.tolist(), "layers": len(shown), "layer_stride": self.stride, "left_out": self.left_out,
             "groups": len(groups), "lines": len(sizes), "points": len(points), "features": list(FEATURES),
         }, separators=(",", ":")).encode()
         head += b" " * (-len(head) % 4)
