@@ -109,8 +109,8 @@ def load(place):
 
         estimator = xgboost.Booster()
         estimator.load_model(bytearray(contents["estimator"]))
-        # One analysis at a time per worker, and other services want their core too.
-        estimator.set_param({"nthread": 2})
+        # There are several workers, and threads that wait for each other on busy cores cost more than they bring.
+        estimator.set_param({"nthread": 1})
     return Model(contents["kind"], estimator, tuple(contents["features"]), Categories(*map(tuple, contents["categories"])),
                  contents["scaler"], contents["version"], card)
 

@@ -92,8 +92,9 @@ def material_columns(dataset):
 
 
 def correlations(dataset, columns):
-    """{driver: statistics.correlation with the power}."""
-    return {name: statistics.correlation(column.astype(float), dataset.rows["power_w"]) for name, column in columns.items()}
+    """{driver: its correlation with the power}."""
+    power = statistics.Correlation(dataset.rows["power_w"])
+    return {name: power.of(column.astype(float)) for name, column in columns.items()}
 
 
 def regress(dataset, columns, notes):

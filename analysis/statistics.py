@@ -47,25 +47,37 @@ def _p_of_r(r, n):
     return float(p_value(r * np.sqrt((n - 2) / (1 - r * r)), n - 2))
 
 
-def correlation(x, y):
-    """Pearson and Spearman of two columns with n and p; None where a column is constant or fewer than three pairs are known.
+class Correlation:
+    """Correlations of one column with others; what concerns that column alone is reckoned once."""
 
-    `n_effective` = n (1 − r₁ˣ r₁ʸ) / (1 + r₁ˣ r₁ʸ) with the lag-one autocorrelations r₁; `p_effective` is Pearson's p with it.
-    """
-    known = ~(np.isnan(x) | np.isnan(y))
-    if not known.all():
-        x, y = x[known], y[known]
-    n = len(x)
-    empty = {"pearson": None, "pearson_p": None, "spearman": None, "spearman_p": None, "n": n, "n_effective": None, "p_effective": None}
-    if n < 3 or (r := _pearson(x, y)) is None:
-        return empty
-    rho = _pearson(ranks(x), ranks(y))
-    both = max(0.0, _lag_one(x) * _lag_one(y))
-    effective = max(2.0, min(n, n * (1 - both) / (1 + both)))
-    return {
-        "pearson": r, "pearson_p": _p_of_r(r, n), "spearman": rho, "spearman_p": _p_of_r(rho, n),
-        "n": n, "n_effective": effective, "p_effective": _p_of_r(r, effective),
-    }  # fmt: skip
+    def __init__(self, y):
+        self._known = ~np.isnan(y)
+        self._y = y[self._known]
+        self._ranks = self._lag = None
+
+    def of(self, x):
+        """Pearson and Spearman with n and p; None where a column is constant or fewer than three pairs are known.
+
+        `n_effective` = n (1 − r₁ˣ r₁ʸ) / (1 + r₁ˣ r₁ʸ) with the lag-one autocorrelations r₁; `p_effective` is Pearson's p with it.
+        """
+        x = x[self._known]
+        y, known = self._y, ~np.isnan(x)
+        whole = bool(known.all())
+        if not whole:
+            x, y = x[known], y[known]
+        n = len(x)
+        if n < 3 or (r := _pearson(x, y)) is None:
+            return {"pearson": None, "pearson_p": None, "spearman": None, "spearman_p": None, "n": n, "n_effective": None, "p_effective": None}
+        if whole and self._ranks is None:
+            self._ranks, self._lag = ranks(y), _lag_one(y)
+        y_ranks, y_lag = (self._ranks, self._lag) if whole else (ranks(y), _lag_one(y))
+        rho = _pearson(ranks(x), y_ranks)
+        both = max(0.0, _lag_one(x) * y_lag)
+        effective = max(2.0, min(n, n * (1 - both) / (1 + both)))
+        return {
+            "pearson": r, "pearson_p": _p_of_r(r, n), "spearman": rho, "spearman_p": _p_of_r(rho, n),
+            "n": n, "n_effective": effective, "p_effective": _p_of_r(r, effective),
+        }  # fmt: skip
 
 
 def newey_west_lag(n, seconds_per_row):

@@ -27,6 +27,7 @@ SEARCH_FOLDS, FINAL_FOLDS = 3, 5
 HELD_OUT = 0.25
 MIN_ROWS, MIN_GROUPS = 200, 8
 BOOTSTRAPS = 2_000
+IMPORTANCE_ROWS = 3_000
 DAYS = 30
 
 
@@ -188,7 +189,7 @@ class _Workbench:
 
     def importance(self, fitted):
         """Permutation importance of the final model on a part of its own rows."""
-        part = explain.spread(np.arange(len(self.watts)), 3 * explain.PERMUTED_ROWS)
+        part = explain.spread(np.arange(len(self.watts)), IMPORTANCE_ROWS)
         known = features.Features(self.features.names, self.features.values[part])
         return explain.permutation_importance(_Plain(fitted), known, self.watts[part])
 

@@ -78,11 +78,13 @@ def from_database(database, start, end, device_model=None):
     with database.snapshot() as snapshot:
         devices = [row["device_id"] for row in snapshot.rows("training_devices", device_model=device_model)]
     for device_id in devices:
+        with database.snapshot() as snapshot:
+            jobs = snapshot.rows("training_jobs", device=device_id, **{"from": start, "to": end})
         at = start
         while at < end:
             until = min(at + CHUNK, end)
             with database.snapshot() as snapshot:
-                parts.append(_of_device(snapshot, device_id, at, until))
+                parts.append(_of_device(snapshot, device_id, jobs, at, until))
             at = until
     parts = [part for part in parts if part is not None]
     if not parts:
@@ -91,7 +93,7 @@ def from_database(database, start, end, device_model=None):
     return _in_order(parts, "database")
 
 
-def _of_device(snapshot, device_id, start, end):
+def _of_device(snapshot, device_id, jobs, start, end):
     device = snapshot.row("device", device=device_id)
     data = build(snapshot, device, micros(start), micros(end))
     rows = np.flatnonzero((data.rows["status"] >= 0) & ~np.isnan(data.rows["power_w"]))
@@ -101,7 +103,6 @@ def _of_device(snapshot, device_id, start, end):
     if not len(rows):
         return None
     at = data.rows["at"][rows]
-    jobs = snapshot.rows("training_jobs", device=device_id, **{"from": start, "to": end})
     columns = {name: data.statuses[name][found].astype(float) for name in features.MEASURED}
     columns |= {"at": at, "state": data.statuses["state"][found].astype(np.int64), "phase": data.statuses["phase"][found].astype(np.int64),
                 "temperature_c": data.rows["temperature_c"][rows], "power_w": data.rows["power_w"][rows], "group": groups_of_jobs(device_id, at, jobs)}
@@ -121,8 +122,7 @@ def _repeated(value, n):
 
 
 def groups_of_jobs(device_id, at, jobs):
-    """The group of each moment: the print that it lies in, or the time after the last print before it; named by begin, so that
-    chunks of one print get the same name."""
+    """The group of each moment: the print that it lies in, or the time after the last print before it."""
     names = np.empty(len(at), object)
     begins = np.array([int(job["t0"] * US) for job in jobs], np.int64)
     ends = np.array([int(min(job["t1"], 9e9) * US) for job in jobs], np.int64)
