@@ -70,7 +70,7 @@ def create_app(database=None, nodered=None):
         if not found:
             return json_response({"error": openapi.NOT_FOUND_JOB}, 404)
         passport = json.loads(found[0][0])
-        passport["job_details"] = summary.job_details(passport.pop("gcode"), None)
+        passport["job_details"] = summary.job_details(passport["job_details"], None)
         return json_response(passport)
 
     @app.get("/api/alarms")

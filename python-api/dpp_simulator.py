@@ -56,7 +56,7 @@ def facts_of(row):
     row["job"] = None if row["job_id"] is None else {
         "job_id": row["job_id"], "filename": row["job_filename"], "start_ts": row["job_start_ts"], "paused_s": row["job_paused_s"],
         "progress": row["job_progress"], "time_left_s": row["job_time_left_s"], "grams": row["job_grams"], "material": row["job_material"],
-        "nozzle_diameter": row["job_nozzle_diameter"], "preview_url": row["job_preview_url"], "gcode": parsed(row["job_gcode"]),
+        "nozzle_diameter": row["job_nozzle_diameter"], "preview_url": row["job_preview_url"], "details": parsed(row["job_details"]),
         "wh": row["job_wh"], "steady_rate": row["job_steady_rate"], "costs": parsed(row["job_costs"]), "phases": parsed(row["job_phases"]),
     }
     ended = row["history_end_ts"] or ()
@@ -146,7 +146,7 @@ def running_job(now_ts, filename, elapsed_s, progress, wh, warm_up_wh=60.0, gram
     """A job that runs since ``elapsed_s`` seconds; its first ten minutes were the warm-up."""
     heating_s = min(600.0, elapsed_s)
     heating_wh = min(warm_up_wh, wh)
-    gcode = {
+    details = {
         "object_name": filename.rsplit(".", 1)[0], "infill_density_percent": 15.0, "layer_height_mm": 0.2, "supports_enabled": False,
         "nozzle_diameter_mm": 0.4, "object_dimensions_mm": dict(zip("xyz", part_mm)), "estimated_material_g": grams,
         "slicer_profile_name": "0.20mm SPEED", "estimated_print_time_s": round(elapsed_s * 100 / progress) if progress else None,
@@ -160,7 +160,7 @@ def running_job(now_ts, filename, elapsed_s, progress, wh, warm_up_wh=60.0, gram
         "job_id": "00000000-0000-4000-8000-0000000000aa", "filename": filename, "start_ts": now_ts - elapsed_s, "status": status,
         "paused_s": paused_s, "progress": progress,
         "time_left_s": round(elapsed_s * (100 - progress) / progress) if progress else None, "grams": None, "material": material,
-        "nozzle_diameter": 0.4, "preview_url": None, "gcode": gcode, "wh": wh, "steady_rate": True, "costs": None,
+        "nozzle_diameter": 0.4, "preview_url": None, "details": details, "wh": wh, "steady_rate": True, "costs": None,
         "phases": phases, "phases_ts": now_ts,
     }
 

@@ -42,7 +42,10 @@ class NodeRed:
 
 
 def report(database, nodered, grafana):
-    """(the answer, the HTTP status); ``grafana`` says whether one is set up. 503 when the API can't do its work, 200 otherwise, also while a part stands still."""
+    """(the answer, the HTTP status); ``grafana`` says whether one is set up.
+
+    503 when the API can't do its work, 200 otherwise, also while a part stands still.
+    """
     parts, working = {}, True
     started = time.perf_counter()
     try:

@@ -54,6 +54,8 @@ INSTANT = {"type": "string", "format": "date-time", "description": "Instant, ISO
 UUID = {"type": "string", "format": "uuid"}
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
+PARTS = {"description": "Shares of the parts, as the G-code analysis made them; null without", "type": ["array", "object", "null"]}
+
 JOB_COMMON = {
     "jobId": UUID,
     "deviceId": text("Registry id of the printer"),
@@ -164,7 +166,7 @@ SCHEMAS = {
             "end_time": INSTANT,
             "status": one_of(JOB_STATUSES, "How it ended"),
             "thumbnail_url": nullable(text("Picture of the print")),
-            "per_part_analysis": {"description": "Shares of the parts, as the G-code analysis made them; null without", "type": ["array", "object", "null"]},
+            "per_part_analysis": PARTS,
         }
     ),
     "Printer": obj(
@@ -237,7 +239,7 @@ SCHEMAS = {
             **JOB_LINKS,
             "previewUrl": nullable(text("Preview geometry")),
             "job_details": nullable(ref("JobDetails")),
-            "perPartAnalysis": {"description": "Shares of the parts; null without", "type": ["array", "object", "null"]},
+            "perPartAnalysis": PARTS,
         }
     ),
     "Reject": obj(

@@ -104,7 +104,7 @@ def printer(facts, factory, growth, now_ts):
     progress = first(facts["progress"], shown["progress"]) if shown and fresh else None
     job_kwh = kwh(job["wh"]) if job else None
     kwh_24h = kwh(facts["wh_24h"])
-    details = job_details(job["gcode"], job["nozzle_diameter"]) if job else None
+    details = job_details(job["details"], job["nozzle_diameter"]) if job else None
     analysis = job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts) if job else None
     expected = usual.kwh_per_hour * analysis["elapsed_seconds"] / 3600 if analysis and usual.kwh_per_hour else None
     health = (
@@ -167,12 +167,11 @@ def is_printing(status, job):
     return status == "Printing" or (status == "Heating" and job is not None)
 
 
-def job_details(gcode, nozzle_diameter_mm):
-    """The fields JOB_DETAILS of a G-code analysis, None while there is none."""
-    if not gcode:
+def job_details(analysed, nozzle_diameter_mm):
+    """The fields JOB_DETAILS as the G-code analysis gives them, None while there is none."""
+    if not analysed:
         return None
-    found = gcode.get("job_details") or gcode
-    details = {name: found.get(name) for name in JOB_DETAILS}
+    details = {name: analysed.get(name) for name in JOB_DETAILS}
     details["nozzle_diameter_mm"] = first(details["nozzle_diameter_mm"], nozzle_diameter_mm)
     return details
 

@@ -25,7 +25,8 @@ wanted AS MATERIALIZED (
 ),
 energy AS MATERIALIZED (
     SELECT w.device_id, w.job_id, e.energy_wh AS wh
-    FROM (SELECT array_agg(device_id ORDER BY n) AS devices, array_agg(from_ts ORDER BY n) AS starts, array_agg(to_ts ORDER BY n) AS ends FROM wanted) a
+    FROM (SELECT array_agg(device_id ORDER BY n) AS devices, array_agg(from_ts ORDER BY n) AS starts,
+                 array_agg(to_ts ORDER BY n) AS ends FROM wanted) a
     CROSS JOIN LATERAL devices_energy(a.devices, a.starts, a.ends, 'electricity') e
     JOIN wanted w ON w.n = e.n
 ),
@@ -68,8 +69,10 @@ past AS MATERIALIZED (
                max(j.seconds) FILTER (WHERE j.nth = 1) AS last_s, max(j.wh) FILTER (WHERE j.nth = 1) AS last_wh,
                max(j.grams) FILTER (WHERE j.nth = 1) AS last_g,
                count(*) FILTER (WHERE j.measured) AS usual_jobs, sum(j.wh) FILTER (WHERE j.measured) AS usual_wh,
-               sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh, sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
-               sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_wh, sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_g,
+               sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh,
+               sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
+               sum(j.wh) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_wh,
+               sum(j.grams) FILTER (WHERE j.measured AND j.grams > 0) AS usual_weighed_g,
                sum(date_part('epoch', j.end_time - greatest(j.start_time, m.day_ago)))
                    FILTER (WHERE j.end_time > m.day_ago) AS day_printing_s,
                -- parallel arrays: JSON objects would take as long to make as all the rest
@@ -106,7 +109,7 @@ printer_row AS (
            l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, day.wh AS wh_24h,
            j.job_id::text, j.filename AS job_filename, date_part('epoch', j.start_time) AS job_start_ts, j.paused_seconds AS job_paused_s,
            j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s, j.filament_used_g AS job_grams, j.material AS job_material,
-           j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, j.gcode_analysis_data::text AS job_gcode, e.wh AS job_wh,
+           j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, (j.gcode_analysis_data -> 'job_details')::text AS job_details, e.wh AS job_wh,
            coalesce(steady.since <= j.start_time, false) AS job_steady_rate, costs.costs AS job_costs, phases.phases AS job_phases,
            past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g,
            past.usual_jobs, past.usual_wh, past.usual_timed_wh, past.usual_timed_s, past.usual_weighed_wh, past.usual_weighed_g, past.day_printing_s,

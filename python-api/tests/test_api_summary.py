@@ -65,7 +65,7 @@ def test_a_running_print(client, fleet, now):
     fleet.job("A", now - timedelta(hours=5), filename="earlier.gcode", end_time=now - timedelta(hours=4), status="done",
               duration_seconds=3600, session_energy_wh=100, filament_used_g=40, cost=0.03, currency="EUR", co2_g=38, energy_final=True,
               energy_quality=json.dumps({"coverage_percent": 100}))
-    job_id = fleet.job("A", start, filename="big part.gcode", material="PLA", gcode_analysis_data=json.dumps(SEED), nozzle_diameter=0.4,
+    job_id = fleet.job("A", start, filename="big part.gcode", material="PLA", gcode_analysis_data=json.dumps({"job_details": SEED, "warnings": []}), nozzle_diameter=0.4,
                        preview_url="/files/preview.bin")
     fleet.status("A", start, "heating")
     for minutes in range(10, 120, 2):
