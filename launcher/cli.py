@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
 from . import devices, files, services, settings
 from .demo import import_file
-from .errors import LauncherError, from_os_error
+from .errors import LauncherError, Terminated, from_os_error
 
 SHOWN = ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
          "ENMS_DATABASE_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD", "ENMS_BIND", "ENMS_HTTP_PORT", "ENMS_DB_HOST",
@@ -170,12 +171,19 @@ def parser():
     return top
 
 
+def terminate(*_):
+    """Handles SIGTERM."""
+    raise Terminated
+
+
 def main(argv):
     """Runs one command; returns the exit code."""
     top = parser()
     arguments, arguments.rest = top.parse_known_args(argv)
     if arguments.rest and arguments.command not in ("test", "bench", "train"):
         top.error(f"unknown: {' '.join(arguments.rest)}")
+    # Being told to end (a CI time-out, a shutdown) undoes the same things as Ctrl-C.
+    signal.signal(signal.SIGTERM, terminate)
     try:
         return arguments.function(arguments)
     except LauncherError as error:

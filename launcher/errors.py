@@ -13,6 +13,10 @@ class LauncherError(Exception):
         self.since = since
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled as Ctrl-C is, but our children have not been told by the terminal."""
+
+
 def from_os_error(error):
     """The LauncherError for an OSError that nobody expected: names the file and what to do about it."""
     where = f" ({error.filename})" if error.filename else ""

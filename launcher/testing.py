@@ -4,11 +4,12 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 
-from . import install, ports, postgres, probes, processes, settings
-from .errors import LauncherError
+from . import install, ports, postgres, probes, processes, settings, up
+from .errors import LauncherError, Terminated
 from .settings import Paths, node_binary
 
 PASSWORD = secrets.token_urlsafe(12)  # of the superuser of this run's cluster
@@ -61,8 +62,7 @@ def test(arguments):
     run = Paths(where.run / f"test-{os.getpid()}", where.env)
     for old in where.run.glob("test-*"):
         if not processes.stat(int(old.name.partition("-")[2] or 0)):
-            clear(old / "postgres")
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
     settings.prepare_run_dir(run)
     rest = (["-m", ""] if arguments.long else []) + arguments.rest
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
@@ -73,9 +73,31 @@ def test(arguments):
         with private_cluster(run.postgres, where.log("test-postgres")) as dsn:
             environment["ENMS_TEST_PG"] = dsn
             environment["PGPASSWORD"] = PASSWORD  # for tests that connect by host and port
-            return subprocess.run([str(where.python), "-m", "pytest", *rest], cwd=settings.ROOT, env=environment).returncode
+            return pytest([str(where.python), "-m", "pytest", *rest], environment)
     finally:
-        shutil.rmtree(run.run, ignore_errors=True)
+        remove(run.run)
+
+
+def pytest(command, environment):
+    """Runs pytest; an interruption is passed on and waited for, so that it can stop the stacks that it started."""
+    child = subprocess.Popen(command, cwd=settings.ROOT, env=environment)
+    try:
+        return child.wait()
+    except KeyboardInterrupt as why:
+        if isinstance(why, Terminated):
+            processes.send(child.pid, signal.SIGINT)
+        processes.stop_tree(processes.identity(child.pid), 0, 60)
+        raise
+    finally:
+        child.wait()
+
+
+def remove(run):
+    """Ends whatever a test run left in its directory (its tests' stacks, its database), and removes the directory."""
+    for record in run.rglob("supervisor.json"):
+        up.stop(Paths(record.parent), lambda *_: None)
+    clear(run / "postgres")
+    shutil.rmtree(run, ignore_errors=True)
 
 
 def say(text):
