@@ -1,7 +1,8 @@
 -- Settings, the factory's zone, and small helpers that the other files share.
 
-CREATE FUNCTION setting(p_name text) RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT value FROM settings WHERE name = p_name $$;
+-- plpgsql, here and below where a function reads tables: it keeps its plan, a SQL function is planned at every call.
+CREATE FUNCTION setting(p_name text) RETURNS text LANGUAGE plpgsql STABLE AS
+$$ BEGIN RETURN (SELECT value FROM settings WHERE name = p_name); END $$;
 COMMENT ON FUNCTION setting(text) IS 'Value of one setting, NULL when there is none.';
 
 CREATE FUNCTION engine() RETURNS text LANGUAGE sql STABLE AS $$ SELECT setting('engine') $$;
@@ -43,6 +44,6 @@ END $$;
 COMMENT ON FUNCTION lock_registry(boolean) IS 'Transaction lock that orders registry changes (exclusive) and ingest (shared).';
 
 -- Raw rows older than this are refused: retention has removed them or is about to, and their buckets are frozen.
-CREATE FUNCTION raw_floor() RETURNS timestamptz LANGUAGE sql STABLE AS
-$$ SELECT greatest(now() - setting('retention_raw')::interval, setting('frozen_before')::timestamptz) $$;
+CREATE FUNCTION raw_floor() RETURNS timestamptz LANGUAGE plpgsql STABLE AS
+$$ BEGIN RETURN greatest(now() - setting('retention_raw')::interval, setting('frozen_before')::timestamptz); END $$;
 COMMENT ON FUNCTION raw_floor() IS 'The oldest time at which a reading is still accepted.';

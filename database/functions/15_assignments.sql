@@ -81,9 +81,12 @@ CREATE FUNCTION device_at(p_meter text, p_at timestamptz) RETURNS text LANGUAGE 
 $$;
 COMMENT ON FUNCTION device_at(text, timestamptz) IS 'The device that the meter measures at that moment; empty text when none.';
 
-CREATE FUNCTION mark_dirty(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO rollup_dirty (meter_id, from_ts, to_ts)
-    SELECT p_meter, greatest(p_from, coalesce(setting('frozen_before')::timestamptz, '-infinity')), p_to
-    WHERE p_to > greatest(p_from, coalesce(setting('frozen_before')::timestamptz, '-infinity'))
-$$;
+CREATE FUNCTION mark_dirty(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_from timestamptz := greatest(p_from, setting('frozen_before')::timestamptz);
+BEGIN
+    IF p_to > v_from THEN
+        INSERT INTO rollup_dirty (meter_id, from_ts, to_ts) VALUES (p_meter, v_from, p_to);
+    END IF;
+END $$;
 COMMENT ON FUNCTION mark_dirty(text, timestamptz, timestamptz) IS 'Rollups of the meter in this range must be made again.';

@@ -126,7 +126,8 @@ COMMENT ON FUNCTION refold(text, timestamptz[]) IS
     'Folds the meter''s rows again from each of the given times (ascending, of existing rows) until the stored state holds; answers the range that may have changed.';
 
 -- What the newest rows left behind, read back into meter_state after a fold that reached the end.
-CREATE FUNCTION store_meter_state(p_meter text) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION store_meter_state(p_meter text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     UPDATE meter_state s SET
         last_at = z.timestamp,
         last_counter_at = k.timestamp,
@@ -143,8 +144,8 @@ CREATE FUNCTION store_meter_state(p_meter text) RETURNS void LANGUAGE sql AS $$
                ORDER BY timestamp DESC LIMIT 1) k ON true
     LEFT JOIN (SELECT timestamp, power_watts FROM energy_data WHERE meter_id = p_meter AND power_watts IS NOT NULL
                ORDER BY timestamp DESC LIMIT 1) w ON true
-    WHERE s.meter_id = p_meter
-$$;
+    WHERE s.meter_id = p_meter;
+END $$;
 COMMENT ON FUNCTION store_meter_state(text) IS 'Reads the newest rows of the meter back into meter_state.';
 
 CREATE FUNCTION flag_gaps(p_meter text, p_from timestamptz) RETURNS void LANGUAGE plpgsql AS $$
@@ -404,7 +405,9 @@ BEGIN
         v_rejected := reject_readings(p_meter, p_ts, p_power, p_counter, v_floor);
     END IF;
     PERFORM touch_registry(v_meters, v_slow IS NOT NULL);
-    PERFORM reopen_jobs(t ->> 'meter_id', (t ->> 'from')::timestamptz, (t ->> 'to')::timestamptz) FROM jsonb_array_elements(v_touched) t;
+    IF v_touched <> '[]' THEN
+        PERFORM reopen_jobs(t ->> 'meter_id', (t ->> 'from')::timestamptz, (t ->> 'to')::timestamptz) FROM jsonb_array_elements(v_touched) t;
+    END IF;
     RETURN jsonb_build_object('accepted', v_stored, 'repeated', v_valid - v_stored, 'rejected', v_rejected, 'touched', v_touched);
 END $$;
 COMMENT ON FUNCTION ingest_energy(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[], boolean) IS
