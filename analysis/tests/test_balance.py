@@ -1,0 +1,211 @@
+"""The account of an analysis: phases sum to the range in time and energy, and the total is what the database counts."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analysis.dataset import build, micros
+from analysis.states import PHASES
+
+HOUR = 3600
+PHASE_OF = {"heating": "Heating", "printing": "Printing", "paused": "Paused", "attention": "Paused", "idle": "Idle", "ready": "Idle",
+            "finished": "Idle", "cancelled": "Idle", "error": "Active", "offline": "No data", "unknown": "No data", "no_data": "No data"}
+
+
+def analysed(service, device, start, end):
+    """results of a range."""
+    answer = service.analyze({"deviceId": device, "from": start.isoformat(), "to": end.isoformat(), "cache": False})
+    assert answer["success"], answer["error"]
+    return answer["results"]
+
+
+def check_balance(plant, results, device, start, end):
+    """Everything that must hold for any device, range and fault."""
+    phases, summary = results["phase_analysis"], results["summary"]
+    assert set(phases) == set(PHASES)
+    assert sum(p["duration_minutes"] for p in phases.values()) * 60 == pytest.approx((end - start).total_seconds(), abs=1e-3)
+    known = plant.one("SELECT device_energy(%s, %s, %s)", device, start, end)
+    if known is None:
+        assert summary["total_kwh"] is None
+        known = 0.0
+    else:
+        assert summary["total_kwh"] == pytest.approx(known / 1000, rel=1e-3, abs=1e-9)
+    assert sum(p["energy_kwh"] for p in phases.values()) == pytest.approx(known / 1000, rel=1e-3, abs=1e-9)
+    # each phase by the database's own cutting, independently
+    for name, (seconds, wh) in by_sql(plant, device, start, end).items():
+        assert phases[name]["duration_minutes"] * 60 == pytest.approx(seconds, abs=1e-3), name
+        assert phases[name]["energy_kwh"] == pytest.approx(wh / 1000, rel=1e-3, abs=1e-6), name
+
+
+def by_sql(plant, device, start, end):
+    """{phase: (seconds, Wh)} by device_states() and energy_between(); only where no temperature makes another phase of a state."""
+    found = {}
+    for state, seconds, wh in plant.all(
+            """SELECT s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8,
+                      sum((SELECT sum(energy_between(a.meter_id, greatest(a.valid_from, s.t0), least(a.valid_to, s.t1))) FROM meter_assignments a
+                           WHERE a.device_id = %s AND a.role = 'main' AND a.valid_from < s.t1 AND a.valid_to > s.t0))
+               FROM device_states(%s, %s, %s) s GROUP BY s.state""", device, device, start, end):
+        before = found.get(PHASE_OF[state], (0, 0))
+        found[PHASE_OF[state]] = (before[0] + seconds, before[1] + (wh or 0))
+    return found
+
+
+@pytest.fixture(scope="module")
+def printer(plant):
+    """Twelve hours: idle, a print with heating and a pause, a silent half hour, a counter reset, idle; readings every 10 s."""
+    begin = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=14)
+    at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
+    device = plant.device(device_model="MK4", idle_power_w=9)
+    meter = plant.meter(device)
+    watts = lambda s: 10 if s < 1 * HOUR else 250 if s < 1.1 * HOUR else 90 if s < 5 * HOUR else 60 if s < 6 * HOUR else 90 if s < 9 * HOUR else 10  # noqa: E731
+    rows, counter = [], 5000.0
+    for s in range(600, 12 * HOUR, 10):
+        counter += watts(s) / 360
+        if s == 8 * HOUR:
+            counter = 0.3
+        if not 7 * HOUR < s < 7.5 * HOUR:
+            rows.append((at(s), counter, None if s % 70 == 0 else watts(s)))
+    plant.readings(meter, rows)
+    states = []
+    for s in range(0, 12 * HOUR, 30):
+        state = "idle" if s < HOUR else "heating" if s < 1.1 * HOUR else "printing" if s < 5 * HOUR else "paused" if s < 6 * HOUR else "printing" if s < 9 * HOUR else "finished"
+        if not 3 * HOUR < s < 3.5 * HOUR:
+            states.append((at(s), state))
+    plant.statuses(device, states)
+    return device, at
+
+
+RANGES = {
+    "whole": (0, 12 * HOUR), "in a print": (2 * HOUR + 7, 4 * HOUR + 3), "in the gap": (7 * HOUR + 600, 7.75 * HOUR), "ends in the gap": (6 * HOUR, 7 * HOUR + 1234.567),
+    "before the first reading": (-2 * HOUR, 2 * HOUR), "reset inside": (7.8 * HOUR, 8.2 * HOUR), "one second": (2 * HOUR + 3, 2 * HOUR + 4),
+    "a microsecond": (2 * HOUR, 2 * HOUR + 1e-6), "nothing known": (-20 * HOUR, -10 * HOUR), "after the last": (11.5 * HOUR, 13 * HOUR),
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_phases_sum_to_the_total(plant, service, printer, name):
+    device, at = printer
+    start, end = (at(s) for s in RANGES[name])
+    check_balance(plant, analysed(service, device, start, end), device, start, end)
+
+
+def test_neighbouring_ranges_add_up(service, printer):
+    device, at = printer
+    parts = [0, 1.5 * HOUR, 7.2 * HOUR, 7.31 * HOUR, 8 * HOUR, 12 * HOUR]
+    whole = analysed(service, device, at(parts[0]), at(parts[-1]))
+    each = [analysed(service, device, at(a), at(b)) for a, b in zip(parts, parts[1:])]
+    for phase in PHASES:
+        assert sum(r["phase_analysis"][phase]["energy_kwh"] for r in each) == pytest.approx(whole["phase_analysis"][phase]["energy_kwh"], abs=1e-9)
+
+
+def test_gap_and_reset_are_told(service, printer):
+    device, at = printer
+    quality = analysed(service, device, at(0), at(12 * HOUR))["data_quality"]
+    assert (quality["gaps"], quality["resets"]) == (1, 1)
+    assert quality["gap_minutes"] == pytest.approx(30, abs=0.5)
+
+
+@pytest.fixture(scope="module")
+def season(plant):
+    """Sixty days at ten minutes across the end of summer time, so that long ranges are read from rollups; plug exchanged in between."""
+    end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    begin = end - timedelta(days=60)
+    device = plant.device(device_model="MK4")
+    first = plant.meter(device)
+    change = begin + timedelta(days=20, minutes=7.3)
+    rows = [(begin + timedelta(minutes=10 * i, seconds=3), 100 + 10.0 * i + (i % 12) / 2, 60.0) for i in range(60 * 144)]
+    plant.readings(first, [row for row in rows if row[0] < change])
+    second = plant.meter(device, since=change)
+    plant.one("SELECT meter_assign(%s, NULL, 'main', %s, 'test')", first, change)
+    plant.readings(second, [(when, counter - 3000, power) for when, counter, power in rows if when >= change])
+    plant.statuses(device, [(begin + timedelta(days=25, minutes=5 * k), "printing" if k % 50 < 30 else "idle") for k in range(3000)])
+    plant.all("CALL run_rollups()")
+    # late rows make stored rollups stale in the middle
+    plant.readings(second, [(begin + timedelta(days=30, minutes=2), 100 + 10.0 * 4320 - 3000 + 2, 60.0)])
+    return device, begin, end
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 60), (0.123, 59.9), (19, 33), (15.00777, 40), (-5, 58), (29.9, 38.1)])
+def test_long_ranges_from_rollups_keep_the_sum(plant, service, season, first, last):
+    device, begin, end = season
+    start, end = begin + timedelta(days=first), min(begin + timedelta(days=last), end)
+    results = analysed(service, device, start, end)
+    known = plant.one("SELECT sum(energy_between(meter_id, greatest(valid_from, %s), least(valid_to, %s))) FROM meter_assignments WHERE device_id = %s AND valid_from < %s",
+                      start, end, device, end)
+    assert results["summary"]["total_kwh"] == pytest.approx(known / 1000, rel=1e-6)
+    assert sum(p["energy_kwh"] for p in results["phase_analysis"].values()) == pytest.approx(known / 1000, rel=1e-9)
+    assert sum(p["duration_minutes"] for p in results["phase_analysis"].values()) == pytest.approx((end - start).total_seconds() / 60, abs=1e-6)
+    assert results["data_quality"]["row_seconds"] == (60 if last - first <= 62 else 900)
+
+
+def test_a_day_with_25_hours(plant, service, season):
+    """The factory's own day on which summer time ended (Europe/Berlin)."""
+    device, begin, end = season
+    start = datetime(begin.year, 10, 24, 22, tzinfo=timezone.utc) if begin.year == 2026 else begin + timedelta(days=3)
+    finish = start + timedelta(hours=25)
+    if not begin < start < finish < end:
+        start, finish = begin + timedelta(days=3), begin + timedelta(days=4, hours=1)
+    check_balance(plant, analysed(service, device, start, finish), device, start, finish)
+
+
+def test_two_main_meters_are_added(plant, service, at):
+    device = plant.device()
+    for step, watts in ((10, 100.0), (17, 40.0)):
+        plant.readings(plant.meter(device), [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3600, step)])
+    plant.statuses(device, [(at(s), "printing" if s < 1500 else "idle") for s in range(0, 3600, 60)])
+    results = analysed(service, device, at(100), at(3000))
+    check_balance(plant, results, device, at(100), at(3000))
+    assert results["summary"]["avg_power_w"] == pytest.approx(140, rel=1e-3)
+    assert results["summary"]["peak_power_w"] == pytest.approx(140)
+
+
+def test_device_without_statuses_is_told_apart_by_power(plant, service, at):
+    device = plant.device(device_type="compressor", source="none", idle_power_w=100)
+    meter = plant.meter(device)
+    plant.readings(meter, [(at(s), 100 + (s * 100 if s <= 1800 else 180_000 + (s - 1800) * 2000) / 3600, 100.0 if s < 1800 else 2000.0) for s in range(0, 3601, 10)])
+    results = analysed(service, device, at(0), at(3600))
+    assert results["phase_analysis"]["Idle"]["duration_minutes"] == pytest.approx(30)
+    assert results["phase_analysis"]["Active"]["avg_power"] == pytest.approx(2000, rel=1e-3)
+    assert results["summary"]["total_kwh"] == pytest.approx(1.05, rel=1e-3)
+    assert results["ml_prediction_summary"]["available"] is False
+
+
+def test_cost_follows_the_tariffs(plant, service, at):
+    device = plant.device()
+    plant.readings(plant.meter(device), [(at(s), 1000 + s / 3.6, 1000.0) for s in range(0, 3601, 10)])
+    results = analysed(service, device, at(0), at(3600))
+    cost, co2 = plant.one("SELECT cost, co2_g FROM device_energy_cost(%s, %s, %s)", device, at(0), at(3600))
+    assert results["summary"]["cost"] == pytest.approx(cost)
+    assert results["summary"]["co2_g"] == pytest.approx(co2)
+
+
+READING = st.tuples(st.integers(5, 400), st.one_of(st.none(), st.floats(0, 30)), st.one_of(st.none(), st.floats(0, 400)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_meter_balances(plant, database, data):
+    """Random readings (partial messages, gaps, resets) cut anywhere: the line is energy_between() at every cut."""
+    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
+    device = plant.device()
+    meter = plant.meter(device, reading_kind=data.draw(st.sampled_from(["counter", "counter", "power_only"])))
+    now, counter, rows = 0, 1000.0, []
+    for step, rise, power in data.draw(st.lists(READING, min_size=1, max_size=25)):
+        now += step
+        if rise is not None:
+            counter = rise if data.draw(st.integers(0, 15)) == 0 else counter + rise
+        rows.append((begin + timedelta(seconds=now), None if rise is None else counter, power))
+    plant.readings(meter, [row for row in rows if row[1] is not None or row[2] is not None])
+    cuts = sorted(data.draw(st.lists(st.floats(-100, now + 100), min_size=2, max_size=6, unique=True)))
+    cuts = [begin + timedelta(seconds=round(cut, 3)) for cut in cuts]
+    with database.snapshot() as snapshot:
+        row = snapshot.row("device", device=device)
+        dataset = build(snapshot, row, micros(cuts[0]), micros(cuts[-1]))
+    for a, b in zip(cuts, cuts[1:]):
+        if a == b:
+            continue
+        known = plant.one("SELECT energy_between(%s, %s, %s)", meter, a, b) or 0.0
+        ours = float(dataset.line.wh_until(micros(b)) - dataset.line.wh_until(micros(a)))
+        assert ours == pytest.approx(known, abs=1e-6)
