@@ -1,7 +1,7 @@
 """A month of a large fleet, written straight into the tables: what the summary and the analysis are timed against.
 
 The rows are what `ingest_energy` would have stored (delta, interval, state); the rollups are then made by the project's own
-`refresh_rollups`, so that only the slow way into raw rows is skipped.
+`run_rollups`, so that only the slow way into raw rows is left out.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def generate(dsn: str, printers: int, days: int) -> None:
         cursor.execute(JOBS, span)
         cursor.execute("ANALYZE energy_data, printer_status, print_jobs")
         cursor.execute(LATEST)
-        cursor.execute("SELECT refresh_rollups()")
+        cursor.execute("CALL run_rollups()")
         cursor.execute("SELECT finalize_jobs()")
         cursor.execute("VACUUM (ANALYZE)")
     print(f"  rollups and jobs made in {time.perf_counter() - begun:.0f} s", flush=True)
