@@ -95,7 +95,7 @@ async function startBroker(t) {
   const port = await freePort();
   const file = path.join(folder, 'mosquitto.conf');
   fs.writeFileSync(file, [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'persistence true', `persistence_location ${folder}/`,
-    'autosave_on_changes true', 'autosave_interval 1', 'max_queued_messages 0', 'log_type error', process.getuid() === 0 ? 'user root' : ''].join('\n'));
+    'autosave_interval 1', 'max_queued_messages 0', 'log_type error', process.getuid() === 0 ? 'user root' : ''].join('\n'));
   let child;
   const start = async () => {
     child = spawn('mosquitto', ['-c', file], { stdio: 'ignore' });

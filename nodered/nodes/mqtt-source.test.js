@@ -1,0 +1,101 @@
+'use strict';
+// What the source does when it must not take more: a full disk, a database that lags. The broker keeps the rest.
+const test = require('node:test');
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { execFileSync } = require('node:child_process');
+const mqtt = require('mqtt');
+const { MqttSource } = require('./mqtt-source');
+const { delay, until, temporaryFolder, startBroker } = require('./testing');
+
+async function setup(t, more) {
+  const broker = await startBroker(t);
+  process.env.ENMS_MQTT_HOST = '127.0.0.1';
+  process.env.ENMS_MQTT_PORT = String(broker.port);
+  const seen = [];
+  const states = [];
+  const options = {
+    clientId: 'test-source', topics: ['test/#'], batchMessages: 100, batchMs: 20, barrierMs: 200,
+    emit: (batch) => seen.push(...batch), congested: () => false, flushed: async () => {},
+    state: (level, text) => states.push(`${level}: ${text}`), ...more,
+  };
+  const source = new MqttSource(options);
+  t.after(() => source.close());
+  await source.start();
+  await until('live', () => source.connected && !source.backlog);
+  const client = await mqtt.connectAsync({ host: '127.0.0.1', port: broker.port });
+  t.after(() => client.endAsync(true));
+  const publish = (from, to, size = 10) => Promise.all(Array.from({ length: to - from + 1 }, (_, i) => client.publishAsync('test/a', String(from + i).padStart(size, '0'), { qos: 1 })));
+  const numbers = () => seen.map(({ payload }) => Number(payload));
+  return { source, options, states, seen, publish, numbers, broker };
+}
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+test('with a full disk acknowledgements are held back, and nothing is missing when there is room again', { timeout: 60000 }, async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'enms-small-disk-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=300k', 'tmpfs', folder], { stdio: 'ignore' });
+  } catch {
+    fs.rmdirSync(folder);
+    return t.skip('only root can make a small disk');
+  }
+  t.after(() => {
+    execFileSync('umount', ['--lazy', folder]);
+    fs.rmdirSync(folder);
+  });
+  // Nothing becomes safe, so that the journal may not shrink.
+  const { source, states, publish, numbers } = await setup(t, { folder, flushed: () => new Promise(() => {}) });
+  await publish(1, 600, 1000);
+  await until('disk full', () => states.some((state) => /^error: journal: .*ENOSPC/.test(state)));
+  await delay(200);
+  const before = numbers().length;
+  assert.ok(before > 100 && before < 600);
+  execFileSync('mount', ['-o', 'remount,size=5m', folder]);
+  await until('all messages', () => numbers().length >= 600);
+  assert.deepEqual(numbers(), range(1, 600));
+  assert.equal(states.at(-1), 'ok: connected');
+  assert.equal(source.journal.pending, 600);
+});
+
+test('while the database lags, memory does not grow, and the order stays', { timeout: 60000 }, async (t) => {
+  let lags = true;
+  const { states, publish, numbers } = await setup(t, { folder: temporaryFolder(t, 'journal'), congested: () => lags });
+  await publish(1, 3000);
+  await delay(200);
+  assert.equal(numbers().length, 0);
+  assert.ok(states.includes('waiting: waiting for the database'));
+  lags = false;
+  await until('all messages', () => numbers().length >= 3000);
+  assert.deepEqual(numbers(), range(1, 3000));
+});
+
+test('every message has its own moment, and a replay has the same ones', { timeout: 60000 }, async (t) => {
+  const folder = temporaryFolder(t, 'journal');
+  const { source, options, seen, publish } = await setup(t, { folder, flushed: () => new Promise(() => {}) });
+  await publish(1, 1000);
+  await until('all messages', () => seen.length >= 1000);
+  assert.equal(new Set(seen.map(({ arrived }) => arrived)).size, 1000);
+  await source.close();
+  const again = [];
+  const successor = new MqttSource({ ...options, emit: (batch) => again.push(...batch) });
+  t.after(() => successor.close());
+  await successor.start();
+  assert.deepEqual(again.slice(0, 1000), seen.slice(0, 1000));
+});
+
+test('a retained message is as old as the broker remembers it: backlog for who comes later, live for who is there', { timeout: 60000 }, async (t) => {
+  const { options, seen, broker } = await setup(t, { folder: temporaryFolder(t, 'journal') });
+  const client = await mqtt.connectAsync({ host: '127.0.0.1', port: broker.port });
+  t.after(() => client.endAsync(true));
+  await client.publishAsync('test/retained', 'kept', { qos: 1, retain: true });
+  await until('live', () => seen.length === 1);
+  assert.equal(seen[0].backlog, false);
+  const late = [];
+  const source = new MqttSource({ ...options, clientId: 'late', folder: temporaryFolder(t, 'journal'), emit: (batch) => late.push(...batch) });
+  t.after(() => source.close());
+  await source.start();
+  await until('retained', () => late.length === 1);
+  assert.equal(late[0].backlog, true);
+});
