@@ -1,0 +1,44 @@
+// Light, dark or the system's theme. One choice for all pages: they hear of a change by the storage event.
+
+export const THEMES = ['system', 'light', 'dark'];
+const KEY = 'enms.theme';
+
+/** What the person chose. @returns {string} one of THEMES */
+export function chosenTheme() {
+  const stored = localStorage.getItem(KEY);
+  return stored !== null && THEMES.includes(stored) ? stored : 'system';
+}
+
+/** 'light' or 'dark', as it is now. */
+export function shownTheme() {
+  const chosen = chosenTheme();
+  if (chosen !== 'system') return chosen;
+  return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
+}
+
+export function chooseTheme(theme) {
+  localStorage.setItem(KEY, theme);
+  apply();
+}
+
+function apply() {
+  const chosen = chosenTheme();
+  if (chosen === 'system') delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+  dispatchEvent(new Event('themechange'));
+}
+
+addEventListener('storage', (event) => {
+  if (event.key === KEY) apply();
+});
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dispatchEvent(new Event('themechange')));
+
+/** The colour of a token as a canvas understands it. @param {string} token e.g. "--leaf" */
+export function colour(token) {
+  const probe = document.createElement('span');
+  probe.style.color = `var(${token})`;
+  document.body.append(probe);
+  const found = getComputedStyle(probe).color;
+  probe.remove();
+  return found;
+}

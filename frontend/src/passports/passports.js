@@ -1,0 +1,260 @@
+// The passports of all printers, as a carousel or a grid, and the list of their prints.
+
+import Swiper from 'swiper';
+import { A11y, Keyboard, Mousewheel } from 'swiper/modules';
+import { byId, h, setText } from '../common/dom.js';
+import { moment } from '../common/format.js';
+import { icon } from '../common/icons.js';
+import { onState, pageState, setState, typing } from '../common/pagestate.js';
+import { connectionNotice, poll, summaryUrl } from '../common/poll.js';
+import { GROUPS, urgency } from '../common/status.js';
+import { fillTexts, t } from '../common/texts.js';
+import { passportCard } from './card.js';
+import { printsView } from './prints.js';
+
+const ARRANGE = 'enms.arrange';
+const CASUAL_FILTERS = ['all', 'active', 'attention', 'idle'];
+const byNumber = (value) => (a, b) => (value(b) ?? -1) - (value(a) ?? -1);
+const byName = (a, b) => a.friendlyName.localeCompare(b.friendlyName, undefined, { numeric: true });
+const SORTS = {
+  name: byName,
+  status: (a, b) => urgency(a.currentStatus) - urgency(b.currentStatus) || byName(a, b),
+  energy: byNumber((printer) => printer.kwhLast24h),
+  print: byNumber((printer) => printer.jobKwhConsumed),
+  power: byNumber((printer) => printer.powerWatts),
+};
+
+/** @type {any[]} */
+let printers = [];
+let loaded = false;
+/** deviceId → its place and, while that is on the screen, its card. @type {Map<string, {slide: HTMLElement, printer: any, card: ReturnType<typeof passportCard>|null}>} */
+const places = new Map();
+const flipped = new Set();
+/** @type {Swiper|null} */
+let swiper = null;
+let order = '';
+
+fillTexts();
+const prints = printsView();
+const carousel = () => (pageState().get('arrange') ?? localStorage.getItem(ARRANGE) ?? 'carousel') === 'carousel';
+
+// Only what is on the screen, or about to be, has a card.
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    const place = places.get(/** @type {HTMLElement} */ (entry.target).dataset.device ?? '');
+    if (place) entry.isIntersecting ? mount(place) : unmount(place);
+  }
+}, { rootMargin: '25% 30%' });
+
+function mount(place) {
+  if (place.card) return;
+  const id = place.printer.deviceId;
+  place.card = passportCard(place.printer, {
+    flipped: flipped.has(id),
+    onFlip: (to) => flip(id, to),
+    onShare: () => share(place.printer),
+  });
+  place.slide.append(place.card.element);
+}
+
+function unmount(place) {
+  // The focus must not vanish with a card that is scrolled away.
+  if (!place.card || place.slide.contains(document.activeElement)) return;
+  place.card.destroy();
+  place.card.element.remove();
+  place.card = null;
+}
+
+function flip(id, to) {
+  to ? flipped.add(id) : flipped.delete(id);
+  const card = places.get(id)?.card;
+  if (!card) return;
+  card.flip(to);
+  /** @type {HTMLElement|null} */ (card.element.querySelector(to ? '.back .turn' : '.front .turn'))?.focus({ preventScroll: true });
+  setState({ device: id, side: to ? 'back' : null }, { title: places.get(id)?.printer.friendlyName });
+}
+
+// What is shown, and in which order
+
+function selected() {
+  const state = pageState();
+  const search = (state.get('search') ?? '').toLocaleLowerCase();
+  const group = GROUPS[state.get('show') ?? ''] ?? (() => true);
+  const text = (printer) => [printer.friendlyName, printer.deviceId, printer.model, printer.location, printer.jobFilename, printer.currentMaterial].join(' ').toLocaleLowerCase();
+  const sort = Object.hasOwn(SORTS, state.get('sort') ?? '') ? state.get('sort') ?? 'name' : 'name';
+  return printers.filter((printer) => group(printer) && (search === '' || text(printer).includes(search))).sort(SORTS[sort]);
+}
+
+function show() {
+  const prints = pageState().get('view') === 'prints';
+  byId('cards-view').hidden = prints;
+  byId('prints-view').hidden = !prints;
+  document.title = t(prints ? 'prints.title' : 'passports.title');
+  showTools();
+  for (const printer of printers) {
+    const place = places.get(printer.deviceId);
+    if (!place) continue;
+    place.printer = printer;
+    place.card?.update(printer);
+  }
+  const shown = selected();
+  setText(byId('count'), printers.length === 0 || shown.length === printers.length ? '' : t('passports.count', { shown: shown.length, all: printers.length }));
+  byId('none').hidden = !loaded || printers.length > 0;
+  byId('no-match').hidden = printers.length === 0 || shown.length > 0;
+  byId('stage').hidden = shown.length === 0;
+  arrange(shown);
+}
+
+function arrange(shown) {
+  const asCarousel = carousel();
+  const next = `${asCarousel} ${shown.map((printer) => printer.deviceId).join(' ')}`;
+  if (next === order || byId('cards-view').hidden) return;
+  const ids = new Set(shown.map((printer) => printer.deviceId));
+  for (const [id, place] of places) {
+    if (ids.has(id)) continue;
+    seen.unobserve(place.slide);
+    place.card?.destroy();
+    place.slide.remove();
+    places.delete(id);
+  }
+  for (const printer of shown) {
+    if (!places.has(printer.deviceId)) {
+      const slide = h('li', { class: 'swiper-slide', 'data-device': printer.deviceId });
+      places.set(printer.deviceId, { slide, printer, card: null });
+      seen.observe(slide);
+    }
+  }
+  const slides = shown.map((printer) => /** @type {any} */ (places.get(printer.deviceId)).slide);
+  if (order.split(' ').slice(1).join(' ') !== shown.map((printer) => printer.deviceId).join(' ')) byId('slides').replaceChildren(...slides);
+  order = next;
+  byId('stage').dataset.arrange = asCarousel ? 'carousel' : 'grid';
+  byId('steps').hidden = !asCarousel;
+  if (!asCarousel) {
+    swiper?.destroy(true, true);
+    swiper = null;
+  } else if (swiper === null) {
+    swiper = new Swiper('#swiper', {
+      modules: [Keyboard, Mousewheel, A11y],
+      slidesPerView: 'auto', spaceBetween: 20, centeredSlides: false, watchOverflow: true, grabCursor: true,
+      speed: matchMedia('(prefers-reduced-motion: reduce)').matches ? 0 : 320,
+      keyboard: { enabled: true, onlyInViewport: true },
+      mousewheel: { forceToAxis: true },
+      noSwipingSelector: '.details, button',
+      a11y: { slideRole: 'listitem', wrapperLiveRegion: false },
+      on: { slideChange: showSteps, resize: showSteps, update: showSteps },
+    });
+  } else swiper.update();
+  showSteps();
+}
+
+function showSteps() {
+  if (!swiper) return;
+  byId('previous').disabled = swiper.isBeginning;
+  byId('next').disabled = swiper.isEnd;
+  byId('steps').hidden = swiper.isBeginning && swiper.isEnd;
+}
+
+/** Opens the passport of the address: brings it into view, on the side that is asked for. */
+function openLinked() {
+  const id = pageState().get('device');
+  const place = id === null ? null : places.get(id);
+  if (!place || !id) return;
+  const side = pageState().get('side') === 'back';
+  side ? flipped.add(id) : flipped.delete(id);
+  place.card?.flip(side);
+  const index = [...byId('slides').children].indexOf(place.slide);
+  if (swiper) swiper.slideTo(index, 0);
+  else place.slide.scrollIntoView({ block: 'center' });
+  for (const other of places.values()) other.slide.toggleAttribute('data-linked', other === place);
+  document.title = place.printer.friendlyName;
+}
+
+// Tools
+
+function option(prefix, value) {
+  return h('option', { value, text: t(`${prefix}.${value}`) });
+}
+
+function showTools() {
+  const state = pageState();
+  byId('filter').value = state.get('show') ?? 'all';
+  byId('sort').value = state.get('sort') ?? 'name';
+  if (document.activeElement !== byId('search')) byId('search').value = state.get('search') ?? '';
+  const now = carousel() ? 'carousel' : 'grid';
+  for (const button of byId('arrange').children) button.setAttribute('aria-pressed', String(button.dataset.value === now));
+}
+
+byId('filter').append(...CASUAL_FILTERS.map((name) => option('filter', name)));
+byId('sort').append(...Object.keys(SORTS).map((name) => option('sort', name)));
+byId('filter').onchange = () => change({ show: byId('filter').value === 'all' ? null : byId('filter').value });
+byId('sort').onchange = () => change({ sort: byId('sort').value === 'name' ? null : byId('sort').value });
+byId('search').oninput = () => change({ search: byId('search').value });
+byId('show-all').onclick = () => change({ search: null, show: null });
+byId('arrange').append(...['carousel', 'grid'].map((name) => h('button', {
+  type: 'button', 'data-value': name, 'aria-label': t(`passports.${name}`), title: t(`passports.${name}`),
+  onclick: () => {
+    localStorage.setItem(ARRANGE, name);
+    change({ arrange: null });
+  },
+}, icon(name === 'carousel' ? 'cards' : 'grid'))));
+byId('previous').append(icon('left'));
+byId('next').append(icon('right'));
+byId('previous').onclick = () => swiper?.slidePrev();
+byId('next').onclick = () => swiper?.slideNext();
+
+function change(changes) {
+  setState(changes);
+  show();
+}
+
+addEventListener('keydown', (event) => {
+  if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem('enms.keysOff') !== null) return;
+  if (event.key === '/') {
+    event.preventDefault();
+    byId(byId('cards-view').hidden ? 'prints-search' : 'search').focus();
+  }
+  if (event.key === 'f' && !byId('cards-view').hidden) {
+    const slide = document.activeElement?.closest('.swiper-slide') ?? byId('slides').children[swiper?.activeIndex ?? 0];
+    const id = slide?.dataset.device;
+    if (id) flip(id, !flipped.has(id));
+  }
+});
+
+// Share
+
+function share(printer) {
+  const link = new URL(`/#/passports?device=${encodeURIComponent(printer.deviceId)}`, location.origin).href;
+  byId('share-link').value = link;
+  setText(byId('share-done'), '');
+  byId('share').showModal();
+  byId('share-link').select();
+}
+byId('share-close').append(icon('close'));
+byId('share-close').onclick = () => byId('share').close();
+byId('share-copy').onclick = async () => {
+  byId('share-link').select();
+  // Over plain HTTP in a factory's network there is no clipboard API.
+  if (navigator.clipboard) await navigator.clipboard.writeText(byId('share-link').value).catch(() => document.execCommand('copy'));
+  else document.execCommand('copy');
+  setText(byId('share-done'), t('share.copied'));
+};
+
+onState(() => {
+  show();
+  openLinked();
+});
+show();
+poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
+  const first = !loaded;
+  loaded = true;
+  printers = summary.printers.map((printer) => withLastPrint(printer, summary.globalHistory));
+  prints.summary(summary.globalHistory);
+  show();
+  if (first) openLinked();
+}, connectionNotice(byId('notice'), t, moment));
+
+/** The cost and CO2 of a resting printer's last print stand in the global history. */
+function withLastPrint(printer, history) {
+  const last = history.find((print) => print.deviceId === printer.deviceId && print.kwh !== null && print.kwh === printer.lastJobKwh);
+  return { ...printer, lastCost: last?.cost ?? null, lastCurrency: last?.currency ?? null, lastCo2: last?.co2g ?? null };
+}
