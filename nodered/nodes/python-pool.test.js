@@ -57,20 +57,25 @@ test('a call that takes too long is ended, and those behind it are answered', as
   assert.deepEqual(await Promise.all(behind), [1, 2, 3]);
 });
 
-test('workers killed at random never lose or mix up a call', { timeout: 60000 }, async (t) => {
+test('workers killed in the middle of their work never lose or mix up a call', { timeout: 60000 }, async (t) => {
   const { pool, script } = setup(t, { size: 2 });
-  const killer = setInterval(() => {
-    const workers = [...pool.workers];
-    workers[Math.floor(Math.random() * workers.length)]?.child.kill('SIGKILL');
-  }, 120);
-  t.after(() => clearInterval(killer));
-  const calls = Array.from({ length: 300 }, (_, i) => script('import time; time.sleep(0.002); return payload', { i }, { queueLimit: 1000 }).then(
-    (answer) => assert.deepEqual(answer, { i }),
-    (error) => { assert.match(error.message, /worker ended/); return 'twice'; }));
+  let answered = 0;
+  // By count, not by time: on a slow machine a worker must get some work done before it dies.
+  const killSometimes = () => {
+    answered += 1;
+    if (answered % 15 === 0) [...pool.workers][answered % 2]?.child.kill('SIGKILL');
+  };
+  const calls = Array.from({ length: 300 }, (_, i) => script('import time; time.sleep(0.002); return payload', { i }, { queueLimit: 1000 }).then((answer) => {
+    assert.deepEqual(answer, { i });
+    killSometimes();
+    return 'answered';
+  }, (error) => {
+    assert.match(error.message, /worker ended/);
+    return 'met two kills';
+  }));
   const outcomes = await Promise.all(calls);
-  const twice = outcomes.filter((outcome) => outcome === 'twice').length;
-  t.diagnostic(`${twice} calls met two kills`);
-  assert.ok(twice < 10);
+  t.diagnostic(`${outcomes.filter((outcome) => outcome !== 'answered').length} of 300 calls met two kills`);
+  assert.ok(outcomes.filter((outcome) => outcome === 'answered').length > 290);
 });
 
 test('a full queue says so at once', async (t) => {
