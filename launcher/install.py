@@ -20,6 +20,7 @@ from .settings import ROOT, node_binary
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
 TEST_LOCK = ROOT / "requirements" / "test.txt"
 NODE_LOCK = ROOT / "nodered" / "package-lock.json"
+TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
             ("mosquitto", lambda: os.path.exists(program("mosquitto"))),
@@ -136,26 +137,28 @@ def virtual_environment(where, log):
         run([sys.executable, "-m", "venv", str(where.env / "python")], log, "The private Python could not be made.")
 
 
-def node_modules(where, log):
-    """npm packages exactly as locked, in the environment's directory, so that the checkout stays clean."""
-    stamp, wanted = where.npm / ".installed", digest(NODE_LOCK)
-    if not NODE_LOCK.exists() or (stamp.exists() and stamp.read_text() == wanted):
+def node_modules(where, log, source=ROOT / "nodered", target=None):
+    """npm packages exactly as locked in `source`, in the environment's directory, so that the checkout stays clean."""
+    target = target or where.npm
+    lock = source / "package-lock.json"
+    stamp, wanted = target / ".installed", digest(lock)
+    if not lock.exists() or (stamp.exists() and stamp.read_text() == wanted):
         return
-    where.npm.mkdir(parents=True, exist_ok=True)
+    target.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(ROOT / "nodered" / name, where.npm / name)
-    npm(where, log, "ci", "--omit=dev")
+        shutil.copyfile(source / name, target / name)
+    npm(where, target, log, "ci", "--omit=dev")
     stamp.write_text(wanted)
 
 
-def npm(where, log, *arguments):
-    """npm in the environment's directory."""
+def npm(where, directory, log, *arguments):
+    """npm of the private Node in a directory."""
     node = node_binary(where)
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
     run([str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"], log,
-        "The npm packages could not be installed.", environment, cwd=where.npm)
+        "The npm packages could not be installed.", environment, cwd=directory)
 
 
 @contextlib.contextmanager
@@ -172,15 +175,24 @@ def environment(where, say):
 
     Node comes first, alone; then npm and the other Python packages are installed side by side.
     """
-    with only_one(where):
-        return _environment(where, say)
-
-
-def _environment(where, say):
-    log = where.log("install")
-    stamp, wanted = where.env / ".installed", digest(RUNTIME_LOCK, NODE_LOCK)
-    if stamp.exists() and stamp.read_text() == wanted and where.python.exists() and node_binary(where).exists():
+    if is_installed(where):
         return False
+    with only_one(where):
+        if is_installed(where):  # by the one that we waited for
+            return False
+        _install(where, say)
+    return True
+
+
+def is_installed(where):
+    """True when the private environments are as the lock files say."""
+    stamp = where.env / ".installed"
+    return (stamp.exists() and stamp.read_text() == digest(RUNTIME_LOCK, NODE_LOCK) and where.python.exists()
+            and node_binary(where).exists())
+
+
+def _install(where, say):
+    log = where.log("install")
     check_disk(where, NEEDED_MB)
     say("Python packages and Node (a few hundred MB the first time)")
     virtual_environment(where, log)
@@ -202,18 +214,18 @@ def _environment(where, say):
     nodes.join()
     if problems:
         raise problems[0]
-    files.write(stamp, wanted)
-    return True
+    files.write(where.env / ".installed", digest(RUNTIME_LOCK, NODE_LOCK))
 
 
 def test_environment(where, say):
     """Adds what the tests need."""
-    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK)
+    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json")
     with only_one(where):
         if stamp.exists() and stamp.read_text() == wanted:
             return
         say("installing what the tests need")
         pip(where, where.log("install"), "-r", str(TEST_LOCK))
         # Adds what is missing, the linter of the flows, and takes nothing from under a running stack.
-        npm(where, where.log("install-npm"), "install", "--no-save", "--include=dev")
+        npm(where, where.npm, where.log("install-npm"), "install", "--no-save", "--include=dev")
+        node_modules(where, where.log("install-npm"), TIMESCALE, where.env / "timescale")
         files.write(stamp, wanted)

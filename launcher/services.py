@@ -109,6 +109,17 @@ def prepare_nodered(env):
     (where(env).state / "nodered").mkdir(mode=0o700, exist_ok=True)
 
 
+def nodered_probe(env):
+    """Flows started, broker and database reached."""
+    try:
+        status, answer, _ = probes.request("GET", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health", timeout=5)
+    except OSError as error:
+        return str(error)
+    if status == 200 or not isinstance(answer, dict):
+        return "" if status == 200 else f"answers {status}"
+    return f"flows {answer.get('flows')}, broker {answer.get('mqtt')}, database {answer.get('database')}"
+
+
 def grafana_upstream(env):
     """host:port of Grafana for nginx; a port that nobody listens on when there is none, so that its path answers 502."""
     url = urlsplit(env.get("ENMS_GRAFANA_URL", ""))
@@ -158,11 +169,6 @@ def history_command(env):
             str(where(env).state / "demo-history")], {}
 
 
-def local(port, path):
-    """URL of a service behind nginx."""
-    return lambda env: f"http://127.0.0.1:{env[port]}{path}"
-
-
 def http(port, path, accept=lambda status: status < 500):
     """A `probe` function: GET on a service behind nginx."""
     return lambda env: probes.http_get(f"http://127.0.0.1:{env[port]}{path}", accept=accept)
@@ -180,7 +186,7 @@ SERVICES = (
     Service("nodered",
             lambda env: ([env["ENMS_NODE"], "--max-old-space-size=256", str(where(env).modules / "node-red" / "red.js"),
                           "-s", str(ROOT / "nodered/settings.js"), "-u", str(where(env).state / "nodered")], {}),
-            http("ENMS_NODERED_PORT", "/nodered/", lambda status: status < 400), prepare_nodered,
+            nodered_probe, prepare_nodered,
             missing=needs_file("nodered/settings.js"), needs=("migrate", "mosquitto"), port="ENMS_NODERED_PORT",
             secrets=("ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD", "ENMS_EDITOR_PASSWORD",
                      "ENMS_SECRET_KEY")),

@@ -35,7 +35,6 @@ class Supervisor:
         self.where, self.env, self.wanted = where, env, wanted
         self.stopping = threading.Event()
         self.ready = {service.name: threading.Event() for service in wanted}
-        self.ended = {service.name: threading.Event() for service in wanted}
         self.guard = threading.RLock()
         self.leaders = set()
         self.record = {**processes.identity(os.getpid()), "demo": demo, "started_at": time.time(),
@@ -85,7 +84,6 @@ class Supervisor:
             with self.guard:
                 restarts = self.record["services"][service.name]["restarts"] + 1
             self.note(service.name, state="waiting", restarts=restarts)
-        self.ended[service.name].set()
 
     def wait_for_needs(self, service):
         """False when the supervisor stops while waiting."""
@@ -122,7 +120,10 @@ class Supervisor:
         while not self.stopping.is_set():
             if child.poll() is not None:
                 return False
-            problem = service.probe(self.env)
+            try:
+                problem = service.probe(self.env)
+            except Exception as error:  # whatever a half-started service answers, this thread must go on
+                problem = repr(error)
             if not problem:
                 # exec may have come after the first identity was taken (setpriv): keep the final name.
                 self.note(service.name, state="ready", error=None, ready_at=time.time(),
@@ -131,9 +132,8 @@ class Supervisor:
                 return True
             if time.monotonic() - began > service.ready_seconds:
                 self.note(service.name, error=f"not ready after {service.ready_seconds:.0f} s: {problem}")
-                pause = 1.0
             time.sleep(pause)
-            pause = min(max(pause, 0.02) * 1.5, 0.25) if pause < 1 else 1.0
+            pause = min(pause * 1.3, 0.5)
         return False
 
     def end_left_behind(self, service, pid):
