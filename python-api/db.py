@@ -16,7 +16,10 @@ import psycopg2.extras
 CONNECT_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_MS = 5_000
 MAX_IDLE = 8
-SQL_DIR = Path(__file__).parent / "sql"
+# Read at the start: a file that an update replaces must not meet the older code of a process that still runs.
+STATEMENTS = {
+    path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";") for path in (Path(__file__).parent / "sql").glob("*.sql")
+}
 
 # The server's own reasons to end a connection: shutting down, crashed, starting up, too many clients, cancelled by it.
 AWAY_SQLSTATES = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006"}
@@ -145,7 +148,7 @@ class _Connection:
 
 def statement_text(statement):
     """The SQL of ``sql/<statement>.sql``, without the ending semicolon."""
-    return (SQL_DIR / f"{statement}.sql").read_text(encoding="utf-8").rstrip().rstrip(";")
+    return STATEMENTS[statement]
 
 
 def _refused(error):
