@@ -11,6 +11,7 @@ from .energy import US
 from .request import DRIVERS
 from .states import HEATING, NO_DATA
 
+OFTEN_UNKNOWN = 0.1
 CLIMATE = ("temperature_c", "humidity_pct")
 # The dashboard of one machine, with its variable.
 GRAFANA_DASHBOARD = "/grafana/d/enms-machine/machine?var-device={device}&from={start}&to={end}"
@@ -31,13 +32,13 @@ def make(snapshot, request, models, clock):
 
     columns, notes = driver_columns(dataset, request.drivers)
     correlation = correlations(dataset, columns)
-    regression = regress(dataset, columns, notes)
+    regression = regress(dataset, columns, notes, everywhere=request.drivers is None)
     clock.lap("statistics_ms")
 
     prediction = predict(dataset, models, sums)
     clock.lap("model_ms")
 
-    empty = not len(dataset.rows["at"]) and sums.known_s.sum() == 0
+    empty = bool(not len(dataset.rows["at"]) and sums.known_s.sum() == 0)
     name = device["friendly_name"]
     span = f"between {_iso(dataset.start)} and {_iso(dataset.end)}"
     results = {
@@ -97,9 +98,17 @@ def correlations(dataset, columns):
     return {name: power.of(column.astype(float)) for name, column in columns.items()}
 
 
-def regress(dataset, columns, notes):
-    """`regression` of the answer: OLS of the power on the drivers over the rows in which all are known."""
+def regress(dataset, columns, notes, everywhere=False):
+    """`regression` of the answer: OLS of the power on the drivers over the rows in which all are known.
+
+    `everywhere`: nobody chose the drivers, so those that are unknown in many rows (the height of a print while none runs) stay out,
+    because they would narrow the regression to the others.
+    """
     columns = dict(columns)
+    if everywhere:
+        for name in [name for name, column in columns.items() if np.isnan(column).mean() > OFTEN_UNKNOWN]:
+            del columns[name]
+            notes.append(f"{name} is left out of the regression: it is often unknown in this range. Choose it to look at the rows that know it.")
     materials = [name for name in columns if name.startswith("material=")]
     reference = materials[0] if materials else None
     if reference:

@@ -1,0 +1,120 @@
+"""The data set builder against the plain SQL that it replaces: the same rows, on small random data."""
+
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from analysis.database import decode, query_layout
+from analysis.dataset import build, instant, micros
+from analysis.request import DRIVERS
+from analysis.states import STATES
+
+PLAIN = """
+SELECT e.timestamp, e.power_watts, s.state, s.material, s.nozzle_temp_actual, s.bed_temp_target, s.progress_percent, s.is_printing, t.temperature_c, h.humidity_pct
+FROM energy_data e
+LEFT JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = %(device)s AND s.timestamp <= e.timestamp
+                   AND s.timestamp >= e.timestamp - interval '5 minutes' ORDER BY s.timestamp DESC LIMIT 1) s ON true
+LEFT JOIN LATERAL (SELECT c.temperature_c FROM environment_data c WHERE c.location_id = %(place)s AND c.temperature_c IS NOT NULL
+                   AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
+                   ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)), c.timestamp LIMIT 1) t ON true
+LEFT JOIN LATERAL (SELECT c.humidity_pct FROM environment_data c WHERE c.location_id = %(place)s AND c.humidity_pct IS NOT NULL
+                   AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
+                   ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)), c.timestamp LIMIT 1) h ON true
+WHERE e.meter_id = %(meter)s AND e.timestamp > %(start)s AND e.timestamp <= %(end)s
+ORDER BY e.timestamp
+"""
+
+SECONDS = st.integers(0, 3600)
+TEMPERATURE = st.one_of(st.none(), st.sampled_from([20.0, 60.5, 215.0]))
+
+
+def number(value):
+    """None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    readings=st.lists(SECONDS, min_size=1, max_size=12, unique=True),
+    statuses=st.lists(st.tuples(SECONDS, st.sampled_from(STATES), TEMPERATURE, st.sampled_from([None, "PLA", "PETG"])), max_size=10, unique_by=lambda s: s[0]),
+    climate=st.lists(st.tuples(st.integers(-2000, 5000), st.one_of(st.none(), st.sampled_from([15.5, 20.25, 30.0])), st.one_of(st.none(), st.sampled_from([20.0, 47.5, 80.0]))), max_size=8, unique_by=lambda c: c[0]),
+    cut=st.tuples(st.integers(-10, 1800), st.integers(1801, 3700)),
+)
+def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, cut):
+    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
+    at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
+    device = plant.device()
+    plant.device(device, location=f"room of {device}")
+    meter = plant.meter(device)
+    plant.readings(meter, [(at(s), 100 + s * 0.02, float(s % 200)) for s in sorted(readings)])
+    if statuses:
+        plant.statuses(device, [(at(s), state, {"nozzle_temp_actual": t, "bed_temp_target": t, "progress_percent": None if t is None else 50,
+                                                "is_printing": None if t is None else state == "printing", "material": material}) for s, state, t, material in statuses])
+    if climate:
+        plant.climate(f"room of {device}", [(at(s), t, h) for s, t, h in climate])
+    start, end = at(cut[0]), at(cut[1])
+    with plant.connection.cursor() as cursor:
+        cursor.execute(PLAIN, {"device": device, "meter": meter, "place": f"room of {device}", "start": start, "end": end})
+        wanted = cursor.fetchall()
+    with database.snapshot() as snapshot:
+        data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
+    found, nozzle, bed, progress, printing = data.rows["status"], *(data.status_values(name) for name in ("nozzle_temp_actual", "bed_temp_target", "progress_percent", "is_printing"))
+    ours = [
+        (instant(data.rows["at"][i]), data.rows["power_w"][i], STATES[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
+         data.materials.get(data.statuses["material"][found[i]]) if found[i] >= 0 else None, number(nozzle[i]), number(bed[i]), number(progress[i]),
+         None if np.isnan(printing[i]) or printing[i] < 0 else bool(printing[i]), number(data.rows["temperature_c"][i]), number(data.rows["humidity_pct"][i]))
+        for i in range(len(found))
+    ]  # fmt: skip
+    assert ours == wanted
+
+
+def test_long_ranges_thin_only_what_is_frequent(plant, database):
+    """A sensor every ten minutes is read whole over days; one every ten seconds is met within five minutes."""
+    end = datetime.now(timezone.utc).replace(microsecond=0)
+    start = end - timedelta(days=3)
+    for every, near_s in ((600, 0), (30, 300)):
+        device = plant.device()
+        plant.device(device, location=f"hall of {device}")
+        plant.readings(plant.meter(device), [(start + timedelta(seconds=i), 10 + i / 100, 36.0) for i in range(600, 3 * 86400, 600)])
+        plant.climate(f"hall of {device}", [(start + timedelta(seconds=i), float(i), None) for i in range(0, 3 * 86400, every)])
+        with database.snapshot() as snapshot:
+            data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
+        off = np.abs(data.rows["temperature_c"] - (data.rows["at"] - micros(start)) / 1e6)
+        assert len(off) > 400 and off.max() <= near_s
+
+
+def test_layouts_name_what_the_queries_answer(plant, database, at):
+    """A column that is NULL or of another type than its file says is an error, not a shifted number."""
+    device = plant.device()
+    with database.snapshot() as snapshot:
+        for query in ("readings", "statuses", "environment", "environment_thinned", "rollup_1min", "rollup_15min", "rollup_1hour"):
+            empty = snapshot.columns(query, meter="none", device=device, place="none", **{"from": at(0), "to": at(3600)})
+            assert list(empty) == [name for name, _ in query_layout(query)]
+            assert all(len(column) == 0 for column in empty.values())
+    with pytest.raises(ValueError, match="layout"):
+        decode(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\x00\x01\xff\xff\xff\xff" + b"\xff\xff", (("at", "time"),))
+
+
+def test_state_numbers_are_those_of_the_query(plant, database, at):
+    device = plant.device()
+    plant.statuses(device, [(at(10 * i), state) for i, state in enumerate(STATES)])
+    with database.snapshot() as snapshot:
+        statuses = snapshot.columns("statuses", device=device, **{"from": at(0), "to": at(3600)})
+    assert list(statuses["state"]) == list(range(len(STATES)))
+
+
+def test_every_driver_is_a_column(plant, database, at):
+    from analysis.report import driver_columns
+
+    device = plant.device()
+    plant.readings(plant.meter(device), [(at(s), s / 100, 36.0) for s in range(0, 600, 10)])
+    plant.statuses(device, [(at(s), "printing", {"nozzle_temp_actual": 200, "nozzle_temp_target": 210, "bed_temp_actual": 60, "bed_temp_target": 60, "z_height_mm": 1,
+                                                 "is_printing": True, "speed_multiplier_percent": 100, "progress_percent": 5, "material": "PLA"}) for s in range(0, 600, 30)])
+    with database.snapshot() as snapshot:
+        data = build(snapshot, snapshot.row("device", device=device), micros(at(0)), micros(at(600)))
+    data.rows["temperature_c"][:] = data.rows["humidity_pct"][:] = 20.0
+    columns, notes = driver_columns(data, DRIVERS)
+    assert {name.partition("=")[0] for name in columns} == set(DRIVERS) and not notes

@@ -1,0 +1,299 @@
+"""Training and model files: only a certain gain is promoted, the same data and seed give the same model, nothing strange is loaded."""
+
+import csv
+import json
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from analysis import features, model_card, models, train_model
+from analysis.states import STATES
+from analysis.training_data import NoTrainingData, TrainingSet, from_csv, from_database, groups_of_jobs
+
+
+def fleet(prints=24, rows=60, seed=3, shuffled=False):
+    """Rows of two printers whose power follows their heaters; `shuffled`: the power of other rows."""
+    dice = np.random.default_rng(seed)
+    parts = []
+    for device, (model, rated) in {"A-1": ("MK4", 300.0), "B-1": ("XL", 550.0)}.items():
+        for job in range(prints):
+            at = 1_700_000_000_000_000 + (job * rows * 30 + np.arange(rows) * 30) * 1_000_000
+            resting = job % 2 == 1
+            target = 0.0 if resting else dice.choice([60.0, 85.0, 105.0])
+            bed = np.full(rows, 25.0) if resting else np.minimum(target, 25 + np.arange(rows) * 8)
+            state = np.where(bed < target - 1, STATES.index("heating"), STATES.index("idle" if resting else "printing"))
+            power = rated / 30 + (bed < target - 1) * rated * 0.7 + (target > 0) * 0.9 * (target - 22) + dice.normal(0, 1, rows)
+            columns = {name: np.full(rows, np.nan) for name in (*features.MEASURED, "temperature_c")}
+            columns |= {"at": at, "state": state.astype(np.int64), "phase": np.where(state == 3, 0, np.where(state == 4, 1, 4)), "power_w": power,
+                        "bed_temp_actual": bed, "bed_temp_target": np.full(rows, target), "nozzle_temp_actual": np.full(rows, 25.0 if resting else 215.0),
+                        "nozzle_temp_target": np.full(rows, 0.0 if resting else 215.0), "rated_power_w": np.full(rows, rated),
+                        "idle_power_w": np.full(rows, rated / 30), "bed_width": np.full(rows, 250.0), "bed_depth": np.full(rows, 210.0)}
+            columns |= {name: np.array([value] * rows, object) for name, value in
+                        (("device_id", device), ("device_model", model), ("material", "PLA"), ("group", f"{device} {'rest' if resting else 'print'} {job}"))}
+            parts.append(columns)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    order = np.argsort(columns["at"], kind="stable")
+    columns = {name: values[order] for name, values in columns.items()}
+    if shuffled:
+        columns["power_w"] = dice.permutation(columns["power_w"])
+    return TrainingSet(columns, "made for the test")
+
+
+@pytest.fixture(autouse=True)
+def small_search(monkeypatch):
+    """Two small settings, so that a training takes a second."""
+    monkeypatch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 40, "depth": 4, "eta": 0.2},)})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """(folder, card) of a promoted model."""
+    place = tmp_path_factory.mktemp("state") / "models"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 40, "depth": 4, "eta": 0.2},)})
+        card = train_model.train(fleet(), place, say=lambda text: None)
+    return place, card
+
+
+def moment(n=5, **more):
+    """Features of n printing moments."""
+    statuses = {name: np.full(n, np.nan) for name in features.MEASURED} | {
+        "state": np.full(n, STATES.index("printing")), "bed_temp_target": np.linspace(50, 100, n), "bed_temp_actual": np.linspace(50, 100, n),
+        "nozzle_temp_target": np.full(n, 215.0), "nozzle_temp_actual": np.full(n, 215.0)} | more
+    device = {"rated_power_w": 300, "idle_power_w": 10, "bed_width": 250, "bed_depth": 210, "device_model": "MK4"}
+    return lambda categories: features.build(statuses, ["PLA"] * n, np.full(n, np.nan), device, categories)
+
+
+def test_a_gain_is_promoted_with_a_card(trained):
+    place, card = trained
+    assert card["promoted"] and card["job_out"]["gain_percent"] > 40 and card["job_out"]["gain_95"][0] > 0
+    assert {"baseline", "linear", "xgboost"} == set(card["held_out"])
+    assert {"Heating", "Printing", "Idle"} == set(card["job_out"]["by_phase"]) and {"A-1", "B-1"} == set(card["job_out"]["by_device"])
+    stored = json.loads((place / models.CARD).read_text())
+    assert stored["sha256"] and stored["version"] == card["version"] and stored["limits"]
+    page = (place / "best_model.html").read_text()
+    assert card["decision"].split(":")[0] in page and "Known limits" in page
+
+
+def test_model_predicts_what_it_learnt(trained):
+    model = models.load(trained[0])
+    watts = model.predict(moment()(model.categories))
+    assert np.allclose(watts, 10 + 0.9 * (np.linspace(50, 100, 5) - 22), atol=15)
+
+
+def test_shuffled_power_is_not_promoted_and_the_old_model_stays(trained, tmp_path):
+    place = tmp_path / "models"
+    train_model.train(fleet(), place, say=lambda text: None)
+    before = (place / models.MODEL).read_bytes()
+    card = train_model.train(fleet(shuffled=True), place, say=lambda text: None)
+    assert not card["promoted"] and card["decision"].startswith("Not promoted")
+    assert (place / models.MODEL).read_bytes() == before
+    assert json.loads((place / models.CARD).read_text())["promoted"] is True
+    assert json.loads((place / "last_training.json").read_text())["promoted"] is False
+
+
+def test_same_data_and_seed_give_the_same_model(trained, tmp_path):
+    again = train_model.train(fleet(), tmp_path / "again", say=lambda text: None)
+    other = train_model.train(fleet(), tmp_path / "other", seed=1, say=lambda text: None)
+    assert (tmp_path / "again" / models.MODEL).read_bytes() == (trained[0] / models.MODEL).read_bytes()
+    assert again["version"] == trained[1]["version"] != other["version"]
+    assert again["job_out"] == trained[1]["job_out"]
+
+
+def test_other_data_have_another_fingerprint():
+    assert fleet().fingerprint() == fleet().fingerprint() != fleet(seed=4).fingerprint()
+
+
+def test_changed_file_is_refused_and_the_loaded_model_stays(tmp_path):
+    place = models.folder(tmp_path)
+    train_model.train(fleet(), place, say=lambda text: None)
+    known = models.Models(tmp_path)
+    model, note = known.of("MK4")
+    assert model and note is None
+    body = bytearray((place / models.MODEL).read_bytes())
+    body[len(body) // 2] ^= 1
+    (place / models.MODEL).write_bytes(body)
+    with pytest.raises(models.ModelRefused, match="wrong hash"):
+        models.load(place)
+    kept, note = known.of("MK4")
+    assert kept is model and "wrong hash" in note
+    assert models.Models(tmp_path).of("MK4") == (None, note)
+
+
+def test_nothing_is_unpacked_before_the_hash_is_right(tmp_path):
+    """A pickle that would run code is never opened."""
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    (tmp_path / models.MODEL).write_bytes(pickle.dumps(Bomb()))
+    (tmp_path / models.CARD).write_text(json.dumps({"sha256": "0" * 64}))
+    with pytest.raises(models.ModelRefused):
+        models.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_replaced_model_is_read_again(tmp_path):
+    place, known = models.folder(tmp_path), models.Models(tmp_path)
+    assert known.of("MK4")[0] is None
+    train_model.train(fleet(), place, say=lambda text: None)
+    first, before = known.of("MK4")[0], known.version()
+    train_model.train(fleet(), place, seed=5, say=lambda text: None)
+    assert known.of("MK4")[0].version != first.version and known.version() != before
+
+
+def test_a_printer_model_may_have_its_own(tmp_path):
+    known = models.Models(tmp_path)
+    train_model.train(fleet(), models.folder(tmp_path), say=lambda text: None)
+    train_model.train(fleet(), models.folder(tmp_path, "Prusa XL"), seed=9, device_model="Prusa XL", say=lambda text: None)
+    assert known.of("Prusa XL")[0].version.endswith("-9")
+    assert known.of("Prusa MK4")[0].version.endswith("-0") and known.of(None)[0].version.endswith("-0")
+
+
+def test_features_in_another_order_predict_the_same_and_other_features_are_refused(trained):
+    model = models.load(trained[0])
+    known = moment()(model.categories)
+    order = np.random.default_rng(0).permutation(len(known.names))
+    mixed = features.Features(tuple(known.names[i] for i in order), known.values[:, order])
+    assert np.array_equal(model.predict(mixed), model.predict(known))
+    with pytest.raises(ValueError, match="other features"):
+        model.predict(features.Features(known.names[:-1], known.values[:, :-1]))
+    with pytest.raises(ValueError, match="other features"):
+        model.predict(features.Features((*known.names[:-1], "telepathy"), known.values))
+
+
+def test_contributions_sum_to_the_prediction(trained):
+    model = models.load(trained[0])
+    known = moment()(model.categories)
+    if model.kind == "xgboost":
+        assert np.allclose(model.contributions(known).sum(axis=1), model.predict(known), atol=1e-3)
+
+
+def test_groups_never_share_a_print():
+    data = fleet()
+    groups, number = np.unique(data.columns["group"].astype(str), return_inverse=True)
+    work = train_model._Workbench(data, number, len(groups), 0)
+    early, late = work.by_time()
+    assert not set(number[early]) & set(number[late])
+    assert data.columns["at"][early].max() < data.columns["at"][late].min()
+    for learn, check in work.folds(np.arange(len(data)), 5):
+        assert not set(number[learn]) & set(number[check]) and len(learn) + len(check) == len(data)
+
+
+def test_rows_between_prints_are_groups_of_their_own():
+    jobs = [{"t0": 10.0, "t1": 20.0}, {"t0": 30.0, "t1": float("inf")}]
+    at = np.array([5, 10, 19, 20, 29, 30, 99]) * 1_000_000
+    names = groups_of_jobs("P", at, jobs)
+    assert names[1] == names[2] != names[3] == names[4] != names[5] == names[6]
+    assert len(set(names)) == 4
+
+
+def test_too_little_data_is_said(tmp_path):
+    with pytest.raises(NoTrainingData, match="Too little"):
+        train_model.train(fleet(prints=2), tmp_path, say=lambda text: None)
+
+
+def test_training_from_a_csv(tmp_path, monkeypatch, capsys):
+    data = fleet(prints=12).columns
+    path = tmp_path / "own.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["timestamp", "device_id", "device_model", "state", "power_watts", "bed_temp_actual", "bed_temp_target", "nozzle_temp_target", "job", "material"])
+        for i in range(len(data["at"])):
+            when = datetime.fromtimestamp(data["at"][i] / 1e6, timezone.utc).isoformat()
+            writer.writerow([when, data["device_id"][i], data["device_model"][i], STATES[data["state"][i]], data["power_w"][i], data["bed_temp_actual"][i],
+                             data["bed_temp_target"][i], data["nozzle_temp_target"][i], data["group"][i], "PLA"])
+    assert train_model.main(["--csv", str(path), "--state-dir", str(tmp_path)]) == 0
+    assert "Promoted" in capsys.readouterr().out
+    assert (tmp_path / "models" / models.MODEL).exists()
+    assert train_model.main(["--csv", str(path), "--device-model", "none such", "--state-dir", str(tmp_path)]) == 1
+
+
+@pytest.mark.parametrize(("line", "reason"), [
+    ("2026-01-01T00:00:00Z,dancing,5", "unknown state"), ("yesterday,printing,5", "no ISO 8601"), ("2026-01-01T00:00:00,printing,5", "offset"),
+    ("2026-01-01T00:00:00Z,printing,much", "no number"), ("2026-01-01T00:00:00Z,printing,nan", "not finite"),
+])  # fmt: skip
+def test_a_bad_csv_names_the_line(tmp_path, line, reason):
+    path = tmp_path / "bad.csv"
+    path.write_text(f"timestamp,state,power_watts\n2026-01-01T00:00:00Z,idle,5\n{line}\n")
+    with pytest.raises(NoTrainingData, match=f"line 3: .*{reason}"):
+        from_csv(path)
+
+
+def test_a_csv_without_its_columns_or_file(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("timestamp,power_watts\n")
+    with pytest.raises(NoTrainingData, match="state is missing"):
+        from_csv(path)
+    with pytest.raises(NoTrainingData, match="can't be read"):
+        from_csv(tmp_path / "none.csv")
+
+
+@pytest.fixture
+def printing(plant):
+    """A printer in print right now, with half an hour of statuses and readings."""
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    device = plant.device(device_model="MK4", rated_power_w=300, idle_power_w=10, bed_width=250, bed_depth=210, source="prusalink", api_ip="127.0.0.1", api_key="k")
+    plant.readings(plant.meter(device), [(now - timedelta(seconds=s), 1000 - s / 36, 100.0) for s in range(1800, 0, -10)])
+    plant.statuses(device, [(now - timedelta(seconds=s), "printing", {"bed_temp_actual": 60 - s / 1000, "bed_temp_target": 60, "nozzle_temp_actual": 215,
+                                                                      "nozzle_temp_target": 215, "material": "PLA"}) for s in range(1800, 0, -30)])
+    return device
+
+
+def test_live_prediction_sees_what_the_analysis_sees(plant, database, printing, trained):
+    """The newest row of the data set and the live predictor give the same features, so the same watts."""
+    from analysis import predictor
+    from analysis.dataset import build, micros
+
+    model = models.load(trained[0])
+
+    class Always:
+        def of(self, device_model):
+            return model, None
+
+    with database.snapshot() as snapshot:
+        answer = predictor.predict(snapshot, Always())
+        now = datetime.now(timezone.utc)
+        data = build(snapshot, snapshot.row("device", device=printing), micros(now - timedelta(minutes=20)), micros(now))
+    live = next(row for row in answer["rows"] if row["device_id"] == printing)
+    last = np.flatnonzero(data.rows["status"] == data.rows["status"].max())[-1:]
+    assert live["predicted_power_watts"] == pytest.approx(float(model.predict(features.of_dataset(data, model.categories, last))[0]), abs=0.01)
+    assert live["model_version"] == model.version and live["timestamp"].endswith("Z")
+
+
+def test_predictions_answer_for_all_and_say_why_not(plant, service, printing, trained, tmp_path):
+    assert service.predict_all()["rows"] == [] and "No model" in service.predict_all()["note"]
+    train_model.train(fleet(), models.folder(tmp_path), say=lambda text: None)
+    answer = service.predict_all()
+    assert printing in [row["device_id"] for row in answer["rows"]] and answer["error"] is None
+    assert set(answer["rows"][0]) == {"device_id", "timestamp", "predicted_power_watts", "model_version"}
+
+
+def test_analysis_with_a_model_has_its_parts(service, printing, tmp_path):
+    train_model.train(fleet(), models.folder(tmp_path), say=lambda text: None)
+    results = service.analyze({"deviceId": printing, "timeRange": "1h"})["results"]
+    summary = results["ml_prediction_summary"]
+    assert summary["available"] and summary["actual_kwh"] == pytest.approx(results["summary"]["total_kwh"], rel=0.01)
+    assert results["ml_evaluation_metrics"]["n"] == summary["n"] > 100
+    assert results["ml_top_drivers"] or summary["model_type"] != "xgboost"
+    assert any(value is not None for value in results["series"]["predicted"])
+
+
+def test_rows_of_the_database_teach(plant, database, printing):
+    now = datetime.now(timezone.utc)
+    plant.one("SELECT import_job(%s)", json.dumps({"device_id": printing, "filename": "a.gcode", "start_time": (now - timedelta(minutes=25)).isoformat(),
+                                                  "end_time": (now - timedelta(minutes=10)).isoformat(), "status": "done"}))
+    data = from_database(database, now - timedelta(days=9), now, "MK4")
+    mine = data.columns["device_id"] == printing
+    assert mine.sum() == 179 or mine.sum() == 180
+    assert len(set(data.columns["group"][mine])) == 3
+    with pytest.raises(NoTrainingData, match="No printer of model"):
+        from_database(database, now - timedelta(days=9), now, "unheard of")
+
+
+def test_card_escapes_what_comes_from_outside(trained):
+    card = trained[1] | {"device_model": "<script>alert(1)</script>"}
+    assert "<script>" not in model_card.page(card)
