@@ -166,8 +166,11 @@ class RowWriter {
   }
 
   async #drainSpool() {
+    let rows = [];
     for (const { seq, body } of this.spool.readAfter(this.spool.checkpointed)) {
-      const rows = JSON.parse(body);
+      rows.push(...JSON.parse(body));
+      // They came in small pieces, but whole batches catch up many times faster.
+      if (rows.length < this.size && seq < this.spool.lastSeq) continue;
       let start = 0;
       while (start < rows.length) {
         if (this.closing) return;
@@ -178,6 +181,7 @@ class RowWriter {
       }
       this.spooledRows -= rows.length;
       this.spool.checkpoint(seq);
+      rows = [];
       if (this.queued > 0) this.#spoolQueue();
     }
     this.spooling = false;
