@@ -31,7 +31,7 @@ class Limits:
 
 
 def analyze(path_or_stream, *, thumbnail=None, preview=None, limits=None, machine=None):
-    """Analyses a G-code file (.gcode, .bgcode, either also gzip-compressed plain text) in one pass.
+    """Analyses a G-code file (text, gzip of it, or .bgcode) in one pass.
 
     thumbnail, preview: paths to write the PNG and the preview file to. limits: Limits. machine: planner.MachineLimits of the
     printer, used until the file says otherwise. Returns the document that schema.json describes. Raises GcodeError with a
@@ -40,7 +40,7 @@ def analyze(path_or_stream, *, thumbnail=None, preview=None, limits=None, machin
     limits = limits or Limits()
     started = time.monotonic()
     with Source(path_or_stream, limits.max_text) as source:
-        geometry = Preview(limits.preview_bytes, os.path.getsize(source.name) if source._own is not None else None)
+        geometry = Preview(limits.preview_bytes, source.size_on_disk())
         program = Program(machine or MachineLimits(), geometry, _clock(started, limits.max_seconds))
         for number, piece in enumerate(source.windows()):
             if number == 0:

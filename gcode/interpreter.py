@@ -1,4 +1,4 @@
-"""The kernel in plain Python, for machines without a C compiler: the same machine as kernel.c, a hundred times slower.
+"""The kernel in plain Python, for machines without a C compiler: the same machine as kernel.c, some hundred times slower.
 
 It is also the readable form of what kernel.c does; tests/test_kernel.py feeds both the same programs.
 """

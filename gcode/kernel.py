@@ -1,7 +1,7 @@
 """Builds, loads and drives the compiled kernel (kernel.c); falls back to interpreter.py where no C compiler is.
 
 The kernel is built once per source text into a private cache folder (about half a second) with any of ``$CC``, cc, gcc,
-clang or tcc. ``python -m gcode.kernel`` builds it ahead of time, as an installer does. ``ENMS_GCODE_KERNEL=python``
+clang or tcc. ``python -m gcode.build`` does so ahead of time. ``ENMS_GCODE_KERNEL=python``
 forces the interpreter.
 """
 import ctypes
@@ -12,7 +12,6 @@ import pathlib
 import shutil
 import stat
 import subprocess
-import sys
 import tempfile
 
 import numpy as np
@@ -203,11 +202,3 @@ def new_kernel(markers):
         return CompiledKernel(loaded, markers)
     from .interpreter import Interpreter
     return Interpreter(markers)
-
-
-if __name__ == "__main__":
-    made = build()
-    if made is None:
-        sys.exit("gcode: no C compiler that works (cc, gcc, clang, tcc); G-code will be read by the slow interpreter. "
-                 "Remedy: install one, for instance the Debian package tcc or gcc.")
-    print(f"gcode: kernel built at {made}")

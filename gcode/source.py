@@ -66,6 +66,10 @@ class Source:
             raise GcodeError("is a text stream: open it in binary mode")
         return data or b""
 
+    def size_on_disk(self):
+        """Bytes of the file, None for a stream."""
+        return os.fstat(self._own.fileno()).st_size if self._own is not None else None
+
     def tail(self):
         """The last bytes of a plain file (its slicer's settings are there), b"" where one can't look ahead."""
         if self.format != "gcode" or self._own is None:

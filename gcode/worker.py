@@ -3,6 +3,7 @@
 A warm worker (Node-RED's python-function node) calls ``analyze_file``. The child is forked from the caller, so numpy and the
 kernel are already there: starting it costs a few milliseconds, and a file that needs too much takes only the child down.
 """
+import importlib
 import json
 import multiprocessing
 import os
@@ -21,7 +22,7 @@ MAX_MEMORY_MB = 1024
 def warm():
     """Builds and loads what the first call would otherwise wait for."""
     kernel.library()
-    from . import render  # noqa: F401  (loads Pillow's drawing)
+    importlib.import_module(".render", __package__)      # Pillow's drawing
 
 
 def analyze_file(arguments):
