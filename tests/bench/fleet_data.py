@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg2
 
@@ -97,7 +98,7 @@ def generate(dsn: str, printers: int, days: int) -> None:
         list(pool.map(fill, range(1, printers + 1)))
     print(f"  raw rows written in {time.perf_counter() - begun:.0f} s", flush=True)
     begun = time.perf_counter()
-    with psycopg2.connect(dsn) as connection:
+    with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(JOBS, span)

@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from contextlib import closing
 
 import psycopg2
 
@@ -75,7 +76,7 @@ def _check(cursor, prefix: str, ends: dict[str, tuple[float, float]], count: int
 def _naive(settings: dict[str, str], count: int) -> float:
     """Messages/s of the usual shape: for each message a device look-up and one INSERT, each its own transaction."""
     messages, _ = _messages("naive", count, seed=2)
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection:
+    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute("CREATE TABLE bench_naive (timestamp timestamptz, meter text, power double precision, total double precision)")
@@ -95,7 +96,7 @@ def throughput(settings: dict[str, str], count: int) -> list[Row]:
     """Publishes `count` messages as fast as they are taken and waits until all are committed."""
     prefix = f"blast{int(time.time())}"
     messages, ends = _messages(prefix, count, seed=1)
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection:
+    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         publisher = _connect(settings, prefix)
@@ -125,7 +126,7 @@ def latency(settings: dict[str, str], seconds: int, rate: float = 1000) -> list[
     background = threading.Thread(target=lambda: _blast_and_close(settings, prefix, messages, rate))
     background.start()
     delays = []
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection:
+    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
         probe = _connect(settings, prefix + "-probe")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psycopg2
@@ -38,7 +39,7 @@ def import_rate(settings: dict[str, str], rows: int) -> list[Row]:
 
 def row_size(settings: dict[str, str]) -> list[Row]:
     """Bytes of table and index for one energy row."""
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_table_size('energy_data'), pg_indexes_size('energy_data'), count(*) FROM energy_data")
         table, index, count = cursor.fetchone()
     return [Row("energy row, table", table / count, "bytes"), Row("energy row, index", index / count, "bytes", note=f"{count:,} rows")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -17,7 +18,8 @@ PAUSE_S = 0.05  # stay below the API's rate limit: it is not what is measured
 # of the last three days only, which favours it.
 NAIVE_TABLES = """
 CREATE TABLE bench_status AS SELECT * FROM printer_status WHERE timestamp > now() - interval '3 days';
-CREATE TABLE bench_energy AS SELECT timestamp, device_id, power_watts, energy_total_wh FROM energy_data WHERE timestamp > now() - interval '3 days';
+CREATE TABLE bench_energy AS SELECT timestamp, device_id, power_watts, energy_total_wh FROM energy_data
+    WHERE timestamp > now() - interval '3 days' AND device_id IS NOT NULL;
 ALTER TABLE bench_status ADD PRIMARY KEY (timestamp, device_id);
 ALTER TABLE bench_energy ADD PRIMARY KEY (timestamp, device_id);
 ANALYZE bench_status, bench_energy
@@ -42,7 +44,7 @@ def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, s
 
 def summary(settings: dict[str, str], printers: int) -> list[Row]:
     """Times the naive SQL (3 runs), full answers and 304 answers on one connection."""
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as database:
+    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as database:
         database.autocommit = True
         cursor = database.cursor()
         cursor.execute(NAIVE_TABLES)
