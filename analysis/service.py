@@ -11,9 +11,6 @@ from datetime import datetime, timezone
 
 from . import errors
 
-# Several workers share few cores: threads inside one of them would only wait for each other. Read when numpy is first imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 # Part of every ETag: raised when the answer's form or formulas change.
 ANSWER_VERSION = 1
 CACHED_ANSWERS = 32

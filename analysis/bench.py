@@ -1,0 +1,138 @@
+"""Speed of the analysis on a large fleet's data, beside the naive way in the same run.
+
+``run(settings)`` is called by ``./enms bench`` after tests/bench/fleet_data.py has filled the database; `settings` are the running
+stack's variables. ``python -m analysis.bench`` prints the rows for the stack or database of the environment.
+"""
+
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from tests.bench.report import Row, percentile
+
+RUNS = 10
+NAIVE_DAYS = 7
+TRAINING_ROWS = 20_000
+DRIVERS = {"nozzle_temp_actual": True, "bed_temp_actual": True, "is_printing": True, "material": True}
+NAIVE_DRIVERS = ("nozzle_temp_actual", "bed_temp_actual", "is_printing")
+
+# The usual way: each reading asks for its status and its climate.
+NAIVE = """
+SELECT e.timestamp::text, e.power_watts, s.state, s.nozzle_temp_actual, s.bed_temp_actual, s.is_printing, s.material, c.temperature_c
+FROM energy_data e
+LEFT JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = %(device)s AND s.timestamp <= e.timestamp ORDER BY s.timestamp DESC LIMIT 1) s ON true
+LEFT JOIN LATERAL (SELECT * FROM environment_data c WHERE c.timestamp <= e.timestamp ORDER BY c.timestamp DESC LIMIT 1) c ON true
+WHERE e.meter_id = %(meter)s AND e.timestamp > %(end)s::timestamptz - make_interval(days => %(days)s) AND e.timestamp <= %(end)s
+ORDER BY e.timestamp
+"""
+# … and a Python of its own gets the rows as JSON.
+NAIVE_PYTHON = """
+import json, sys
+import pandas, xgboost
+rows = pandas.DataFrame(json.load(sys.stdin), columns=["at", "power", "state", "nozzle_temp_actual", "bed_temp_actual", "is_printing", "material", "temperature"])
+x = rows[["nozzle_temp_actual", "bed_temp_actual", "is_printing"]].astype(float)
+model = xgboost.train({"max_depth": 6}, xgboost.DMatrix(x[::100], rows.power[::100]), 100)
+print(json.dumps({"correlation": x.corrwith(rows.power).fillna(0).to_dict(), "phases": rows.groupby("state").power.mean().to_dict(),
+                  "predicted": model.predict(xgboost.DMatrix(x)).mean().item()}))
+"""
+
+
+def run(settings):
+    """Rows: the naive way, analyze() in this process and POST /api/analyze through Nginx, each over 7 and 30 days with a model and four drivers."""
+    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute("""SELECT a.device_id, a.meter_id, s.last_at, (SELECT count(*) FROM energy_data e WHERE e.meter_id = a.meter_id)
+                          FROM meter_assignments a JOIN meter_state s USING (meter_id) WHERE a.device_id LIKE 'Bench-%' ORDER BY a.device_id LIMIT 1""")
+        found = cursor.fetchone()
+    if found is None:
+        raise SystemExit("The database has no bench fleet: fill it with tests/bench/fleet_data.py first.")
+    device, meter, newest, count = found
+    os.environ.update({name: value for name, value in settings.items() if name.startswith("ENMS_DB_") or name == "ENMS_STATE_DIR"})
+    _model_for_the_fleet(newest)
+    naive_ms, rows_read = _naive(settings["ENMS_DATABASE_URL"], device, meter, newest)
+    rows = [Row(f"naive: LATERAL per row, JSON, spawned Python, {NAIVE_DAYS} days", naive_ms, "ms", 1.0, "baseline", f"{rows_read} rows")]
+    for days in (7, 30):
+        body = {"deviceId": device, "from": (newest - timedelta(days=days)).isoformat(), "to": newest.isoformat(), "selectedDrivers": DRIVERS, "cache": False}
+        # The naive way grows with the rows.
+        baseline = naive_ms * days / NAIVE_DAYS
+        note = f"{min(count, days * 8640)} readings"
+        times, steps = _in_process(body)
+        rows.append(Row(f"analyze() in process, {days} days, median of {RUNS}", times, "ms", baseline / times, "naive way", note + ", " + steps))
+        through = _through_nginx(settings.get("ENMS_HTTP_URL"), body)
+        if through is not None:
+            rows.append(Row(f"POST /api/analyze through Nginx, {days} days, median of {RUNS}", through, "ms", baseline / through, "naive way", "bound " + ("250 ms" if days == 7 else "1 s")))
+    return rows
+
+
+def _model_for_the_fleet(newest):
+    """Fits a model on a day of the bench fleet and saves it, good or not: its cost is what is measured."""
+    from analysis import candidates, models
+    from analysis.database import Database
+    from analysis.training_data import from_database
+
+    data = from_database(Database(), newest - timedelta(hours=12), newest).thinned(TRAINING_ROWS)
+    categories = data.categories()
+    known = data.features(categories)
+    fitted = candidates.fit("xgboost", candidates.SETTINGS["xgboost"][1], known.values, data.columns["power_w"], 0)
+    models.save(models.folder(), {
+        "kind": "xgboost", "estimator": bytes(fitted.estimator.save_raw("ubj")), "features": list(known.names),
+        "categories": [list(categories.materials), list(categories.models)], "scaler": None, "version": "bench", "metrics": None, "fingerprint": "bench",
+    }, {"version": "bench"})  # fmt: skip
+
+
+def _naive(dsn, device, meter, newest):
+    with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
+        begun = time.perf_counter()
+        cursor.execute(NAIVE, {"device": device, "meter": meter, "end": newest, "days": NAIVE_DAYS})
+        found = cursor.fetchall()
+        subprocess.run([sys.executable, "-c", NAIVE_PYTHON], input=json.dumps(found), text=True, capture_output=True, check=True)
+        return 1000 * (time.perf_counter() - begun), len(found)
+
+
+def _in_process(body):
+    from analysis import service
+
+    service.analyze(body)
+    answers = []
+    for _ in range(RUNS):
+        begun = time.perf_counter()
+        answer = service.analyze(body)
+        answers.append((1000 * (time.perf_counter() - begun), answer["timing"]))
+        if not answer["success"]:
+            raise SystemExit(f"analyze() failed: {answer['error']}")
+    middle = sorted(answers, key=lambda item: item[0])[RUNS // 2]
+    steps = ", ".join(f"{name.removesuffix('_ms')} {value:.0f}" for name, value in middle[1].items() if name != "total_ms" and value >= 1)
+    return statistics.median(ms for ms, _ in answers), steps
+
+
+def _through_nginx(url, body):
+    """Median ms, None where the stack has no such path."""
+    if not url:
+        return None
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+    times = []
+    for _ in range(RUNS + 1):
+        begun = time.perf_counter()
+        try:
+            connection.request("POST", "/api/analyze", json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+        except OSError:
+            return None
+        if answer.status != 200:
+            return None
+        times.append(1000 * (time.perf_counter() - begun))
+    return percentile(times[1:], 0.5)
+
+
+if __name__ == "__main__":
+    from tests.bench.report import show
+
+    show("Analysis", run(dict(os.environ)))
