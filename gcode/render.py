@@ -12,7 +12,7 @@ from .dialects import FEATURES
 
 SIZE = 480
 SCALE = 2                    # drawn larger and reduced: smooth edges
-MAX_WALLS = 60_000
+MAX_WALLS = 40_000
 _WALL = FEATURES.index("external_perimeter")
 _FLAT = ("top_solid_infill", "solid_infill", "ironing", "skirt", "brim")
 _COLOUR = {"support": (196, 189, 176), "support_interface": (176, 168, 152), "skirt": (150, 158, 168), "brim": (150, 158, 168),
