@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { defineConfig } from 'vite';
 import { STAGES, plantSvg } from './src/plants/plant.js';
 
-const PAGES = ['index', 'overview', 'dpp_page', 'garden', 'devices'];
+const PAGES = ['index', 'overview', 'dpp_page', 'garden', 'devices', 'analysis/analysis_page'];
 const here = import.meta.dirname;
 
 /** The plants as files too, plants/<species>-<stage>.svg, for whoever shows one without our scripts. */

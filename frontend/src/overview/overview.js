@@ -58,6 +58,8 @@ function showAlarms({ alarms }) {
 fillTexts();
 const silent = () => {}; // the summary's poll says that the server is away
 poll(summaryUrl(pageState()), (/** @type {any} */ { printers, globalHistory }) => {
+  byId('totals').hidden = false;
+  byId('columns').hidden = false;
   byId('totals').replaceChildren(...fleetFigures(printers, 'hero'));
   byId('fleet-rows').replaceChildren(...printers.map(fleetRow));
   byId('fleet').hidden = printers.length === 0;

@@ -36,7 +36,9 @@ let order = '';
 
 fillTexts();
 const prints = printsView();
-const carousel = () => (pageState().get('arrange') ?? localStorage.getItem(ARRANGE) ?? 'carousel') === 'carousel';
+/** A wall screen with room for two rows of cards begins with the grid. */
+const roomy = () => innerHeight > 80 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+const carousel = () => (pageState().get('arrange') ?? localStorage.getItem(ARRANGE) ?? (roomy() ? 'grid' : 'carousel')) === 'carousel';
 
 // Only what is on the screen, or about to be, has a card.
 const seen = new IntersectionObserver((entries) => {

@@ -1,0 +1,159 @@
+// Power over time: measured and expected, the phases behind it. Dragging looks closer.
+
+import { Chart, Filler, LineController, LineElement, LinearScale, PointElement, Tooltip } from 'chart.js';
+import { moment, number } from '../common/format.js';
+import { t, word } from '../common/texts.js';
+import { colour } from '../common/theme.js';
+
+Chart.register(Filler, LineController, LineElement, LinearScale, PointElement, Tooltip);
+
+export const PHASES = ['Heating', 'Printing', 'Paused', 'Cooling', 'Idle', 'Active (other)', 'No data'];
+const PHASE_TOKENS = { Heating: '--heat-fill', Printing: '--leaf-fill', Paused: '--cool-fill', Cooling: '--cool', Idle: '--rest-fill', 'Active (other)': '--rest', 'No data': '--line' };
+const DAY_MS = 86_400_000;
+const FEWEST_POINTS = 4;
+
+/**
+ * @param {HTMLCanvasElement} canvas
+ * @param {{timestamps: string[], actual: (number|null)[], predicted: (number|null)[], phase: string[]}} series
+ * @param {(zoomed: boolean) => void} onZoom
+ * @returns {{reset: () => void, picture: () => Promise<Blob>, destroy: () => void}}
+ */
+export function powerChart(canvas, series, onZoom) {
+  const times = series.timestamps.map((at) => Date.parse(at));
+  const points = (values) => values.map((y, i) => ({ x: times[i], y }));
+  const whole = { min: times[0] ?? 0, max: times.at(-1) ?? 1 };
+  let drag = /** @type {{from: number, to: number}|null} */ (null);
+
+  /** @type {import('chart.js').Plugin<'line'>} */
+  const background = {
+    id: 'phases',
+    beforeDatasetsDraw({ ctx, chartArea: area, scales: { x } }) {
+      ctx.save();
+      ctx.beginPath();
+      ctx.rect(area.left, area.top, area.width, area.height);
+      ctx.clip();
+      for (let i = 0; i < times.length;) {
+        let end = i + 1;
+        while (end < times.length && series.phase[end] === series.phase[i]) end += 1;
+        const right = x.getPixelForValue(times[Math.min(end, times.length - 1)]);
+        const left = x.getPixelForValue(times[i]);
+        ctx.globalAlpha = 0.16;
+        ctx.fillStyle = colours.phases[series.phase[i]] ?? 'transparent';
+        ctx.fillRect(left, area.top, right - left, area.height);
+        i = end;
+      }
+      if (drag) {
+        ctx.globalAlpha = 0.25;
+        ctx.fillStyle = colours.ink;
+        ctx.fillRect(Math.min(drag.from, drag.to), area.top, Math.abs(drag.to - drag.from), area.height);
+      }
+      ctx.restore();
+    },
+  };
+
+  let colours = readColours();
+  const chart = new Chart(canvas, {
+    type: 'line',
+    data: {
+      datasets: [
+        { label: t('analysis.actual'), data: points(series.actual), borderWidth: 1.8, pointRadius: 0, spanGaps: false },
+        { label: t('analysis.predicted'), data: points(series.predicted), borderWidth: 1.6, borderDash: [6, 4], pointRadius: 0, spanGaps: false },
+      ],
+    },
+    plugins: [background],
+    options: {
+      animation: false, parsing: false, normalized: true, maintainAspectRatio: false,
+      interaction: { mode: 'index', intersect: false },
+      scales: {
+        x: { type: 'linear', ...whole, ticks: { maxTicksLimit: 8, maxRotation: 0, callback(value) { return tick(Number(value), this); } } },
+        y: { beginAtZero: true, title: { display: true, text: 'W' } },
+      },
+      plugins: {
+        tooltip: {
+          filter: ({ parsed }) => parsed.y !== null,
+          callbacks: {
+            title: ([first]) => (first ? `${moment(first.parsed.x)} · ${word('phase', series.phase[first.dataIndex])}` : ''),
+            label: ({ dataset, parsed }) => `${dataset.label}: ${number(parsed.y, 1)} W`,
+          },
+        },
+      },
+    },
+  });
+
+  function paint() {
+    colours = readColours();
+    chart.data.datasets[0].borderColor = colours.ink;
+    chart.data.datasets[1].borderColor = colours.leaf;
+    for (const scale of ['x', 'y']) {
+      const options = /** @type {any} */ (chart.options.scales)[scale];
+      options.ticks.color = colours.soft;
+      options.grid = { color: colours.line };
+      if (options.title) options.title.color = colours.soft;
+    }
+    chart.update();
+  }
+
+  function zoom({ min, max }) {
+    const x = /** @type {any} */ (chart.options.scales).x;
+    x.min = min;
+    x.max = max;
+    chart.update();
+    onZoom(min > whole.min || max < whole.max);
+  }
+
+  const gone = new AbortController();
+  const listen = (name, action) => canvas.addEventListener(name, action, { signal: gone.signal });
+  listen('pointerdown', (event) => {
+    if (event.pointerType === 'touch') return; // a finger scrolls the page
+    drag = { from: event.offsetX, to: event.offsetX };
+    canvas.setPointerCapture(event.pointerId);
+  });
+  listen('pointermove', (event) => {
+    if (!drag) return;
+    drag.to = event.offsetX;
+    chart.draw();
+  });
+  listen('pointerup', () => {
+    if (!drag) return;
+    const [left, right] = [drag.from, drag.to].sort((a, b) => a - b).map((pixel) => chart.scales.x.getValueForPixel(pixel) ?? 0);
+    drag = null;
+    if (times.filter((at) => at >= left && at <= right).length >= FEWEST_POINTS) zoom({ min: left, max: right });
+    else chart.draw();
+  });
+  listen('dblclick', () => zoom(whole));
+  addEventListener('themechange', paint, { signal: gone.signal });
+  paint();
+
+  return {
+    reset: () => zoom(whole),
+    /** The chart on its paper: a transparent picture is unreadable on another ground. */
+    picture() {
+      const copy = document.createElement('canvas');
+      copy.width = canvas.width;
+      copy.height = canvas.height;
+      const ctx = /** @type {CanvasRenderingContext2D} */ (copy.getContext('2d'));
+      ctx.fillStyle = colours.card;
+      ctx.fillRect(0, 0, copy.width, copy.height);
+      ctx.drawImage(canvas, 0, 0);
+      return new Promise((resolve) => copy.toBlob((blob) => resolve(/** @type {Blob} */ (blob)), 'image/png'));
+    },
+    destroy() {
+      gone.abort();
+      chart.destroy();
+    },
+  };
+}
+
+function readColours() {
+  return {
+    ink: colour('--ink'), soft: colour('--soft'), line: colour('--line'), leaf: colour('--leaf-fill'), card: colour('--card'),
+    phases: Object.fromEntries(Object.entries(PHASE_TOKENS).map(([phase, token]) => [phase, colour(token)])),
+  };
+}
+
+/** Clock times within a day, dates beyond. */
+function tick(at, scale) {
+  const time = new Date(at);
+  return scale.max - scale.min > 1.5 * DAY_MS
+    ? time.toLocaleString(undefined, { day: 'numeric', month: 'short', hour: '2-digit' }) : time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' });
+}
