@@ -2,5 +2,6 @@
 
 import os
 
-# Several workers share few cores: threads inside one of them would only wait for each other. Read when numpy is first imported.
+# Several workers share few cores with a database: threads must not wait for each other by spinning. Read when the libraries are first loaded.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

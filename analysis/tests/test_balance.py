@@ -150,6 +150,32 @@ def test_a_day_with_25_hours(plant, service, season):
     check_balance(plant, analysed(service, device, start, finish), device, start, finish)
 
 
+def test_what_retention_left_still_balances(plant, service):
+    """Rows and statuses of the first days are gone: buckets and hours per state tell what is left."""
+    end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    begin, cut = end - timedelta(days=4), (end - timedelta(days=2)).replace(hour=0)
+    device = plant.device(device_model="MK4")
+    meter = plant.meter(device)
+    plant.readings(meter, [(begin + timedelta(minutes=i), 100 + i, 60.0) for i in range(4 * 1440)])
+    plant.statuses(device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(4 * 360)])
+    plant.all("CALL run_rollups()")
+    while plant.one("SELECT (refresh_phases(now(), 60) ->> 'remaining')::int"):
+        pass
+    before = analysed(service, device, begin + timedelta(hours=6), end)
+    frozen = plant.one("SELECT setting('frozen_before')")
+    try:
+        plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", cut.isoformat())
+        plant.all("DELETE FROM energy_data WHERE meter_id = %s AND timestamp < %s", meter, cut)
+        plant.all("DELETE FROM printer_status WHERE device_id = %s AND timestamp < %s", device, cut)
+        after = analysed(service, device, begin + timedelta(hours=6), end)
+    finally:
+        plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", frozen)
+    assert after["summary"]["total_kwh"] == pytest.approx(before["summary"]["total_kwh"], rel=1e-9)
+    for name in ("Printing", "Idle", "No data"):
+        assert after["phase_analysis"][name]["duration_minutes"] == pytest.approx(before["phase_analysis"][name]["duration_minutes"], abs=1e-6)
+        assert after["phase_analysis"][name]["energy_kwh"] == pytest.approx(before["phase_analysis"][name]["energy_kwh"], rel=1e-3, abs=1e-6)
+
+
 def test_two_main_meters_are_added(plant, service, at):
     device = plant.device()
     for step, watts in ((10, 100.0), (17, 40.0)):

@@ -40,20 +40,20 @@ def fleet(prints=24, rows=60, seed=3, shuffled=False):
     return TrainingSet(columns, "made for the test")
 
 
-@pytest.fixture(autouse=True)
-def small_search(monkeypatch):
-    """Two small settings, so that a training takes a second."""
-    monkeypatch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 40, "depth": 4, "eta": 0.2},)})
+@pytest.fixture(autouse=True, scope="module")
+def small_search():
+    """Two small settings and one thread, so that a training takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 30, "depth": 4, "eta": 0.2},)})
+        patch.setattr("analysis.candidates.THREADS", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """(folder, card) of a promoted model."""
     place = tmp_path_factory.mktemp("state") / "models"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 40, "depth": 4, "eta": 0.2},)})
-        card = train_model.train(fleet(), place, say=lambda text: None)
-    return place, card
+    return place, train_model.train(fleet(), place, say=lambda text: None)
 
 
 def moment(n=5, **more):

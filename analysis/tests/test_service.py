@@ -44,7 +44,7 @@ def test_whole_answer(service, printer, at):
     assert set(answer["results"]) == RESULTS
     assert set(answer["timing"]) == {"database_ms", "dataset_ms", "phases_ms", "statistics_ms", "model_ms", "insights_ms", "total_ms"}
     results = answer["results"]
-    json.dumps(results)
+    json.dumps(results, allow_nan=False)
     phases = results["phase_analysis"]
     assert phases["Heating"]["duration_minutes"] == pytest.approx(5)
     assert phases["Cooling"]["duration_minutes"] > 5
@@ -120,9 +120,11 @@ def test_without_a_model_the_rest_is_answered(service, printer, at):
 
 def test_etag_answers_304_until_something_new_is_known(plant, service, printer, at):
     request = {"deviceId": printer, "from": at(0).isoformat(), "to": at(7200).isoformat()}
-    first = service.analyze(request)
-    again = service.analyze(request)
-    assert (first["cached"], again["cached"]) == (False, True) and again["results"] == first["results"]
+    for _ in range(2):  # a minute may end in between
+        first, again = service.analyze(request), service.analyze(request)
+        if again["cached"]:
+            break
+    assert again["cached"] and again["results"] == first["results"]
     assert service.analyze({**request, "ifNoneMatch": first["etag"]})["status"] == 304
     assert service.analyze({**request, "selectedDrivers": {}, "ifNoneMatch": first["etag"]})["status"] == 200
     meter = plant.one("SELECT meter_id FROM meter_assignments WHERE device_id = %s", printer)
