@@ -11,7 +11,8 @@ const { createStorage } = require('./storage');
 const FLOWS_DIR = path.join(__dirname, 'flows');
 const load = () => createStorage({ flowsDir: FLOWS_DIR }).getFlows();
 const isNode = ({ type, z }) => z && type !== 'group';
-const TABS = ['Master Ingestion', 'Ingest Shelly MQTT', 'Ingest Tasmota', 'ESP Sensors', 'Devices API', 'Housekeeping'];
+const TABS = ['Master Ingestion', 'Ingest Shelly MQTT', 'Ingest Tasmota', 'ESP Sensors', 'Historical Enrichment', 'Analysis API', 'Devices API',
+  'Live Predictor', 'Housekeeping'];
 const SUBFLOWS = ['Job Energy', 'Final Energy', 'Operator Only', 'Record Error'];
 
 test('the tabs and subflows are there, each in its file', async () => {

@@ -4,6 +4,7 @@
 const path = require('node:path');
 const { createStorage } = require('./storage');
 const { Auth, LoginGuard, sameText } = require('./lib/auth');
+const { createEnrichment } = require('./lib/enrichment');
 
 const BODY_LIMIT_BYTES = 1 << 20;
 
@@ -55,7 +56,7 @@ module.exports = {
   storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
-  functionGlobalContext: { enms: { ...require('./lib'), auth } },
+  functionGlobalContext: { enms: { ...require('./lib'), auth, enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')) } },
   functionExternalModules: false,
   functionTimeout: 10,
   apiMaxLength: '2mb',

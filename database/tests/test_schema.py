@@ -43,7 +43,7 @@ def test_readers_see_no_credentials_and_write_nothing(db, at, role):
     for secret in (*SECRETS, "*"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             as_role(db, role, f"SELECT {secret} FROM devices")
-    for statement in ("SELECT devices_to_poll()", "SELECT * FROM audit_log", "DELETE FROM energy_data", "INSERT INTO settings VALUES ('a', 'b', 'c')",
+    for statement in ("SELECT devices_to_poll()", "SELECT jobs_to_enrich(1)", "SELECT * FROM audit_log", "DELETE FROM energy_data", "INSERT INTO settings VALUES ('a', 'b', 'c')",
                       "SELECT device_save('{\"device_id\":\"x\"}', 'x')", "SELECT record_rejects('{a}', '{b}', '{c}', '{d}')", "SELECT refresh_rollups()",
                       "SELECT apply_retention()", "SELECT public_device(d) FROM devices d", "CREATE TABLE mine (a int)"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):

@@ -5,44 +5,66 @@ const { PythonPool } = require('./python-pool');
 
 let shared = null;
 
-/** All nodes share one pool; it is as large as the largest wish and ends with the last node. */
-function acquireShared(size, log) {
-  shared ??= { pool: new PythonPool({ python: process.env.ENMS_PYTHON || 'python3', log }), users: 0 };
+/** All nodes share one pool with room for what each may run at once; it ends with the last node. */
+function acquireShared(workers, log) {
+  shared ??= { pool: new PythonPool({ python: process.env.ENMS_PYTHON || 'python3', size: 0, log }), users: 0 };
   shared.users += 1;
-  shared.pool.size = Math.max(shared.pool.size, size);
+  shared.pool.size += workers;
   return shared.pool;
 }
 
-async function releaseShared() {
+async function releaseShared(workers) {
   shared.users -= 1;
+  shared.pool.size -= workers;
   if (shared.users > 0) return;
   const { pool } = shared;
   shared = null;
   await pool.close();
 }
 
+const atLine = (error) => (error.line ? `line ${error.line}: ${error.message}` : error.message);
+
 module.exports = function register(RED) {
   function PythonFunctionNode(config) {
     RED.nodes.createNode(this, config);
     const node = this;
-    const pool = acquireShared(Number(config.concurrency) || 1, (line) => RED.log.info(`[python] ${line}`));
-    const limits = { timeoutMs: (Number(config.timeout) || 30) * 1000, queueLimit: Number(config.queueLimit) || 100 };
+    const concurrency = Math.max(1, Number(config.concurrency) || 1);
+    const pool = acquireShared(concurrency, (line) => RED.log.info(`[python] ${line}`));
+    const limits = { timeoutMs: (Number(config.timeout) || 30) * 1000, queueLimit: Number(config.queueLimit) || 100, lane: node.id, concurrency };
+    const script = config.call === 'script';
+    const call = script ? { script: config.script } : { target: config.target };
+    let closed = false;
+    const failed = (error) => node.status({ fill: 'red', shape: 'ring', text: atLine(error).slice(0, 60) });
+
+    // A typing mistake shows when the flow is deployed, not with the first message.
+    if (script) {
+      pool.call({ ...call, check: true }, limits).catch((error) => {
+        if (closed) return;
+        failed(error);
+        node.error(`the script of "${node.name || node.id}": ${atLine(error)}`);
+      });
+    }
+
     node.on('input', async (msg, send, done) => {
-      const call = config.call === 'script' ? { script: config.script } : { target: config.target };
       const begun = process.hrtime.bigint();
       try {
         msg.payload = await pool.call({ ...call, payload: msg.payload }, limits);
         const milliseconds = Number((process.hrtime.bigint() - begun) / 100000n) / 10;
-        node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms` });
+        const waiting = pool.queued(node.id);
+        node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms${waiting > 0 ? `, ${waiting} wait` : ''}` });
         send(msg);
         done();
       } catch (error) {
-        msg.traceback = error.traceback;
-        node.status({ fill: 'red', shape: 'ring', text: error.message.slice(0, 60) });
+        Object.assign(msg, { traceback: error.traceback, busy: error.busy === true });
+        failed(error);
+        error.message = atLine(error);
         done(error);
       }
     });
-    node.on('close', (done) => { releaseShared().finally(done); });
+    node.on('close', (done) => {
+      closed = true;
+      releaseShared(concurrency).finally(done);
+    });
   }
   RED.nodes.registerType('python-function', PythonFunctionNode);
 };

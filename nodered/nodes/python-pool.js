@@ -10,6 +10,9 @@ const WORKER = path.join(__dirname, 'python_worker.py');
 const RESTART_MIN_MS = 100;
 const RESTART_MAX_MS = 5000;
 
+/** An error of the pool, not of the called function: asking again later may help. */
+const busy = (message) => Object.assign(new Error(message), { busy: true });
+
 class PythonPool {
   /**
    * @param {object} options
@@ -26,35 +29,50 @@ class PythonPool {
     this.notBefore = 0;
   }
 
-  get queued() { return this.waiting.length; }
+  /** Calls of a lane that wait for a worker. */
+  queued(lane = '') { return this.waiting.filter((entry) => entry.lane === lane).length; }
+
+  /** Calls of a lane that are under way. */
+  #running(lane) {
+    let count = 0;
+    for (const { entry } of this.workers) if (entry?.lane === lane) count += 1;
+    return count;
+  }
 
   /**
-   * Run one call. @param {{target?: string, script?: string, payload: any}} call
+   * Run one call. @param {{target?: string, script?: string, payload?: any, check?: boolean}} call  check: only find the function, or compile the script
+   * @param {{timeoutMs: number, queueLimit: number, lane?: string, concurrency?: number}} limits  a lane's calls use `concurrency`
+   *   workers at most, so that one node's slow calls leave workers to the others
    * @returns {Promise<any>} the function's answer
-   * @throws an error with the Python message (and `.traceback`), or: time-out, queue full, worker died twice
+   * @throws an error with the Python message, `.traceback` and the script's `.line`; or with `.busy`: time-out, queue full, worker died twice
    */
-  call(call, { timeoutMs, queueLimit }) {
-    if (this.waiting.length >= queueLimit) {
-      return Promise.reject(new Error(`the Python queue is full (${queueLimit} calls wait): call less often or raise the limit`));
+  call(call, { timeoutMs, queueLimit, lane = '', concurrency = Infinity }) {
+    if (this.queued(lane) >= queueLimit) {
+      return Promise.reject(busy(`the Python queue is full (${queueLimit} calls wait): call less often or raise the limit`));
     }
     return new Promise((resolve, reject) => {
-      this.waiting.push({ call, timeoutMs, resolve, reject, attempts: 0 });
+      this.waiting.push({ call, timeoutMs, lane, concurrency, resolve, reject, attempts: 0 });
       this.#dispatch();
     });
   }
 
   async close() {
     this.closing = true;
-    for (const entry of this.waiting.splice(0)) entry.reject(new Error('stopped before the call began'));
+    for (const entry of this.waiting.splice(0)) entry.reject(busy('stopped before the call began'));
     const ends = Array.from(this.workers, (worker) => new Promise((resolve) => worker.child.once('exit', resolve)));
     for (const worker of this.workers) worker.child.kill('SIGKILL');
     await Promise.all(ends);
   }
 
   #dispatch() {
-    if (this.closing || this.waiting.length === 0) return;
+    if (this.closing) return;
+    const next = this.waiting.findIndex(({ lane, concurrency }) => this.#running(lane) < concurrency);
+    if (next < 0) return;
     let worker = null;
-    for (const candidate of this.workers) if (!candidate.entry && !candidate.ending) worker = candidate;
+    for (const candidate of this.workers) {
+      // One that had a call of this lane before has its imports, connections and models.
+      if (!candidate.entry && !candidate.ending && !worker?.lanes.has(this.waiting[next].lane)) worker = candidate;
+    }
     if (!worker && this.workers.size < this.size) {
       const wait = this.notBefore - Date.now();
       if (wait > 0) {
@@ -66,15 +84,18 @@ class PythonPool {
       }
       worker = this.#start();
     }
-    if (worker) this.#give(worker, this.waiting.shift());
+    if (!worker) return;
+    this.#give(worker, ...this.waiting.splice(next, 1));
+    this.#dispatch();
   }
 
   #give(worker, entry) {
     worker.entry = entry;
+    worker.lanes.add(entry.lane);
     entry.attempts += 1;
     entry.id = ++worker.calls;
     entry.timer = setTimeout(() => {
-      entry.reject(new Error(`the Python call took longer than ${entry.timeoutMs / 1000} s and was ended`));
+      entry.reject(busy(`the Python call took longer than ${entry.timeoutMs / 1000} s and was ended`));
       entry.timedOut = true;
       worker.ending = true;
       worker.child.kill('SIGKILL');
@@ -92,7 +113,7 @@ class PythonPool {
       env: { ...this.environment, PYTHONPATH: [REPOSITORY, this.environment.PYTHONPATH].filter(Boolean).join(':') },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     });
-    const worker = { child, entry: null, calls: 0, chunks: [], bytes: 0 };
+    const worker = { child, entry: null, lanes: new Set(), calls: 0, chunks: [], bytes: 0 };
     this.workers.add(worker);
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => { for (const line of text.split('\n')) if (line) this.log(line); });
@@ -130,7 +151,7 @@ class PythonPool {
     worker.entry = null;
     clearTimeout(entry.timer);
     this.restartMs = RESTART_MIN_MS;
-    if (answer.error) entry.reject(Object.assign(new Error(answer.error), { traceback: answer.traceback }));
+    if (answer.error) entry.reject(Object.assign(new Error(answer.error), { traceback: answer.traceback, line: answer.line ?? null }));
     else entry.resolve(answer.result);
     this.#dispatch();
   }
@@ -142,7 +163,7 @@ class PythonPool {
       clearTimeout(entry.timer);
       // The call may have killed its worker: it gets one more try, and never a third.
       if (!entry.timedOut && entry.attempts < 2 && !this.closing) this.waiting.unshift(entry);
-      else entry.reject(new Error(reason));
+      else entry.reject(busy(reason));
     }
     if (!entry?.timedOut) {
       this.notBefore = Date.now() + this.restartMs;

@@ -98,3 +98,37 @@ test('an interpreter that is missing is named', async (t) => {
   const { script } = setup(t, { python: '/nowhere/python' });
   await assert.rejects(script('return 1'), /\/nowhere\/python/);
 });
+
+test('a script is checked without being run, and its mistakes name the line as typed', async (t) => {
+  const { pool, script, lines } = setup(t);
+  const check = (text) => pool.call({ script: text, check: true }, LIMITS);
+  await check('print("not run")\nreturn 1');
+  await assert.rejects(check('a = 1\n\nreturn (a\n'), (error) => error.line === 3 && /SyntaxError/.test(error.message) && !error.busy);
+  await assert.rejects(script('a = payload\n\nreturn a["missing"]', {}), (error) => error.line === 3);
+  await assert.rejects(script('import json\nreturn json.loads(payload)', '{'), (error) => error.line === 2);
+  assert.equal(await script('return """one\n  two"""'), 'one\n  two');
+  assert.deepEqual(lines, []);
+});
+
+test('a lane uses no more workers than it may, and the others go on', async (t) => {
+  const { pool, script } = setup(t, { size: 3 });
+  const slow = Array.from({ length: 4 }, () => script('import time; time.sleep(0.4); return 1', null, { lane: 'slow', concurrency: 2, queueLimit: 2 }));
+  await assert.rejects(script('return 1', null, { lane: 'slow', concurrency: 2, queueLimit: 2 }), (error) => error.busy === true);
+  const begun = performance.now();
+  assert.equal(await script('return 2', null, { lane: 'quick', concurrency: 1 }), 2);
+  t.diagnostic(`the other lane: ${Math.round(performance.now() - begun)} ms`);
+  assert.equal(pool.workers.size, 3);
+  assert.equal(pool.queued('slow'), 2);
+  assert.deepEqual(await Promise.all(slow), [1, 1, 1, 1]);
+});
+
+test('a lane keeps to the worker that knows its modules', async (t) => {
+  const { script } = setup(t, { size: 2 });
+  const pid = (lane) => script('import os; return os.getpid()', null, { lane, concurrency: 1 });
+  const [first, second] = await Promise.all([pid('one'), pid('two')]);
+  assert.notEqual(first, second);
+  for (let i = 0; i < 5; i++) {
+    assert.equal(await pid('one'), first);
+    assert.equal(await pid('two'), second);
+  }
+});

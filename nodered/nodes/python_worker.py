@@ -3,6 +3,7 @@
 Reads calls from file descriptor 3 and writes answers to 4, each as a 4-byte big-endian length and JSON, so that whatever user
 code prints can't be mistaken for an answer. Ends when descriptor 3 is closed.
 """
+import ast
 import hashlib
 import importlib
 import json
@@ -14,6 +15,7 @@ import textwrap
 import traceback
 
 LENGTH = struct.Struct(">I")
+SCRIPT = "<python-function>"
 scripts = {}
 
 
@@ -29,14 +31,24 @@ def function_of(target):
 
 
 def function_of_script(source):
-    """The function whose body is `source`, compiled once per text."""
+    """The function whose body is `source`, compiled once per text; errors name the lines as they were typed."""
     key = hashlib.sha256(source.encode()).digest()
     if key not in scripts:
         namespace = {"__name__": "enms_script"}
-        body = textwrap.indent(source.strip() or "pass", "    ")
-        exec(compile(f"def script(payload):\n{body}\n", "<python-function>", "exec"), namespace)
+        tree = ast.parse("def script(payload): pass")
+        # Put into the tree, not into the text: indenting would change strings of several lines.
+        tree.body[0].body = ast.parse(textwrap.dedent(source), SCRIPT).body or tree.body[0].body
+        exec(compile(tree, SCRIPT, "exec"), namespace)
         scripts[key] = namespace["script"]
     return scripts[key]
+
+
+def line_of(error):
+    """The line of the script at which it failed, None when the fault is elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename == SCRIPT:
+        return error.lineno
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == SCRIPT]
+    return lines[-1] if lines else None
 
 
 def plain(value):
@@ -70,9 +82,12 @@ def encode(answer):
 def answer_call(call):
     try:
         function = function_of(call["target"]) if call.get("target") else function_of_script(call["script"])
+        if call.get("check"):
+            return encode({"id": call["id"], "result": None})
         return encode({"id": call["id"], "result": function(call.get("payload"))})
     except BaseException as error:  # a user's sys.exit() must not end the shared worker either
-        return encode({"id": call["id"], "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(limit=-8)})
+        said = error.msg if isinstance(error, SyntaxError) else error
+        return encode({"id": call["id"], "error": f"{type(error).__name__}: {said}", "line": line_of(error), "traceback": traceback.format_exc(limit=-8)})
 
 
 def main():

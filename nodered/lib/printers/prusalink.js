@@ -163,4 +163,4 @@ function material(value) {
   return name === null || /^-+$/.test(name) ? null : name;
 }
 
-module.exports = { poll, fromV1, fromLegacy };
+module.exports = { poll, credentials, fromV1, fromLegacy };
