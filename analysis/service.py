@@ -19,8 +19,8 @@ _state = {}
 _answers = OrderedDict()
 
 
-def ping():
-    """{"ok": True}; nothing is imported or asked."""
+def ping(_payload=None):
+    """{"ok": True}; nothing is imported or asked. (A worker always hands a payload over.)"""
     return {"ok": True}
 
 
@@ -38,7 +38,7 @@ def analyze(request):
     return {**answer, "timing": clock.milliseconds()}
 
 
-def predict_all():
+def predict_all(_payload=None):
     """Expected power of every active printer with a fresh status; see analysis/README.md for the form."""
     from . import predictor
 

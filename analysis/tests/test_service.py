@@ -178,7 +178,7 @@ def test_a_preheated_printer_is_active_and_a_hot_one_cools(plant, service, at):
 
 def test_ping_imports_nothing_heavy():
     heavy = "numpy psycopg2 scipy sklearn xgboost pandas joblib"
-    code = f"import sys; from analysis import service; assert service.ping() == {{'ok': True}}; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = f"import sys; from analysis import service; assert service.ping() == service.ping({{'any': 'payload'}}) == {{'ok': True}}; print([m for m in '{heavy}'.split() if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
