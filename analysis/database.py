@@ -119,6 +119,17 @@ class Snapshot:
         found = self.rows(query, **parameters)
         return found[0] if found else None
 
+    def rows_within(self, seconds, query, **parameters):
+        """rows(), or None when that takes the database longer; for what an answer can do without."""
+        self._cursor.execute(f"SAVEPOINT attempt; SET LOCAL statement_timeout = {int(1000 * seconds)}")
+        try:
+            found = self.rows(query, **parameters)
+        except psycopg2.errors.QueryCanceled:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT attempt")
+            return None
+        self._cursor.execute(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}; RELEASE SAVEPOINT attempt")
+        return found
+
     def columns(self, query, **parameters):
         """{column: numpy array}; times as int64 microseconds since 1970 (NULL, sent as infinity, is NO_TIME)."""
         text, layout = query_text(query), query_layout(query)

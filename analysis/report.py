@@ -12,6 +12,8 @@ from .request import DRIVERS
 from .states import HEATING, NO_DATA
 
 OFTEN_UNKNOWN = 0.1
+# Tariffs that change by the hour over years take long to look up; the answer does not wait for them.
+RATES_S = 2
 CLIMATE = ("temperature_c", "humidity_pct")
 # The dashboard of one machine, with its variable.
 GRAFANA_DASHBOARD = "/grafana/d/enms-machine/machine?var-device={device}&from={start}&to={end}"
@@ -21,16 +23,18 @@ def make(snapshot, request, models, clock):
     """The results for a checked request; `clock.lap` is told when a step is done."""
     device = snapshot.row("device", device=request.device_id)
     dataset = build(snapshot, device, micros(request.start) if request.start else None, micros(request.end))
-    rates = snapshot.rows("rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)})
+    rates = snapshot.rows_within(RATES_S, "rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)})
     clock.lap("dataset_ms", snapshot.seconds)
 
     sums = phases.split(dataset)
     metrics = phases.metrics(dataset, sums)
-    account = money.account(dataset.line, rates)
+    account = money.account(dataset.line, rates or [])
     row_phases = phases.phase_of_rows(dataset)
     clock.lap("phases_ms")
 
     columns, notes = driver_columns(dataset, request.drivers)
+    if rates is None:
+        notes.append("The tariffs of so long a range could not be looked up in time: cost and CO2 are missing.")
     correlation = correlations(dataset, columns)
     regression = regress(dataset, columns, notes, everywhere=request.drivers is None)
     clock.lap("statistics_ms")

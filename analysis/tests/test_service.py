@@ -139,6 +139,16 @@ def test_database_away_is_503(service, monkeypatch):
     assert "not reachable" in service.predict_all()["error"]
 
 
+def test_an_attempt_that_takes_too_long_costs_only_itself(database):
+    with database.snapshot() as snapshot:
+        snapshot._cursor.execute("SHOW statement_timeout")
+        usual = snapshot._cursor.fetchone()
+        assert snapshot.rows_within(0.001, "rates", factory=None, **{"from": "2020-01-01", "to": "2020-02-01"}) in (None, [])
+        assert snapshot.rows_within(5, "training_devices", device_model="none such") == []
+        snapshot._cursor.execute("SHOW statement_timeout")
+        assert snapshot._cursor.fetchone() == usual
+
+
 def test_a_lost_connection_is_made_again(plant, service, printer, at, database):
     assert ask(service, printer, at)["status"] == 200
     plant.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()")
