@@ -126,8 +126,8 @@ def memory_kb(pids):
     return total
 
 
-def listener(port):
-    """'name (pid N)' of the process that listens on a TCP port, '' when it can't be told."""
+def listeners(port):
+    """Pids of the processes that listen on a TCP port, as far as this user may see them."""
     wanted = f":{port:04X}"
     inodes = set()
     for table in ("tcp", "tcp6"):
@@ -138,11 +138,27 @@ def listener(port):
                     inodes.add(f"socket:[{fields[9]}]")
         except OSError:
             continue
-    for pid, seen in snapshot().items():
-        try:
-            for handle in os.listdir(PROC / str(pid) / "fd"):
-                if os.readlink(PROC / str(pid) / "fd" / handle) in inodes:
-                    return f"{seen['comm']} (pid {pid})"
-        except OSError:
-            continue
+    return {pid for pid in snapshot() if inodes and inodes & open_files(pid)}
+
+
+def open_files(pid):
+    """What the descriptors of a process point to; empty when it ended or belongs to somebody else."""
+    found = set()
+    try:
+        for handle in os.listdir(PROC / str(pid) / "fd"):
+            try:
+                found.add(os.readlink(PROC / str(pid) / "fd" / handle))
+            except OSError:
+                continue
+    except OSError:
+        pass
+    return found
+
+
+def listener(port):
+    """'name (pid N)' of a process that listens on a TCP port, '' when it can't be told."""
+    for pid in sorted(listeners(port)):
+        seen = stat(pid)
+        if seen:
+            return f"{seen['comm']} (pid {pid})"
     return ""

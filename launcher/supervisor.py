@@ -121,7 +121,7 @@ class Supervisor:
             if child.poll() is not None:
                 return False
             try:
-                problem = service.probe(self.env)
+                problem = service.probe(self.env) or self.foreign_listener(service, child)
             except Exception as error:  # whatever a half-started service answers, this thread must go on
                 problem = repr(error)
             if not problem:
@@ -135,6 +135,15 @@ class Supervisor:
             time.sleep(pause)
             pause = min(pause * 1.3, 0.5)
         return False
+
+    def foreign_listener(self, service, child):
+        """'' when the service itself holds its port: another stack's answer on it must not pass for ours."""
+        if not service.port:
+            return ""
+        port = int(self.env[service.port])
+        if processes.listeners(port) & {child.pid, *processes.descendants(child.pid)}:
+            return ""
+        return f"port {port} is held by {processes.listener(port) or 'another program'}"
 
     def end_left_behind(self, service, pid):
         """Kills what a dead service left: its session's processes, and PostgreSQL's (each has a session of its own).

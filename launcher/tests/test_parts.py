@@ -91,6 +91,20 @@ def test_ports_are_remembered_until_somebody_takes_them():
     assert second["b"] == first["b"] and second["a"] != first["a"]
 
 
+def test_another_programs_answer_on_the_port_is_not_the_services(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        env = {"ENMS_API_PORT": str(taken.getsockname()[1])}
+        watch = supervisor.Supervisor(settings.Paths(tmp_path), env, [services.BY_NAME["api"]], demo=False)
+        child = subprocess.Popen(["sleep", "60"])
+        try:
+            assert f"pid {os.getpid()}" in watch.foreign_listener(services.BY_NAME["api"], child)
+        finally:
+            child.kill()
+            child.wait()
+
+
 def test_identity_tells_a_process_from_a_later_one_with_its_pid():
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     known = processes.identity(child.pid)
