@@ -56,7 +56,7 @@ def facts_of(row):
     row["job"] = None if row["job_id"] is None else {
         "job_id": row["job_id"], "filename": row["job_filename"], "start_ts": row["job_start_ts"], "paused_s": row["job_paused_s"],
         "progress": row["job_progress"], "time_left_s": row["job_time_left_s"], "grams": row["job_grams"], "material": row["job_material"],
-        "nozzle_diameter": row["job_nozzle_diameter"], "preview_url": row["job_preview_url"], "details": parsed(row["job_details"]),
+        "nozzle_diameter": row["job_nozzle_diameter"], "preview_url": row["job_preview_url"], "thumbnail_url": row["job_thumbnail_url"], "details": parsed(row["job_details"]),
         "wh": row["job_wh"], "steady_rate": row["job_steady_rate"], "costs": parsed(row["job_costs"]), "phases": parsed(row["job_phases"]),
     }
     ended = row["history_end_ts"] or ()
@@ -121,7 +121,7 @@ def mock(name=None, job=None, ago_s=8, past=(), **facts):
             "plant_type": "generic_plant", "location": "Mock hall", "bed_width": 250.0, "bed_depth": 210.0, "rated_power_w": 480.0,
             "idle_power_w": 12.0, "interval_s": 30, "factory_id": FACTORY, "state": "idle", "state_text": "IDLE",
             "nozzle": 24.5, "nozzle_target": 0.0, "bed": 23.8, "bed_target": 0.0, "material": "PLA", "filename": None,
-            "progress": None, "time_left_s": None, "last_error": None, "power_w": 11.6, "wh_24h": 290.0,
+            "progress": None, "time_left_s": None, "last_error": None, "power_w": 11.6, "predicted_w": None, "wh_24h": 290.0,
         }
         printer.update(facts)
         printer["status_ts"] = None if ago_s is None else now_ts - ago_s
@@ -160,7 +160,7 @@ def running_job(now_ts, filename, elapsed_s, progress, wh, warm_up_wh=60.0, gram
         "job_id": "00000000-0000-4000-8000-0000000000aa", "filename": filename, "start_ts": now_ts - elapsed_s, "status": status,
         "paused_s": paused_s, "progress": progress,
         "time_left_s": round(elapsed_s * (100 - progress) / progress) if progress else None, "grams": None, "material": material,
-        "nozzle_diameter": 0.4, "preview_url": None, "details": details, "wh": wh, "steady_rate": True, "costs": None,
+        "nozzle_diameter": 0.4, "preview_url": None, "thumbnail_url": None, "details": details, "wh": wh, "steady_rate": True, "costs": None,
         "phases": phases, "phases_ts": now_ts,
     }
 

@@ -86,10 +86,12 @@ function createEnrichment(folder, options = {}) {
 /** What of an analysis is stored with a print. */
 function rowOf(analysis, filename, hash) {
   // The lists per layer are in the preview, and the raw settings are as long as the slicer likes.
-  const { raw_settings: _raw, layers, ...kept } = analysis;
+  const { raw_settings: _raw, layers, job_details: details = {}, ...kept } = analysis;
   const { objects = [], settings = {}, filament = {} } = analysis;
+  // A file without named objects is called by its name, which on our disk is its hash.
+  const object_name = details.object_name === hash ? filename?.replace(/\.[^.]*$/, '') ?? null : details.object_name ?? null;
   return {
-    analysis: { ...kept, file: { ...kept.file, name: filename ?? null, sha256: hash }, layers: { count: layers?.count ?? null } },
+    analysis: { ...kept, job_details: { ...details, object_name }, file: { ...kept.file, name: filename ?? null, sha256: hash }, layers: { count: layers?.count ?? null } },
     parts: objects.length > 0 ? objects.map(part) : null,
     material: text(filament.tools?.[0]?.type ?? settings.filament_type),
     nozzle_diameter: settings.nozzle_diameter_mm ?? null,

@@ -153,7 +153,8 @@ function fromLegacy(device, now, printer, answer) {
     progress_percent: typeof progress.completion === 'number' ? progress.completion * 100 : null,
     time_left_seconds: progress.printTimeLeft,
     elapsed_seconds: progress.printTime,
-    download_ref: text(part(file, 'refs').download, 1024),
+    // Legacy firmware serves a file under the path that it names.
+    download_ref: text(part(file, 'refs').download ?? file.path, 1024),
   });
 }
 
