@@ -65,7 +65,7 @@ export function powerChart(canvas, series, onZoom) {
       animation: false, parsing: false, normalized: true, maintainAspectRatio: false,
       interaction: { mode: 'index', intersect: false },
       scales: {
-        x: { type: 'linear', ...whole, ticks: { maxTicksLimit: 8, maxRotation: 0, callback(value) { return tick(Number(value), this); } } },
+        x: { type: 'linear', ...whole, ticks: { maxTicksLimit: 8, autoSkipPadding: 24, maxRotation: 0, callback(value) { return tick(Number(value), this); } } },
         y: { beginAtZero: true, title: { display: true, text: 'W' } },
       },
       plugins: {

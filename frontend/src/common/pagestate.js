@@ -1,5 +1,7 @@
 // What a page shows is in its address. Inside the shell the shell's address bar holds it; alone, the page's own does.
 
+import './theme.js'; // every page follows the theme
+
 const inShell = window.parent !== window;
 const listeners = new Set();
 let state = new URLSearchParams(location.search);

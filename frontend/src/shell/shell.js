@@ -79,6 +79,7 @@ function follow() {
   shown = route;
   const name = t(`nav.${route.name}`);
   document.title = `${name} · ENMS`;
+  setText(byId('view'), name);
   frame.title = t('frame.title', { view: name });
   showMenu();
   if (page === before) return;
