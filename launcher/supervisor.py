@@ -141,7 +141,9 @@ class Supervisor:
         if not service.port:
             return ""
         port = int(self.env[service.port])
-        if processes.listeners(port) & {child.pid, *processes.descendants(child.pid)}:
+        found = processes.listeners(port)
+        # Nothing found: this user may not look into the process that listens (root in a container, for one).
+        if not found or found & {child.pid, *processes.descendants(child.pid)}:
             return ""
         return f"port {port} is held by {processes.listener(port) or 'another program'}"
 
