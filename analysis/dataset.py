@@ -16,7 +16,7 @@ from .states import PHASE_OF_STATE, phases_of_statuses
 
 STATUS_HOLDS_US = 5 * 60 * US
 CLIMATE_COUNTS_US = 15 * 60 * US
-CLIMATE_EXACT_US = 26 * 3600 * US
+CLIMATE_ROWS = 60_000  # more than that of one range are thinned
 DAY_US = 86_400 * US
 READINGS_UP_TO_US = 8 * DAY_US
 # Coarser buckets for longer ranges: (longest range, bucket in s, query).
@@ -231,8 +231,11 @@ def _join_climate(snapshot, device, rows, start, end):
     if place is None or not len(rows["at"]):
         rows.update({name: np.full(len(rows["at"]), np.nan) for name in CLIMATE_VALUES})
         return
-    query = "environment" if end - start <= CLIMATE_EXACT_US else "environment_thinned"
-    climate = snapshot.columns(query, place=place, **_range(start, end))
+    hourly = snapshot.row("environment_density", place=place, **_range(start, end))["hourly"]
+    if hourly * (end - start) / (3600 * US) <= CLIMATE_ROWS:
+        climate = snapshot.columns("environment", place=place, **_range(start, end))
+    else:
+        climate = snapshot.columns("environment_thinned", place=place, step_min=5 if end - start <= READINGS_UP_TO_US else 15, **_range(start, end))
     for name in CLIMATE_VALUES:
         known = ~np.isnan(climate[name])
         rows[name] = nearest(rows["at"], climate["at"][known], climate[name][known])

@@ -71,8 +71,9 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
     assert ours == wanted
 
 
-def test_long_ranges_thin_only_what_is_frequent(plant, database):
-    """A sensor every ten minutes is read whole over days; one every ten seconds is met within five minutes."""
+def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
+    """A sensor every ten minutes is read whole over days; one every half minute, if that is too many rows, is met within five minutes."""
+    monkeypatch.setattr("analysis.dataset.CLIMATE_ROWS", 1_000)
     end = datetime.now(timezone.utc).replace(microsecond=0)
     start = end - timedelta(days=3)
     for every, near_s in ((600, 0), (30, 300)):
@@ -91,7 +92,7 @@ def test_layouts_name_what_the_queries_answer(plant, database, at):
     device = plant.device()
     with database.snapshot() as snapshot:
         for query in ("readings", "statuses", "environment", "environment_thinned", "rollup_1min", "rollup_15min", "rollup_1hour"):
-            empty = snapshot.columns(query, meter="none", device=device, place="none", **{"from": at(0), "to": at(3600)})
+            empty = snapshot.columns(query, meter="none", device=device, place="none", step_min=5, **{"from": at(0), "to": at(3600)})
             assert list(empty) == [name for name, _ in query_layout(query)]
             assert all(len(column) == 0 for column in empty.values())
     with pytest.raises(ValueError, match="layout"):
