@@ -20,6 +20,8 @@ from .settings import ROOT, node_binary
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
 TEST_LOCK = ROOT / "requirements" / "test.txt"
 NODE_LOCK = ROOT / "nodered" / "package-lock.json"
+FRONTEND = ROOT / "frontend"
+PREVIEW_READER = ROOT / "gcode" / "preview_reader.js"  # the one file of another folder that the browser app takes in
 TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
@@ -152,11 +154,41 @@ def node_modules(where, log, source=ROOT / "nodered", target=None):
     stamp.write_text(wanted)
 
 
-def npm(where, directory, log, *arguments):
-    """npm of the private Node in a directory."""
+def app_sources():
+    """The files that the browser app is built from."""
+    return sorted(path for path in FRONTEND.rglob("*") if path.is_file()
+                  and not {"node_modules", "dist"} & set(path.relative_to(FRONTEND).parts)) + [PREVIEW_READER]
+
+
+def browser_app(where, log):
+    """Builds the browser app beside the environments, so that the checkout stays clean; pages change all at once."""
+    copy = where.app / "source" / "frontend"
+    for path in app_sources():
+        target = where.app / "source" / path.relative_to(ROOT)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    node_modules(where, log, FRONTEND, copy)
+    fresh, old = where.app / "pages.new", where.app / "pages.old"
+    npm(where, copy, log, "run", "build", ENMS_FRONTEND_OUT=str(fresh))
+    shutil.rmtree(old, ignore_errors=True)
+    if where.pages.exists():
+        where.pages.rename(old)
+    fresh.rename(where.pages)
+    shutil.rmtree(old, ignore_errors=True)
+    files.write(where.app / ".built", digest(*app_sources()))
+
+
+def is_built(where):
+    """True when the browser app in the environment is that of this checkout."""
+    stamp = where.app / ".built"
+    return stamp.exists() and stamp.read_text() == digest(*app_sources()) and where.pages.exists()
+
+
+def npm(where, directory, log, *arguments, **variables):
+    """npm of the private Node in a directory; `variables` are added to its environment."""
     node = node_binary(where)
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
-    environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}"}
+    environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}", **variables}
     run([str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"], log,
         "The npm packages could not be installed.", environment, cwd=directory)
 
@@ -171,16 +203,18 @@ def only_one(where):
 
 
 def environment(where, say):
-    """Brings the private environments up to the lock files. Returns False when there was nothing to do.
+    """Brings the private environments up to the lock files and builds the browser app. Returns False when there was nothing to do.
 
     Node comes first, alone; then npm and the other Python packages are installed side by side.
     """
-    if is_installed(where):
+    if is_installed(where) and is_built(where):
         return False
     with only_one(where):
-        if is_installed(where):  # by the one that we waited for
-            return False
-        _install(where, say)
+        if not is_installed(where):  # the one that we waited for may have done it
+            _install(where, say)
+        if not is_built(where):
+            say("building the browser app")
+            browser_app(where, where.log("install-app"))
     return True
 
 

@@ -135,7 +135,7 @@ def prepare_nginx(env):
     values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}",
               "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
               "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
-              "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(ROOT / "frontend"),
+              "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(where(env).pages),
               "ENMS_GCODE_PUBLIC_DIR": str(place.state / "gcode/public"),
               "ENMS_NGINX_DIR": str(data), "ENMS_NGINX_ACCESS_LOG": str(place.log("nginx-access"))}
     files.write(place.config / "nginx.conf", templates.render((ROOT / "nginx/nginx.conf").read_text(), values))

@@ -78,6 +78,8 @@ class Paths:
         self.python = self.env / "python" / "bin" / "python"
         self.npm = self.env / "npm"
         self.modules = self.npm / "node_modules"
+        self.app = self.env / "app"
+        self.pages = self.app / "pages"
         self.logs = self.run / "log"
         self.state = self.run / "state"
         self.postgres = self.run / "postgres"
