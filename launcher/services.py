@@ -20,7 +20,7 @@ MB = 1 << 20
 
 @dataclass(frozen=True)
 class Service:
-    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start.
+    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start; `up` does not wait for a `background` one.
 
     command(env) -> (argv, extra Popen arguments); prepare(env) runs before every start; probe(env) -> '' when ready;
     missing() -> '' or why it can't be started from this checkout; secrets: the ones its environment may hold; extra(env): variables of its own.
@@ -36,6 +36,7 @@ class Service:
     port: str = ""
     cwd: Path = ROOT
     task: bool = False
+    background: bool = False
     stop_signal: int = signal.SIGTERM
     grace: float = 10.0
     ready_seconds: float = 60.0
@@ -197,10 +198,12 @@ SERVICES = (
     Service("history", history_command, task=True, missing=needs_file("simulator/history.py"), demo=True),
     Service("simulator", python("simulator"), http("ENMS_SIM_PORT", "/health", lambda status: status == 200), missing=needs_file("simulator/__main__.py"),
             needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
+    Service("training", python("launcher.first_model"), task=True, background=True, missing=needs_file("analysis/train_model.py"),
+            needs=("migrate",), demo=True, secrets=("ENMS_DB_API_PASSWORD",)),
 )
 BY_NAME = {service.name: service for service in SERVICES}
 # What ends together, first to last: who writes stops before what keeps the data.
-STOP_ORDER = (("simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+STOP_ORDER = (("training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
 
 
 def wanted(demo, history):

@@ -29,7 +29,9 @@ def collect(where):
         entry = {"state": known["state"] if alive or running else "stopped", "pid": known.get("pid") if running else None,
                  "restarts": known.get("restarts", 0)}
         if service.task:
-            entry["health"] = "ok" if known["state"] == "done" else known["state"]
+            entry["health"] = "ok" if known["state"] == "done" or (service.background and running) else known["state"]
+            if service.background:
+                entry["progress"] = (files.last_lines(where.log(name), 1) or [None])[0]
         else:
             pids = [known["pid"], *processes.descendants(known["pid"], tree)] if running else []
             problem = service.probe(env) if running else known.get("error") or "not running"
@@ -86,6 +88,8 @@ def show(state):
     for name, entry in state["services"].items():
         memory = f"{entry['memory_kb'] / 1024:.0f} MB" if entry.get("memory_kb") else "-"
         health = entry["health"] if entry["health"] != "ok" else ("done" if "port" not in entry else "ok")
+        if entry.get("progress"):
+            health = f"{'running' if entry['pid'] else health}: {entry['progress'][:80]}"
         print(f"{name:<12}{entry['pid'] or '-':>8}{entry.get('port') or '-':>7}{memory:>10}{entry['restarts']:>10}  {health}")
     own = state["supervisor"]
     print(f"{'supervisor':<12}{own['pid']:>8}{'-':>7}{own['memory_kb'] / 1024:>7.0f} MB{'-':>10}  ok, up for "

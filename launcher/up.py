@@ -173,7 +173,7 @@ def wait_ready(where, env, child, steps):
                                         remedy_for(name, where, known), where.log(name), known["log_from"])
                 elif name not in reported and known.get("error", "") and "not ready after" in known["error"]:
                     raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where, known), where.log(name), known["log_from"])
-            if len(reported) == len(record["services"]):
+            if all(name in reported or services.BY_NAME[name].background for name in record["services"]):
                 return
         time.sleep(0.05)
 
