@@ -61,6 +61,8 @@ export const en = {
 
   'status.Printing': 'Printing', 'status.Heating': 'Heating', 'status.Paused': 'Paused', 'status.Attention': 'Needs a hand', 'status.Idle': 'Idle',
   'status.Cooling': 'Cooling', 'status.Completed': 'Completed', 'status.Error': 'Error', 'status.Offline': 'Offline', 'status.Unknown': 'Unknown',
+  'state.printing': 'Printing', 'state.heating': 'Heating', 'state.paused': 'Paused', 'state.attention': 'Needs a hand', 'state.idle': 'Idle', 'state.ready': 'Ready', 'state.finished': 'Finished',
+  'state.cancelled': 'Cancelled', 'state.error': 'Error', 'state.offline': 'Offline', 'state.unknown': 'Unknown',
   'result.done': 'Done', 'result.cancelled': 'Cancelled', 'result.error': 'Failed', 'result.unknown': 'Unknown', 'result.printing': 'Printing', 'result.paused': 'Paused',
   'phase.Heating': 'Heating', 'phase.Printing': 'Printing', 'phase.Paused': 'Paused', 'phase.Cooling': 'Cooling', 'phase.Idle': 'Idle', 'phase.Active (other)': 'Active (other)', 'phase.No data': 'No data',
 
@@ -160,6 +162,7 @@ export const en = {
   'detail.tips': 'All tips',
   'detail.preview': 'Preview, drag to turn',
   'detail.previewOf': 'Preview of the running print, printed layers highlighted',
+  'detail.noWebgl': 'this browser draws nothing in three dimensions.',
   'detail.previewNone': 'The preview can\'t be shown here: {error}',
   'detail.analyse': 'Analyse this printer',
 

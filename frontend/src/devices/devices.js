@@ -100,7 +100,7 @@ function deviceRow(device) {
   const power = device.power_watts == null ? null : watts(device.power_watts).join(' ');
   return h('tr', { 'data-device': device.device_id, 'data-active': String(device.is_active) },
     h('th', { scope: 'row', class: 'wide' }, name, h('span', { class: 'below', text: [device.device_id, device.device_model, device.location].filter(Boolean).join(' · ') })),
-    h('td', {}, h('span', { class: 'status', 'data-tone': device.is_active ? STATE_TONES[device.state] ?? 'quiet' : 'quiet', text: device.is_active ? device.state_text ?? device.state ?? '–' : t('devices.inactive') }),
+    h('td', {}, h('span', { class: 'status', 'data-tone': device.is_active ? STATE_TONES[device.state] ?? 'quiet' : 'quiet', title: device.state_text, text: !device.is_active ? t('devices.inactive') : device.state === null ? t('devices.never') : word('state', device.state) }),
       device.last_error ? h('span', { class: 'below fault', text: device.last_error }) : null),
     h('td', { 'data-label': t('devices.col.source') }, word('source', device.source), h('span', { class: 'below', text: device.api_ip ?? '' })),
     h('td', { 'data-label': t('devices.col.meters') }, device.meters.length === 0 ? h('span', { class: 'soft', text: device.shelly_id ?? t('devices.noPlug') }) : device.meters.map((meter) => meter.meter_id).join(', '), power ? h('span', { class: 'below', text: power }) : null),

@@ -55,19 +55,23 @@ async function stillPicture(stage, printer, error) {
 }
 
 function drawScene(stage, model) {
-  const { positions, ends, bounds } = geometryOf(model);
   const canvas = h('canvas', { role: 'img', 'aria-label': t('detail.previewOf') });
-  const renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: 'low-power' });
+  const context = canvas.getContext('webgl2', { antialias: true, alpha: true, powerPreference: 'low-power' });
+  if (context === null) throw new Error(t('detail.noWebgl'));
+  const { positions, shades, ends, bounds } = geometryOf(model);
+  const renderer = new WebGLRenderer({ canvas, context });
   stage.replaceChildren(canvas, h('p', { class: 'caption', text: t('detail.preview') }));
 
   // One geometry, shown twice: what is printed, and faintly what is to come.
   const attribute = new BufferAttribute(positions, 3);
+  const light = new BufferAttribute(shades, 3, true);
   const make = (material) => {
     const geometry = new BufferGeometry();
     geometry.setAttribute('position', attribute);
+    geometry.setAttribute('color', light);
     return new LineSegments(geometry, material);
   };
-  const done = make(new LineBasicMaterial());
+  const done = make(new LineBasicMaterial({ vertexColors: true }));
   const todo = make(new LineBasicMaterial({ transparent: true, opacity: 0.13 }));
   const scene = new Scene().add(done, todo);
 
@@ -131,6 +135,7 @@ function geometryOf({ layers, groups, features }) {
   const ordered = groups.filter((group) => !NOT_OF_THE_PART.has(features[group.feature])).sort((a, b) => a.layer - b.layer);
   const points = ordered.reduce((sum, group) => sum + group.lines.reduce((inner, line) => inner + Math.max(0, line.length / 2 - 1) * 2, 0), 0);
   const positions = new Float32Array(points * 3);
+  const shades = new Uint8Array(points * 3);
   const bounds = { min: [Infinity, Infinity, 0], max: [-Infinity, -Infinity, 0] };
   const ends = new Array(layers.length).fill(0);
   let at = 0;
@@ -140,6 +145,8 @@ function geometryOf({ layers, groups, features }) {
     for (const line of lines) {
       for (let i = 0; i + 3 < line.length; i += 2) {
         positions.set([line[i], line[i + 1], z, line[i + 2], line[i + 3], z], at);
+        // Lit from one side, so that the surface is seen.
+        shades.fill(110 + 145 * Math.abs(Math.sin(Math.atan2(line[i + 3] - line[i + 1], line[i + 2] - line[i]) + 0.5)), at, at + 6);
         at += 6;
       }
       for (let i = 0; i < line.length; i += 2) {
@@ -152,7 +159,7 @@ function geometryOf({ layers, groups, features }) {
     ends[layer] = at / 3;
   }
   for (let i = 1; i < ends.length; i += 1) ends[i] = Math.max(ends[i], ends[i - 1]);
-  return { positions, ends, bounds };
+  return { positions, shades, ends, bounds };
 }
 
 /** The points that are printed at a progress, which printers reckon by time. */
