@@ -84,12 +84,11 @@ def build(snapshot, device, start, end):
             continue
         if level is None:
             rows = snapshot.columns("readings", meter=meter["meter_id"], **_range(begin, finish))
-            whole = segments_of_readings(rows)
-            pieces.append(clipped(whole, begin, finish))
+            pieces.append(clipped(segments_of_readings(rows), begin, finish))
             _count_flags(flags, rows, begin, finish)
             inside = (rows["at"] > begin) & (rows["at"] <= finish)
             at.append(rows["at"][inside])
-            power.append(_power_of_rows(rows, whole)[inside])
+            power.append(_power_of_rows(rows)[inside])
         else:
             pieces.append(_from_rollups(snapshot, device, meter, begin, finish, *level))
     segments = summed(pieces) if pieces else Segments(*(np.empty(0, kind) for kind in (np.int64, np.int64, float, float, bool)))
@@ -134,14 +133,9 @@ def _level(device, start, end):
     frozen = device["frozen_before"] * US > start
     if end - start <= READINGS_UP_TO_US and not frozen:
         return None
-    for longest, bucket_s, query in LEVELS:
-        if longest is None or (end - start <= longest and not (bucket_s == 60 and end - start > 0 and _now_us() - start > KEPT_1MIN_US)):
-            return bucket_s, query
-    raise AssertionError("the last level takes any range")
-
-
-def _now_us():
-    return micros(datetime.now(timezone.utc))
+    minutes_gone = micros(datetime.now(timezone.utc)) - start > KEPT_1MIN_US
+    return next((bucket_s, query) for longest, bucket_s, query in LEVELS
+                if longest is None or (end - start <= longest and not (bucket_s == 60 and minutes_gone)))
 
 
 def _count_flags(flags, rows, start, end):
@@ -153,7 +147,7 @@ def _count_flags(flags, rows, start, end):
         flags[name] += int(np.count_nonzero(quality & bit))
 
 
-def _power_of_rows(rows, segments):
+def _power_of_rows(rows):
     """Power at each reading; where only the counter spoke, the mean of the interval that ends there."""
     power = rows["power_w"]
     silent = np.isnan(power)
@@ -172,6 +166,8 @@ def _from_rollups(snapshot, device, meter, start, end, bucket_s, query):
     if start < frozen:
         # The readings are gone: buckets are the finest that is left, the one at the edge is cut in proportion to time.
         first = start // bucket * bucket
+    if end < frozen:
+        last = -(-end // bucket) * bucket
     dirty = [(int(t0) * US // bucket * bucket, -(-int(t1) * US // bucket) * bucket) for t0, t1 in meter["dirty"]]
     pieces, at = [], first
     for t0, t1 in [*dirty, (last, last)]:
@@ -200,6 +196,8 @@ def _rows_of_readings(at, power, segments):
     if len(power) > 1:
         # Every reading of any meter is a row, and shows what the whole device draws then.
         at = np.unique(at)
+        if not len(segments.start):
+            return {"at": at, "power_w": np.full(len(at), np.nan)}
         place = np.clip(np.searchsorted(segments.start, at, "right") - 1, 0, None)
         inside = (segments.start[place] <= at) & (at < segments.end[place])
         return {"at": at, "power_w": np.where(inside, segments.power_w[place], np.nan)}

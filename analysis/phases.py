@@ -29,9 +29,9 @@ def split(dataset):
         dataset.device["device_type"] != "printer" or dataset.device["source"] == "none")
     begin, finish, phase = _spans_by_power(dataset) if by_power else _spans_by_status(dataset)
     line, size = dataset.line, len(PHASES)
-    seconds = np.bincount(phase, (finish - begin) / US, size)
-    energy = np.bincount(phase, line.wh_until(finish) - line.wh_until(begin), size)
-    known = np.bincount(phase, line.known_s_until(finish) - line.known_s_until(begin), size)
+    # Without any span bincount forgets that it sums floats.
+    seconds, energy, known = (np.bincount(phase, amounts, size).astype(float) for amounts in (
+        (finish - begin) / US, line.wh_until(finish) - line.wh_until(begin), line.known_s_until(finish) - line.known_s_until(begin)))
     for index, (frozen_s, frozen_wh) in dataset.frozen.items():
         seconds[index] += frozen_s
         energy[index] += frozen_wh

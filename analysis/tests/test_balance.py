@@ -168,9 +168,11 @@ def test_what_retention_left_still_balances(plant, service):
         plant.all("DELETE FROM energy_data WHERE meter_id = %s AND timestamp < %s", meter, cut)
         plant.all("DELETE FROM printer_status WHERE device_id = %s AND timestamp < %s", device, cut)
         after = analysed(service, device, begin + timedelta(hours=6), end)
+        old = analysed(service, device, begin + timedelta(hours=7.5), begin + timedelta(hours=9, minutes=20, seconds=30))
     finally:
         plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", frozen)
     assert after["summary"]["total_kwh"] == pytest.approx(before["summary"]["total_kwh"], rel=1e-9)
+    assert old["summary"]["total_kwh"] == pytest.approx(110.5 / 1000, rel=1e-6)
     for name in ("Printing", "Idle", "No data"):
         assert after["phase_analysis"][name]["duration_minutes"] == pytest.approx(before["phase_analysis"][name]["duration_minutes"], abs=1e-6)
         assert after["phase_analysis"][name]["energy_kwh"] == pytest.approx(before["phase_analysis"][name]["energy_kwh"], rel=1e-3, abs=1e-6)
@@ -185,6 +187,21 @@ def test_two_main_meters_are_added(plant, service, at):
     check_balance(plant, results, device, at(100), at(3000))
     assert results["summary"]["avg_power_w"] == pytest.approx(140, rel=1e-3)
     assert results["summary"]["peak_power_w"] == pytest.approx(140)
+
+
+def test_two_meters_with_one_reading_each_say_nothing_yet(plant, service, at):
+    device = plant.device()
+    for s in (10, 20):
+        plant.readings(plant.meter(device), [(at(s), 5.0, 7.0)])
+    results = analysed(service, device, at(0), at(60))
+    assert results["summary"]["total_kwh"] is None and results["data_quality"]["rows"] == 2
+
+
+def test_printer_that_is_not_heard_keeps_its_energy(plant, service, at):
+    device = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k")
+    plant.readings(plant.meter(device), [(at(s), 10 + s / 3600, 1.0) for s in range(0, 3600, 10)])
+    results = analysed(service, device, at(0), at(1800))
+    assert results["phase_analysis"]["No data"]["energy_kwh"] == results["summary"]["total_kwh"] == pytest.approx(0.0005)
 
 
 def test_device_without_statuses_is_told_apart_by_power(plant, service, at):

@@ -55,6 +55,9 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
                                                 "is_printing": None if t is None else state == "printing", "material": material}) for s, state, t, material in statuses])
     if climate:
         plant.climate(f"room of {device}", [(at(s), t, h) for s, t, h in climate])
+    # two other rooms, so that none is the only one
+    plant.climate("cellar", [(begin, 10, 90)])
+    plant.climate("attic", [(begin, 40, 10)])
     start, end = at(cut[0]), at(cut[1])
     with plant.connection.cursor() as cursor:
         cursor.execute(PLAIN, {"device": device, "meter": meter, "place": f"room of {device}", "start": start, "end": end})
