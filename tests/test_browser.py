@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Frame, Page, expect, sync_playwright
 
 from support import frontend
+from support.enms import ROOT
 from support.http import call
 from support.simulated_fleet import SimulatedFleet
 from support.waiting import wait_for
@@ -256,6 +259,39 @@ def test_only_visible_passports_exist(browser, door):
         assert page.locator(".passport").count() <= 14
 
 
+@pytest.mark.parametrize("webgl", [True, False])
+def test_the_preview_of_the_running_print(browser, door, webgl, tmp_path):
+    """Drawn where there is WebGL; elsewhere a sentence, and everything else goes on."""
+    program = "M83\nG1 Z0.2 F600\n" + "".join(f"G1 Z{0.2 * n:.1f}\nG1 X10 Y10 E.1\nG1 X40 Y10 E2\nG1 X40 Y40 E2\nG1 X10 Y40 E2\nG1 X10 Y10 E2\n" for n in range(1, 30))
+    (tmp_path / "cube.gcode").write_text(program)
+    subprocess.run([sys.executable, "-m", "gcode.gcode_analyzer", tmp_path / "cube.gcode", "--preview", tmp_path / "cube.bin"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    busy = call("GET", f"{door.url}/api/dpp_summary?scenario=busy_fleet").json()
+    busy["printers"][0]["gcodePreviewUrl"] = "/previews/cube.bin"
+    with visit(browser, door, "/overview.html?scenario=empty", errors=not webgl) as page:
+        if not webgl:
+            page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+        page.route("**/previews/cube.bin", lambda route: route.fulfill(path=tmp_path / "cube.bin"))
+        page.route("**/api/dpp_summary*", lambda route: route.fulfill(json=busy))
+        page.goto(f"{door.url}/dpp_page.html?device={busy['printers'][0]['deviceId']}&side=back")
+        preview = page.locator(".preview:visible")
+        expect(preview.locator(".caption")).to_contain_text("drag to turn" if webgl else "nothing in three dimensions")
+        expect(preview.locator("canvas")).to_have_count(1 if webgl else 0)
+        expect(page.get_by_text("Where the energy goes").first).to_be_visible()
+
+
+def test_an_analysis_is_in_its_address(browser, door, fleet, enms):
+    """Opened by a link it runs by itself; a wrong request is told in a sentence."""
+    if enms.change("POST", "/api/analyze", {"deviceId": PRINTER, "timeRange": "1h"}).status in (404, 503):
+        pytest.skip("this stack serves no analysis")
+    with visit(browser, door, f"/#/analysis?device={PRINTER}&range=1h") as page:
+        inside = content(page)
+        expect(inside.locator("#words")).not_to_be_empty(timeout=30_000)
+        expect(inside.locator("#error")).to_be_hidden()
+        with page.expect_download() as download:
+            inside.locator("#csv").click()
+        assert Path(download.value.path()).read_text(encoding="utf-8-sig").startswith("timestamp,actual_w,predicted_w,phase")
+
+
 # ------------------------------------------------------------------------------------------------ devices
 
 def log_in(page: Page, inside, password: str) -> None:
@@ -315,19 +351,18 @@ def test_server_away_is_told_and_heals(browser, door, fleet):
         expect(page.locator("#connection")).to_have_text("Live", timeout=25_000)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_accessible_and_fitting_everywhere(browser, door, fleet, theme):
+@pytest.mark.parametrize("theme, width", [("light", 1440), ("dark", 390), pytest.param("light", 390, marks=pytest.mark.long), pytest.param("dark", 1440, marks=pytest.mark.long)])
+def test_accessible_and_fitting_everywhere(browser, door, fleet, theme, width):
     """axe-core finds no violation and nothing overflows, on every view, on a phone and on a desk."""
     axe = (frontend.FRONTEND / "node_modules/axe-core/axe.min.js").read_text()
     # The content's frame is run by itself; its elements must not be counted to the shell.
     run = "async () => (await axe.run(document, {iframes: false, resultTypes: ['violations']})).violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html.slice(0, 140)).slice(0, 3).join(' | '))"
     found = []
-    for width in (1440, 390):
-        with visit(browser, door, "/#/overview?scenario=busy_fleet", theme=theme, width=width, reduced_motion="reduce") as page:
-            for view in VIEWS:
-                page.goto(f"{door.url}/#/{view}?scenario={'errors' if view == 'garden' else 'busy_fleet'}")
-                page.wait_for_timeout(600)
-                for part in page.frames:
-                    part.evaluate(axe)
-                    found += [f"{width} {view} {problem}" for problem in part.evaluate(run) + part.evaluate(OVERFLOW)]
+    with visit(browser, door, "/#/overview?scenario=busy_fleet", theme=theme, width=width, reduced_motion="reduce") as page:
+        for view in VIEWS:
+            page.goto(f"{door.url}/#/{view}?scenario={'errors' if view == 'garden' else 'busy_fleet'}")
+            page.wait_for_timeout(600)
+            for part in page.frames:
+                part.evaluate(axe)
+                found += [f"{view} {problem}" for problem in part.evaluate(run) + part.evaluate(OVERFLOW)]
     assert not found, "\n".join(found)
