@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted(path.relative_to(ROOT) for path in (ROOT / "nodered").rglob("*.test.js") if "node_modules" not in path.parts)
+FILES = sorted(path.relative_to(ROOT) for folder in ("nodered", "frontend", "gcode") for path in (ROOT / folder).rglob("*.test.js")
+               if "node_modules" not in path.parts)
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
