@@ -157,8 +157,13 @@ class PrusaLinkLegacy(Protocol):
     """Old firmware: no v1, key in X-Api-Key, and at the end of a print the job is gone at once."""
 
     def routes(self):
-        """The OctoPrint-like subset."""
-        return [web.get("/api/version", self.version), web.get("/api/printer", self.telemetry), web.get("/api/job", self.job)]
+        """The OctoPrint-like subset, downloads."""
+        return [web.get("/api/version", self.version), web.get("/api/printer", self.telemetry), web.get("/api/job", self.job),
+                web.get("/usb/{name}", self.download)]
+
+    # It names no refs, but serves a file under its path as its successors do.
+    _file = PrusaLink._file
+    download = PrusaLink.download
 
     def check(self, request):
         """401 without the right key."""

@@ -10,7 +10,7 @@ const { GcodeStore } = require('./store');
 const DEFAULTS = { atOnce: 2, retryMs: [15_000, 60_000, 300_000], now: Date.now, fetch: download };
 const REMEMBERED = 5000;
 // The result may still be on its way to the database when the list of prints is read again.
-const SETTLE_MS = 60_000;
+const SETTLE_MS = 15_000;
 const NO_REFERENCE = {
   simplyprint: 'SimplyPrint does not hand out the file of a print.',
   none: 'This machine has no source of files.',
