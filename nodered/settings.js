@@ -53,7 +53,7 @@ module.exports = {
   httpAdminRoot: '/nodered',
   httpNodeRoot: '/api',
   userDir: path.join(path.resolve(stateDir), 'nodered'),
-  storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows }),
+  storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows, examplesDir: path.join(__dirname, 'examples') }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
   functionGlobalContext: { enms: { ...require('./lib'), auth, enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')) } },

@@ -14,9 +14,9 @@ const LAST_KEYS = ['x', 'y', 'w', 'h', 'wires'];
 
 /**
  * Storage API for settings.storageModule.
- * @param {{flowsDir: string, seedDir?: string}} options  an empty flowsDir begins with the flows of seedDir
+ * @param {{flowsDir: string, seedDir?: string, examplesDir?: string}} options  an empty flowsDir begins with the flows of seedDir
  */
-function createStorage({ flowsDir, seedDir }) {
+function createStorage({ flowsDir, seedDir, examplesDir }) {
   let userDir;
   // File name → content as it lies on disk, so that a deploy writes only what it changed.
   const written = new Map();
@@ -87,12 +87,11 @@ function createStorage({ flowsDir, seedDir }) {
     getSessions: () => readJson(inUserDir('sessions.json')),
     saveSessions: (sessions) => writeJson(inUserDir('sessions.json'), sessions),
     async getLibraryEntry(type, name) {
-      const target = path.join(librariesDir(type), name);
-      const stat = await fs.stat(target).catch(() => null);
-      if (!stat) return [];
-      if (stat.isFile()) return fs.readFile(target, 'utf8');
-      const entries = await fs.readdir(target, { withFileTypes: true });
-      return entries.map((entry) => (entry.isDirectory() ? entry.name : { fn: entry.name }));
+      const own = await readLibrary(path.join(librariesDir(type), name));
+      if (type !== 'flows' || !examplesDir || typeof own === 'string') return own ?? [];
+      // The examples stand beside what the operator saved.
+      const examples = await readLibrary(path.join(examplesDir, name));
+      return typeof examples === 'string' ? examples : [...(own ?? []), ...(examples ?? [])];
     },
     async saveLibraryEntry(type, name, meta, body) {
       const target = path.join(librariesDir(type), name);
@@ -154,6 +153,15 @@ const numberOf = (file) => (file ? Number.parseInt(file, 10) : null);
 const slug = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'flow';
 
 const flowFiles = async (folder) => (await fs.readdir(folder)).filter((name) => name.endsWith('.json')).sort((a, b) => numberOf(a) - numberOf(b));
+
+/** A file's text, a folder's entries as Node-RED lists them, or null when there is neither. */
+async function readLibrary(target) {
+  const stat = await fs.stat(target).catch(() => null);
+  if (!stat) return null;
+  if (stat.isFile()) return fs.readFile(target, 'utf8');
+  const entries = await fs.readdir(target, { withFileTypes: true });
+  return entries.map((entry) => (entry.isDirectory() ? entry.name : { fn: entry.name }));
+}
 
 /** Nodes as JSON with one key per line; wires and other flat lists stay on one line. */
 function formatNodes(nodes) {

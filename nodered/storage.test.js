@@ -124,3 +124,16 @@ test('a damaged flow file is named, with the remedy', async (t) => {
   fs.writeFileSync(path.join(flowsDir, '0010-broken.json'), '[{');
   await assert.rejects(storage.getFlows(), /010-broken\.json is not valid JSON .* restore it/);
 });
+
+test('the examples stand in the library beside what the operator saved', async (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'library-'));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const storage = createStorage({ flowsDir: path.join(folder, 'flows'), examplesDir: path.join(__dirname, 'examples') });
+  await storage.init({ userDir: path.join(folder, 'user') });
+  await storage.saveLibraryEntry('flows', 'own.json', {}, '[]');
+  assert.deepEqual(await storage.getLibraryEntry('flows', '/'), [{ fn: 'own.json' }, { fn: 'python-function.json' }]);
+  assert.equal(await storage.getLibraryEntry('flows', 'own.json'), '[]');
+  const example = JSON.parse(await storage.getLibraryEntry('flows', 'python-function.json'));
+  assert.ok(example.some(({ type }) => type === 'python-function'));
+  assert.deepEqual(await storage.getLibraryEntry('functions', '/'), []);
+});
