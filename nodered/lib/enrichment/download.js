@@ -45,6 +45,7 @@ async function download(device, reference, transfer, { maxBytes, idleMs = 20_000
   try {
     const response = await authorized(url, headers, device, { signal, idleMs });
     const resumed = startsAt(response, have);
+    if (response.statusCode === 416) transfer.validator = null;
     check(response, maxBytes, resumed ? have : 0);
     const { etag, 'last-modified': modified } = response.headers;
     // A weak tag does not promise the same bytes.

@@ -27,7 +27,7 @@ async function setup(t, answer) {
     server.close();
     fs.rmSync(folder, { recursive: true, force: true });
   });
-  const device = { device_id: 'P', source: 'octoprint', api_ip: `127.0.0.1:${server.address().port}`, api_key: 'key' };
+  const device = { device_id: 'P', source: 'octoprint', api_ip: `127.0.0.1:${server.address().port}`, api_key: 'sesame' };
   const transfer = { path: path.join(folder, 'part'), validator: null };
   return { folder, device, transfer, requests, get: (more = {}, limits = {}) => download({ ...device, ...more }, '/file.gcode', transfer, { ...LIMITS, ...limits }) };
 }
@@ -36,7 +36,7 @@ const refused = (kind, retry, words) => (error) => {
   assert.deepEqual([error.kind, error.retry], [kind, retry]);
   assert.match(error.message, words);
   // What is stored with the print must not tell where the printer is.
-  assert.doesNotMatch(error.message, /127\.0\.0\.1|key/);
+  assert.doesNotMatch(error.message, /127\.0\.0\.1|sesame/);
   return true;
 };
 
@@ -48,7 +48,7 @@ test('a file is fetched with the key and kept under the hash of its content', as
   const { file } = await enrichment.fetchFile(job, { megabytes: 1, minutes: 1 });
   assert.equal(path.basename(file.path), hashOf(CONTENT));
   assert.deepEqual(fs.readFileSync(file.path), CONTENT);
-  assert.equal(requests[0].headers['x-api-key'], 'key');
+  assert.equal(requests[0].headers['x-api-key'], 'sesame');
   assert.equal(requests[0].url, '/a%20b.gcode');
   assert.deepEqual(fs.readdirSync(path.join(folder, 'gcode', 'incoming')), []);
   fs.writeFileSync(file.thumbnail_path, 'png');
@@ -70,7 +70,7 @@ test('PrusaLink: digest when it asks for it, its key when it is the legacy form'
   });
   assert.equal((await digest.get({ source: 'prusalink' })).bytes, CONTENT.length);
   assert.equal(digest.requests[0].headers['x-api-key'], undefined);
-  const legacy = await setup(t, (request, response) => response.writeHead(request.headers['x-api-key'] === 'key' ? 200 : 401).end(CONTENT));
+  const legacy = await setup(t, (request, response) => response.writeHead(request.headers['x-api-key'] === 'sesame' ? 200 : 401).end(CONTENT));
   assert.equal((await legacy.get({ source: 'prusalink' })).bytes, CONTENT.length);
 });
 
@@ -87,10 +87,19 @@ test('a download that broke off goes on where it was, and begins anew when the f
   assert.deepEqual(await get(), { bytes: CONTENT.length, resumed: true });
   assert.match(requests[1].headers.range, /^bytes=\d{3,}-$/);
   assert.deepEqual(fs.readFileSync(transfer.path), CONTENT);
+  fs.rmSync(transfer.path);
   await assert.rejects(get());
   tag = '"two"';
   assert.deepEqual(await get(), { bytes: CONTENT.length, resumed: false });
   assert.deepEqual(fs.readFileSync(transfer.path), CONTENT);
+});
+
+test('a part that does not fit the file any more is thrown away', async (t) => {
+  const { get, transfer } = await setup(t, (request, response) => (request.headers.range ? response.writeHead(416).end() : response.end(CONTENT)));
+  fs.writeFileSync(transfer.path, CONTENT);
+  transfer.validator = '"old"';
+  await assert.rejects(get(), refused('http', true, /could not deliver/));
+  assert.deepEqual(await get(), { bytes: CONTENT.length, resumed: false });
 });
 
 test('size, silence, refusals and foreign addresses are answered with a sentence', async (t) => {
