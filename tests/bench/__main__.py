@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import launcher.settings
+from analysis.bench import run as analysis_bench
+
 from . import fleet_data, ingest, storage, summary
-from .report import show
+from .report import Row, show
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ("ingest", "latency", "summary", "import", "storage", "gcode")
+SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "storage")
 
 
 def _enms(run_dir: str, *words: str) -> str:
@@ -32,24 +35,26 @@ def main() -> None:
 
     if "gcode" in options.only:
         from gcode.bench import run as gcode_bench
-        show("G-code", gcode_bench())
+        show("G-code", [Row(row["name"], row["value"], row["unit"], row["ratio"], row["baseline"] or "") for row in gcode_bench()])
     if set(options.only) == {"gcode"}:
         return
     run_dir = str(Path(os.environ.get("ENMS_RUN_DIR", ROOT / ".run"), "bench").resolve())
     _enms(run_dir, "up", "--no-demo", "--fresh")
     try:
-        settings = dict(line.split("=", 1) for line in _enms(run_dir, "env").splitlines() if "=" in line)
-        settings["ENMS_RUN_DIR"] = run_dir
+        settings = launcher.settings.recorded(launcher.settings.Paths(run_dir, os.environ["ENMS_ENV_DIR"]))
         if "ingest" in options.only:
             show("Ingest (QoS 1, fsync and synchronous_commit on, 100 meters)", ingest.throughput(settings, messages))
         if "latency" in options.only:
             show("Latency at a steady rate", ingest.latency(settings, seconds))
         if "import" in options.only:
             show("Import", storage.import_rate(settings, messages))
-        if "summary" in options.only:
+        if {"summary", "analysis"} & set(options.only):
             print(f"\nWriting {printers} printers x {days} days …", flush=True)
             fleet_data.generate(settings["ENMS_DATABASE_URL"], printers, days)
+        if "summary" in options.only:
             show(f"Summary ({printers} printers x {days} days)", summary.summary(settings, printers))
+        if "analysis" in options.only:
+            show("Analysis of one printer", analysis_bench(settings))
         if "storage" in options.only:
             show("Storage", storage.row_size(settings))
     finally:
