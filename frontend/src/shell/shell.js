@@ -75,7 +75,8 @@ function follow() {
   }
   const page = ROUTES[route.name].page(route.query);
   const before = shown && ROUTES[shown.name].page(shown.query);
-  const samePage = shown !== null && ROUTES[route.name].own && page.split('?')[0] === before?.split('?')[0];
+  const scenario = (query) => new URLSearchParams(query).get('scenario'); // decides what a page polls from its start
+  const samePage = shown !== null && ROUTES[route.name].own && page.split('?')[0] === before?.split('?')[0] && scenario(route.query) === scenario(shown.query);
   shown = route;
   const name = t(`nav.${route.name}`);
   document.title = `${name} · ENMS`;
