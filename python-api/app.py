@@ -2,10 +2,12 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 
 from flask import Flask, Response, request
+from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
 
 import alarms
@@ -20,6 +22,7 @@ from parameters import BadRequest
 
 VERSION = "0.1.0"
 RETRY_AFTER_S = 2
+SHARE_S = 1.0  # pollers of the summary share an answer for this long
 SENTENCES = {
     404: "There is nothing at this address; /api/docs lists what there is.",
     405: "This address can only be read.",
@@ -27,21 +30,24 @@ SENTENCES = {
 }
 
 
-def create_app(database=None, nodered=None):
-    """The application; ``database`` is a db.Database and ``nodered`` a health.NodeRed, from the environment by default."""
+def create_app(database=None, nodered=None, share_s=SHARE_S):
+    """The application; ``database`` is a db.Database and ``nodered`` a health.NodeRed, from the environment by default.
+
+    ``share_s``: how old (s) a summary may be that another request has caused; 0 makes each answer anew.
+    """
     app = Flask("enms", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     database = database or Database()
     nodered = nodered or health.NodeRed(nodered_url(os.environ))
     document = openapi.description(VERSION)
     docs_page, docs_style = docs.page(document), (Path(__file__).parent / "docs.css").read_text(encoding="utf-8")
-    live = SummaryCache(dpp_simulator.LiveRows(database), database)
+    live = SummaryCache(dpp_simulator.LiveRows(database), database, share_s)
 
     @app.get("/api/dpp_summary")
     def dpp_summary():
         scenario = parameters.choice(request.args, "scenario", dpp_simulator.SCENARIOS, dpp_simulator.LIVE)
         if scenario == dpp_simulator.LIVE:
-            return live.answer(request.if_none_match)
+            return live.answer(request.if_none_match, anew=bool(request.cache_control.no_cache))
         # A made-up fleet stands still for a minute, so that its polls bring nothing new as well.
         rows = dpp_simulator.scenario_rows(scenario, time.time() // 60 * 60)
         return tagged(summary.Writer().write(rows, scenario), request.if_none_match)
@@ -123,15 +129,43 @@ class SummaryCache:
     The tag is made of what the answer says, without the ages that only tick. While the set of visible transactions is the
     same, so is every row: then the tag of before still holds and the large statement is not even asked, until the next
     moment at which time alone changes something.
+
+    Who asks within ``share_s`` seconds after an answer was made shares it, and in the second half of that time the next one
+    is made beside the request: many pollers cost as much as one. ``Cache-Control: no-cache`` asks for one made anew.
     """
 
-    def __init__(self, rows, database):
+    def __init__(self, rows, database, share_s):
         self._rows = rows
         self._database = database
         self._writer = summary.Writer()
         self._known = None  # (snapshot, tag, valid until)
+        self._share_s = share_s
+        self._shared = None  # (Answer, when it was begun, monotonic seconds)
+        self._making = threading.Lock()
 
-    def answer(self, if_none_match):
+    def answer(self, if_none_match, anew=False):
+        asked = time.monotonic()
+        shared = self._shared
+        if anew or shared is None or asked - shared[1] >= self._share_s:
+            with self._making:
+                if anew or self._shared is None or self._shared[1] < asked - self._share_s / 2:
+                    return self._make(if_none_match)
+                shared = self._shared  # made while this request waited
+        elif asked - shared[1] >= self._share_s / 2 and not self._making.locked():
+            threading.Thread(target=self._make_ahead, daemon=True).start()
+        return tagged(shared[0], if_none_match)
+
+    def _make_ahead(self):
+        if self._making.acquire(blocking=False):
+            try:
+                self._make(ETags())
+            except DatabaseAway:
+                pass  # the next request that needs the database says so
+            finally:
+                self._making.release()
+
+    def _make(self, if_none_match):
+        begun = time.monotonic()
         snapshot = None
         if if_none_match:
             snapshot = self._database.fetch("snapshot")[0][0]
@@ -139,6 +173,7 @@ class SummaryCache:
             if known and known[0] == snapshot and time.time() < known[2] and if_none_match.contains_weak(known[1]):
                 return not_modified(known[1])
         answer = self._writer.write(self._rows.fetch(), dpp_simulator.LIVE)
+        self._shared = (answer, begun)
         if snapshot:
             # Taken before the rows were read, so a change in between can only make the tag look older than it is.
             self._known = (snapshot, answer.tag, answer.valid_until_ts)

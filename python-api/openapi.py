@@ -240,6 +240,7 @@ SCHEMAS = {
             "energyQuality": nullable(ANY_OBJECT),
             **JOB_LINKS,
             "previewUrl": nullable(text("Preview geometry")),
+            "gcodeStatus": nullable(text("State of the G-code analysis: done, requested, or a sentence that says why there is none; null while it is not tried yet")),
             "job_details": nullable(ref("JobDetails")),
             "perPartAnalysis": PARTS,
         }

@@ -125,7 +125,7 @@ def api_settings(api_database):
 def api(api_settings):
     """The application over that database."""
     database = db.Database(api_settings)
-    yield application.create_app(database, NoNodeRed())
+    yield application.create_app(database, NoNodeRed(), share_s=0)
     database.close()
 
 
@@ -133,7 +133,7 @@ def api(api_settings):
 def client(api_settings):
     """A client of an application without memory of earlier tests."""
     database = db.Database(api_settings)
-    yield application.create_app(database, NoNodeRed()).test_client()
+    yield application.create_app(database, NoNodeRed(), share_s=0).test_client()
     database.close()
 
 

@@ -235,7 +235,7 @@ def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_setting
     door = Doorway(api_settings["host"], api_settings["port"])
     door.up()
     database = db.Database({**api_settings, "host": "127.0.0.1", "port": door.port})
-    client = application.create_app(database, NoNodeRed()).test_client()
+    client = application.create_app(database, NoNodeRed(), share_s=0).test_client()
     assert client.get("/api/dpp_summary").status_code == 200
     door.down()
     for path in ("/api/dpp_summary", "/api/jobs", "/api/alarms", "/api/rejects"):
@@ -258,12 +258,12 @@ def test_a_statement_that_takes_too_long_is_a_503(api_settings, populated, monke
     options = api_settings["options"].replace(f"statement_timeout={db.STATEMENT_TIMEOUT_MS}", "statement_timeout=200")
     database = db.Database({**api_settings, "options": options})
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT pg_sleep(5)")
-    answer = application.create_app(database, NoNodeRed()).test_client().get("/api/alarms")
+    answer = application.create_app(database, NoNodeRed(), share_s=0).test_client().get("/api/alarms")
     assert (answer.status_code, answer.json) == (503, {"error": "The database took too long to answer; please try again."})
 
 
 def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch):
-    client = application.create_app(db.Database(api_settings), NoNodeRed()).test_client()
+    client = application.create_app(db.Database(api_settings), NoNodeRed(), share_s=0).test_client()
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT secret FROM nowhere")
     answer = client.get("/api/rejects")
     assert (answer.status_code, answer.json) == (500, {"error": "Something went wrong here; the log of the API tells what."})
