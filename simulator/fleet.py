@@ -28,7 +28,7 @@ class PrinterSpec:
     plant_type: str = "generic_plant"
     size_category: str = "medium"
     materials: list = field(default_factory=lambda: ["PLA"])
-    interval_s: int = 30
+    interval_s: int = 15
     legacy: bool = False
     digest_qop: str | None = None
     finished_hold_s: float = 300.0
