@@ -42,6 +42,21 @@ def test_the_same_again_is_a_304(client, populated):
         assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
 
 
+def test_pollers_share_an_answer_until_it_is_old_or_one_asks_for_news(api_settings, populated):
+    database = db.Database(api_settings)
+    asked = []
+    fetch_dicts = database.fetch_dicts
+    database.fetch_dicts = lambda *question: asked.append(question[0]) or fetch_dicts(*question)
+    client = application.create_app(database, NoNodeRed(), share_s=60).test_client()
+    first = client.get("/api/dpp_summary")
+    assert client.get("/api/dpp_summary").data == first.data
+    assert client.get("/api/dpp_summary", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
+    assert len(asked) == 1
+    assert client.get("/api/dpp_summary", headers={"Cache-Control": "no-cache"}).status_code == 200
+    assert len(asked) == 2
+    database.close()
+
+
 def test_news_end_a_304(client, populated, now):
     tag = client.get("/api/dpp_summary").headers["ETag"]
     assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).status_code == 304
