@@ -2,6 +2,8 @@
 -- migrate.py passes the values of the environment as enms.*; they count only at the first migration.
 INSERT INTO settings (name, value, comment) VALUES
     ('retention_raw', '6 months', 'how long raw time series are kept (interval)'),
+    ('plant_seed_kwh', '0', 'energy of a print at which its plant is a seed, kWh'),
+    ('plant_full_kwh', '0.4', 'energy of a print at which its plant is full grown, kWh'),
     ('retention_1min', '2 years', 'how long one-minute rollups are kept (interval)'),
     ('frozen_before', '-infinity', 'raw rows before this are gone; their buckets are frozen, set by apply_retention()')
 ON CONFLICT DO NOTHING;
