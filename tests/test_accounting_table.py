@@ -59,7 +59,6 @@ class Case:
     unknown_wh: float = 0
     quality: dict = field(default_factory=dict)
     whole: bool = True
-    estimated: bool = False
     hidden: bool = False
     paused_s: float = 0
     wave: int = 1
@@ -167,7 +166,7 @@ def plan(fleet: SimulatedFleet, moved: list) -> Timeline:
         begin = begins[case.wave] + i * POLL_S / (len(CASES) + 1)
         timeline.at(begin, f"{case.name} starts", lambda c=case: fleet.start_job(c.device_id, f"{c.name}.gcode", c.seconds))
         for second, kind, target, body in case.script:
-            def act(c=case, kind=kind, body=body, target=c_target(case, target)):
+            def act(c=case, kind=kind, body=body, target=case.meter_id if target == "plug" else case.device_id):
                 if kind == "start":
                     fleet.start_job(c.device_id, body["filename"], body["duration_s"])
                 else:
@@ -182,10 +181,6 @@ def plan(fleet: SimulatedFleet, moved: list) -> Timeline:
     timeline.at(NODERED_KILLED, "Node-RED is killed", lambda: fleet.enms.kill("nodered"))
     timeline.at(begins[2] + 71, "the end", lambda: None)
     return timeline
-
-
-def c_target(case: Case, target: str) -> str:
-    return case.meter_id if target == "plug" else case.device_id
 
 
 @dataclass

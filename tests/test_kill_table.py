@@ -14,6 +14,7 @@ import json
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -54,7 +55,6 @@ def answers(enms, part: str) -> bool:
     if part in ("api", "gunicorn worker"):
         return call("GET", f"http://127.0.0.1:{enms.settings['ENMS_API_PORT']}/api/dpp_summary", timeout=2).status == 200
     if part == "mosquitto":
-        import socket
         with socket.create_connection((enms.settings["ENMS_MQTT_HOST"], int(enms.settings["ENMS_MQTT_PORT"])), 1):
             return True
     return enms.get("/api/dpp_summary", timeout=2).status == 200

@@ -21,7 +21,6 @@ class MeterPublisher:
         self.meters = [f"{prefix}-{i:03d}" for i in range(meters)]
         self.accepted: dict[tuple[str, float], float] = {}
         self.unacknowledged: dict[int, tuple[tuple[str, float], float]] = {}
-        self.sent = 0
         self._acked: set[int] = set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -70,7 +69,6 @@ class MeterPublisher:
             info = self.client.publish(f"{meter}/events/rpc", json.dumps(payload), qos=1)
             self.unacknowledged[info.mid] = (f"{meter}/switch:0", counter), at
             self._settle()
-            self.sent += 1
             n += 1
 
     def stop(self, timeout: float = 15) -> None:
