@@ -124,12 +124,11 @@ function job({ job_details: found }) {
 }
 
 function parts({ history: past }) {
-  const list = past[0]?.per_part_analysis;
-  const found = Array.isArray(list) ? list : list?.parts;
+  const found = past[0]?.per_part_analysis;
   if (!Array.isArray(found) || found.length < 2) return null;
   return section('detail.parts', h('table', { class: 'plain-table' }, h('tbody', {}, ...found.slice(0, 30).map((part, i) => h('tr', {},
     h('th', { scope: 'row', text: shorten(String(part.name ?? t('detail.part', { number: i + 1 }))) }),
-    h('td', { class: 'number', text: part.share_percent == null ? NONE : percent(part.share_percent, 1) }),
+    h('td', { class: 'number', text: part.energy_share == null ? NONE : percent(100 * part.energy_share, 1) }),
     h('td', { class: 'number', text: part.energy_wh == null ? '' : words(kwh(part.energy_wh / 1000)) }))))));
 }
 
