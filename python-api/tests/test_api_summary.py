@@ -79,7 +79,7 @@ def test_a_running_print(client, fleet, now):
     assert printer.pop("plantHealth") == 80  # 120 W where 100 Wh in an hour is usual
     assert printer == {
         "deviceId": "A", "friendlyName": "Printer A", "model": "MK4", "sizeCategory": "medium", "location": "Hall", "plant_type": "corn",
-        "plantStage": 2, "plantStages": 8, "bedWidth": 250, "bedDepth": 210, "currentStatus": "Printing", "isPrintingNow": True,
+        "plantStage": 5, "plantStages": 8, "bedWidth": 250, "bedDepth": 210, "currentStatus": "Printing", "isPrintingNow": True,
         "currentNozzleTemp": 215.5, "targetNozzleTemp": 215, "currentBedTemp": 60, "targetBedTemp": 60, "currentMaterial": "PLA",
         "powerWatts": 120, "predictedPowerWatts": None, "kwhLast24h": 0.72, "lastJobKwh": 0.1, "printTimeSeconds": 3600, "lastJobFilamentGrams": 40,
         "jobFilename": "big part.gcode", "jobProgressPercent": 50, "jobTimeLeftSeconds": 7200, "jobKwhConsumed": 0.24,
