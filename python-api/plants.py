@@ -10,7 +10,7 @@ health  0 (wilted) … 100 (thriving): 100 · (WILTED_RATIO - used / expected) /
 STAGES = {"generic_plant": 21, "corn": 8, "sunflower": 7, "tomato": 12}
 
 SEED_KWH = 0.0  # default of the setting plant_seed_kwh
-FULL_KWH = 0.4  # default of the setting plant_full_kwh
+FULL_KWH = 1.0  # default of the setting plant_full_kwh
 WILTED_RATIO = 2.0  # used / expected at which nothing is left of the health
 MIN_EXPECTED_KWH = 0.005  # below this a comparison is noise of the meter's steps
 
