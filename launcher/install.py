@@ -27,6 +27,8 @@ TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that th
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
             ("mosquitto", lambda: os.path.exists(program("mosquitto"))),
             ("nginx-light", lambda: os.path.exists(program("nginx"))))
+# What the tests start besides.
+TEST_PACKAGES = PACKAGES + (("chromium", lambda: os.path.exists(program("chromium"))),)
 NEEDED_MB = 1500
 
 
@@ -41,9 +43,9 @@ def digest(*paths):
     return total.hexdigest()
 
 
-def missing_packages():
+def missing_packages(packages=PACKAGES):
     """Debian packages that are not there."""
-    missing = [name for name, present in PACKAGES if not present()]
+    missing = [name for name, present in packages if not present()]
     try:
         import ensurepip  # noqa: F401 - Debian leaves it out of python3
     except ImportError:
@@ -61,9 +63,9 @@ def check_disk(where, needed_mb):
                                 "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up")
 
 
-def system_packages(log, say):
+def system_packages(log, say, packages=PACKAGES):
     """Installs missing Debian packages as root, without starting their services; else says the command to run."""
-    missing = missing_packages()
+    missing = missing_packages(packages)
     if not missing:
         return
     command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing)}"
@@ -96,7 +98,7 @@ def system_packages(log, say):
     finally:
         if ours:
             policy.unlink(missing_ok=True)
-    still = missing_packages()
+    still = missing_packages(packages)
     if still:
         raise LauncherError(f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log)
 
