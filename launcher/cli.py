@@ -89,7 +89,7 @@ def bench(arguments):
     from . import install
     where = settings.paths()
     settings.prepare_run_dir(where)
-    install.system_packages(where.log("install"), print)
+    install.system_packages(where.log("install"), print, install.PACKAGES)
     install.environment(where, print)
     return run_module("tests.bench", arguments.rest, {
         **os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),

@@ -25,7 +25,7 @@ def look(where):
 def machine(where):
     """Versions, packages, disk, memory, clock, rights."""
     yield "ok", "python", sys.version.split()[0], ""
-    missing = install.missing_packages()
+    missing = install.missing_packages(install.PACKAGES)
     if missing:
         yield ("problem", "packages", f"missing: {', '.join(missing)}",
                f"as root: apt-get install -y --no-install-recommends {' '.join(missing)}")

@@ -43,7 +43,7 @@ def digest(*paths):
     return total.hexdigest()
 
 
-def missing_packages(packages=PACKAGES):
+def missing_packages(packages):
     """Debian packages that are not there."""
     missing = [name for name, present in packages if not present()]
     try:
@@ -63,7 +63,7 @@ def check_disk(where, needed_mb):
                                 "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up")
 
 
-def system_packages(log, say, packages=PACKAGES):
+def system_packages(log, say, packages):
     """Installs missing Debian packages as root, without starting their services; else says the command to run."""
     missing = missing_packages(packages)
     if not missing:

@@ -116,7 +116,7 @@ def forget(where):
 def start(where, with_demo, steps):
     """All steps of a start, the failed ones undone."""
     install.check_disk(where, 300)
-    install.system_packages(where.log("install"), lambda text: steps.say("packages", text))
+    install.system_packages(where.log("install"), lambda text: steps.say("packages", text), install.PACKAGES)
     done = install.environment(where, lambda text: steps.say("environment", text))
     steps.say("environment", "installed" if done else "up to date")
     env = settings.build(where)
