@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import files, postgres
 from .errors import LauncherError
-from .services import program
+from .services import find
 from .settings import ROOT, node_binary
 
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
@@ -25,10 +25,10 @@ PREVIEW_READER = ROOT / "gcode" / "preview_reader.js"  # the one file of another
 TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
-            ("mosquitto", lambda: os.path.exists(program("mosquitto"))),
-            ("nginx-light", lambda: os.path.exists(program("nginx"))))
+            ("mosquitto", lambda: find("mosquitto")),
+            ("nginx-light", lambda: find("nginx")))
 # What the tests start besides.
-TEST_PACKAGES = PACKAGES + (("chromium", lambda: os.path.exists(program("chromium"))),)
+TEST_PACKAGES = PACKAGES + (("chromium", lambda: find("chromium")),)
 NEEDED_MB = 1500
 
 

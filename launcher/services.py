@@ -155,9 +155,14 @@ def nginx_probe(env):
     return probes.http_get(env["ENMS_HTTP_URL"] + "/", accept=lambda status: True)
 
 
+def find(name):
+    """Path of a system program, None when it isn't there; Debian keeps daemons in sbin, which an ordinary user's PATH lacks."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
+
+
 def program(name):
-    """Path of a system program; Debian keeps daemons in sbin, which an ordinary user's PATH lacks."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin") or name
+    """Path of a system program, to start it; its name when it isn't there, so that the start fails with it."""
+    return find(name) or name
 
 
 def python(module, *arguments):

