@@ -308,6 +308,11 @@ END $$;
 COMMENT ON FUNCTION refresh_device_power(text[]) IS
     'Locks the devices (sorted) and sets device_latest.power_watts to the sum of the latest power of their main electricity meters; answers the devices.';
 
+-- Nothing that a workshop measures is larger, and what is larger overflows in sums. NaN is greater than infinity in PostgreSQL.
+CREATE FUNCTION is_measurable(p double precision) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+$$ SELECT p >= 0 AND p <= 1e15 $$;
+COMMENT ON FUNCTION is_measurable(double precision) IS 'Whether a power in W or a counter in Wh can be one: from 0 to 1e15, a number. NULL for NULL.';
+
 -- Readings with resolved times. Rows that are strictly newer than everything of their meter and plausible are stored by one
 -- set-based statement; a meter with any other row goes through ingest_meter_rows(). Both give the same rows (a test says so).
 CREATE FUNCTION ingest_energy(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[],
@@ -324,6 +329,11 @@ DECLARE
     v_answer jsonb;
     item record;
 BEGIN
+    IF EXISTS (SELECT 1 FROM unnest(p_power || p_counter) AS u (v) WHERE v > 0 AND v < 1e-30) THEN
+        -- zero for every purpose, but a product of such values underflows, which PostgreSQL makes an error
+        p_power := ARRAY(SELECT CASE WHEN v < 1e-30 AND v > 0 THEN 0 ELSE v END FROM unnest(p_power) WITH ORDINALITY AS u (v, n) ORDER BY n);
+        p_counter := ARRAY(SELECT CASE WHEN v < 1e-30 AND v > 0 THEN 0 ELSE v END FROM unnest(p_counter) WITH ORDINALITY AS u (v, n) ORDER BY n);
+    END IF;
     PERFORM lock_registry(false);
     -- Locked in sorted order by a statement of its own: the next statement then sees what the last holder wrote.
     SELECT array_agg(l.meter_id) INTO v_meters FROM
@@ -335,10 +345,8 @@ BEGIN
         FROM unnest(p_meter, p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
             WITH ORDINALITY AS u (meter_id, ts, power, counter, voltage, amps, pf, hz, temp, n)
         JOIN meter_state s ON s.meter_id = u.meter_id JOIN meters m ON m.meter_id = u.meter_id
-        -- NaN is greater than infinity in PostgreSQL, so "< infinity" refuses both
         WHERE u.ts <= now() + interval '5 minutes' AND u.ts >= v_floor
-          AND (u.power IS NULL OR (u.power >= 0 AND u.power < 'infinity'))
-          AND (u.counter IS NULL OR (u.counter >= 0 AND u.counter < 'infinity'))
+          AND (u.power IS NULL OR is_measurable(u.power)) AND (u.counter IS NULL OR is_measurable(u.counter))
           AND (u.power IS NOT NULL OR u.counter IS NOT NULL)
     ), lagged AS (
         SELECT *, lag(ts) OVER every AS before_at, lag(counter) OVER counted AS before_c, lag(ts) OVER counted AS before_c_at
@@ -443,8 +451,8 @@ RETURNS bigint LANGUAGE sql AS $$
             WHEN u.ts > now() + interval '5 minutes' THEN 'time more than 5 minutes in the future'
             WHEN u.ts < p_floor THEN 'older than the raw rows kept'
             WHEN u.power IS NULL AND u.counter IS NULL THEN 'neither power nor counter'
-            WHEN NOT (u.power >= 0 AND u.power < 'infinity') THEN 'power negative or not a number'
-            WHEN NOT (u.counter >= 0 AND u.counter < 'infinity') THEN 'counter negative or not a number' END AS reason
+            WHEN NOT is_measurable(u.power) THEN 'power negative, beyond measure or not a number'
+            WHEN NOT is_measurable(u.counter) THEN 'counter negative, beyond measure or not a number' END AS reason
           FROM unnest(p_meter, p_ts, p_power, p_counter) AS u (meter_id, ts, power, counter)
           LEFT JOIN meters m ON m.meter_id = u.meter_id) judged
     WHERE reason IS NOT NULL

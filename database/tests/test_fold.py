@@ -171,7 +171,7 @@ def test_interval_meter_counts_each_reading(db, at):
 def test_what_can_not_be_is_refused_with_a_reason(db, at):
     meter = db.meter()
     before = db.one("SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE topic IN (%s, 'nobody')", meter)
-    bad = [(at(0), float("nan")), (at(0), float("inf")), (at(0), -1.0), (at(0), 1.0, float("nan")), (at(0), 1.0, -5.0), (at(0), None),
+    bad = [(at(0), float("nan")), (at(0), float("inf")), (at(0), -1.0), (at(0), 1.0, float("nan")), (at(0), 1.0, -5.0), (at(0), 1e16), (at(0), 1.0, 1e300), (at(0), None),
            (None, 1.0), ("infinity", 1.0), (at(0) + timedelta(days=1), 1.0), (at(0) - timedelta(days=400), 1.0)]
     for row in bad:
         answer = db.ingest(meter, [row])
@@ -187,6 +187,13 @@ def test_a_bad_row_does_not_cost_its_neighbours(db, at):
     meter = db.meter()
     answer = db.ingest(meter, [(at(0), 1.0), (at(10), float("nan")), (at(20), 2.0)])
     assert (answer["accepted"], answer["rejected"]) == (2, 1)
+
+
+def test_values_too_small_to_multiply_are_zero(db, at):
+    meter = db.meter()
+    db.ingest(meter, [(at(0), 0.0, 5e-324), (at(10), 5e-324, 1e-200), (at(20), 2e-31)])
+    assert [(counter, power) for _, power, counter, *_ in db.rows(meter)] == [(0, 0), (0, 0), (0, None)]
+    assert db.one("SELECT energy_between(%s, %s, %s)", meter, at(5), at(15)) == 0
 
 
 def test_secondary_values_that_a_real_can_not_hold_become_null(db, at):
