@@ -65,6 +65,8 @@ def test(arguments):
             remove(old)
     settings.prepare_run_dir(run)
     rest = (["-m", ""] if arguments.long else []) + arguments.rest
+    if not rest:  # most of the time is spent waiting for real services, so two files at a time
+        rest = ["-n", "2", "--dist", "loadfile"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
     environment.update({
         "ENMS_RUN_DIR": str(run.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),

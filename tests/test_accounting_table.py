@@ -191,11 +191,10 @@ class Outcome:
     truth: dict[str, list[dict]]
     found: dict[str, list[dict]]
     moved_at: float
-    lines: list[str] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
-def outcome(enms, tmp_path_factory, request):
+def outcome(enms, tmp_path_factory):
     """Runs both waves once (about 150 s); the tests below look at what came out."""
     fleet = SimulatedFleet(enms, tmp_path_factory.mktemp("table"), declaration())
     moved: list[float] = []
@@ -214,11 +213,7 @@ def outcome(enms, tmp_path_factory, request):
         for job in enms.rows("""SELECT *, extract(epoch FROM start_time)::float8 AS "start", extract(epoch FROM end_time)::float8 AS "end"
                                 FROM print_jobs WHERE device_id LIKE 'table-%%' ORDER BY start_time"""):
             found.setdefault(job["device_id"], []).append(job)
-        result = Outcome(fleet, truth, found, moved[0])
-        yield result
-        with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-            print("\n\nprint                     true Wh  found Wh    error  allowed  status     start    end  quality")
-            print("\n".join(result.lines))
+        yield Outcome(fleet, truth, found, moved[0])
     finally:
         fleet.stop()
         fleet.remove()
@@ -246,15 +241,16 @@ def test_jobs_found_are_the_jobs_printed(outcome, name):
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_job_energy_is_the_true_energy(outcome, name):
+def test_job_energy_is_the_true_energy(outcome, figures, name):
     """Within 1 Wh or 1 %, and within the bound that was computed beforehand where that is tighter; cost and CO2 follow."""
     case = BY_NAME[name]
     allowed = allowed_wh(case, outcome.fleet)
     for i, (job, true) in enumerate(zip(outcome.found[case.device_id], outcome.truth[case.device_id], strict=True)):
         quality = job["energy_quality"]
         error = job["session_energy_wh"] - true["energy_wh"]
-        outcome.lines.append(f"{(name if i == 0 else ''):24} {true['energy_wh']:8.3f} {job['session_energy_wh']:9.3f} {error:+8.3f} {allowed:8.3f}"
-                             f"  {job['status']:9} {job['start'] - true['start']:+6.2f} {job['end'] - true['end']:+6.2f}  {json.dumps(quality)}")
+        figures("print                  true Wh  found Wh    error  allowed  status     start    end  quality",
+                f"{(name if i == 0 else ''):22} {true['energy_wh']:7.3f} {job['session_energy_wh']:9.3f} {error:+8.3f} {allowed:8.3f}"
+                f"  {job['status']:9} {job['start'] - true['start']:+6.2f} {job['end'] - true['end']:+6.2f}  {json.dumps(quality)}")
         if i == 0:
             for key, least in case.quality.items():
                 assert quality[key] >= least, f"{key} in {quality}"

@@ -133,7 +133,7 @@ def assert_balanced(enms, prefix: str) -> None:
 
 
 @pytest.fixture
-def publisher(enms, request):
+def publisher(enms):
     """200 messages a second from 100 plugs that belong to this test alone."""
     prefix = f"kill-{int(time.time())}"
     sender = MeterPublisher(enms.settings, prefix, meters=100, rate=RATE)
@@ -144,17 +144,11 @@ def publisher(enms, request):
     sender.stop()
 
 
-def report(request, title: str, lines: list[str]) -> None:
-    """Prints a table past pytest's capture."""
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print("\n\n" + title + "\n" + "\n".join("  " + line for line in lines))
-
-
 def recovery_lines(seconds: dict[str, list[float]]) -> list[str]:
     return [f"{part:16} {len(times):3} kills   back after {min(times):5.2f} … {max(times):5.2f} s" for part, times in seconds.items()]
 
 
-def test_each_part_killed_once_loses_nothing(enms, publisher, request):
+def test_each_part_killed_once_loses_nothing(enms, publisher, figures):
     """One after the other, in mid-batch, 4 s apart."""
     seconds: dict[str, list[float]] = {}
     follower = Follower(enms, publisher.prefix)
@@ -165,12 +159,12 @@ def test_each_part_killed_once_loses_nothing(enms, publisher, request):
     follower.stopped.set()
     publisher.stop()
     assert_complete(enms, publisher, publisher.prefix)
-    report(request, "Killed once each at 200 messages/s", [*recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once; "
-           f"the newest reading was never older than {follower.longest_lag:.1f} s"])
+    figures("Killed once each at 200 messages/s", *recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once; "
+            f"the newest reading was never older than {follower.longest_lag:.1f} s")
 
 
 @pytest.mark.long
-def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, request):
+def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, figures):
     """At random moments, also two parts at once."""
     dice, seconds, victims = random.Random(20), {}, parts(enms)
     until = time.monotonic() + 300
@@ -190,12 +184,11 @@ def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, request):
             seconds.setdefault(part, []).append(time.monotonic() - begin)
     publisher.stop()
     assert_complete(enms, publisher, publisher.prefix)
-    report(request, "Killed at random for 5 minutes at 200 messages/s",
-           [*recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once"])
+    figures("Killed at random for 5 minutes at 200 messages/s", *recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once")
 
 
 @pytest.mark.long
-def test_two_minutes_without_the_database_drain_in_order(enms, publisher, request):
+def test_two_minutes_without_the_database_drain_in_order(enms, publisher, figures):
     """The supervisor is held, so that PostgreSQL stays dead; then the spool is replayed in the order of arrival."""
     supervisor = json.loads((enms.run_dir / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGSTOP)
@@ -224,12 +217,12 @@ def test_two_minutes_without_the_database_drain_in_order(enms, publisher, reques
                               FROM energy_data WHERE meter_id LIKE %s AND timestamp BETWEEN to_timestamp(%s) AND to_timestamp(%s)) w
         WHERE written < before""", publisher.prefix + "-%", away, drained)
     assert backwards == 0
-    report(request, "Database away for two minutes", [f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, each stored once, "
-                                                      "none written before an older one of its meter"])
+    figures("Database away for two minutes", f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, each stored once, "
+            "none written before an older one of its meter")
 
 
 @pytest.mark.long
-def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, publisher, request):
+def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, publisher, figures):
     """Three kills; readings that it had acknowledged may be gone, the energy is not."""
     seconds = []
     for _ in range(3):
@@ -242,7 +235,7 @@ def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, 
     assert_balanced(enms, publisher.prefix)
     newest = max(counter for _, counter in publisher.accepted)
     assert {counter for (_, counter) in books} >= {newest}
-    report(request, "Broker killed three times at 200 messages/s", [
-        f"back after {min(seconds):.2f} … {max(seconds):.2f} s", f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; "
-        f"{sum(n > 1 for n in books.values())} stored twice", "Σ deltas = counter for every meter"])
+    figures("Broker killed three times at 200 messages/s", f"back after {min(seconds):.2f} … {max(seconds):.2f} s",
+            f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; {sum(n > 1 for n in books.values())} stored twice",
+            "Σ deltas = counter for every meter")
     assert len(lost) < 3 * RATE * 2, "more than two seconds of readings were lost for each kill"

@@ -87,7 +87,7 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
 
 
 @pytest.mark.long
-def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, request):
+def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, figures):
     """Nobody helps: a calibration piece starts and ends within three minutes, polled every 30 s."""
     def accounted():
         history = {(job["printerName"], job["filename"]): job for job in demo.summary()["globalHistory"]}
@@ -97,9 +97,8 @@ def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, r
             if job["start"] > demo.up_at and job["end"] and job["filename"] != "after-up.gcode" and entry and entry["kwh"] is not None:
                 return job, entry
     job, entry = wait_for("a print of the fleet in the history", accounted, max(1, demo.up_at + 240 - time.time()), every=2)
-    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
-        print(f"\n  {entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, {entry['cost']:.4f} EUR, "
-              f"{entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up")
+    figures("The first print of the demo fleet", f"{entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, "
+            f"{entry['cost']:.4f} EUR, {entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up")
     assert entry["kwh"] * 1000 == pytest.approx(job["energy_wh"], abs=3)
     assert entry["cost"] and entry["co2g"]
 
