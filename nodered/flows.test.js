@@ -58,6 +58,14 @@ test('every tab has a comment that explains it and a catch node for its errors',
   }
 });
 
+test('a statement calls one writing function: two in one transaction would take their locks in another order', async () => {
+  const flows = await load();
+  const writing = /\b(ingest|record|refresh|learn|finalize|reap|apply|device_save|device_remove|meter_assign)\w*\(/g;
+  for (const { name, statement } of flows.filter(({ type }) => type === 'postgres')) {
+    assert.ok((statement.match(writing) ?? []).length <= 1, `${name}: ${statement}`);
+  }
+});
+
 test('ids are unique, wires lead to nodes of the same tab, links to nodes that exist', async () => {
   const flows = await load();
   const byId = new Map(flows.map((node) => [node.id, node]));

@@ -147,7 +147,7 @@ def test_two_stacks_side_by_side(stack):
     assert stack.status()["healthy"]
 
 
-def test_down_works_without_a_supervisor_and_leaves_nothing():
+def test_down_works_without_a_supervisor_and_leaves_nothing(figures):
     """Supervisor and one leader killed: their orphans are ended too; no process, no port, no lock."""
     run_dir = RUN / "launcher3"
     made = stacks.start(run_dir, "--no-demo")
@@ -162,10 +162,10 @@ def test_down_works_without_a_supervisor_and_leaves_nothing():
             assert probe.connect_ex(("127.0.0.1", port)) != 0, port
     assert not list(run_dir.glob("*.lock")) and not (run_dir / "supervisor.json").exists()
     assert "Nothing is running" in made.launch("down").stdout
-    # The second start finds everything in place and is quick.
+    # The second start finds everything in place.
     began = time.monotonic()
     made.launch("up", "--no-demo")
-    assert time.monotonic() - began < 10
+    figures("Starts", f"the second start after down took {time.monotonic() - began:.1f} s")
     made.launch("down")
 
 
