@@ -324,6 +324,10 @@ DECLARE
     v_answer jsonb;
     item record;
 BEGIN
+    -- Less than a microwatt is nothing; a product with it could leave the range of numbers and fail every sum over the meter.
+    IF EXISTS (SELECT 1 FROM unnest(p_power) AS w WHERE w > 0 AND w < 1e-6) THEN
+        p_power := ARRAY(SELECT CASE WHEN w > 0 AND w < 1e-6 THEN 0 ELSE w END FROM unnest(p_power) WITH ORDINALITY AS u (w, n) ORDER BY n);
+    END IF;
     PERFORM lock_registry(false);
     -- Locked in sorted order by a statement of its own: the next statement then sees what the last holder wrote.
     SELECT array_agg(l.meter_id) INTO v_meters FROM
@@ -335,9 +339,9 @@ BEGIN
         FROM unnest(p_meter, p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
             WITH ORDINALITY AS u (meter_id, ts, power, counter, voltage, amps, pf, hz, temp, n)
         JOIN meter_state s ON s.meter_id = u.meter_id JOIN meters m ON m.meter_id = u.meter_id
-        -- NaN is greater than infinity in PostgreSQL, so "< infinity" refuses both
+        -- NaN is greater than infinity in PostgreSQL, so an upper bound refuses both
         WHERE u.ts <= now() + interval '5 minutes' AND u.ts >= v_floor
-          AND (u.power IS NULL OR (u.power >= 0 AND u.power < 'infinity'))
+          AND (u.power IS NULL OR (u.power >= 0 AND u.power < 1e12))
           AND (u.counter IS NULL OR (u.counter >= 0 AND u.counter < 'infinity'))
           AND (u.power IS NOT NULL OR u.counter IS NOT NULL)
     ), lagged AS (
@@ -443,7 +447,7 @@ RETURNS bigint LANGUAGE sql AS $$
             WHEN u.ts > now() + interval '5 minutes' THEN 'time more than 5 minutes in the future'
             WHEN u.ts < p_floor THEN 'older than the raw rows kept'
             WHEN u.power IS NULL AND u.counter IS NULL THEN 'neither power nor counter'
-            WHEN NOT (u.power >= 0 AND u.power < 'infinity') THEN 'power negative or not a number'
+            WHEN NOT (u.power >= 0 AND u.power < 1e12) THEN 'power negative, not a number or beyond a terawatt'
             WHEN NOT (u.counter >= 0 AND u.counter < 'infinity') THEN 'counter negative or not a number' END AS reason
           FROM unnest(p_meter, p_ts, p_power, p_counter) AS u (meter_id, ts, power, counter)
           LEFT JOIN meters m ON m.meter_id = u.meter_id) judged

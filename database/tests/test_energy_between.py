@@ -32,6 +32,14 @@ def test_zero_power_everywhere_shares_evenly(db, at):
     assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
 
 
+def test_power_beyond_all_measure_fails_no_sum(db, at):
+    """Tiny numbers are none, and huge ones no reading: their products would leave the range of numbers."""
+    meter = db.meter()
+    answer = db.ingest(meter, [(at(0), 0, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)])
+    assert (answer["accepted"], answer["rejected"]) == (3, 1)
+    assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
+
+
 def test_unknown_is_null_not_zero(db, at):
     meter = db.meter()
     assert db.one(BETWEEN, meter, at(0), at(10)) is None
