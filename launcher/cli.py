@@ -40,6 +40,18 @@ def doctor(arguments):
     return view.doctor(arguments)
 
 
+def backup(arguments):
+    """See launcher.backup."""
+    from . import backup as steps
+    return steps.backup(arguments)
+
+
+def restore(arguments):
+    """See launcher.backup."""
+    from . import backup as steps
+    return steps.restore(arguments)
+
+
 def test(arguments):
     """See launcher.testing."""
     from . import testing
@@ -150,6 +162,12 @@ def parser():
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
     add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)
     add("train", train, "train the power model; further arguments go to the trainer", add_help=False)
+    save = add("backup", backup, "write one archive of the running stack: database, flows, models, pictures")
+    save.add_argument("file", metavar="FILE.zip")
+    save.add_argument("--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs")
+    bring_back = add("restore", restore, "put an archive in the place of what the stack holds")
+    bring_back.add_argument("file", metavar="FILE.zip")
+    bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
     add("doctor", doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
     add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")

@@ -205,16 +205,17 @@ SERVICES = (
             needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
     Service("training", python("launcher.first_model"), task=True, background=True, missing=needs_file("analysis/train_model.py"),
             needs=("migrate",), demo=True, secrets=("ENMS_DB_API_PASSWORD",)),
+    Service("backup", python("backup", "schedule"), background=True, needs=("migrate",), secrets=("ENMS_DB_OWNER_PASSWORD",)),
 )
 BY_NAME = {service.name: service for service in SERVICES}
 # What ends together, first to last: who writes stops before what keeps the data.
-STOP_ORDER = (("training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+STOP_ORDER = (("backup", "training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
 
 
-def wanted(demo, history):
-    """The services of a start: with the demo fleet or without, `history` when its past is still to be made."""
-    return [service for service in SERVICES
-            if (demo or not service.demo) and (service.name != "history" or history)]
+def wanted(env, demo, history):
+    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` when it is set up."""
+    return [service for service in SERVICES if (demo or not service.demo) and (service.name != "history" or history)
+            and (service.name != "backup" or env["ENMS_BACKUP_DIR"])]
 
 
 def environment(service, env):

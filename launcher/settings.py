@@ -31,7 +31,14 @@ DEFAULTS = {
     "ENMS_GRAFANA_URL": "",
     "ENMS_GRAFANA_BIN": "",
     "ENMS_LOG_MAX_MB": "10",
+    "ENMS_BACKUP_DIR": "",
+    "ENMS_BACKUP_HOUR": "3",
+    "ENMS_BACKUP_KEEP_DAYS": "30",
 }
+# Name: lowest and highest value, and what it is.
+NUMBERS = {"ENMS_HTTP_PORT": (0, 65535, "a port number, 1 to 65535, or 0 for any free one"),
+           "ENMS_BACKUP_HOUR": (0, 23, "an hour of the day, 0 to 23"),
+           "ENMS_BACKUP_KEEP_DAYS": (1, 36500, "a number of days")}
 SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD",
            "ENMS_DB_GRAFANA_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD",
            "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
@@ -103,9 +110,11 @@ def configured(environ=os.environ, root=ROOT):
     fixed = set(DECIDED) | (set(SECRETS) - set(SETTABLE_SECRETS))
     chosen = {name: value for name, value in values.items() if name.startswith("ENMS_") and name not in fixed}
     chosen = {**DEFAULTS, **{name: value for name, value in chosen.items() if value != "" or name not in DEFAULTS}}
-    if not chosen["ENMS_HTTP_PORT"].isdigit() or not 0 <= int(chosen["ENMS_HTTP_PORT"]) < 65536:
-        raise LauncherError(f"ENMS_HTTP_PORT is {chosen['ENMS_HTTP_PORT']!r}; it must be a port number, 1 to 65535, or 0 for any free one.",
-                            "ENMS_HTTP_PORT=8080 ./enms up")
+    for name, (lowest, highest, what) in NUMBERS.items():
+        if not chosen[name].isdigit() or not lowest <= int(chosen[name]) <= highest:
+            raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
+    if chosen["ENMS_BACKUP_DIR"]:
+        chosen["ENMS_BACKUP_DIR"] = str((root / Path(chosen["ENMS_BACKUP_DIR"]).expanduser()).absolute())
     return chosen
 
 

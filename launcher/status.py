@@ -35,8 +35,9 @@ def collect(where):
         else:
             pids = [known["pid"], *processes.descendants(known["pid"], tree)] if running else []
             problem = service.probe(env) if running else known.get("error") or "not running"
-            entry.update(port=int(env[service.port]), memory_kb=processes.memory_kb(pids), processes=len(pids),
-                         health="ok" if not problem else problem)
+            entry.update(memory_kb=processes.memory_kb(pids), processes=len(pids), health="ok" if not problem else problem)
+            if service.port:
+                entry["port"] = int(env[service.port])
             result["memory_kb"] += entry["memory_kb"]
         result["services"][name] = entry
     if alive:
@@ -87,7 +88,7 @@ def show(state):
     print(f"{'service':<12}{'pid':>8}{'port':>7}{'memory':>10}{'restarts':>10}  health")
     for name, entry in state["services"].items():
         memory = f"{entry['memory_kb'] / 1024:.0f} MB" if entry.get("memory_kb") else "-"
-        health = entry["health"] if entry["health"] != "ok" else ("done" if "port" not in entry else "ok")
+        health = entry["health"] if entry["health"] != "ok" else ("ok" if entry["pid"] else "done")
         if entry.get("progress"):
             health = f"{'running' if entry['pid'] else health}: {entry['progress'][:80]}"
         print(f"{name:<12}{entry['pid'] or '-':>8}{entry.get('port') or '-':>7}{memory:>10}{entry['restarts']:>10}  {health}")

@@ -18,9 +18,9 @@ import openapi
 import parameters
 import summary
 from db import Database, DatabaseAway, DatabaseSlow
+from launcher import VERSION
 from parameters import BadRequest
 
-VERSION = "0.1.0"
 RETRY_AFTER_S = 2
 SHARE_S = 1.0  # pollers of the summary share an answer for this long
 SENTENCES = {
