@@ -50,18 +50,23 @@ def connected(target):
         connection.close()
 
 
-class Snapshot:
-    """One moment of the database, however long it takes to read it and whatever is written meanwhile."""
-
-    def __init__(self, connection, target):
-        self._target = target
+@contextlib.contextmanager
+def snapshot(target):
+    """A Snapshot of the database: one moment, however long it takes to read it and whatever is written meanwhile."""
+    with connected(target) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        self._cursor = connection.cursor()
-        self._cursor.execute("SET timezone = 'UTC'")
-        self._cursor.execute("SELECT pg_export_snapshot()")
-        self._name = self._cursor.fetchone()[0]
-        self._cursor.execute(REGISTRY_COLUMNS)
-        columns = self._cursor.fetchall()
+        with connection.cursor() as cursor:
+            cursor.execute("SET timezone = 'UTC'")
+            yield Snapshot(cursor)
+
+
+class Snapshot:
+    """What a backup reads of the database, over a cursor whose transaction sees one moment."""
+
+    def __init__(self, cursor):
+        self._cursor = cursor
+        cursor.execute(REGISTRY_COLUMNS)
+        columns = cursor.fetchall()
         self._open = [name for name, readable in columns if readable]
         self._secret = [name for name, readable in columns if not readable]
 
@@ -78,11 +83,12 @@ class Snapshot:
                 "timescaledb": self._one("SELECT max(extversion) FROM pg_extension WHERE extname = 'timescaledb'"),
                 "database_bytes": self._one("SELECT pg_database_size(current_database())")}
 
-    def dump(self, target):
-        """pg_dump of this moment in its custom format, without the rows of the registry."""
-        words = [postgres.find("pg_dump") or "pg_dump", "--format=custom", "--no-password", f"--snapshot={self._name}",
+    def dump(self, source, target):
+        """pg_dump of this moment in its custom format, without the rows of the registry; `source`: connection string."""
+        name = self._one("SELECT pg_export_snapshot()")
+        words = [postgres.find("pg_dump") or "pg_dump", "--format=custom", "--no-password", f"--snapshot={name}",
                  f"--exclude-table-data=public.{REGISTRY}", "--lock-wait-timeout=60s"]
-        child = subprocess.Popen(words, env=client_environment(self._target), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        child = subprocess.Popen(words, env=client_environment(source), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)
         try:
             while chunk := child.stdout.read(1 << 20):

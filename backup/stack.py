@@ -22,14 +22,13 @@ def write(env, path, with_secrets):
     path = Path(path).absolute()
     if not path.parent.is_dir():
         raise LauncherError(f"There is no folder {path.parent}.", f"mkdir -p {path.parent}")
-    target = database.dsn(env, "owner")
-    with database.connected(target) as connection:
-        snapshot = database.Snapshot(connection, target)
+    source = database.dsn(env, "owner")
+    with database.snapshot(source) as snapshot:
         known = snapshot.describe()
         refuse_full_disk(path.parent, known["database_bytes"] // 2 + files.size(env))
         with archive.Writer(path) as writer:
             with writer.member(DUMP) as member:
-                snapshot.dump(member)
+                snapshot.dump(source, member)
             with writer.member(REGISTRY) as member:
                 snapshot.registry(member)
             if with_secrets:

@@ -224,6 +224,29 @@ def test_doctor_finds_nothing_wrong(stack):
     assert "database" in done.stdout
 
 
+def test_doctor_finds_what_is_wrong_with_the_data(stack):
+    """Messages that are refused, a meter that jumps, one that nobody owns, a wrong clock, a newer schema: each with its remedy."""
+    stack.rows("SELECT register_meters(ARRAY['doctor/switch:0'], ARRAY['shelly_gen2'])")
+    stack.rows("SELECT ingest_energy(ARRAY['doctor/switch:0'], ARRAY[now()], ARRAY[5.0::float8], ARRAY[1.0::float8])")
+    stack.rows("UPDATE meter_state SET jumps_in_row = 5, clock_offset_s = 7200 WHERE meter_id = 'doctor/switch:0'")
+    stack.rows("SELECT record_rejects(ARRAY['doctor'], ARRAY['a/topic'], ARRAY['{'], ARRAY['not JSON'])")
+    stack.rows("INSERT INTO schema_migrations VALUES ('9999_future.sql', '', now())")
+    try:
+        done = stack.launch("doctor", check=False)
+    finally:
+        stack.rows("DELETE FROM schema_migrations WHERE name = '9999_future.sql'")
+        stack.rows("DELETE FROM meters WHERE meter_id = 'doctor/switch:0'")
+        stack.rows("DELETE FROM meter_state WHERE meter_id = 'doctor/switch:0'")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    for level, words in (("WARNING", "The counter of doctor/switch:0 jumps (5 times in a row)"), ("WARNING", "The meter doctor/switch:0 belongs to no device yet"),
+                         ("WARNING", "off by more than 2 minutes: doctor/switch:0"), ("WARNING", "messages refused within an hour"),
+                         ("PROBLEM", "the database is newer than this checkout: 9999_future.sql")):
+        place = next((n for n, line in enumerate(lines) if line.startswith(level) and words in line), None)
+        assert place is not None, f"no {level} with {words!r} in\n{done.stdout}"
+        assert lines[place + 1].lstrip().startswith("→ ")
+
+
 def test_device_commands(stack):
     stack.launch("device", "add", "--id", "Lathe-1", "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
     assert "plug-lathe" in stack.launch("device", "list").stdout

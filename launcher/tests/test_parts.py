@@ -222,6 +222,6 @@ def test_the_entry_script_refuses_an_old_python():
 def test_launcher_needs_only_the_standard_library():
     done = subprocess.run([sys.executable, "-S", "-I", "-c",
                            f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
-                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing"],
+                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing, launcher.backup"],
                           text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
