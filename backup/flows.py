@@ -37,11 +37,16 @@ def edited(env):
 
 
 def add(writer, env):
-    """Adds them to an archive; returns the names of the removed ones, for the manifest."""
+    """Adds them to an archive; returns what the manifest says: which were removed, and whether these are all there are."""
     changed, removed = edited(env)
     for name in changed:
         writer.add_file(PREFIX + name, folder(env) / name)
-    return removed
+    return {"flows_removed": removed, "flows_whole": is_own(folder(env))}
+
+
+def is_own(place):
+    """True for a folder that somebody filled: it does not follow the versions."""
+    return place != CHECKOUT and any(place.glob("*.json")) and not (place / SEEDED).exists()
 
 
 def restore(path, manifest, env, say):
@@ -50,17 +55,20 @@ def restore(path, manifest, env, say):
     place.mkdir(parents=True, exist_ok=True)
     aside = Path(env["ENMS_STATE_DIR"], time.strftime("replaced-flows-%Y%m%d-%H%M%S"))
     wanted = {name.removeprefix(PREFIX): archive.read(path, name) for name in manifest["members"] if name.startswith(PREFIX)}
-    removed = set(manifest["flows_removed"])
+    present = {path.name for path in place.glob("*.json")}
+    whole = manifest["flows_whole"] and place != CHECKOUT
+    removed = present - set(wanted) if whole else set(manifest["flows_removed"])
     now_changed, now_removed = edited(env)
     shipped_again = (set(now_changed) | set(now_removed)) - set(wanted) - removed
     written = {name for name, text in wanted.items() if not (place / name).exists() or (place / name).read_bytes() != text}
-    for name in written | ((removed | shipped_again) & {path.name for path in place.glob("*.json")}):
-        if (place / name).exists():
-            aside.mkdir(parents=True, exist_ok=True)
-            shutil.move(place / name, aside / name)
+    for name in (written | removed | shipped_again) & present:
+        aside.mkdir(parents=True, exist_ok=True)
+        shutil.move(place / name, aside / name)
     for name in written:
         (place / name).write_bytes(wanted[name])
-    if place == CHECKOUT:
+    if whole:
+        (place / SEEDED).unlink(missing_ok=True)
+    elif place == CHECKOUT:
         for name in shipped_again:
             _git("checkout", "-q", "HEAD", "--", name)
     else:

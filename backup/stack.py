@@ -36,7 +36,7 @@ def write(env, path, with_secrets):
                     snapshot.credentials(member)
             writer.add(CHECKS, json.dumps(snapshot.checks()).encode())
             files.add(writer, env, with_secrets)
-            manifest = {**known, "flows_removed": flows.add(writer, env), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            manifest = {**known, **flows.add(writer, env), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                         "version": of_checkout(), "secrets": with_secrets, "demo": files.SIMULATOR in writer.members}
             writer.finish(manifest)
     record.note(env, file=str(path), bytes=path.stat().st_size, seconds=round(time.monotonic() - began, 1))

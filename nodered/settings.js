@@ -5,6 +5,8 @@ const path = require('node:path');
 const { createStorage } = require('./storage');
 const { Auth, LoginGuard, sameText } = require('./lib/auth');
 const { createEnrichment } = require('./lib/enrichment');
+const library = require('./lib');
+const { observePoll } = require('./nodes/metrics');
 
 const BODY_LIMIT_BYTES = 1 << 20;
 
@@ -56,7 +58,14 @@ module.exports = {
   storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows, examplesDir: path.join(__dirname, 'examples') }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
-  functionGlobalContext: { enms: { ...require('./lib'), auth, enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')) } },
+  functionGlobalContext: {
+    enms: {
+      ...library,
+      pollAll: (devices, memory, onResult, options) => library.pollAll(devices, memory, onResult, { observe: observePoll, ...options }),
+      auth,
+      enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')),
+    },
+  },
   functionExternalModules: false,
   functionTimeout: 10,
   apiMaxLength: '2mb',

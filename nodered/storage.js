@@ -28,7 +28,7 @@ function createStorage({ flowsDir, seedDir, examplesDir }) {
 
   async function loadFlows() {
     await fs.mkdir(flowsDir, { recursive: true });
-    if (seedDir) await seedFlows(seedDir, flowsDir);
+    if (seedDir && await isSeeded(flowsDir)) await seedFlows(seedDir, flowsDir);
     const names = await flowFiles(flowsDir);
     const flows = [];
     written.clear();
@@ -123,6 +123,9 @@ async function seedFlows(seedDir, flowsDir) {
   }
   await writeJson(record, seeded);
 }
+
+/** A folder with flows and without a record is somebody's own: nothing comes into it by itself. */
+const isSeeded = async (flowsDir) => (await fs.stat(path.join(flowsDir, SEEDED_FILE)).catch(() => null)) !== null || (await flowFiles(flowsDir)).length === 0;
 
 async function readAll(folder) {
   const names = await flowFiles(folder);

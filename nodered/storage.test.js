@@ -127,6 +127,16 @@ test('a folder of the operator follows the version where nobody edited it', asyn
   assert.equal(Object.keys(files()).length, 3);
 });
 
+test('a folder with flows and without a record is left alone', async (t) => {
+  const { storage, flowsDir, folder } = await setup(t);
+  await storage.saveFlows(copy(FLOWS));
+  const volume = path.join(folder, 'volume');
+  fs.mkdirSync(volume);
+  fs.writeFileSync(path.join(volume, '010-mine.json'), '[{"id":"m","type":"tab"}]');
+  assert.equal((await createStorage({ flowsDir: volume, seedDir: flowsDir }).getFlows()).length, 1);
+  assert.deepEqual(fs.readdirSync(volume), ['010-mine.json']);
+});
+
 test('order numbers ascend and move as few files as possible', () => {
   assert.deepEqual(orderNumbers([null, null]), [10, 20]);
   assert.deepEqual(orderNumbers([10, null, 20]), [10, 15, 20]);

@@ -14,6 +14,7 @@ import alarms
 import docs
 import dpp_simulator
 import health
+import metrics
 import openapi
 import parameters
 import summary
@@ -115,6 +116,7 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
         return response
 
     register_errors(app)
+    metrics.Metrics(VERSION).watch(app, database)
     return app
 
 

@@ -62,8 +62,7 @@ def stack(tmp_path):
 
 def saved_flows(env, path):
     with archive.Writer(path) as writer:
-        removed = flows.add(writer, env)
-        writer.finish({"migrations": [], "version": "x", "flows_removed": removed})
+        writer.finish({"migrations": [], "version": "x", **flows.add(writer, env)})
     return archive.verify(path)
 
 
@@ -87,6 +86,20 @@ def test_edited_flows_come_back_and_the_versions_own_stay(stack, tmp_path):
     aside = next((tmp_path / "state").glob("replaced-flows-*"))
     assert (aside / "020-b.json").read_text() == "[mine]" and (aside / "030-edited.json").read_text() == "[30]"
     assert str(aside) in said[0][1]
+
+
+def test_a_folder_of_somebodys_own_comes_back_whole(stack, tmp_path):
+    """No record of what was shipped: it follows no version, before and after."""
+    folder = tmp_path / "flows"
+    (folder / flows.SEEDED).unlink()
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    manifest = saved_flows(stack, tmp_path / "x.zip")
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "010-shipped.json").write_text("[]")
+    (folder / flows.SEEDED).write_text(json.dumps({"010-shipped.json": flows._digest(folder / "010-shipped.json")}))
+    flows.restore(tmp_path / "x.zip", manifest, stack, lambda *_: None)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="git is not on this machine")

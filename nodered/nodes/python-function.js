@@ -1,9 +1,11 @@
 'use strict';
 // The `python-function` node: a Python function or a typed script, run by the shared warm workers.
 
+const metrics = require('./metrics');
 const { PythonPool } = require('./python-pool');
 
 let shared = null;
+metrics.watchPython(() => shared?.pool ?? null);
 
 /** All nodes share one pool with room for what each may run at once; it ends with the last node. */
 function acquireShared(workers, log) {
@@ -46,15 +48,21 @@ module.exports = function register(RED) {
     }
 
     node.on('input', async (msg, send, done) => {
-      const begun = process.hrtime.bigint();
+      const begun = performance.now();
+      const observe = (outcome) => {
+        const milliseconds = performance.now() - begun;
+        metrics.observePython(node.name || node.id, outcome, milliseconds / 1000);
+        return Math.round(milliseconds * 10) / 10;
+      };
       try {
         msg.payload = await pool.call({ ...call, payload: msg.payload }, limits);
-        const milliseconds = Number((process.hrtime.bigint() - begun) / 100000n) / 10;
+        const milliseconds = observe('ok');
         const waiting = pool.queued(node.id);
         node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms${waiting > 0 ? `, ${waiting} wait` : ''}` });
         send(msg);
         done();
       } catch (error) {
+        observe(error.busy === true ? 'busy' : 'error');
         Object.assign(msg, { traceback: error.traceback, busy: error.busy === true });
         failed(error);
         error.message = atLine(error);
