@@ -1,5 +1,6 @@
 """One backup a day at an hour of the factory, kept for some weeks. A missed one is made up for at the next start."""
 
+import logging
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -7,12 +8,14 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 
+from launcher import logs
 from launcher.errors import LauncherError
 
 from . import archive, record, stack
 
 LOOK_EVERY_S = 30
 RETRY_S = 3600
+log = logging.getLogger(__name__)
 NAME = "enms-%Y%m%dT%H%M%SZ.zip"
 
 
@@ -20,7 +23,8 @@ def run(env):
     """Makes the backups until the process is stopped. What fails is recorded and tried again after an hour."""
     folder, hour, days, zone = (Path(env["ENMS_BACKUP_DIR"]), int(env.get("ENMS_BACKUP_HOUR", 3)), int(env.get("ENMS_BACKUP_KEEP_DAYS", 30)),
                                 ZoneInfo(env.get("ENMS_TIMEZONE", "Europe/Berlin")))
-    log("backup", f"one a day at {hour}:00 ({zone}) into {folder}, kept for {days} days")
+    logs.configure("backup", env.get("ENMS_LOG_LEVEL") or "info")
+    log.info("one a day at %d:00 (%s) into %s, kept for %d days", hour, zone, folder, days)
     not_before = 0.0
     while True:
         now = datetime.now(timezone.utc)
@@ -29,15 +33,15 @@ def run(env):
                 folder.mkdir(parents=True, exist_ok=True)
                 archive.remove_leftovers(folder)
                 stack.write(env, folder / now.strftime(NAME), with_secrets=False)
-                log("backup", f"{now.strftime(NAME)} written")
+                log.info("%s written", now.strftime(NAME))
             except (LauncherError, OSError, psycopg2.Error) as error:
                 record.note(env, error=str(error).strip().splitlines()[0])
-                log("failed", str(error).strip())
+                log.error("failed: %s", str(error).strip())
                 not_before = time.monotonic() + RETRY_S
             else:
                 for path in expired(folder, now, days):
                     path.unlink()
-                    log("removed", f"{path.name}, older than {days} days")
+                    log.info("%s removed: older than %d days", path.name, days)
         time.sleep(LOOK_EVERY_S)
 
 
@@ -72,8 +76,3 @@ def is_due(now, last, hour, zone):
 def expired(folder, now, days):
     """Those that are older than `days` days; never the newest."""
     return [path for moment, path in scheduled(folder)[:-1] if now - moment > timedelta(days=days)]
-
-
-def log(step, text):
-    """A line in the service's log."""
-    print(f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ} {step} {text}", flush=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from . import devices, files, services, settings
+from . import logs as log_lines
 from .demo import import_file
 from .errors import LauncherError, Terminated, from_os_error
 
@@ -81,7 +82,7 @@ def logs(arguments):
     for name in chosen:
         if len(chosen) > 1:
             print(f"── {name}")
-        print("\n".join(files.last_lines(where.log(name), arguments.lines)))
+        print("\n".join(map(log_lines.unfolded, files.last_lines(where.log(name), arguments.lines))))
     return 0
 
 

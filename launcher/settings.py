@@ -9,7 +9,7 @@ import os
 import secrets
 from pathlib import Path
 
-from . import files, ports
+from . import files, logs, ports
 from .errors import LauncherError, from_os_error
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +31,7 @@ DEFAULTS = {
     "ENMS_GRAFANA_URL": "",
     "ENMS_GRAFANA_BIN": "",
     "ENMS_LOG_MAX_MB": "10",
+    "ENMS_LOG_LEVEL": "info",
     "ENMS_BACKUP_DIR": "",
     "ENMS_BACKUP_HOUR": "3",
     "ENMS_BACKUP_KEEP_DAYS": "30",
@@ -113,6 +114,8 @@ def configured(environ=os.environ, root=ROOT):
     for name, (lowest, highest, what) in NUMBERS.items():
         if not chosen[name].isdigit() or not lowest <= int(chosen[name]) <= highest:
             raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
+    if chosen["ENMS_LOG_LEVEL"] not in logs.LEVELS:
+        raise LauncherError(f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.", "ENMS_LOG_LEVEL=info ./enms up")
     if chosen["ENMS_BACKUP_DIR"]:
         chosen["ENMS_BACKUP_DIR"] = str((root / Path(chosen["ENMS_BACKUP_DIR"]).expanduser()).absolute())
     return chosen

@@ -6,6 +6,7 @@ const { createStorage } = require('./storage');
 const { Auth, LoginGuard, sameText } = require('./lib/auth');
 const { createEnrichment } = require('./lib/enrichment');
 const library = require('./lib');
+const { logging } = require('./log');
 const { observePoll } = require('./nodes/metrics');
 
 const BODY_LIMIT_BYTES = 1 << 20;
@@ -106,5 +107,5 @@ module.exports = {
     tours: false,
     multiplayer: { enabled: false },
   },
-  logging: { console: { level: environment.ENMS_LOG_LEVEL || 'info', metrics: false, audit: false } },
+  logging: logging(environment.ENMS_LOG_LEVEL),
 };

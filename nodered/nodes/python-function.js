@@ -31,7 +31,7 @@ module.exports = function register(RED) {
     RED.nodes.createNode(this, config);
     const node = this;
     const concurrency = Math.max(1, Number(config.concurrency) || 1);
-    const pool = acquireShared(concurrency, (line) => RED.log.info(`[python] ${line}`));
+    const pool = acquireShared(concurrency, (msg) => RED.log.log({ level: RED.log.INFO, type: 'python', msg }));
     const limits = { timeoutMs: (Number(config.timeout) || 30) * 1000, queueLimit: Number(config.queueLimit) || 100, lane: node.id, concurrency };
     const script = config.call === 'script';
     const call = script ? { script: config.script } : { target: config.target };
