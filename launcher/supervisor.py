@@ -229,7 +229,7 @@ def size(path):
 def rotate(path):
     """Keeps the old text in NAME.log.1 and empties the log in place: writers hold it open for appending.
 
-    What is written during the copy is copied, too; only a line that falls between the last look and the cut, microseconds, is lost.
+    What is written during the copy is copied, too; only what falls into the instant between the last look and the cut is lost.
     """
     with open(path, "rb") as source, open(path.with_name(path.name + ".1"), "wb") as target:
         shutil.copyfileobj(source, target)
