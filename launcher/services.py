@@ -133,7 +133,9 @@ def prepare_nginx(env):
     data = place.run / "nginx"
     data.mkdir(mode=0o700, exist_ok=True)
     bind = env["ENMS_BIND"]
-    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}",
+    tls = env["ENMS_TLS_CERT"]
+    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}{' ssl' if tls else ''}",
+              "ENMS_NGINX_TLS": f"ssl_certificate {tls}; ssl_certificate_key {env['ENMS_TLS_KEY']};" if tls else "",
               "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
               "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
               "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(where(env).pages),

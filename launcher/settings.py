@@ -7,6 +7,7 @@ environment, so that a shell with the variables of one stack can start another.
 
 import os
 import secrets
+import ssl
 from pathlib import Path
 
 from . import files, logs, ports
@@ -30,6 +31,8 @@ DEFAULTS = {
     "ENMS_API_RATE": "100",
     "ENMS_GRAFANA_URL": "",
     "ENMS_GRAFANA_BIN": "",
+    "ENMS_TLS_CERT": "",
+    "ENMS_TLS_KEY": "",
     "ENMS_LOG_MAX_MB": "10",
     "ENMS_LOG_LEVEL": "info",
     "ENMS_BACKUP_DIR": "",
@@ -116,9 +119,28 @@ def configured(environ=os.environ, root=ROOT):
             raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
     if chosen["ENMS_LOG_LEVEL"] not in logs.LEVELS:
         raise LauncherError(f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.", "ENMS_LOG_LEVEL=info ./enms up")
-    if chosen["ENMS_BACKUP_DIR"]:
-        chosen["ENMS_BACKUP_DIR"] = str((root / Path(chosen["ENMS_BACKUP_DIR"]).expanduser()).absolute())
+    for name in ("ENMS_BACKUP_DIR", "ENMS_TLS_CERT", "ENMS_TLS_KEY"):
+        if chosen[name]:
+            chosen[name] = str((root / Path(chosen[name]).expanduser()).absolute())
+    check_tls(chosen["ENMS_TLS_CERT"], chosen["ENMS_TLS_KEY"])
     return chosen
+
+
+def check_tls(certificate, key):
+    """Raises a LauncherError unless both files are there, readable and made for each other, or neither is set."""
+    if not certificate and not key:
+        return
+    remedy = "Set ENMS_TLS_CERT and ENMS_TLS_KEY to the certificate's chain and its key, both PEM files; or neither."
+    if not certificate or not key:
+        raise LauncherError(f"{'ENMS_TLS_KEY' if certificate else 'ENMS_TLS_CERT'} is not set, but the other one is.", remedy)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except FileNotFoundError as error:
+        raise LauncherError(f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy) from error
+    except PermissionError as error:
+        raise LauncherError(f"{certificate} or {key} may not be read by this user.", remedy) from error
+    except ssl.SSLError as error:
+        raise LauncherError(f"{certificate} and {key} are no certificate with its key ({error.reason or 'not PEM'}).", remedy) from error
 
 
 def paths(environ=os.environ, root=ROOT):
@@ -190,7 +212,7 @@ def build(where, environ=os.environ, root=ROOT):
         "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_STATE_DIR": str(where.state),
         "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
         "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": "127.0.0.1",
-        "ENMS_HTTP_URL": f"http://{host}:{values['ENMS_HTTP_PORT']}"})
+        "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}"})
     values["ENMS_DATABASE_URL"] = (f"postgresql://enms_owner:{values['ENMS_DB_OWNER_PASSWORD']}@127.0.0.1:"
                                    f"{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}")
     return values

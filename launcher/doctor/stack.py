@@ -1,7 +1,10 @@
 """The stack: services, ports, versions, database, broker, ingest, devices and meters, backups."""
 
 import json
+import socket
+import ssl
 import time
+from urllib.parse import urlsplit
 
 from .. import ports, postgres, probes, processes, settings, status
 from ..settings import ROOT
@@ -11,6 +14,7 @@ from .finding import OK, PROBLEM, WARNING, Finding
 MB = 1 << 20
 BACKUP_LATE_S = 26 * 3600
 CLOCK_OFF_S = 120
+CERTIFICATE_WARN_DAYS = 21
 REMEDIES = {
     "printer_silent": "./enms device test {object}",
     "printer_error": "look at the printer",
@@ -57,6 +61,7 @@ def running(where, state):
         yield from database(env, state)
     yield from ingest(lambda: ask(f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health"))
     yield from alarms(ask(f"http://127.0.0.1:{env['ENMS_API_PORT']}/api/alarms"))
+    yield from door(env)
 
 
 def services(state):
@@ -154,6 +159,34 @@ def alarms(answer):
     for alarm in (answer or {}).get("alarms", []):
         if alarm["kind"] in REMEDIES:
             yield Finding(WARNING, alarm["object"], alarm["text"], REMEDIES[alarm["kind"]].format(**alarm))
+
+
+def door(env):
+    """Can a login be read on its way, and how long does the certificate hold?"""
+    if not env["ENMS_TLS_CERT"]:
+        if env["ENMS_BIND"] not in ("127.0.0.1", "::1", "localhost"):
+            yield Finding(WARNING, "https", f"the network reaches {env['ENMS_HTTP_URL']} without encryption, logins too",
+                          "Set ENMS_TLS_CERT and ENMS_TLS_KEY (docs/production.md).")
+        return
+    try:
+        days = (certificate_end(env) - time.time()) / 86400
+    except OSError as error:  # also a certificate that has ended
+        yield Finding(PROBLEM, "https", f"the certificate is refused: {error}", "Put a new one in its place, then ./enms down, ./enms up")
+        return
+    if days < CERTIFICATE_WARN_DAYS:
+        yield Finding(WARNING, "https", f"the certificate ends in {days:.0f} days", "Put a new one in its place, then ./enms down, ./enms up")
+    else:
+        yield Finding(OK, "https", f"the certificate holds for {days:.0f} days")
+
+
+def certificate_end(env):
+    """Until when (seconds since 1970) the certificate that nginx shows holds; raises OSError when it is no longer good."""
+    trusting = ssl.create_default_context(cafile=env["ENMS_TLS_CERT"])
+    trusting.check_hostname = False
+    trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    address = urlsplit(env["ENMS_HTTP_URL"])
+    with socket.create_connection((address.hostname, address.port), 5) as link, trusting.wrap_socket(link) as secure:
+        return ssl.cert_time_to_seconds(secure.getpeercert()["notAfter"])
 
 
 def backups(last, chosen, where):
