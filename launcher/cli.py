@@ -53,6 +53,12 @@ def restore(arguments):
     return steps.restore(arguments)
 
 
+def setting(arguments):
+    """See launcher.database_settings."""
+    from . import database_settings
+    return database_settings.setting(arguments)
+
+
 def test(arguments):
     """See launcher.testing."""
     from . import testing
@@ -169,6 +175,9 @@ def parser():
     bring_back = add("restore", restore, "put an archive in the place of what the stack holds")
     bring_back.add_argument("file", metavar="FILE.zip")
     bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
+    change = add("setting", setting, "list or change what the database keeps as settings, e.g. how long raw rows are kept")
+    change.add_argument("name", nargs="?")
+    change.add_argument("value", nargs="?")
     add("doctor", doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
     add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")

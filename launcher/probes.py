@@ -21,7 +21,7 @@ def sql(env, statement="SELECT 1", user="enms_owner", password_name="ENMS_DB_OWN
     """Runs a statement with psql and returns its output (unaligned, tuples only); raises RuntimeError with psql's message."""
     try:
         done = subprocess.run(
-            [PSQL, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-h", env["ENMS_DB_HOST"], "-p", env["ENMS_DB_PORT"], "-U", user,
+            [PSQL, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-h", env["ENMS_DB_HOST"], "-p", env["ENMS_DB_PORT"], "-U", user,
              "-d", database or env["ENMS_DB_NAME"], "-c", statement],
             env={"PATH": env["PATH"], "PGPASSWORD": env[password_name], "PGCONNECT_TIMEOUT": "3", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)

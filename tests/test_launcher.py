@@ -246,6 +246,20 @@ def test_doctor_finds_what_is_wrong_with_the_data(stack):
         assert lines[place + 1].lstrip().startswith("→ ")
 
 
+def test_settings_of_the_database(stack):
+    listed = stack.launch("setting").stdout
+    assert "retention_raw    6 months" in listed and "retention_1min   2 years" in listed and "compress_after   7 days" in listed and "engine" not in listed
+    try:
+        assert stack.launch("setting", "retention_raw", "12 months").stdout == "retention_raw is 12 months now.\n"
+        assert "12 months" in stack.launch("setting", "retention_raw").stdout
+        for words in (("retention_raw", "1 day"), ("retention_raw", "'; DROP TABLE devices"), ("engine", "plain")):
+            refused = stack.launch("setting", *words, check=False)
+            assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
+        assert stack.value("SELECT count(*) FROM audit_log WHERE object = 'retention_raw'") == 1
+    finally:
+        stack.launch("setting", "retention_raw", "6 months")
+
+
 def test_device_commands(stack):
     stack.launch("device", "add", "--id", "Lathe-1", "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
     assert "plug-lathe" in stack.launch("device", "list").stdout
