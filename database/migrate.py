@@ -10,6 +10,7 @@ An advisory lock keeps two runs apart. A superuser or the database's owner may r
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import sys
@@ -83,6 +84,29 @@ def migrate(dsn, env=os.environ, report=None):
     return result
 
 
+def prepare(dsn, env=os.environ):
+    """As superuser: the roles, the owner and the defaults of an empty database, which a dump that is to be restored does not hold."""
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        _roles(cursor, env, True)
+        cursor.execute("SELECT current_database()")
+        database = cursor.fetchone()[0]
+        _hand_over(cursor, database)
+        _set_defaults(cursor, database)
+
+
+def _hand_over(cursor, database):
+    cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+    if cursor.fetchone()[0] != "enms_owner":
+        cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO enms_owner").format(sql.Identifier(database)))
+
+
+def _set_defaults(cursor, database):
+    for setting in ("jit = off", "timezone = 'UTC'"):
+        cursor.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(sql.Identifier(database)))
+
+
 def _migrate(connection, cursor, env, say):
     cursor.execute("SET client_min_messages = warning")
     cursor.execute("SELECT rolsuper, current_database(), current_user FROM pg_roles WHERE rolname = current_user")
@@ -90,9 +114,7 @@ def _migrate(connection, cursor, env, say):
     _roles(cursor, env, is_superuser)
     available = _prepare_extension(cursor)
     if is_superuser and user != "enms_owner":
-        cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
-        if cursor.fetchone()[0] != "enms_owner":
-            cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO enms_owner").format(sql.Identifier(database)))
+        _hand_over(cursor, database)
         cursor.execute("SET ROLE enms_owner")
     cursor.execute("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
     done = {}
@@ -173,8 +195,7 @@ def _apply_migrations(cursor, done, timescale_available, database, say):
                 cursor.execute((HERE / "engines" / f"{engine}.sql").read_text())
                 cursor.execute("INSERT INTO settings VALUES ('engine', %s, %s)",
                                (engine, "database engine: timescale or plain; decided at the first migration"))
-                for setting in ("jit = off", "timezone = 'UTC'"):
-                    cursor.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(sql.Identifier(database)))
+                _set_defaults(cursor, database)
             cursor.execute("INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (path.name, digest))
             cursor.execute("COMMIT")
         except psycopg2.Error:

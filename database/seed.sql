@@ -5,6 +5,7 @@ INSERT INTO settings (name, value, comment) VALUES
     ('plant_seed_kwh', '0', 'energy of a print at which its plant is a seed, kWh'),
     ('plant_full_kwh', '0.4', 'energy of a print at which its plant is full grown, kWh'),
     ('retention_1min', '2 years', 'how long one-minute rollups are kept (interval)'),
+    ('compress_after', '7 days', 'TimescaleDB: chunks that end that long ago are compressed (interval)'),
     ('frozen_before', '-infinity', 'raw rows before this are gone; their buckets are frozen, set by apply_retention()')
 ON CONFLICT DO NOTHING;
 
@@ -22,3 +23,5 @@ WHERE NOT EXISTS (SELECT 1 FROM carbon_factors) AND NOT EXISTS (SELECT 1 FROM se
 
 INSERT INTO settings (name, value, comment) VALUES ('seeded', 'yes', 'the seed was applied once; what is deleted stays deleted')
 ON CONFLICT DO NOTHING;
+
+SELECT apply_compression();

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from . import devices, files, services, settings
+from . import logs as log_lines
 from .demo import import_file
 from .errors import LauncherError, Terminated, from_os_error
 
@@ -40,6 +41,24 @@ def doctor(arguments):
     return view.doctor(arguments)
 
 
+def backup(arguments):
+    """See launcher.backup."""
+    from . import backup as steps
+    return steps.backup(arguments)
+
+
+def restore(arguments):
+    """See launcher.backup."""
+    from . import backup as steps
+    return steps.restore(arguments)
+
+
+def setting(arguments):
+    """See launcher.database_settings."""
+    from . import database_settings
+    return database_settings.setting(arguments)
+
+
 def test(arguments):
     """See launcher.testing."""
     from . import testing
@@ -69,7 +88,7 @@ def logs(arguments):
     for name in chosen:
         if len(chosen) > 1:
             print(f"── {name}")
-        print("\n".join(files.last_lines(where.log(name), arguments.lines)))
+        print("\n".join(map(log_lines.unfolded, files.last_lines(where.log(name), arguments.lines))))
     return 0
 
 
@@ -150,6 +169,15 @@ def parser():
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
     add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)
     add("train", train, "train the power model; further arguments go to the trainer", add_help=False)
+    save = add("backup", backup, "write one archive of the running stack: database, flows, models, pictures")
+    save.add_argument("file", metavar="FILE.zip")
+    save.add_argument("--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs")
+    bring_back = add("restore", restore, "put an archive in the place of what the stack holds")
+    bring_back.add_argument("file", metavar="FILE.zip")
+    bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
+    change = add("setting", setting, "list or change what the database keeps as settings, e.g. how long raw rows are kept")
+    change.add_argument("name", nargs="?")
+    change.add_argument("value", nargs="?")
     add("doctor", doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
     add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")

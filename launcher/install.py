@@ -28,7 +28,8 @@ PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find(
             ("mosquitto", lambda: find("mosquitto")),
             ("nginx-light", lambda: find("nginx")))
 # What the tests start besides.
-TEST_PACKAGES = PACKAGES + (("chromium", lambda: find("chromium")),)
+TEST_PACKAGES = PACKAGES + (("chromium", lambda: find("chromium")), ("docker-compose", lambda: find("docker-compose")),
+                            ("mosquitto-clients", lambda: find("mosquitto_sub")))
 NEEDED_MB = 1500
 
 

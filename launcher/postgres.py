@@ -22,6 +22,13 @@ def find(name):
     return shutil.which(name)
 
 
+def installed_version():
+    """Version of the installed server (`15.14`); '' when there is none."""
+    program = find("postgres")
+    told = subprocess.run([program, "--version"], capture_output=True, text=True).stdout if program else ""
+    return told.split()[2] if told else ""
+
+
 PSQL = find("psql") or "psql"
 
 CONFIG = """\

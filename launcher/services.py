@@ -133,7 +133,9 @@ def prepare_nginx(env):
     data = place.run / "nginx"
     data.mkdir(mode=0o700, exist_ok=True)
     bind = env["ENMS_BIND"]
-    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}",
+    tls = env["ENMS_TLS_CERT"]
+    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}{' ssl' if tls else ''}",
+              "ENMS_NGINX_TLS": f"ssl_certificate {tls}; ssl_certificate_key {env['ENMS_TLS_KEY']};" if tls else "",
               "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
               "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
               "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(where(env).pages),
@@ -205,16 +207,17 @@ SERVICES = (
             needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
     Service("training", python("launcher.first_model"), task=True, background=True, missing=needs_file("analysis/train_model.py"),
             needs=("migrate",), demo=True, secrets=("ENMS_DB_API_PASSWORD",)),
+    Service("backup", python("backup", "schedule"), background=True, needs=("migrate",), secrets=("ENMS_DB_OWNER_PASSWORD",)),
 )
 BY_NAME = {service.name: service for service in SERVICES}
 # What ends together, first to last: who writes stops before what keeps the data.
-STOP_ORDER = (("training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+STOP_ORDER = (("backup", "training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
 
 
-def wanted(demo, history):
-    """The services of a start: with the demo fleet or without, `history` when its past is still to be made."""
-    return [service for service in SERVICES
-            if (demo or not service.demo) and (service.name != "history" or history)]
+def wanted(env, demo, history):
+    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` when it is set up."""
+    return [service for service in SERVICES if (demo or not service.demo) and (service.name != "history" or history)
+            and (service.name != "backup" or env["ENMS_BACKUP_DIR"])]
 
 
 def environment(service, env):

@@ -7,9 +7,10 @@ environment, so that a shell with the variables of one stack can start another.
 
 import os
 import secrets
+import ssl
 from pathlib import Path
 
-from . import files, ports
+from . import files, logs, ports
 from .errors import LauncherError, from_os_error
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,8 +31,18 @@ DEFAULTS = {
     "ENMS_API_RATE": "100",
     "ENMS_GRAFANA_URL": "",
     "ENMS_GRAFANA_BIN": "",
+    "ENMS_TLS_CERT": "",
+    "ENMS_TLS_KEY": "",
     "ENMS_LOG_MAX_MB": "10",
+    "ENMS_LOG_LEVEL": "info",
+    "ENMS_BACKUP_DIR": "",
+    "ENMS_BACKUP_HOUR": "3",
+    "ENMS_BACKUP_KEEP_DAYS": "30",
 }
+# Name: lowest and highest value, and what it is.
+NUMBERS = {"ENMS_HTTP_PORT": (0, 65535, "a port number, 1 to 65535, or 0 for any free one"),
+           "ENMS_BACKUP_HOUR": (0, 23, "an hour of the day, 0 to 23"),
+           "ENMS_BACKUP_KEEP_DAYS": (1, 36500, "a number of days")}
 SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD",
            "ENMS_DB_GRAFANA_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD",
            "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
@@ -103,10 +114,33 @@ def configured(environ=os.environ, root=ROOT):
     fixed = set(DECIDED) | (set(SECRETS) - set(SETTABLE_SECRETS))
     chosen = {name: value for name, value in values.items() if name.startswith("ENMS_") and name not in fixed}
     chosen = {**DEFAULTS, **{name: value for name, value in chosen.items() if value != "" or name not in DEFAULTS}}
-    if not chosen["ENMS_HTTP_PORT"].isdigit() or not 0 <= int(chosen["ENMS_HTTP_PORT"]) < 65536:
-        raise LauncherError(f"ENMS_HTTP_PORT is {chosen['ENMS_HTTP_PORT']!r}; it must be a port number, 1 to 65535, or 0 for any free one.",
-                            "ENMS_HTTP_PORT=8080 ./enms up")
+    for name, (lowest, highest, what) in NUMBERS.items():
+        if not chosen[name].isdigit() or not lowest <= int(chosen[name]) <= highest:
+            raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
+    if chosen["ENMS_LOG_LEVEL"] not in logs.LEVELS:
+        raise LauncherError(f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.", "ENMS_LOG_LEVEL=info ./enms up")
+    for name in ("ENMS_BACKUP_DIR", "ENMS_TLS_CERT", "ENMS_TLS_KEY"):
+        if chosen[name]:
+            chosen[name] = str((root / Path(chosen[name]).expanduser()).absolute())
+    check_tls(chosen["ENMS_TLS_CERT"], chosen["ENMS_TLS_KEY"])
     return chosen
+
+
+def check_tls(certificate, key):
+    """Raises a LauncherError unless both files are there, readable and made for each other, or neither is set."""
+    if not certificate and not key:
+        return
+    remedy = "Set ENMS_TLS_CERT and ENMS_TLS_KEY to the certificate's chain and its key, both PEM files; or neither."
+    if not certificate or not key:
+        raise LauncherError(f"{'ENMS_TLS_KEY' if certificate else 'ENMS_TLS_CERT'} is not set, but the other one is.", remedy)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except FileNotFoundError as error:
+        raise LauncherError(f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy) from error
+    except PermissionError as error:
+        raise LauncherError(f"{certificate} or {key} may not be read by this user.", remedy) from error
+    except ssl.SSLError as error:
+        raise LauncherError(f"{certificate} and {key} are no certificate with its key ({error.reason or 'not PEM'}).", remedy) from error
 
 
 def paths(environ=os.environ, root=ROOT):
@@ -178,7 +212,7 @@ def build(where, environ=os.environ, root=ROOT):
         "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_STATE_DIR": str(where.state),
         "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
         "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": "127.0.0.1",
-        "ENMS_HTTP_URL": f"http://{host}:{values['ENMS_HTTP_PORT']}"})
+        "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}"})
     values["ENMS_DATABASE_URL"] = (f"postgresql://enms_owner:{values['ENMS_DB_OWNER_PASSWORD']}@127.0.0.1:"
                                    f"{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}")
     return values

@@ -3,6 +3,8 @@
 import json
 import time
 
+from backup import record as backup_record
+
 from . import files, probes, processes, services, settings
 
 LAST_READINGS = """
@@ -18,7 +20,7 @@ def collect(where):
     record = files.read_json(where.supervisor) or {}
     alive = processes.is_alive(record)
     result = {"running": alive, "run_dir": str(where.run), "supervisor": None, "demo": record.get("demo"), "services": {},
-              "memory_kb": 0, "database_engine": None, "devices": None}
+              "memory_kb": 0, "database_engine": None, "devices": None, "backup": last_backup(where)}
     if where.settings.exists():
         env = settings.recorded(where)
         result["url"] = env["ENMS_HTTP_URL"]
@@ -35,8 +37,9 @@ def collect(where):
         else:
             pids = [known["pid"], *processes.descendants(known["pid"], tree)] if running else []
             problem = service.probe(env) if running else known.get("error") or "not running"
-            entry.update(port=int(env[service.port]), memory_kb=processes.memory_kb(pids), processes=len(pids),
-                         health="ok" if not problem else problem)
+            entry.update(memory_kb=processes.memory_kb(pids), processes=len(pids), health="ok" if not problem else problem)
+            if service.port:
+                entry["port"] = int(env[service.port])
             result["memory_kb"] += entry["memory_kb"]
         result["services"][name] = entry
     if alive:
@@ -49,6 +52,13 @@ def collect(where):
         except (RuntimeError, ValueError) as error:
             result["database_error"] = str(error)
     return result
+
+
+def last_backup(where):
+    """{file, bytes, age_seconds} of the last good backup (null before the first), and {error, failed_age_seconds} of what failed since."""
+    known, now = backup_record.read(where.state), time.time()
+    ages = {name: round(now - known[stamp]) if stamp in known else None for name, stamp in (("age_seconds", "at"), ("failed_age_seconds", "failed_at"))}
+    return {**{name: known.get(name) for name in ("file", "bytes", "error")}, **ages}
 
 
 def healthy(state):
@@ -87,7 +97,7 @@ def show(state):
     print(f"{'service':<12}{'pid':>8}{'port':>7}{'memory':>10}{'restarts':>10}  health")
     for name, entry in state["services"].items():
         memory = f"{entry['memory_kb'] / 1024:.0f} MB" if entry.get("memory_kb") else "-"
-        health = entry["health"] if entry["health"] != "ok" else ("done" if "port" not in entry else "ok")
+        health = entry["health"] if entry["health"] != "ok" else ("ok" if entry["pid"] else "done")
         if entry.get("progress"):
             health = f"{'running' if entry['pid'] else health}: {entry['progress'][:80]}"
         print(f"{name:<12}{entry['pid'] or '-':>8}{entry.get('port') or '-':>7}{memory:>10}{entry['restarts']:>10}  {health}")
@@ -95,6 +105,11 @@ def show(state):
     print(f"{'supervisor':<12}{own['pid']:>8}{'-':>7}{own['memory_kb'] / 1024:>7.0f} MB{'-':>10}  ok, up for "
           f"{age(int(time.time() - own['started_at']))}")
     print(f"{'all':<27}{state['memory_kb'] / 1024:>7.0f} MB\n")
+    last = state["backup"]
+    if last["file"]:
+        print(f"last backup {age(last['age_seconds'])} ago: {last['file']} ({last['bytes'] / 1e6:.1f} MB)")
+    if last["error"]:
+        print(f"a backup failed {age(last['failed_age_seconds'])} ago: {last['error']}")
     if state.get("database_error"):
         print(f"The database can't be asked: {state['database_error']}")
     elif state["devices"]:

@@ -10,6 +10,7 @@ Run as: python3 -m launcher.supervisor RUN_DIR; SIGTERM stops the stack.
 
 import ctypes
 import fcntl
+import logging
 import os
 import shutil
 import signal
@@ -19,13 +20,14 @@ import threading
 import time
 from pathlib import Path
 
-from . import files, processes, services
+from . import files, logs, processes, services
 from .errors import LauncherError
 from .settings import Paths
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 STEADY_SECONDS = 10.0  # a service that was ready this long starts its back-off anew
 PR_SET_CHILD_SUBREAPER = 36
+log = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -49,7 +51,7 @@ class Supervisor:
             try:
                 files.write_json(self.where.supervisor, self.record, 0o600)
             except OSError as error:  # a full disk must not end the supervisor
-                say(f"cannot record {name}: {error}")
+                log.error("cannot record %s: %s", name, error)
 
     def live(self, service):
         """The life of one service, until the supervisor stops."""
@@ -72,7 +74,7 @@ class Supervisor:
                     self.note(service.name, state="done", pid=None, seconds=round(time.monotonic() - began, 2))
                     self.ready[service.name].set()
                     return
-                say(f"{service.name} ended with {code}")
+                log.warning("%s ended with %s", service.name, code)
                 if was_ready and time.monotonic() - began > STEADY_SECONDS:
                     failures = 0
                 self.note(service.name, state="failed", exit=code, pid=None, ready_at=None)
@@ -101,12 +103,12 @@ class Supervisor:
             with self.guard:
                 if self.stopping.is_set():
                     return None
-                with open(self.where.log(service.name), "ab") as log:
-                    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=service.cwd,
+                with open(self.where.log(service.name), "ab") as output:
+                    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=service.cwd,
                                              env=services.environment(service, self.env), start_new_session=True, **rights)
                 self.leaders.add(child.pid)
         except (OSError, LauncherError, subprocess.SubprocessError) as error:
-            say(f"{service.name} could not be started: {error}")
+            log.error("%s could not be started: %s", service.name, error)
             self.note(service.name, state="failed", error=str(error))
             return None
         self.note(service.name, state="starting", error=None, **processes.identity(child.pid))
@@ -165,17 +167,17 @@ class Supervisor:
                 processes.send(child, signal.SIGKILL)
                 reap(child)
             time.sleep(0.01)
-        say(f"{service.name}: some of its processes would not end")
+        log.error("%s: some of its processes would not end", service.name)
 
     def tidy(self):
         """Every second: rotate big logs and take leave of ended orphans."""
         limit = float(self.env["ENMS_LOG_MAX_MB"]) * services.MB
-        for log in self.where.logs.glob("*.log"):
+        for path in self.where.logs.glob("*.log"):
             try:
-                if log.stat().st_size > limit:
-                    rotate(log)
+                if path.stat().st_size > limit:
+                    rotate(path)
             except OSError as error:
-                say(f"cannot rotate {log.name}: {error}")
+                log.error("cannot rotate %s: %s", path.name, error)
         with self.guard:
             leaders = set(self.leaders)
         for pid, seen in processes.snapshot().items():
@@ -193,7 +195,7 @@ class Supervisor:
             try:
                 self.tidy()
             except Exception as error:  # housekeeping must never end the supervisor
-                say(f"housekeeping: {error!r}")
+                log.exception("housekeeping: %r", error)
         self.stop()
 
     def stop(self):
@@ -224,10 +226,16 @@ def size(path):
         return 0
 
 
-def rotate(log):
-    """Keeps the old text in NAME.log.1 and empties the log in place: writers hold it open for appending."""
-    shutil.copyfile(log, log.with_name(log.name + ".1"))
-    os.truncate(log, 0)
+def rotate(path):
+    """Keeps the old text in NAME.log.1 and empties the log in place: writers hold it open for appending.
+
+    What is written during the copy is copied, too; only what falls into the instant between the last look and the cut is lost.
+    """
+    with open(path, "rb") as source, open(path.with_name(path.name + ".1"), "wb") as target:
+        shutil.copyfileobj(source, target)
+        while chunk := source.read(1 << 16):
+            target.write(chunk)
+        os.truncate(path, 0)
 
 
 def reap(pid):
@@ -236,11 +244,6 @@ def reap(pid):
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         pass
-
-
-def say(text):
-    """A line in the supervisor's own log."""
-    print(time.strftime("%Y-%m-%d %H:%M:%S"), text, flush=True)
 
 
 def lock(where):
@@ -257,10 +260,11 @@ def lock(where):
 def main(run_dir):
     """Entry point of the daemon."""
     settings = files.read_json(Path(run_dir) / "settings.json")
+    logs.configure("supervisor", settings["ENMS_LOG_LEVEL"])
     where = Paths(run_dir, settings["ENMS_ENV_DIR"])
     held = lock(where)
     if not held:
-        say("another supervisor runs this stack")
+        log.error("another supervisor runs this stack")
         return 1
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     plan = files.read_json(where.run / "plan.json")
@@ -269,11 +273,11 @@ def main(run_dir):
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    say("supervisor started")
+    log.info("started")
     supervisor.run()
     where.supervisor.unlink(missing_ok=True)
     where.lock.unlink(missing_ok=True)
-    say("supervisor ended")
+    log.info("ended")
     return 0
 
 

@@ -1,6 +1,6 @@
 """Configuration templates: `${ENMS_NAME}` is replaced, everything else (nginx has its own `$names`) stays.
 
-In the containers the same files go through envsubst or sed with the same names, so there is one template language.
+In the containers nginx/start.sh and mosquitto/start.sh fill in the same names, so there is one template language.
 """
 
 import re

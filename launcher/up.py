@@ -1,5 +1,6 @@
 """`up` and `down`: the steps that a person sees."""
 
+import contextlib
 import fcntl
 import os
 import subprocess
@@ -115,6 +116,28 @@ def forget(where):
 
 def start(where, with_demo, steps):
     """All steps of a start, the failed ones undone."""
+    env = prepare(where, steps)
+    chosen = services.wanted(env, with_demo, history=not demo.has_history(where))
+    skipped = {service.name: service.missing() for service in chosen if service.missing()}
+    for name, reason in skipped.items():
+        steps.say(name, f"SKIPPED: {reason}")
+    chosen = [service for service in chosen if service.name not in skipped]
+    with launched(where, env, chosen, with_demo, steps):
+        if with_demo and not {"simulator", "nodered"} & set(skipped):
+            number = demo.register(f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
+                                   env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"])
+            steps.say("demo fleet", f"{number} devices registered")
+            demo.bring_history(where, env, steps.say)
+    steps.say("ready", "")
+    print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
+          f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
+          f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
+          f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
+          "  ./enms status · ./enms logs · ./enms device list · ./enms down", flush=True)
+
+
+def prepare(where, steps):
+    """Packages, environments, settings and the cluster, without starting anything; returns the stack's variables."""
     install.check_disk(where, 300)
     install.system_packages(where.log("install"), lambda text: steps.say("packages", text), install.PACKAGES)
     done = install.environment(where, lambda text: steps.say("environment", text))
@@ -124,11 +147,12 @@ def start(where, with_demo, steps):
     if postgres.create(where.postgres, env["ENMS_DB_SUPERUSER_PASSWORD"], where.log("postgres")):
         steps.say("database", "private PostgreSQL cluster made")
     files.write_json(where.settings, env, 0o600)
-    chosen = services.wanted(with_demo, history=not demo.has_history(where))
-    skipped = {service.name: service.missing() for service in chosen if service.missing()}
-    for name, reason in skipped.items():
-        steps.say(name, f"SKIPPED: {reason}")
-    chosen = [service for service in chosen if service.name not in skipped]
+    return env
+
+
+@contextlib.contextmanager
+def launched(where, env, chosen, with_demo, steps):
+    """Starts a supervisor with these services; inside the block they are ready. When the block fails, they are stopped."""
     files.write_json(where.run / "plan.json", {"services": [service.name for service in chosen], "demo": with_demo})
     with open(where.log("supervisor"), "ab") as log:
         child = subprocess.Popen([sys.executable, "-m", "launcher.supervisor", str(where.run)], cwd=settings.ROOT,
@@ -136,21 +160,11 @@ def start(where, with_demo, steps):
                                  env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
     try:
         wait_ready(where, env, child, steps)
-        if with_demo and not {"simulator", "nodered"} & set(skipped):
-            number = demo.register(f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
-                                   env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"])
-            steps.say("demo fleet", f"{number} devices registered")
-            demo.bring_history(where, env, steps.say)
+        yield
     except BaseException:
         steps.say("stopping", "the start did not succeed")
         stop(where, lambda *_: None)
         raise
-    steps.say("ready", "")
-    print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
-          f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
-          f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
-          f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
-          "  ./enms status · ./enms logs · ./enms device list · ./enms down", flush=True)
 
 
 def wait_ready(where, env, child, steps):
@@ -166,7 +180,7 @@ def wait_ready(where, env, child, steps):
                 if known["state"] in ("ready", "done") and name not in reported:
                     reported.add(name)
                     port = services.BY_NAME[name].port
-                    text = f"done, {known['seconds']} s" if known["state"] == "done" else f"ready on port {env[port]}, {known['seconds']} s"
+                    text = f"{'done' if known['state'] == 'done' else 'ready'}{f' on port {env[port]}' if port else ''}, {known['seconds']} s"
                     steps.say(name, text)
                 elif name not in reported and known.get("failures", 0) >= 3:
                     raise LauncherError(f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),

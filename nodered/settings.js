@@ -5,6 +5,9 @@ const path = require('node:path');
 const { createStorage } = require('./storage');
 const { Auth, LoginGuard, sameText } = require('./lib/auth');
 const { createEnrichment } = require('./lib/enrichment');
+const library = require('./lib');
+const { logging } = require('./log');
+const { observePoll } = require('./nodes/metrics');
 
 const BODY_LIMIT_BYTES = 1 << 20;
 const BODY_LIMIT_DEPTH = 32;
@@ -67,7 +70,14 @@ module.exports = {
   storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows, examplesDir: path.join(__dirname, 'examples') }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
-  functionGlobalContext: { enms: { ...require('./lib'), auth, enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')) } },
+  functionGlobalContext: {
+    enms: {
+      ...library,
+      pollAll: (devices, memory, onResult, options) => library.pollAll(devices, memory, onResult, { observe: observePoll, ...options }),
+      auth,
+      enrichment: createEnrichment(path.join(path.resolve(stateDir), 'gcode')),
+    },
+  },
   functionExternalModules: false,
   functionTimeout: 10,
   apiMaxLength: '2mb',
@@ -108,5 +118,5 @@ module.exports = {
     tours: false,
     multiplayer: { enabled: false },
   },
-  logging: { console: { level: environment.ENMS_LOG_LEVEL || 'info', metrics: false, audit: false } },
+  logging: logging(environment.ENMS_LOG_LEVEL),
 };

@@ -4,17 +4,19 @@
 // Flows are read from and written to the flows folder. Everything that is not for the repository (encrypted credentials, editor
 // settings, sessions, the library) stays in the user folder.
 
+const crypto = require('node:crypto');
 const fs = require('node:fs/promises');
 const path = require('node:path');
 
 const GLOBAL_FILE = '000-globals.json';
+const SEEDED_FILE = '.seeded';
 const ORDER_STEP = 10;
 const FIRST_KEYS = ['id', 'type', 'z', 'g', 'name', 'label'];
 const LAST_KEYS = ['x', 'y', 'w', 'h', 'wires'];
 
 /**
  * Storage API for settings.storageModule.
- * @param {{flowsDir: string, seedDir?: string, examplesDir?: string}} options  an empty flowsDir begins with the flows of seedDir
+ * @param {{flowsDir: string, seedDir?: string, examplesDir?: string}} options  flowsDir follows the flows of seedDir where nobody edited them
  */
 function createStorage({ flowsDir, seedDir, examplesDir }) {
   let userDir;
@@ -26,9 +28,7 @@ function createStorage({ flowsDir, seedDir, examplesDir }) {
 
   async function loadFlows() {
     await fs.mkdir(flowsDir, { recursive: true });
-    if (seedDir && (await flowFiles(flowsDir)).length === 0) {
-      for (const name of await flowFiles(seedDir)) await fs.copyFile(path.join(seedDir, name), path.join(flowsDir, name));
-    }
+    if (seedDir && await isSeeded(flowsDir)) await seedFlows(seedDir, flowsDir);
     const names = await flowFiles(flowsDir);
     const flows = [];
     written.clear();
@@ -100,6 +100,39 @@ function createStorage({ flowsDir, seedDir, examplesDir }) {
     },
   };
 }
+
+/**
+ * Brings the flows of this version into a folder of the operator's own: what is new comes, what nobody touched follows the version,
+ * what was edited or removed stays so. The file .seeded remembers the hash of each flow as it was shipped.
+ */
+async function seedFlows(seedDir, flowsDir) {
+  const record = path.join(flowsDir, SEEDED_FILE);
+  const seeded = await readJson(record);
+  const shipped = await readAll(seedDir);
+  const present = await readAll(flowsDir);
+  for (const name of new Set([...shipped.keys(), ...Object.keys(seeded)])) {
+    const untouched = present.has(name) && hash(present.get(name)) === seeded[name];
+    const isNew = !present.has(name) && !(name in seeded);
+    if (shipped.has(name) && (untouched || isNew)) {
+      await writeAtomically(path.join(flowsDir, name), shipped.get(name));
+      seeded[name] = hash(shipped.get(name));
+    } else if (untouched) {
+      await fs.rm(path.join(flowsDir, name));
+      delete seeded[name];
+    }
+  }
+  await writeJson(record, seeded);
+}
+
+/** A folder with flows and without a record is somebody's own: nothing comes into it by itself. */
+const isSeeded = async (flowsDir) => (await fs.stat(path.join(flowsDir, SEEDED_FILE)).catch(() => null)) !== null || (await flowFiles(flowsDir)).length === 0;
+
+async function readAll(folder) {
+  const names = await flowFiles(folder);
+  return new Map(await Promise.all(names.map(async (name) => [name, await fs.readFile(path.join(folder, name), 'utf8')])));
+}
+
+const hash = (text) => crypto.createHash('sha256').update(text).digest('hex');
 
 /**
  * The files that hold these flows: Map of container id → {file, order, text}. `before` is the layout on disk: nodes keep their

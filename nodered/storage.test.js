@@ -91,14 +91,50 @@ test('a deleted tab takes its file along, a renamed one its name, an inserted on
   assert.deepEqual(Object.keys(files()), ['000-globals.json', '015-between.json', '020-other.json', '030-shared.json']);
 });
 
-test('an empty flows folder begins with the flows of the image, a used one is left alone', async (t) => {
+test('a folder of the operator follows the version where nobody edited it', async (t) => {
   const { storage, files, flowsDir, folder } = await setup(t);
+  const shipped = copy(FLOWS);
+  await storage.saveFlows(shipped);
+  const volume = path.join(folder, 'volume');
+  const start = async () => {
+    const own = createStorage({ flowsDir: volume, seedDir: flowsDir });
+    return { own, flows: await own.getFlows() };
+  };
+
+  // The first start takes all of them; then the operator changes one tab and removes another.
+  const { own, flows } = await start();
+  assert.equal(flows.length, FLOWS.length);
+  const edited = copy(FLOWS).filter(({ id, z }) => id !== 't2' && z !== 't2');
+  edited.find(({ id }) => id === 'n1').name = 'tock';
+  await own.saveFlows(edited);
+
+  // The next version changes the edited tab and the subflow, and brings a tab.
+  shipped.find(({ id }) => id === 'n1').name = 'tick tick';
+  shipped.find(({ id }) => id === 'n4').name = 'better';
+  shipped.push({ id: 't3', type: 'tab', label: 'Third', info: '' });
+  await storage.saveFlows(shipped);
+  const names = (await start()).flows.map(({ id, name, label }) => [id, name ?? label]);
+  const known = new Map(names);
+  assert.equal(known.get('n1'), 'tock');
+  assert.equal(known.get('n4'), 'better');
+  assert.equal(known.get('t3'), 'Third');
+  assert.ok(!known.has('t2'));
+
+  // What a version no longer has goes, unless it was edited.
+  await storage.saveFlows(shipped.filter(({ id, z }) => ![id, z].includes('t1') && ![id, z].includes('t3')));
+  const last = new Set((await start()).flows.map(({ id }) => id));
+  assert.ok(last.has('t1') && !last.has('t3') && !last.has('t2'));
+  assert.equal(Object.keys(files()).length, 3);
+});
+
+test('a folder with flows and without a record is left alone', async (t) => {
+  const { storage, flowsDir, folder } = await setup(t);
   await storage.saveFlows(copy(FLOWS));
-  const own = createStorage({ flowsDir: path.join(folder, 'volume'), seedDir: flowsDir });
-  assert.equal((await own.getFlows()).length, FLOWS.length);
-  await own.saveFlows(copy(FLOWS).filter(({ id, z }) => id !== 't2' && z !== 't2'));
-  assert.equal((await own.getFlows()).length, FLOWS.length - 2);
-  assert.equal(Object.keys(files()).length, 4);
+  const volume = path.join(folder, 'volume');
+  fs.mkdirSync(volume);
+  fs.writeFileSync(path.join(volume, '010-mine.json'), '[{"id":"m","type":"tab"}]');
+  assert.equal((await createStorage({ flowsDir: volume, seedDir: flowsDir }).getFlows()).length, 1);
+  assert.deepEqual(fs.readdirSync(volume), ['010-mine.json']);
 });
 
 test('order numbers ascend and move as few files as possible', () => {

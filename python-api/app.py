@@ -15,13 +15,14 @@ import analysis_openapi
 import docs
 import dpp_simulator
 import health
+import metrics
 import openapi
 import parameters
 import summary
 from db import Database, DatabaseAway, DatabaseSlow
+from launcher import VERSION
 from parameters import BadRequest
 
-VERSION = "0.1.0"
 RETRY_AFTER_S = 2
 SHARE_S = 1.0  # pollers of the summary share an answer for this long
 SENTENCES = {
@@ -116,6 +117,7 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
         return response
 
     register_errors(app)
+    metrics.Metrics(VERSION).watch(app, database)
     return app
 
 

@@ -7,6 +7,7 @@ only reads, so a repeated statement does no harm); when there is no database at 
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,12 +64,22 @@ def settings_from_environment(environ=os.environ):
 
 
 class Database:
-    """A small pool. ``fetch`` is the only way in; it is safe from any thread."""
+    """A small pool. ``fetch`` is the only way in; it is safe from any thread.
+
+    ``observer``, when set, is told of every statement: answered(statement, seconds) or failed("away" or "slow").
+    """
 
     def __init__(self, settings=None):
         self._settings = settings or settings_from_environment()
         self._idle = []
+        self._busy = 0
         self._lock = threading.Lock()
+        self.observer = None
+
+    def connections(self):
+        """{"busy": number, "idle": number} of open connections."""
+        with self._lock:
+            return {"busy": self._busy, "idle": len(self._idle)}
 
     def fetch(self, statement, *parameters):
         """Run ``sql/<statement>.sql`` with positional parameters; all rows, as tuples. JSON stays text.
@@ -87,6 +98,18 @@ class Database:
         return self.fetch(statement, *parameters)[0][0]
 
     def _run(self, statement, parameters):
+        begun = time.perf_counter()
+        try:
+            answer = self._try(statement, parameters)
+        except (DatabaseAway, DatabaseSlow) as error:
+            if self.observer:
+                self.observer.failed("slow" if isinstance(error, DatabaseSlow) else "away")
+            raise
+        if self.observer:
+            self.observer.answered(statement, time.perf_counter() - begun)
+        return answer
+
+    def _try(self, statement, parameters):
         for last_try in (False, True):
             try:
                 with self._connection() as connection:
@@ -109,18 +132,20 @@ class Database:
     def _connection(self):
         with self._lock:
             connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = _Connection(self._settings)
+            self._busy += 1
+        keep = False
         try:
+            connection = connection or _Connection(self._settings)
             yield connection
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            if len(self._idle) < MAX_IDLE:
-                self._idle.append(connection)
-                return
-        connection.close()
+            keep = True
+        finally:
+            with self._lock:
+                self._busy -= 1
+                keep = keep and len(self._idle) < MAX_IDLE
+                if keep:
+                    self._idle.append(connection)
+            if connection and not keep:
+                connection.close()
 
 
 class _Connection:

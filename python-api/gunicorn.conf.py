@@ -6,6 +6,24 @@ side by side for a fraction of the memory of processes; and one process has one 
 
 import os
 
+from gunicorn import glogging
+
+from launcher import logs
+
+LEVEL = os.environ.get("ENMS_LOG_LEVEL") or "info"
+logs.configure("api", LEVEL)  # what the application itself logs
+
+
+class Logger(glogging.Logger):
+    """gunicorn's own lines in the form of all our parts."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.Logfmt("api"))
+
+
+logger_class = Logger
 bind = f"{os.environ.get('ENMS_API_HOST', '127.0.0.1')}:{os.environ.get('ENMS_API_PORT', '5000')}"
 workers = 1
 threads = 8
@@ -20,7 +38,7 @@ limit_request_fields = 50
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # the heartbeat never waits for a disk
 accesslog = None  # Nginx logs requests
 errorlog = "-"
-loglevel = os.environ.get("ENMS_LOG_LEVEL", "info")
+loglevel = LEVEL
 proc_name = "enms-api"
 wsgi_app = "app:app"
 control_socket_disable = True  # it would lie in the home directory and be shared by two stacks

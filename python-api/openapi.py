@@ -324,6 +324,12 @@ def operation(summary_text, description, ok, parameters=(), away=True, **others)
     return {"get": {"summary": summary_text, "description": description, "parameters": list(parameters), "responses": responses, **others}}
 
 
+def prometheus(summary_text, description, operation_id):
+    """A page in Prometheus' text format; docs/operations.md lists its metrics."""
+    page = {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
+    return {"get": {"summary": summary_text, "description": description, "parameters": [], "responses": {"200": page}, "operationId": operation_id}}
+
+
 PATHS = {
     "/api/dpp_summary": operation(
         "The fleet and its newest prints",
@@ -393,6 +399,12 @@ PATHS = {
             "operationId": "docs",
         }
     },
+    "/metrics": prometheus("Figures of the API for Prometheus", "Requests, latencies, database pool, process.", "metrics"),
+}
+# What Node-RED serves of it, behind the same door.
+NODERED_PATHS = {
+    "/metrics/ingest": prometheus("Figures of the ingest for Prometheus", "Messages, rejects, lag, spool, batches, polls, Python calls, event loop.",
+                                  "metrics_ingest"),
 }
 
 
@@ -408,6 +420,6 @@ def description(version, more_paths=None, more_schemas=None):
             "/api/devices and /api/meters, under which devices and meters are managed.",
         },
         "servers": [{"url": "/"}],
-        "paths": {**PATHS, **(more_paths or {})},
+        "paths": {**PATHS, **NODERED_PATHS, **(more_paths or {})},
         "components": {"schemas": {**SCHEMAS, **(more_schemas or {})}},
     }

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from launcher import logs
+
 from .broker import Broker
 from .control import Control
 from .fleet import DEMO, FleetError, load
@@ -37,7 +39,6 @@ def arguments(argv=None) -> argparse.Namespace:
     parser.add_argument("--bind", default=env.get("ENMS_BIND") or "127.0.0.1", help="address to listen on")
     parser.add_argument("--state-dir", default=env.get("ENMS_STATE_DIR") or ".run/state", metavar="DIR", help="parent of the state folder")
     parser.add_argument("--no-auto-jobs", action="store_true", help="print only what the control API starts (for tests)")
-    parser.add_argument("--verbose", action="store_true", help="log connections")
     return parser.parse_args(argv)
 
 
@@ -50,8 +51,8 @@ async def serve(world: World, bind: str, port: int) -> None:
     task = asyncio.create_task(world.run())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    print(f"simulator: {len(world.printers)} printers, {len(world.plugs)} plugs, control API on "
-          f"http://{bind}:{runner.addresses[0][1]}", flush=True)
+    logging.getLogger("simulator").info("%d printers, %d plugs, control API on http://%s:%d", len(world.printers), len(world.plugs), bind,
+                                        runner.addresses[0][1])
     try:
         await task
     except asyncio.CancelledError:
@@ -63,8 +64,8 @@ async def serve(world: World, bind: str, port: int) -> None:
 def main(argv=None) -> int:
     """Start the fleet; 1 with a sentence when it can't."""
     args = arguments(argv)
-    logging.basicConfig(level=logging.INFO if args.verbose else logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     env = os.environ
+    logs.configure("simulator", env.get("ENMS_LOG_LEVEL") or "info")
     try:
         world = World(load(args.fleet), Path(args.state_dir) / "simulator", args.bind, env.get("ENMS_SIM_ADVERTISE") or None,
                       Broker.from_environment(), not args.no_auto_jobs, env.get("ENMS_ESP_ORG") or "raptorblingx",

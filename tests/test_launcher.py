@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -224,6 +223,43 @@ def test_doctor_finds_nothing_wrong(stack):
     assert "database" in done.stdout
 
 
+def test_doctor_finds_what_is_wrong_with_the_data(stack):
+    """Messages that are refused, a meter that jumps, one that nobody owns, a wrong clock, a newer schema: each with its remedy."""
+    stack.rows("SELECT register_meters(ARRAY['doctor/switch:0'], ARRAY['shelly_gen2'])")
+    stack.rows("SELECT ingest_energy(ARRAY['doctor/switch:0'], ARRAY[now()], ARRAY[5.0::float8], ARRAY[1.0::float8])")
+    stack.rows("UPDATE meter_state SET jumps_in_row = 5, clock_offset_s = 7200 WHERE meter_id = 'doctor/switch:0'")
+    stack.rows("SELECT record_rejects(ARRAY['doctor'], ARRAY['a/topic'], ARRAY['{'], ARRAY['not JSON'])")
+    stack.rows("INSERT INTO schema_migrations VALUES ('9999_future.sql', '', now())")
+    try:
+        done = stack.launch("doctor", check=False)
+    finally:
+        stack.rows("DELETE FROM schema_migrations WHERE name = '9999_future.sql'")
+        stack.rows("DELETE FROM meters WHERE meter_id = 'doctor/switch:0'")
+        stack.rows("DELETE FROM meter_state WHERE meter_id = 'doctor/switch:0'")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    for level, words in (("WARNING", "The counter of doctor/switch:0 jumps (5 times in a row)"), ("WARNING", "The meter doctor/switch:0 belongs to no device yet"),
+                         ("WARNING", "off by more than 2 minutes: doctor/switch:0"), ("WARNING", "messages refused within an hour"),
+                         ("PROBLEM", "the database is newer than this checkout: 9999_future.sql")):
+        place = next((n for n, line in enumerate(lines) if line.startswith(level) and words in line), None)
+        assert place is not None, f"no {level} with {words!r} in\n{done.stdout}"
+        assert lines[place + 1].lstrip().startswith("→ ")
+
+
+def test_settings_of_the_database(stack):
+    listed = stack.launch("setting").stdout
+    assert "retention_raw    6 months" in listed and "retention_1min   2 years" in listed and "compress_after   7 days" in listed and "engine" not in listed
+    try:
+        assert stack.launch("setting", "retention_raw", "12 months").stdout == "retention_raw is 12 months now.\n"
+        assert "12 months" in stack.launch("setting", "retention_raw").stdout
+        for words in (("retention_raw", "1 day"), ("retention_raw", "'; DROP TABLE devices"), ("engine", "plain")):
+            refused = stack.launch("setting", *words, check=False)
+            assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
+        assert stack.value("SELECT count(*) FROM audit_log WHERE object = 'retention_raw'") == 1
+    finally:
+        stack.launch("setting", "retention_raw", "6 months")
+
+
 def test_device_commands(stack):
     stack.launch("device", "add", "--id", "Lathe-1", "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
     assert "plug-lathe" in stack.launch("device", "list").stdout
@@ -234,17 +270,3 @@ def test_device_commands(stack):
     stack.launch("device", "test", "Lathe-1", check=False)
     stack.launch("device", "remove", "Lathe-1")
     assert "Lathe-1" not in stack.launch("device", "list").stdout
-
-
-def test_compose_file_is_valid(tmp_path):
-    """With the secrets of `./enms compose-env`, in a copy of what it needs."""
-    tool = shutil.which("docker-compose")
-    if not tool:
-        pytest.skip("docker-compose is not on this machine")
-    for name in ("docker-compose.yml", ".env.example"):
-        shutil.copy(ROOT / name, tmp_path)
-    text = (ROOT / ".env.example").read_text()
-    (tmp_path / ".env").write_text("\n".join(line + "x" if line.endswith("PASSWORD=") or line.endswith("KEY=") else line for line in text.splitlines()))
-    done = subprocess.run([tool, "--profile", "demo", "config", "-q"], cwd=tmp_path, text=True, capture_output=True,
-                          env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)})
-    assert done.returncode == 0, done.stderr

@@ -9,8 +9,9 @@ COMMENT ON FUNCTION alarms() IS 'Present alarms: kind, object, since, and a sent
 
 -- Removes raw rows older than retention_raw, whole UTC days. What is removed is rolled up before and frozen after; late readings
 -- for it are rejects. Plain engine: at most p_rows rows a call and table, oldest first.
+-- It does not wait for long: dropping chunks needs a lock that a running backup holds, and ingest would wait behind it.
 CREATE FUNCTION apply_retention(p_now timestamptz DEFAULT now(), p_rows integer DEFAULT 50000) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     v_cut timestamptz := date_trunc('day', p_now - setting('retention_raw')::interval, 'UTC');
     v_cut_1min timestamptz := date_trunc('day', p_now - setting('retention_1min')::interval, 'UTC');

@@ -22,10 +22,6 @@ SERVER = os.environ.get("ENMS_TEST_PG", "postgresql://postgres@127.0.0.1:54330/p
 SEED = {"ENMS_TIMEZONE": "Europe/Berlin"}
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "timescale: runs on the WASM TimescaleDB")
-
-
 def _node_modules():
     for place in (os.environ.get("ENMS_TEST_TIMESCALE_MODULES"), HERE / "timescale" / "node_modules"):
         if place and (Path(place) / "@electric-sql" / "pglite-socket").exists():

@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg2
 import pytest
 
+from backup import database as backup_database
 from database import migrate as migration
 from database.tests.conftest import SEED, SERVER, plain_database
 
@@ -97,6 +98,20 @@ def test_hypertables_compression_and_chunkwise_retention(timescale, at):
     finally:
         timescale.all("UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'")
         timescale.all("UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'")
+
+
+def test_what_a_backup_asks_runs_on_timescale(timescale, at):
+    """The questions of its checks, and the way into TimescaleDB's restore mode and back. (A whole restore needs pg_dump of the server's version.)"""
+    meter = timescale.meter(device="checked")
+    timescale.ingest(meter, [(at(600 * i), 10.0 + i, 60) for i in range(20)])
+    with timescale.connection.cursor() as cursor:
+        snapshot = backup_database.Snapshot(cursor)
+        assert snapshot.describe()["engine"] == "timescale" and snapshot.describe()["timescaledb"]
+        checks = snapshot.checks()
+        assert [row[2:] for check in checks[:1] for row in check["rows"] if row[0] == "checked"] == [["20", "19"]]
+        assert [backup_database.answer(cursor, check["sql"]) for check in checks] == [check["rows"] for check in checks]
+        for mode in ("timescaledb_pre_restore", "timescaledb_post_restore"):
+            assert timescale.one(f"SELECT {mode}()") is True
 
 
 def test_a_second_migration_does_nothing_and_is_quick(plain):

@@ -3,15 +3,18 @@
 import http.client
 import json
 import os
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from launcher import probes, services, settings
+from launcher.doctor import stack
+from launcher.doctor.finding import OK, WARNING
+from launcher.errors import LauncherError
 from launcher.settings import Paths
-
-from launcher import services
 
 
 class Stub(BaseHTTPRequestHandler):
@@ -138,3 +141,39 @@ def test_nothing_is_written_elsewhere(door, env):
     time.sleep(0.1)
     assert {path: os.stat(path).st_mtime for path in before} == before
     assert services.where(env).log("nginx-access").read_text().count("\n") >= 1
+
+
+def certificate(place, days):
+    """A self-made certificate and its key."""
+    paths = place / f"cert-{days}.pem", place / f"key-{days}.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days),
+                    "-subj", "/CN=enms.test", "-keyout", paths[1], "-out", paths[0]], check=True, capture_output=True)
+    return str(paths[0]), str(paths[1])
+
+
+@pytest.mark.parametrize("days, level, words", [(365, OK, "holds for 36"), (5, WARNING, "ends in")])
+def test_https_with_the_operators_certificate(start, env, tmp_path, days, level, words):
+    """The one port speaks https, our own commands reach it, and the doctor knows how long the certificate holds."""
+    cert, key = certificate(tmp_path, days)
+    more = {"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": key, "ENMS_HTTP_URL": env["ENMS_HTTP_URL"].replace("http:", "https:")}
+    start("nginx", **more)
+    status, answer, _ = probes.request("GET", more["ENMS_HTTP_URL"] + "/api/version")
+    assert status == 502 and "not running" in answer["error"]
+    found = list(stack.door({**env, **more}))
+    assert [finding.level for finding in found] == [level] and words in found[0].text
+
+
+def test_a_door_to_the_network_without_https_is_told(env):
+    assert list(stack.door(env)) == []
+    assert list(stack.door({**env, "ENMS_BIND": "0.0.0.0"}))[0].level == WARNING
+
+
+def test_https_settings_are_checked(tmp_path):
+    cert, key = certificate(tmp_path, 2)
+    _, other = certificate(tmp_path, 3)
+    good = settings.configured({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": key}, tmp_path)
+    assert (good["ENMS_TLS_CERT"], good["ENMS_TLS_KEY"]) == (cert, key)
+    for wrong, words in (({"ENMS_TLS_CERT": cert}, "ENMS_TLS_KEY is not set"), ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": "none.pem"}, "There is no"),
+                         ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": other}, "no certificate with its key"), ({"ENMS_TLS_CERT": key, "ENMS_TLS_KEY": key}, "no certificate with its key")):
+        with pytest.raises(LauncherError, match=words):
+            settings.configured(wrong, tmp_path)

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import os
 import signal
 import socket
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import cli, files, install, ports, processes, services, settings, supervisor, templates
+from launcher import cli, files, install, logs, ports, processes, services, settings, supervisor, templates
 from launcher.errors import LauncherError, from_os_error
 
 
@@ -156,6 +157,39 @@ def test_rotation_keeps_the_old_text_and_the_writers_handle(tmp_path):
     assert (tmp_path / "a.log.1").read_text() == "old\n" and log.read_text() == "new\n"
 
 
+def test_what_is_written_during_the_rotation_is_kept(tmp_path, monkeypatch):
+    log = tmp_path / "a.log"
+    log.write_text("old\n")
+    copy = supervisor.shutil.copyfileobj
+
+    def slow_copy(source, target):
+        copy(source, target)
+        with open(log, "ab") as writer:
+            writer.write(b"meanwhile\n")
+    monkeypatch.setattr(supervisor.shutil, "copyfileobj", slow_copy)
+    supervisor.rotate(log)
+    assert (tmp_path / "a.log.1").read_text() == "old\nmeanwhile\n" and log.read_text() == ""
+
+
+def test_log_lines_are_key_value_and_unfold_for_people():
+    record = logging.LogRecord("x", logging.WARNING, __file__, 1, 'the "big" %s', ("one",), None)
+    record.created = 1769850902.125
+    assert logs.Logfmt("api").format(record) == 'time=2026-01-31T09:15:02.125Z level=warning part=api msg="the \\"big\\" one"'
+    try:
+        raise ValueError("a\nb")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    text = logs.Logfmt("api").format(record)
+    assert "\n" not in text and text.endswith('ValueError: a\\nb"')
+    assert logs.unfolded(text).splitlines()[-2:] == ["    ValueError: a", "    b"]
+    assert logs.unfolded("an ordinary line") == "an ordinary line"
+
+
+def test_levels_are_checked(tmp_path):
+    with pytest.raises(LauncherError, match="ENMS_LOG_LEVEL is 'loud'; it must be one of error, warning, info, debug"):
+        settings.configured({"ENMS_LOG_LEVEL": "loud"}, tmp_path)
+
+
 @given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=60), st.integers(1, 20))
 def test_last_lines_are_the_end_of_the_file(tmp_path_factory, lines, count):
     path = tmp_path_factory.mktemp("log") / "x.log"
@@ -222,6 +256,6 @@ def test_the_entry_script_refuses_an_old_python():
 def test_launcher_needs_only_the_standard_library():
     done = subprocess.run([sys.executable, "-S", "-I", "-c",
                            f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
-                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing"],
+                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing, launcher.backup"],
                           text=True, capture_output=True)
     assert done.returncode == 0, done.stderr

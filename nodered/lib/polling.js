@@ -12,6 +12,8 @@ const DEFAULTS = {
   silenceBeforeOfflineMs: 5 * 60_000,
   // A wrong password does not get better by asking often, and some printers lock out who tries.
   refusedPauseMs: 60_000,
+  // Told of each poll: kind of source, `ok` or the kind of failure, seconds.
+  observe: () => {},
 };
 const FIRST_SPREAD_MS = 2000;
 
@@ -96,12 +98,14 @@ function claim(device, entry, now) {
 }
 
 async function pollOne(device, entry, settings) {
+  const begun = performance.now();
   let observed;
   try {
     observed = await settings.poll(device, { timeoutMs: settings.timeoutMs, now: settings.now, openJob: entry.job ?? device.open_job });
   } catch (error) {
     observed = error instanceof PollError ? error : new PollError('payload', `The poll failed: ${error.message}`);
   }
+  settings.observe(device.source, observed instanceof Error ? observed.kind : 'ok', (performance.now() - begun) / 1000);
   return digest(device, entry, observed, settings.now(), settings);
 }
 

@@ -53,6 +53,17 @@ test('a hung printer delays nobody, is not asked twice at once, and the others c
   assert.equal(await all, 100);
 });
 
+test('each poll is told with its source, its outcome and its time', async () => {
+  const told = [];
+  const poll = async (device) => {
+    if (device.device_id === 'silent') throw timeout();
+    return status(T0);
+  };
+  await pollAll([printer('a'), printer('silent', { source: 'prusalink' })], createPollMemory(), () => {}, { poll, observe: (...what) => told.push(what) });
+  assert.deepEqual(told.map(([source, outcome]) => [source, outcome]).sort(), [['octoprint', 'ok'], ['prusalink', 'timeout']]);
+  assert.ok(told.every(([, , seconds]) => seconds >= 0 && seconds < 5));
+});
+
 test('never more than `concurrency` at once', async () => {
   let running = 0;
   let most = 0;

@@ -1,13 +1,18 @@
 'use strict';
-// The `enms-health` node, and GET /api/nodered/health for the launcher and the container's health check.
+// The `enms-health` node, GET /api/nodered/health for the launcher and the container's health check, and GET /api/nodered/metrics
+// for Prometheus.
 
 const health = require('./health');
+const { registry } = require('./metrics');
 
 module.exports = function register(RED) {
   health.watch(RED);
   RED.httpNode.get('/nodered/health', async (request, response) => {
     const answer = await health.health();
     response.status(answer.ok ? 200 : 503).json(answer);
+  });
+  RED.httpNode.get('/nodered/metrics', async (request, response) => {
+    response.set('Content-Type', registry.contentType).set('Cache-Control', 'no-store').send(await registry.metrics());
   });
 
   function HealthNode(config) {

@@ -48,4 +48,4 @@ async function health() {
   };
 }
 
-module.exports = { addSource, removeSource, watch, health };
+module.exports = { addSource, removeSource, allSources: () => sources, flowsRun: () => flowsStarted, watch, health };

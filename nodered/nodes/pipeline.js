@@ -4,7 +4,7 @@
 
 const sinks = new Set();
 
-/** @param sink {flush(): Promise<void>, congested: boolean}  flush resolves when all it had received is committed or on disk */
+/** @param sink {label, flush(): Promise<void>, congested, queued, spooled, spoolBytes, failure, committed, refused, lost}  flush resolves when all it had received is committed or on disk */
 const addSink = (sink) => { sinks.add(sink); };
 const removeSink = (sink) => { sinks.delete(sink); };
 
@@ -29,4 +29,4 @@ function sinkDepth() {
   return depth;
 }
 
-module.exports = { addSink, removeSink, flushSinks, sinksCongested, sinkDepth };
+module.exports = { addSink, removeSink, allSinks: () => sinks, flushSinks, sinksCongested, sinkDepth };

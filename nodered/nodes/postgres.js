@@ -4,6 +4,7 @@
 const { RowWriter } = require('./row-writer');
 const { columnLiteral } = require('./arrays');
 const { acquirePool } = require('./pools');
+const metrics = require('./metrics');
 const pipeline = require('./pipeline');
 const { stateFolder } = require('./state');
 
@@ -60,6 +61,7 @@ module.exports = function register(RED) {
     const columns = (config.columns || '').split(/[\s,]+/).filter(Boolean);
     const statement = { name: `batch-${node.id}`.slice(0, 60), text: config.statement };
     const label = node.name || node.id;
+    const recordsRejects = /\brecord_rejects\(/.test(config.statement);
 
     const writer = new RowWriter({
       batchRows: Number(config.batchRows) || 500,
@@ -68,13 +70,18 @@ module.exports = function register(RED) {
       spoolBytes: (Number(config.spoolMegabytes) || 512) << 20,
       spoolFolder: stateFolder('spool', node.id),
       write: async (rows) => {
+        const begun = performance.now();
         const values = columns.length > 0 ? columns.map((column) => columnLiteral(rows, column)) : [JSON.stringify(rows)];
-        return (await pool.query({ ...statement, values })).rows;
+        const answer = (await pool.query({ ...statement, values })).rows;
+        metrics.batchWritten(label, (performance.now() - begun) / 1000, rows, answer);
+        if (recordsRejects) metrics.rejectsWritten(rows);
+        return answer;
       },
       reject: async (row, error) => {
         node.warn(`a row was refused: ${error.message}`);
         await pool.query(RECORD_REJECTS, [[label], [row.topic || row.meter_id || row.device_id || ''],
           [JSON.stringify(row).replaceAll('\\u0000', '').slice(0, REJECT_PAYLOAD_CHARACTERS)], [error.message]]);
+        metrics.rejectsWritten([{ source: label }]);
       },
       written: (result, rows) => { if (node.wires[0]?.length) node.send({ payload: result, count: rows.length }); },
       changed: (failure) => {
@@ -83,6 +90,7 @@ module.exports = function register(RED) {
       },
     });
     const sink = {
+      label,
       flush: async () => {
         await writer.flush();
         await writer.spool.sync();
@@ -92,6 +100,9 @@ module.exports = function register(RED) {
       get spooled() { return writer.spooled; },
       get spoolBytes() { return writer.spoolUsedBytes; },
       get failure() { return writer.failure; },
+      get committed() { return writer.committedRows; },
+      get refused() { return writer.rejectedRows; },
+      get lost() { return writer.lostRows; },
     };
     pipeline.addSink(sink);
 

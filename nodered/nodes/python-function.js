@@ -1,12 +1,14 @@
 'use strict';
 // The `python-function` node: a Python function or a typed script, run by the shared warm workers.
 
+const metrics = require('./metrics');
 const { PythonPool } = require('./python-pool');
 
 // A call that takes longer than this shows on the node that it is under way.
 const SLOW_MS = 300;
 
 let shared = null;
+metrics.watchPython(() => shared?.pool ?? null);
 
 /** All nodes share one pool with room for what each may run at once; it ends with the last node. */
 function acquireShared(workers, log) {
@@ -32,7 +34,7 @@ module.exports = function register(RED) {
     RED.nodes.createNode(this, config);
     const node = this;
     const concurrency = Math.max(1, Number(config.concurrency) || 1);
-    const pool = acquireShared(concurrency, (line) => RED.log.info(`[python] ${line}`));
+    const pool = acquireShared(concurrency, (msg) => RED.log.log({ level: RED.log.INFO, type: 'python', msg }));
     const limits = { timeoutMs: (Number(config.timeout) || 30) * 1000, queueLimit: Number(config.queueLimit) || 100, lane: node.id, concurrency };
     const script = config.call === 'script';
     const call = { ...(script ? { script: config.script } : { target: config.target }), typedArrays: config.arrays === 'typed' };
@@ -50,15 +52,20 @@ module.exports = function register(RED) {
     }
 
     node.on('input', async (msg, send, done) => {
-      const begun = process.hrtime.bigint();
+      const begun = performance.now();
+      const observe = (outcome) => {
+        const milliseconds = performance.now() - begun;
+        metrics.observePython(node.name || node.id, outcome, milliseconds / 1000);
+        return Math.round(milliseconds * 10) / 10;
+      };
       const slow = setTimeout(() => node.status({ fill: 'blue', shape: 'ring', text: `${pool.running(node.id)} at work${waiting()}` }), SLOW_MS);
       try {
         msg.payload = await pool.call({ ...call, payload: msg.payload }, limits);
-        const milliseconds = Number((process.hrtime.bigint() - begun) / 100000n) / 10;
-        node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms${waiting()}` });
+        node.status({ fill: 'green', shape: 'dot', text: `${observe('ok')} ms${waiting()}` });
         send(msg);
         done();
       } catch (error) {
+        observe(error.busy === true ? 'busy' : 'error');
         Object.assign(msg, { traceback: error.traceback, busy: error.busy === true });
         failed(error);
         done(atLine(error));

@@ -125,13 +125,13 @@ def children(pid: int) -> list[tuple[int, str]]:
     return found
 
 
-def start(run_dir: Path, *arguments: str, timeout: float = 240) -> Enms:
-    """`./enms up` in a run directory of its own, on a free port, with the environment's packages shared.
+def start(run_dir: Path, *arguments: str, timeout: float = 240, **more: str) -> Enms:
+    """`./enms up` in a run directory of its own, on a free port, with the environment's packages shared; `more` are further variables.
 
     Raises AssertionError with the launcher's output when it fails.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
-    env.update(ENMS_RUN_DIR=str(run_dir), ENMS_ENV_DIR=os.environ["ENMS_ENV_DIR"], ENMS_HTTP_PORT="0", ENMS_API_RATE="1000")
+    env.update(ENMS_RUN_DIR=str(run_dir), ENMS_ENV_DIR=os.environ["ENMS_ENV_DIR"], ENMS_HTTP_PORT="0", ENMS_API_RATE="1000", **more)
     done = subprocess.run([ROOT / "enms", "up", *arguments], env=env, text=True, capture_output=True, timeout=timeout)
     assert done.returncode == 0, f"./enms up {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     stack = Enms(run_dir, env)

@@ -40,7 +40,7 @@ class Door:
         self.listen = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.listen}"
         place.mkdir(parents=True, exist_ok=True)
-        values = {**stack, "ENMS_NGINX_LISTEN": self.listen, "ENMS_NGINX_DIR": str(place), "ENMS_NGINX_ACCESS_LOG": "off",
+        values = {**stack, "ENMS_NGINX_LISTEN": self.listen, "ENMS_NGINX_DIR": str(place), "ENMS_NGINX_TLS": "", "ENMS_NGINX_ACCESS_LOG": "off",
                   "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{stack['ENMS_NODERED_PORT']}", "ENMS_API_UPSTREAM": f"127.0.0.1:{stack['ENMS_API_PORT']}",
                   "ENMS_GRAFANA_UPSTREAM": "127.0.0.1:9", "ENMS_FRONTEND_DIR": str(pages), "ENMS_GCODE_PUBLIC_DIR": str(place / "gcode"),
                   "ENMS_API_RATE": "1000"}

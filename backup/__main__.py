@@ -1,0 +1,65 @@
+"""`python -m backup write FILE | check FILE | restore FILE | schedule`: what ./enms calls, and the tool inside the containers."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import psycopg2
+
+from database.migrate import MigrationError
+from launcher.errors import LauncherError, from_os_error
+
+from . import record, schedule, stack
+
+NICENESS = 10  # the ingest comes first
+
+
+def say(step, text):
+    """One line of progress."""
+    print(f"{step:<12} {text}", flush=True)
+
+
+def main(arguments=None):
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m backup", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("write", help="make an archive of the running stack")
+    command.add_argument("file")
+    command.add_argument("--with-secrets", action="store_true", help="printers' keys and the operator's, too: keep the file where you keep passwords")
+    for name, text in (("check", "verify an archive, touching nothing"), ("restore", "restore an archive while Node-RED and the API are stopped")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("file")
+        command.add_argument("--replace", action="store_true", help="also when the stack holds data")
+    commands.add_parser("schedule", help="one backup a day, until stopped")
+    options = parser.parse_args(arguments)
+    env = os.environ
+    try:
+        if options.command == "schedule":
+            os.nice(NICENESS)
+            schedule.run(env)
+        elif options.command == "write":
+            os.nice(NICENESS)
+            stack.write(env, options.file, options.with_secrets)
+            say("backup", f"{options.file}: {Path(options.file).stat().st_size / 1e6:.1f} MB, read back and compared")
+        elif options.command == "check":
+            stack.check(env, options.file, options.replace)
+        else:
+            stack.restore(env, options.file, options.replace, say)
+        return 0
+    except LauncherError as error:
+        problem = error
+    except (MigrationError, psycopg2.Error) as error:
+        problem = LauncherError(str(error).strip().splitlines()[0], "The present database was not touched; ./enms doctor looks for the usual causes.")
+    except OSError as error:
+        problem = from_os_error(error)
+    if options.command == "write":
+        record.note(env, error=str(problem))
+    print(f"\nFAILED: {problem}", file=sys.stderr)
+    if problem.remedy:
+        print(f"WHAT TO DO: {problem.remedy}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The other files of a stack that belong to a backup: the editor's library, models, pictures of prints, the demo fleet's state, secrets."""
+
+import json
+import os
+from pathlib import Path, PurePosixPath
+
+from launcher import files
+from launcher.settings import SETTABLE_SECRETS
+
+from . import archive
+
+SECRETS = "secrets/settings.json"
+# Typed into plugs and browsers, or the key of what is encrypted; the other passwords are the new stack's own business.
+KEPT_SECRETS = (*SETTABLE_SECRETS, "ENMS_SECRET_KEY")
+FLOW_CREDENTIALS = "secrets/flow-credentials.json"  # what operators typed into nodes; Node-RED encrypts it with ENMS_SECRET_KEY
+SIMULATOR = "demo/simulator.json"  # the counters of the emulated meters, so that they go on where they were
+
+
+def state_of(env):
+    """The state folder of a stack."""
+    return Path(env["ENMS_STATE_DIR"])
+
+
+def folders(env):
+    """{member prefix: folder} of what is kept and replaced as a whole."""
+    state = state_of(env)
+    return {"models": state / "models", "pictures": state / "gcode/public", "library": state / "nodered/lib"}
+
+
+def single_files(env):
+    """{member: file} of single files that may be there."""
+    state = state_of(env)
+    return {SIMULATOR: state / "simulator/state.json", FLOW_CREDENTIALS: state / "nodered/credentials.json"}
+
+
+def contents(folder):
+    """Files below a folder, relative; none when it isn't there. Half-written ones are left out."""
+    return sorted(path.relative_to(folder) for path in folder.rglob("*")
+                  if path.is_file() and not path.is_symlink() and not path.name.endswith((".part", ".new")))
+
+
+def add(writer, env, with_secrets):
+    """Adds the files to an archive."""
+    for prefix, folder in folders(env).items():
+        for name in contents(folder):
+            try:
+                writer.add_file(f"{prefix}/{name.as_posix()}", folder / name)
+            except FileNotFoundError:
+                continue  # an old picture that was cleaned away just now
+    for member, path in single_files(env).items():
+        if path.exists() and (with_secrets or member != FLOW_CREDENTIALS):
+            writer.add_file(member, path)
+    if with_secrets:
+        writer.add(SECRETS, json.dumps({name: env[name] for name in KEPT_SECRETS if env.get(name)}, indent=1).encode())
+
+
+def size(env):
+    """Bytes of the folders."""
+    return sum((folder / name).stat().st_size for folder in folders(env).values() for name in contents(folder))
+
+
+def restore(path, manifest, env, say):
+    """Puts the files of an archive in their places; folders are afterwards as they were saved."""
+    members = manifest["members"]
+    for prefix, folder in folders(env).items():
+        wanted = {PurePosixPath(name).relative_to(prefix) for name in members if name.startswith(prefix + "/")}
+        for name in contents(folder):
+            if PurePosixPath(name) not in wanted:
+                (folder / name).unlink()
+        for name in sorted(wanted):
+            _place(path, f"{prefix}/{name}", folder / name, 0o644)
+        say(prefix, f"{len(wanted)} files")
+    for member, target in single_files(env).items():
+        if member in members:
+            _place(path, member, target, 0o600)
+
+
+def _place(path, member, target, mode):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    archive.extract(path, member, part)
+    os.chmod(part, mode)
+    os.replace(part, target)
+
+
+def restore_secrets(path, manifest, env, say):
+    """Gives the settings' secrets of an archive to the launcher; in the containers, whose secrets stand in .env, a person must."""
+    if SECRETS not in manifest["members"]:
+        return
+    values = json.loads(archive.read(path, SECRETS))
+    kept = Path(env["ENMS_RUN_DIR"], "secrets.json")
+    known = files.read_json(kept)
+    if known is None:
+        say("secrets", f"put these into .env and start again: {', '.join(values)} (unzip -p {path} {SECRETS} shows them)")
+    else:
+        files.write_json(kept, {**known, **values}, 0o600)
+        say("secrets", f"{', '.join(values)} are those of the backup")

@@ -1,0 +1,25 @@
+"""`setting`: the settings that live in the database, listed and changed by a person at the terminal."""
+
+import getpass
+
+from . import probes, services, settings
+from .errors import LauncherError
+
+CHANGEABLE = ("retention_raw", "retention_1min", "compress_after", "plant_seed_kwh", "plant_full_kwh")
+LIST = f"SELECT name, value, comment FROM settings WHERE name IN ({', '.join(map(services.quoted, CHANGEABLE))}) ORDER BY name"
+
+
+def setting(arguments):
+    """Without a name lists them; with a value changes one, which is written to the audit log."""
+    env = settings.recorded(settings.paths())
+    try:
+        if arguments.value is not None:
+            words = ", ".join(map(services.quoted, (arguments.name, arguments.value, getpass.getuser())))
+            print(f"{arguments.name} is {probes.sql(env, f'SELECT change_setting({words})', timeout=30)} now.")
+        else:
+            rows = [line.split("|", 2) for line in probes.sql(env, LIST).splitlines()]
+            for name, value, comment in (row for row in rows if arguments.name in (None, row[0])):
+                print(f"{name:<16} {value:<12} {comment}")
+    except RuntimeError as error:
+        raise LauncherError(str(error).removeprefix("ERROR:").strip().capitalize() + ".", "./enms setting lists what can be changed; the stack must run.") from error
+    return 0
