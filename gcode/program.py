@@ -1,4 +1,5 @@
 """One pass over a program's text: the kernel's moves and runs become sums by layer, feature, object and tool."""
+import math
 import re
 
 import numpy as np
@@ -15,14 +16,28 @@ MAX_RAW = 8 << 20           # characters of all raw settings
 MAX_THUMBNAILS = 24 << 20   # characters of base64 of all pictures
 MAX_LABEL = 1000
 TIME, OUT, EXTRUDED, TRAVEL = range(4)    # columns of the sums: s, mm of filament, mm of way with and without extrusion
+ULTIMAKER_DIAMETER = 2.85   # mm: the printers that read UltiGCode
 _BIG = 1e9
 CUSTOM = dialects.FEATURES.index("custom")
 
-_KEY_VALUE = re.compile(r";\s*([^=:;]{1,200}?)\s*(?:=|:(?!//))\s*(.*)", re.S)
+_SEPARATOR = re.compile(r"[=:;]")
 _COMMA_VALUE = re.compile(r";\s+([A-Za-z]\w{2,60}),(.*)", re.S)
 _THUMBNAIL = re.compile(r";\s*thumbnail(?:_(\w+))? begin (\d+)\s*x\s*(\d+)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 _WORD = re.compile(r"([A-Z])\s*([-+]?\d*\.?\d+)")
 _KLIPPER = re.compile(r"(\w+)=([-+.\d]+)")
+
+
+def _key_value(comment):
+    """(key, value) of ``; key = value``, ``;KEY:value`` or Simplify3D's ``;   key,value``; (None, "") of any other comment."""
+    text = comment.lstrip("; ")
+    found = _SEPARATOR.search(text)
+    if found and found[0] != ";" and text[found.start():found.start() + 3] != "://":
+        key = text[:found.start()].strip()
+        if 0 < len(key) <= 200:
+            return key, text[found.end():].strip()
+    found = _COMMA_VALUE.match(comment)
+    return (found[1], found[2].strip()) if found else (None, "")
 
 
 def new_box():
@@ -65,6 +80,7 @@ class Program:
         self.box_later = new_box()               # … all others
         self.box_all = new_box()
         self.widths_known = False
+        self.volume_diameter = None              # mm, where E is a volume
         self.retractions = 0
         self.moves = 0
         self.extruders = np.zeros((256, 2))      # mm: place of each tool's filament and its furthest so far
@@ -113,7 +129,7 @@ class Program:
             if state.n_comments:
                 self._comments(data)
             if code == COMMAND:
-                self._command(data[state.event_start:state.event_start + state.event_length].decode("latin-1").upper())
+                self._command(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
             elif code == LABEL:
                 self._label(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
             elif code == FIRST_LAYER:
@@ -127,6 +143,7 @@ class Program:
     def _label(self, text):
         state = self._state
         mark, kind, stop, extended = dialects.MARKERS[state.event_marker]
+        text = text[:MAX_LABEL]
         if kind == M_FEATURE:
             label = text or mark.decode()
             value = dialects.FEATURES.index(dialects.feature_class(label))
@@ -141,7 +158,6 @@ class Program:
         if self._object_mark != state.event_marker:
             self.kernel.learn(-2)       # a second way to mark the same objects
             return
-        text = text[:MAX_LABEL]
         self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
         value = self.objects.get(text, -1)
         if state.object != value:
@@ -179,13 +195,15 @@ class Program:
         for start, length in spans:
             text = data[start:start + min(length, 200_000)].decode("utf-8", "replace")
             if self._image is not None:
-                if "thumbnail" in text and "end" in text:
-                    self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
-                    self._image = None
-                elif self._picture_size < MAX_THUMBNAILS:
-                    self._image[3].append(text.lstrip("; ").rstrip())
-                    self._picture_size += length
-                continue
+                line = text.lstrip("; ").rstrip()
+                if _BASE64.fullmatch(line):
+                    if self._picture_size < MAX_THUMBNAILS:
+                        self._image[3].append(line)
+                        self._picture_size += length
+                    continue
+                # "thumbnail end", or a picture that nothing ended.
+                self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
+                self._image = None
             self._comment(text)
 
     def _comment(self, text):
@@ -195,8 +213,6 @@ class Program:
             return
         if len(self.headlines) < 400:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
-        if "Cura_SteamEngine" in text and self.limits.source == "default":
-            self.begin(cura_limits())
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
                 self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), []]
@@ -208,18 +224,22 @@ class Program:
                 key, _, value = part.partition(":")
                 self.raw.setdefault(key.strip(), value.strip())
             return
-        found = _KEY_VALUE.match(text) or _COMMA_VALUE.match(text)
-        if found and found[1] not in self.raw:
-            self.raw[found[1]] = found[2].rstrip()[:100_000]
+        key, value = _key_value(text)
+        if key and key not in self.raw:
+            self.raw[key] = value[:100_000]
             self._raw_size += len(text)
 
     # commands --------------------------------------------------------------------------------------------------------
 
     def _command(self, line):
+        if line.startswith(";"):
+            self._telling_comment(line)
+            return
         state = self._state
-        name = re.match(r"[A-Z_]+\d*", line)
-        name = name[0] if name else ""
-        body = re.split(r"[;*(]", line[len(name):], maxsplit=1)[0]
+        found = re.match(r"[A-Za-z_]+\d*", line)
+        name = found[0].upper() if found else ""
+        text = re.split(r"[;*(]", line[len(name):], maxsplit=1)[0]
+        body = text.upper()
         words = {letter: float(value[:20]) for letter, value in _WORD.findall(body)}
         if name == "G28":
             axes = [axis for axis in "XYZ" if re.search(rf"(?<![A-Z]){axis}", body)] or list("XYZ")
@@ -249,12 +269,25 @@ class Program:
         elif name == "M203":
             # RepRapFirmware counts M203 per minute, and marks itself by M566.
             self._limits("feed", words, 60 if "F" in words or max(words.values(), default=0) > 1500 else 1)
-        elif name in ("M205", "M207", "M566"):
+        elif name in ("M205", "M566"):
             self._corner(name, words)
+        elif name == "M200":
+            self._volumetric(words)
+        elif name == "M207":
+            self.firmware_retraction(words.get("S", 0), words.get("F", 0) / 60)
         elif name == "M486":
-            self._cancel_object(body, words)
+            self._cancel_object(text, words)
         elif name == "SET_VELOCITY_LIMIT":
             self._klipper(body)
+
+    def _telling_comment(self, text):
+        """A comment that changes how the moves after it are read."""
+        if "Cura_SteamEngine" in text and self.limits.source == "default":
+            self._flush()
+            self.begin(cura_limits())
+        elif "UltiGCode" in text:
+            self.volumetric(ULTIMAKER_DIAMETER)
+        self._comment(text)
 
     def _stop(self, seconds=0.0):
         """The machine comes to rest here, and waits."""
@@ -284,8 +317,6 @@ class Program:
 
     def _corner(self, name, words):
         state = self._state
-        if name == "M207":
-            return
         self._flush()
         per = 60 if name == "M566" else 1
         if 0 < words.get("J", 0) < 1 and "X" not in words:       # Marlin's junction deviation, as a square corner velocity
@@ -300,6 +331,25 @@ class Program:
             self.limits.jerk_e = words["E"] / per
         state.dirty = 1
         self.limits.source = "file"
+
+    def _volumetric(self, words):
+        """M200: with a diameter (mm), E is a volume from here on; D0 or S0 end that."""
+        if words.get("S", 1) and 0.1 < words.get("D", 0) < 10:
+            self.volumetric(words["D"])
+        elif "D" in words or "S" in words:
+            self._state.per_e = 1.0
+
+    def volumetric(self, diameter):
+        """From here on E is mm3 of a filament of this diameter (mm)."""
+        self.volume_diameter = diameter
+        self._state.per_e = 4 / (math.pi * diameter * diameter)
+
+    def firmware_retraction(self, length, feed):
+        """What G10 and G11 do: mm, mm/s; 0 where it is not said."""
+        if 0 < length < 100:
+            self._state.retract_mm = length
+        if 0 < feed < 1000:
+            self._state.retract_feed = feed
 
     def _klipper(self, body):
         state = self._state
@@ -317,7 +367,7 @@ class Program:
         state.dirty = 1
         self.limits.source = "file"
 
-    def _cancel_object(self, body, words):
+    def _cancel_object(self, text, words):
         """M486: S starts an object by number, S-1 ends it, A names it."""
         if self._object_mark not in (None, -1):
             return
@@ -327,7 +377,7 @@ class Program:
             value = self._object(f"object {int(words['S'])}") if words["S"] >= 0 else -1
             if value != state.object:
                 state.object, state.dirty = value, 1
-        if (found := re.search(r'A"?([^"]*)', body)) and state.object >= 0 and found[1].strip():
+        if (found := re.search(r'A"?([^"]*)', text)) and state.object >= 0 and found[1].strip():
             self.object_labels[state.object] = found[1].strip()
 
     # sums ------------------------------------------------------------------------------------------------------------
