@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -111,8 +112,10 @@ class SimulatorProcess:
         if self.mqtt_port:
             env |= {"ENMS_MQTT_HOST": "127.0.0.1", "ENMS_MQTT_PORT": str(self.mqtt_port)}
         command = [sys.executable, "-m", "simulator", "--fleet", str(self.fleet_file)]
-        self.process = subprocess.Popen(command + ([] if self.auto_jobs else ["--no-auto-jobs"]), env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        self.url = "http://" + self.process.stdout.readline().rsplit("http://", 1)[1].strip()
+        log = self.folder / "simulator.log"
+        with log.open("w") as output:
+            self.process = subprocess.Popen(command + ([] if self.auto_jobs else ["--no-auto-jobs"]), env=env, cwd=ROOT, stderr=output)
+        self.url = wait_for(lambda: re.search(r"http://[\d.:]+", log.read_text()), 20, f"the simulator ({log})")[0]
         self.devices = {d["device_id"]: d for d in self.get("/fleet")}
         wait_for(lambda: not self.mqtt_port or all(m["connected"] for m in self.get("/health")["mqtt"].values()), 10, "the MQTT sessions")
         return self
@@ -120,7 +123,6 @@ class SimulatorProcess:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(5) == 0
-        self.process.stdout.close()
 
     def get(self, path):
         answer = requests.get(self.url + path, timeout=5)

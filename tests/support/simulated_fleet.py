@@ -38,7 +38,7 @@ class SimulatedFleet:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "simulator", "--fleet", fleet_file, "--port", "0", "--state-dir", self.directory, "--no-auto-jobs"],
                 cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        self.url = wait_for(f"the simulator ({log})", lambda: re.search(r"http://\S+", log.read_text())[0], 20)
+        self.url = wait_for(f"the simulator ({log})", lambda: re.search(r"http://[\d.:]+", log.read_text())[0], 20)
         self.devices = {device["device_id"]: device for device in self._call("GET", "/fleet")}
 
     def stop(self) -> None:
