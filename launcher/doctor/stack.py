@@ -108,7 +108,7 @@ def server_version(runs, installed):
         yield Finding(WARNING, "database", f"PostgreSQL {runs} runs, {installed} is installed", "./enms down, ./enms up")
     old = machine.supported(f"PostgreSQL {runs.split('.')[0]}")
     if old:
-        yield Finding(WARNING, "database", old, "Install a newer one beside it, then: ./enms backup, ./enms up --fresh, ./enms restore")
+        yield Finding(WARNING, "database", old, "./enms backup; put a newer package in its place; ./enms up --fresh; ./enms restore")
 
 
 def schema(applied):
