@@ -88,17 +88,12 @@ class Snapshot:
         name = self._one("SELECT pg_export_snapshot()")
         words = [postgres.find("pg_dump") or "pg_dump", "--format=custom", "--no-password", f"--snapshot={name}",
                  f"--exclude-table-data=public.{REGISTRY}", "--lock-wait-timeout=60s"]
-        child = subprocess.Popen(words, env=client_environment(source), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE)
-        try:
+        with subprocess.Popen(words, env=client_environment(source), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             while chunk := child.stdout.read(1 << 20):
                 target.write(chunk)
-        finally:
-            child.stdout.close()
             message = child.stderr.read().decode(errors="replace").strip()
-            child.stderr.close()
-            if child.wait():
-                raise LauncherError(f"pg_dump failed: {message.splitlines()[0] if message else child.returncode}", "./enms doctor looks for the usual causes.")
+        if child.returncode:
+            raise LauncherError(f"pg_dump failed: {message.splitlines()[0] if message else child.returncode}", "./enms doctor looks for the usual causes.")
 
     def registry(self, target):
         """The devices as CSV, without their credentials."""

@@ -33,6 +33,11 @@ def single_files(env):
     return {SIMULATOR: state / "simulator/state.json", FLOW_CREDENTIALS: state / "nodered/credentials.json"}
 
 
+def has_demo(env):
+    """True when the stack runs the emulated fleet (natively; in the containers that is a profile)."""
+    return files.read_json(Path(env["ENMS_RUN_DIR"], "plan.json"), {}).get("demo", False)
+
+
 def contents(folder):
     """Files below a folder, relative; none when it isn't there. Half-written ones are left out."""
     return sorted(path.relative_to(folder) for path in folder.rglob("*")
@@ -47,8 +52,9 @@ def add(writer, env, with_secrets):
                 writer.add_file(f"{prefix}/{name.as_posix()}", folder / name)
             except FileNotFoundError:
                 continue  # an old picture that was cleaned away just now
+    wanted = {SIMULATOR: has_demo(env), FLOW_CREDENTIALS: with_secrets}
     for member, path in single_files(env).items():
-        if path.exists() and (with_secrets or member != FLOW_CREDENTIALS):
+        if path.exists() and wanted[member]:
             writer.add_file(member, path)
     if with_secrets:
         writer.add(SECRETS, json.dumps({name: env[name] for name in KEPT_SECRETS if env.get(name)}, indent=1).encode())

@@ -37,7 +37,7 @@ def write(env, path, with_secrets):
             writer.add(CHECKS, json.dumps(snapshot.checks()).encode())
             files.add(writer, env, with_secrets)
             manifest = {**known, **flows.add(writer, env), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                        "version": of_checkout(), "secrets": with_secrets, "demo": files.SIMULATOR in writer.members}
+                        "version": of_checkout(), "secrets": with_secrets, "demo": files.has_demo(env)}
             writer.finish(manifest)
     record.note(env, file=str(path), bytes=path.stat().st_size, seconds=round(time.monotonic() - began, 1))
     return manifest
@@ -67,6 +67,8 @@ def restore(env, path, replace, say):
     database.refuse_running_services(env)
     say("verified", f"{len(manifest['members'])} parts, made at {manifest['made_at']} by version {manifest['version']}")
     checks = json.loads(archive.read(path, CHECKS))
+    for left in files.state_of(env).glob("restore-*"):  # of a restore that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix="restore-", dir=files.state_of(env)) as place:
         parts = {name: Path(place, name.replace("/", "-")) for name in (DUMP, REGISTRY, CREDENTIALS) if name in manifest["members"]}
         for name, part in parts.items():

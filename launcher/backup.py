@@ -36,17 +36,16 @@ def restore(arguments):
             return 1
         # The database that is there, the new one beside it, and its dump.
         install.check_disk(where, 300 + (2 * manifest["database_bytes"] >> 20))
-        with_demo = record["demo"] if record else manifest["demo"]
         up.stop(where, steps.say)
         env = up.prepare(where, steps)
-        with up.launched(where, env, [services.BY_NAME[name] for name in PARTS], with_demo, steps):
+        with up.launched(where, env, [services.BY_NAME[name] for name in PARTS], manifest["demo"], steps):
             code = work(env, "restore", path, *replace)
         up.stop(where, steps.say)
         if code == 0:
             # The past of the demo fleet is what the archive holds.
             files.write_json(where.demo_done, {"restored_from": path})
         if record or code == 0:
-            up.start(where, with_demo, steps)
+            up.start(where, manifest["demo"] if code == 0 else record["demo"], steps)
     return code
 
 

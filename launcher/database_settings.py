@@ -21,5 +21,5 @@ def setting(arguments):
             for name, value, comment in (row for row in rows if arguments.name in (None, row[0])):
                 print(f"{name:<16} {value:<12} {comment}")
     except RuntimeError as error:
-        raise LauncherError(str(error).removeprefix("ERROR:").strip().capitalize() + ".", "./enms setting lists what can be changed; the stack must run.") from error
+        raise LauncherError(str(error).removeprefix("ERROR:").strip() + ".", "./enms setting lists what can be changed; the stack must run.") from error
     return 0

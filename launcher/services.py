@@ -94,7 +94,7 @@ def prepare_mosquitto(env):
     place = where(env)
     data = place.run / "mosquitto"
     data.mkdir(mode=0o700, exist_ok=True)
-    values = {**env, "ENMS_MQTT_LISTEN": f"{env['ENMS_MQTT_PORT']} 127.0.0.1", "ENMS_MQTT_DATA_DIR": str(data),
+    values = {**env, "ENMS_MQTT_LISTEN": f"{env['ENMS_MQTT_PORT']} {env['ENMS_BIND']}", "ENMS_MQTT_DATA_DIR": str(data),
               "ENMS_MQTT_CONFIG_DIR": str(place.config),
               # The broker drops root for a user that can't read a run directory below a private home.
               "ENMS_MQTT_UNIX_USER": "root" if os.geteuid() == 0 else "mosquitto"}
@@ -223,6 +223,6 @@ def wanted(env, demo, history):
 def environment(service, env):
     """The variables that a service sees: all but the secrets that are not its business."""
     hidden = set(SECRETS + ("ENMS_DATABASE_URL",)) - set(service.secrets)
-    # Only nginx listens where ENMS_BIND says; everything behind it stays on this machine.
+    # Only nginx and the broker, which plugs must reach, listen where ENMS_BIND says; everything behind them stays on this machine.
     return {**{name: value for name, value in env.items() if name not in hidden}, "ENMS_BIND": "127.0.0.1",
             "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **service.extra(env)}

@@ -211,7 +211,7 @@ def build(where, environ=os.environ, root=ROOT):
     values.update({
         "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_STATE_DIR": str(where.state),
         "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
-        "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": "127.0.0.1",
+        "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": host.strip("[]"),
         "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}"})
     values["ENMS_DATABASE_URL"] = (f"postgresql://enms_owner:{values['ENMS_DB_OWNER_PASSWORD']}@127.0.0.1:"
                                    f"{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}")

@@ -197,6 +197,8 @@ def remedy_for(name, where, known):
     text = "\n".join(files.last_lines(where.log(name), 30, known["log_from"]))
     if "No space left" in text or "disk full" in text.lower():
         return "The disk is full: free at least 1 GB, then run ./enms up again."
+    if "migrated by a newer version" in text:
+        return "Update the checkout (git pull), or go back with the backup from before the upgrade: ./enms restore FILE --replace"
     if "Address already in use" in text or "EADDRINUSE" in text:
         return "Somebody took the port meanwhile; run ./enms up again, it chooses a new one."
     if "Permission denied" in text or "EACCES" in text:

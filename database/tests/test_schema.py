@@ -110,6 +110,9 @@ def test_what_a_backup_asks_runs_on_timescale(timescale, at):
         checks = snapshot.checks()
         assert [row[2:] for check in checks[:1] for row in check["rows"] if row[0] == "checked"] == [["20", "19"]]
         assert [backup_database.answer(cursor, check["sql"]) for check in checks] == [check["rows"] for check in checks]
+        # pg_dump runs as the owner, and reads the extension's own tables as well
+        assert timescale.all("SELECT c::regclass FROM pg_extension, unnest(extconfig) c WHERE extname = 'timescaledb' "
+                             "AND NOT has_table_privilege('enms_owner', c, 'SELECT')") == []
         for mode in ("timescaledb_pre_restore", "timescaledb_post_restore"):
             assert timescale.one(f"SELECT {mode}()") is True
 

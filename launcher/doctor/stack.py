@@ -24,12 +24,14 @@ REMEDIES = {
     "meter_unassigned": "assign it on the page Devices, or POST /api/meters/assign",
 }
 FACTS = """
+WITH troubling AS (  -- what waited while we were away and was overtaken by newer readings is no trouble
+    SELECT * FROM ingest_rejects WHERE last_at > now() - interval '2 hours' AND reason NOT LIKE 'superseded%%')
 SELECT json_build_object(
   'version', current_setting('server_version'), 'now', extract(epoch FROM clock_timestamp()), 'bytes', pg_database_size(current_database()),
   'migrations', (SELECT json_agg(name ORDER BY name) FROM schema_migrations WHERE name <> 'derived'),
-  'rejects', (SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE last_at > now() - interval '1 hour'),
-  'rejects_before', (SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE last_at BETWEEN now() - interval '2 hours' AND now() - interval '1 hour'),
-  'reject', (SELECT concat_ws(', ', source, nullif(topic, ''), reason) FROM ingest_rejects WHERE last_at > now() - interval '1 hour' ORDER BY count DESC LIMIT 1),
+  'rejects', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at > now() - interval '1 hour'),
+  'rejects_before', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at <= now() - interval '1 hour'),
+  'reject', (SELECT concat_ws(', ', source, nullif(topic, ''), reason) FROM troubling WHERE last_at > now() - interval '1 hour' ORDER BY count DESC LIMIT 1),
   'clocks', (SELECT coalesce(json_agg(meter_id ORDER BY meter_id), '[]') FROM meter_state WHERE abs(clock_offset_s) > %d))""" % CLOCK_OFF_S
 
 
@@ -106,7 +108,7 @@ def server_version(runs, installed):
         yield Finding(WARNING, "database", f"PostgreSQL {runs} runs, {installed} is installed", "./enms down, ./enms up")
     old = machine.supported(f"PostgreSQL {runs.split('.')[0]}")
     if old:
-        yield Finding(WARNING, "database", old, "Install a newer one beside it, then: ./enms backup, ./enms up --fresh, ./enms restore")
+        yield Finding(WARNING, "database", old, "./enms backup; put a newer package in its place; ./enms up --fresh; ./enms restore")
 
 
 def schema(applied):

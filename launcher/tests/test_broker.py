@@ -1,11 +1,15 @@
 """The broker's configuration, in a real mosquitto: who may do what, and what survives a kill."""
 
+import os
 import queue
 import signal
+import socket
 import time
 
 import paho.mqtt.client as mqtt
 import pytest
+
+from launcher import settings
 
 
 class Client:
@@ -99,3 +103,17 @@ def test_what_was_acknowledged_survives_a_kill(start, connect):
     start("mosquitto")
     again = connect("INGEST", "keeper", clean=False)
     assert [again.next()[1] for _ in range(301)] == [*map(str, range(300)), "last"]
+
+
+def test_plugs_on_the_network_reach_it_where_enms_bind_says(start, tmp_path):
+    """(Another address of this machine stands for the network.)"""
+    where = settings.Paths(tmp_path / "bound")
+    settings.prepare_run_dir(where)
+    env = settings.build(where, {"PATH": os.environ["PATH"], "ENMS_HTTP_PORT": "0", "ENMS_BIND": "127.0.0.2"}, tmp_path)
+    assert env["ENMS_MQTT_HOST"] == "127.0.0.2" and env["ENMS_HTTP_URL"].startswith("http://127.0.0.2:")
+    start("mosquitto", **env)
+    plug = Client(env, "DEVICE", "plug")
+    assert plug.reason == 0
+    plug.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(env["ENMS_MQTT_PORT"]))) != 0

@@ -1,4 +1,4 @@
-"""`./enms bench [--quick] [--only NAME …]`: runs the benchmarks on a stack of their own and prints them as ratios."""
+"""`./enms bench [--quick] [--only NAME …]`: runs the benchmarks on a stack of their own and prints them as ratios; `--only soak` watches the memory for long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import launcher.settings
 from analysis.bench import run as analysis_bench
 
-from . import crowd, fleet_data, ingest, storage, summary
+from . import crowd, fleet_data, ingest, soak, storage, summary
 from .report import Row, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +29,8 @@ def _enms(run_dir: str, *words: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./enms bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the data: a look in two minutes, not a figure to quote")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="run these sections")
+    parser.add_argument("--only", nargs="+", choices=(*SECTIONS, "soak"), default=SECTIONS, help="run these sections; soak is run only when it is named")
+    parser.add_argument("--minutes", type=float, default=30, help="how long the soak lasts")
     options = parser.parse_args()
     printers, days, messages, seconds = (100, 3, 30_000, 8) if options.quick else (100, 30, 300_000, 30)
 
@@ -58,6 +59,8 @@ def main() -> None:
             show("Python and many analyses at once (7 days)", [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)])
         if "storage" in options.only:
             show("Storage", storage.row_size(settings))
+        if "soak" in options.only and not soak.soak(settings, run_dir, options.minutes):
+            raise SystemExit("the soak found something: see above")
     finally:
         _enms(run_dir, "down")
 
