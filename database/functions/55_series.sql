@@ -1,0 +1,121 @@
+-- What charts read. The source follows the range: readings themselves, then the rollups of a minute, a quarter, an hour, a day.
+
+CREATE FUNCTION series_step(p_from timestamptz, p_to timestamptz, p_series bigint DEFAULT 1) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    -- coarser where many series would send more points than a chart can show or a browser wants
+    SELECT CASE WHEN s.seconds < 6 * 3600 AND s.seconds / 10 * s.n <= s.points THEN 0
+                WHEN s.seconds <= 25 * 3600 AND s.seconds / 60 * s.n <= s.points THEN 60
+                WHEN s.seconds <= 8 * 86400 AND s.seconds / 900 * s.n <= s.points THEN 900
+                WHEN s.seconds <= 45 * 86400 AND s.seconds / 3600 * s.n <= s.points THEN 3600
+                ELSE 86400 END
+    FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n, 80000 AS points) s
+$$;
+COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint) IS
+    'Seconds of a bucket that suit a chart of that range and number of series: 0 (the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
+
+CREATE FUNCTION bar_step(p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS
+$$ SELECT CASE WHEN p_to - p_from <= interval '3 days' THEN 3600 ELSE 86400 END $$;
+COMMENT ON FUNCTION bar_step(timestamptz, timestamptz) IS 'Seconds of one bar of a bar chart of that range: an hour up to three days, else a day of the factory.';
+
+CREATE FUNCTION buckets_between(p_from timestamptz, p_to timestamptz, p_step integer) RETURNS TABLE (t0 timestamptz, t1 timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT b, b + make_interval(secs => p_step) FROM generate_series(ceil_to(p_step, p_from), p_to - interval '1 microsecond', make_interval(secs => p_step)) b
+    WHERE p_step < 86400
+    UNION ALL
+    SELECT d AT TIME ZONE z.zone, (d + interval '1 day') AT TIME ZONE z.zone
+    FROM (SELECT factory_zone() AS zone) z
+    CROSS JOIN generate_series(date_trunc('day', p_from AT TIME ZONE z.zone), p_to AT TIME ZONE z.zone, interval '1 day') d
+    WHERE p_step = 86400 AND d AT TIME ZONE z.zone >= p_from AND d AT TIME ZONE z.zone < p_to
+$$;
+COMMENT ON FUNCTION buckets_between(timestamptz, timestamptz, integer) IS
+    'The buckets of that many seconds that begin in [from, to), UTC-aligned; 86400 stands for a day of the factory (23 to 25 hours).';
+
+-- A device with several main meters has readings at different moments: minutes are the finest that can be added.
+CREATE FUNCTION energy_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
+RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, avg_power_w double precision, min_power_w double precision,
+               max_power_w double precision, coverage_s double precision) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_level text;
+BEGIN
+    IF p_step = 0 AND NOT EXISTS (SELECT 1 FROM meter_assignments a JOIN meters m USING (meter_id)
+                                  WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND m.energy_type = p_energy_type
+                                    AND a.valid_from < p_to AND a.valid_to > p_from
+                                  GROUP BY a.device_id HAVING count(DISTINCT a.meter_id) > 1) THEN
+        RETURN QUERY
+        WITH r AS (
+            SELECT e.timestamp, a.device_id, e.energy_delta_wh, has_flag(e.quality, 'gap') AS is_gap,
+                   -- a reading without power shows the mean that its energy implies
+                   coalesce(e.power_watts, e.energy_delta_wh * 3600 / nullif(extract(epoch FROM e.timestamp - e.interval_start)::float8, 0)) AS watts
+            FROM meter_assignments a JOIN meters m ON m.meter_id = a.meter_id AND m.energy_type = p_energy_type
+            JOIN energy_data e ON e.meter_id = a.meter_id AND e.timestamp >= greatest(a.valid_from, p_from) AND e.timestamp < least(a.valid_to, p_to)
+            WHERE a.device_id = ANY (p_devices) AND a.role = 'main'
+        )
+        SELECT r.timestamp, r.device_id, r.energy_delta_wh, r.watts, r.watts, r.watts, NULL::float8 FROM r
+        UNION ALL   -- a line must not cross a gap
+        SELECT r.timestamp - interval '1 millisecond', r.device_id, NULL, NULL, NULL, NULL, NULL FROM r WHERE r.is_gap
+        ORDER BY 1, 2;
+        RETURN;
+    END IF;
+    v_level := CASE greatest(p_step, 60) WHEN 60 THEN '1min' WHEN 900 THEN '15min' WHEN 3600 THEN '1hour' WHEN 86400 THEN '1day' END;
+    IF v_level IS NULL THEN
+        PERFORM bad_input(format('There are no rollups of %s seconds: 0, 60, 900, 3600 and 86400 are known.', p_step));
+    END IF;
+    RETURN QUERY EXECUTE format($sql$
+        WITH r AS MATERIALIZED (
+            SELECT v.bucket, v.device_id, sum(v.energy_wh) AS wh, count(*) AS meters,
+                   CASE WHEN bool_and(v.avg_power_w IS NOT NULL) THEN sum(v.avg_power_w) END AS avg_w, min(v.min_power_w) AS min_w, max(v.max_power_w) AS max_w,
+                   min(v.coverage_s) AS covered
+            FROM energy_readings_%s v
+            WHERE v.device_id = ANY ($1) AND v.bucket >= $3 AND v.bucket < $4 AND v.energy_type = $2
+              AND EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = v.meter_id AND a.device_id = v.device_id AND a.role = 'main'
+                          AND a.valid_from < v.bucket + make_interval(secs => $5) AND a.valid_to > v.bucket)
+            GROUP BY v.bucket, v.device_id
+        )
+        -- the least and the most of a sum are not the sums of the least and the most
+        SELECT r.bucket, r.device_id, r.wh, r.avg_w, CASE WHEN r.meters = 1 THEN r.min_w END, CASE WHEN r.meters = 1 THEN r.max_w END, r.covered FROM r
+        UNION ALL
+        SELECT g.bucket + make_interval(secs => $5), g.device_id, NULL, NULL, NULL, NULL, NULL
+        FROM (SELECT r.bucket, r.device_id, lead(r.bucket) OVER (PARTITION BY r.device_id ORDER BY r.bucket) AS next_bucket FROM r) g
+        WHERE g.next_bucket > g.bucket + make_interval(secs => 1.1 * $5)    -- a day may have 25 hours
+        ORDER BY 1, 2 $sql$, v_level) USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60);
+END $$;
+COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer) IS
+    'A chart''s rows per device over its main meters of the energy type: readings (step 0) or buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs marks where nothing is known.';
+
+CREATE FUNCTION cost_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
+RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, cost double precision, currency text, co2_g double precision)
+LANGUAGE sql STABLE AS $$
+    WITH wanted AS MATERIALIZED (
+        SELECT d.device_id, b.t0, b.t1, row_number() OVER (ORDER BY d.device_id, b.t0) AS n
+        FROM unnest(p_devices) AS d (device_id) CROSS JOIN buckets_between(p_from, p_to, p_step) b
+    )
+    SELECT w.t0, w.device_id, c.energy_wh, c.cost, c.currency, c.co2_g
+    FROM devices_energy_cost((SELECT array_agg(w.device_id ORDER BY w.n) FROM wanted w), (SELECT array_agg(w.t0 ORDER BY w.n) FROM wanted w),
+                             (SELECT array_agg(w.t1 ORDER BY w.n) FROM wanted w), p_energy_type) c
+    JOIN wanted w ON w.n = c.n
+    WHERE c.energy_wh IS NOT NULL ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION cost_series(text[], text, timestamptz, timestamptz, integer) IS
+    'Wh, cost, currency and g CO2 per device and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL when a part has no rate.';
+
+-- Exact where few hours are asked for; else the state that held longest in an hour, or in a day of the factory.
+CREATE FUNCTION state_series(p_devices text[], p_from timestamptz, p_to timestamptz)
+RETURNS TABLE ("time" timestamptz, device_id text, state text) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_to timestamptz := least(p_to, now());
+    v_hours float8 := extract(epoch FROM p_to - p_from) / 3600;
+    v_zone text := factory_zone();
+BEGIN
+    IF v_hours * cardinality(p_devices) <= 400 THEN
+        RETURN QUERY SELECT s.t0, d.device_id, s.state FROM unnest(p_devices) AS d (device_id) CROSS JOIN LATERAL device_states(d.device_id, p_from, v_to) s ORDER BY 1, 2;
+    ELSE
+        RETURN QUERY
+        SELECT DISTINCT ON (1, 2) b.at, b.device_id, b.state
+        FROM (SELECT CASE WHEN v_hours <= 24 * 8 THEN p.bucket ELSE date_trunc('day', p.bucket, v_zone) END AS at, p.device_id, p.state, sum(p.seconds) AS seconds
+              FROM printer_phase_1hour p WHERE p.device_id = ANY (p_devices) AND p.bucket >= floor_to(3600, p_from) AND p.bucket < p_to GROUP BY 1, 2, 3) b
+        ORDER BY 1, 2, b.seconds DESC, b.state;
+    END IF;
+END $$;
+COMMENT ON FUNCTION state_series(text[], timestamptz, timestamptz) IS
+    'When each device changed to which state in [from, to): exact up to 400 device hours, else the state that held longest in each hour (up to 8 days) or day of the factory.';
