@@ -1,0 +1,135 @@
+"""Every query of every dashboard runs on both engines as Grafana sends it, and gives the columns that its panel shows."""
+
+import json
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from grafana.substitute import Unknown, expand
+
+HERE = Path(__file__).resolve().parents[1]
+BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "dashboards").glob("*.json"))}
+NUMBERS, TEXTS, TIMES, BOOLEANS = {20, 21, 23, 700, 701, 1700}, {25, 1043, 2950}, {1114, 1184}, {16}
+RANGES = {"raw": timedelta(hours=3), "minutes": timedelta(hours=11), "quarters": timedelta(days=7), "hours": timedelta(days=30), "days": timedelta(days=180)}
+
+
+def panels(board):
+    """The panels of a dashboard that ask something."""
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+PANELS = [pytest.param(board, panel, id=f"{name}-{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)]
+
+
+def values_of(db, board, start, end):
+    """{variable: [values]} with everything chosen, each variable's query asked with the values of those before it, as Grafana does."""
+    chosen = {}
+    for variable in board["templating"]["list"]:
+        columns, rows = run(db, expand(variable["query"], chosen, start, end))
+        assert [name for name, _ in columns] == ["__text", "__value"]
+        assert rows, f"the variable {variable['name']} has no values"
+        assert len({text for text, _ in rows}) == len(rows), "Grafana shows only the first of equal names"
+        values = [value for _, value in rows]
+        first = variable["current"].get("value") or values[0]
+        chosen[variable["name"]] = values if variable["includeAll"] else [first]
+    return chosen
+
+
+def run(db, sql):
+    """([(column, type oid)], rows) of a statement."""
+    with db.connection.cursor() as cursor:
+        cursor.execute(sql)
+        return [(column.name, column.type_code) for column in cursor.description], cursor.fetchall()
+
+
+def named_columns(panel):
+    """The columns that a panel's settings and links name."""
+    found = set(re.findall(r"\$\{__data\.fields\[\\?\"([^\"\\]+)\\?\"\]", json.dumps(panel)))
+    if panel["type"] in ("table", "xychart"):
+        found |= {item["matcher"]["options"] for item in panel["fieldConfig"]["overrides"]}
+    for step in panel.get("transformations", ()):
+        assert step["id"] == "partitionByValues"
+        found |= set(step["options"]["fields"]) | {"time"}
+    found |= set(re.findall(r"\$\{__field\.labels\.(\w+)", json.dumps(panel)))
+    if "xField" in panel["options"]:
+        found.add(panel["options"]["xField"])
+    return found
+
+
+def check_shape(panel, columns, rows):
+    """What the kind of panel needs of its columns."""
+    types = dict(columns)
+    assert len(types) == len(columns), "two columns have one name"
+    unknown = {name: oid for name, oid in columns if oid not in NUMBERS | TEXTS | TIMES | BOOLEANS}
+    assert not unknown, f"types that Grafana would show as text: {unknown}"
+    missing = named_columns(panel) - set(types)
+    assert not missing, f"the panel names columns that its query does not give: {missing}"
+    numbers = [name for name, oid in columns if oid in NUMBERS]
+    kind, series = panel["type"], panel["targets"][0]["format"] == "time_series"
+    if series or panel.get("transformations"):
+        assert types["time"] in TIMES
+        times = [row[[name for name, _ in columns].index("time")] for row in rows]
+        assert times == sorted(times), "Grafana wants series in the order of time"
+    if series:
+        texts = [name for name, oid in columns if oid in TEXTS]
+        # with a text column the rows are long: Grafana makes a series of each of its values, named by it
+        assert numbers and (texts == [] or (texts == ["metric"] and len(numbers) == 1))
+    elif kind == "state-timeline":
+        assert [name for name, _ in columns] == ["time", "metric", "device_id", "state"]
+    elif kind == "timeseries":
+        assert [name for name, _ in columns][:3] == ["time", "metric", "device_id"] and len(numbers) == 1
+    elif kind in ("bargauge", "piechart", "histogram"):
+        assert len(numbers) == 1
+    elif kind in ("stat", "barchart"):
+        assert numbers
+    if panel["type"] == "stat":
+        assert panel["options"]["reduceOptions"]["values"] or len(rows) == 1
+
+
+def shows_something(panel, columns, rows):
+    """Fails when a column that the panel shows has no value in any row."""
+    for i, (name, _) in enumerate(columns):
+        assert any(row[i] is not None for row in rows), f"column {name} is empty"
+
+
+@pytest.mark.parametrize("board, panel", PANELS)
+def test_panel(plant, board, panel):
+    db, end = plant
+    for name, span in RANGES.items():
+        if db.engine == "timescale" and name not in ("raw", "quarters"):
+            continue    # WASM is slow, and the levels themselves are tested in database/tests
+        start = end - span
+        chosen = values_of(db, board, start, end + timedelta(seconds=10))
+        columns, rows = run(db, expand(panel["targets"][0]["rawSql"], chosen, start, end + timedelta(seconds=10)))
+        check_shape(panel, columns, rows)
+        if name in ("minutes", "quarters"):
+            shows_something(panel, columns, rows)
+
+
+@pytest.mark.parametrize("board, panel", PANELS)
+def test_panel_of_an_empty_fleet(plant, board, panel):
+    """Nothing chosen is an answer without rows or without values, not an error; and no 0 is made up from nothing."""
+    db, end = plant
+    if db.engine != "plain":
+        pytest.skip("the same SQL")
+    chosen = {variable["name"]: [] if variable["includeAll"] else ["nothing"] for variable in board["templating"]["list"]}
+    columns, rows = run(db, expand(panel["targets"][0]["rawSql"], chosen, end - timedelta(hours=3), end))
+    check_shape(panel, columns, rows)
+
+
+def test_substitution_is_grafanas():
+    from datetime import datetime, timezone
+    start, end = datetime(2026, 1, 2, 3, 4, 5, 678000, timezone.utc), datetime(2026, 1, 3, tzinfo=timezone.utc)
+    sql = "SELECT $__timeFrom(), $__timeTo() WHERE $__timeFilter(j.at) AND x = ANY (ARRAY[${device:sqlstring}]::text[])"
+    assert expand(sql, {"device": ["a", "O'Neill", "${factory}"]}, start, end) == (
+        "SELECT '2026-01-02T03:04:05.678Z', '2026-01-03T00:00:00.000Z' WHERE j.at BETWEEN '2026-01-02T03:04:05.678Z' AND '2026-01-03T00:00:00.000Z'"
+        " AND x = ANY (ARRAY['a','O''Neill','${factory}']::text[])")
+
+
+@pytest.mark.parametrize("sql", ["SELECT ${factory:sqlstring}", "SELECT ${device}", "SELECT ${device:csv}", "SELECT $device", "SELECT [[device]]", "SELECT $__timeFiltr(at)",
+                                 "SELECT $__timeFilter()", "SELECT $__interval"])
+def test_a_forgotten_variable_or_a_misspelt_macro_is_found(sql, at):
+    with pytest.raises(Unknown):
+        expand(sql, {"device": ["a"]}, at(0), at(60))
