@@ -3,7 +3,7 @@
 from .config import COUNT, GOOD, KG, KWH, RESULTS, STATES, G, H, PERCENT, S, SHARE_GOOD, W, WH
 from .links import PRINT_OF_ROW
 from .panels import donut, hidden, judged, linked, named, number, stacked, stat, states, table, time_column, timeseries
-from .queries import COST, DEVICES, ENDED, ENERGY, PHASES, RANGE, TYPE, bar_of, bars, series
+from .queries import COST, DEVICES, ENDED, ENERGY, PHASES, RANGE, TYPE, bar_of, bars, together
 
 
 def words(names):
@@ -45,7 +45,7 @@ def success(width=3):
 def fleet_power(width=12, height=8, title="Power of the chosen machines"):
     """Sum of the mean powers."""
     return timeseries(title, "Sum of the time-weighted mean power of the machines that reported, from minutes, quarters of an hour, hours or days, as the range is long.",
-                      f"SELECT time, sum(avg_power_w) AS \"Mean power\" FROM {series(finest=60)} s GROUP BY time ORDER BY time", W, width, height)
+                      f'SELECT time, avg_power_w AS "Mean power" FROM {together()} s ORDER BY time', W, width, height)
 
 
 def energy_bars(width=12, height=8):
@@ -60,7 +60,7 @@ def energy_bars(width=12, height=8):
 
 def state_bands(width=24, height=8):
     """What each machine did."""
-    return states("What the machines did", "Exact up to 400 machine hours (16 machines for a day); beyond that the state that held longest in each hour or, after eight days, in each day.",
+    return states("What the machines did", "Exact up to 300 machine hours (12 machines for a day); beyond that the state that held longest in each hour or, after eight days, in each day.",
                   f"""
                   SELECT s.time, d.friendly_name AS metric, s.device_id, s.state
                   FROM state_series({DEVICES}, {RANGE}) s JOIN devices d USING (device_id) ORDER BY 1, 2""", width, height)

@@ -25,16 +25,22 @@ PHASES = f"(SELECT * FROM printer_phase_1hour WHERE device_id = ANY ({DEVICES}) 
 ENDED = f"(SELECT * FROM print_jobs WHERE device_id = ANY ({DEVICES}) AND $__timeFilter(end_time))"
 
 
-def series(step=None, devices=DEVICES, finest=0):
-    """The rows of energy_series over the range; `finest` is the smallest bucket in seconds that the panel can use."""
-    chosen = f"series_step({RANGE}, cardinality({devices}))"
-    step = step or (f"greatest({finest}, {chosen})" if finest else chosen)
-    return f"energy_series({devices}, {TYPE}, {RANGE}, {step})"
+def series(step=None):
+    """The rows of energy_series over the range, a series per machine; `step` is an SQL expression of seconds."""
+    return f"energy_series({DEVICES}, {TYPE}, {RANGE}, {step or f'series_step({RANGE}, cardinality({DEVICES}))'})"
 
 
-def bars(devices=DEVICES):
+def together():
+    """The same of all chosen machines together; a sum takes fewer points than lines do, so more rows may be read for it."""
+    return f"energy_series({DEVICES}, {TYPE}, {RANGE}, {TOGETHER_STEP}, true)"
+
+
+TOGETHER_STEP = f"greatest(60, series_step({RANGE}, cardinality({DEVICES}), 75000))"
+
+
+def bars():
     """The rows of energy_series in the buckets of a bar chart: hours or days of the factory."""
-    return series(f"bar_step({RANGE})", devices)
+    return series(f"bar_step({RANGE})")
 
 
 def bar_of(column):

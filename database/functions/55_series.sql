@@ -1,16 +1,17 @@
 -- What charts read. The source follows the range: readings themselves, then the rollups of a minute, a quarter, an hour, a day.
 
-CREATE FUNCTION series_step(p_from timestamptz, p_to timestamptz, p_series bigint DEFAULT 1) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
-    -- coarser where many series would send more points than a chart can show or a browser wants
-    SELECT CASE WHEN s.seconds < 6 * 3600 AND s.seconds / 10 * s.n <= s.points THEN 0
-                WHEN s.seconds <= 25 * 3600 AND s.seconds / 60 * s.n <= s.points THEN 60
-                WHEN s.seconds <= 8 * 86400 AND s.seconds / 900 * s.n <= s.points THEN 900
-                WHEN s.seconds <= 45 * 86400 AND s.seconds / 3600 * s.n <= s.points THEN 3600
+CREATE FUNCTION series_step(p_from timestamptz, p_to timestamptz, p_series bigint DEFAULT 1, p_rows integer DEFAULT 20000) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+    -- coarser where many series would take more rows than a chart can show in good time
+    SELECT CASE WHEN s.seconds < 6 * 3600 AND s.seconds / 10 * s.n <= p_rows THEN 0
+                WHEN s.seconds <= 25 * 3600 AND s.seconds / 60 * s.n <= p_rows THEN 60
+                WHEN s.seconds <= 8 * 86400 AND s.seconds / 900 * s.n <= p_rows THEN 900
+                WHEN s.seconds <= 45 * 86400 AND s.seconds / 3600 * s.n <= p_rows THEN 3600
                 ELSE 86400 END
-    FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n, 80000 AS points) s
+    FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n) s
 $$;
-COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint) IS
-    'Seconds of a bucket that suit a chart of that range and number of series: 0 (the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
+COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint, integer) IS
+    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 (the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
 
 CREATE FUNCTION bar_step(p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS
 $$ SELECT CASE WHEN p_to - p_from <= interval '3 days' THEN 3600 ELSE 86400 END $$;
@@ -29,18 +30,19 @@ $$;
 COMMENT ON FUNCTION buckets_between(timestamptz, timestamptz, integer) IS
     'The buckets of that many seconds that begin in [from, to), UTC-aligned; 86400 stands for a day of the factory (23 to 25 hours).';
 
--- A device with several main meters has readings at different moments: minutes are the finest that can be added.
-CREATE FUNCTION energy_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
+-- Buckets are the stored ones: the newest minute follows within a minute, when Housekeeping has rolled it up.
+CREATE FUNCTION energy_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer, p_together boolean DEFAULT false)
 RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, avg_power_w double precision, min_power_w double precision,
                max_power_w double precision, coverage_s double precision) LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
     v_level text;
 BEGIN
-    IF p_step = 0 AND NOT EXISTS (SELECT 1 FROM meter_assignments a JOIN meters m USING (meter_id)
-                                  WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND m.energy_type = p_energy_type
-                                    AND a.valid_from < p_to AND a.valid_to > p_from
-                                  GROUP BY a.device_id HAVING count(DISTINCT a.meter_id) > 1) THEN
+    -- Readings of several meters come at different moments: minutes are the finest that can be added.
+    IF p_step = 0 AND NOT p_together
+       AND NOT EXISTS (SELECT 1 FROM meter_assignments a JOIN meters m USING (meter_id)
+                       WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND m.energy_type = p_energy_type AND a.valid_from < p_to AND a.valid_to > p_from
+                       GROUP BY a.device_id HAVING count(DISTINCT a.meter_id) > 1) THEN
         RETURN QUERY
         WITH r AS (
             SELECT e.timestamp, a.device_id, e.energy_delta_wh, has_flag(e.quality, 'gap') AS is_gap,
@@ -52,8 +54,7 @@ BEGIN
         )
         SELECT r.timestamp, r.device_id, r.energy_delta_wh, r.watts, r.watts, r.watts, NULL::float8 FROM r
         UNION ALL   -- a line must not cross a gap
-        SELECT r.timestamp - interval '1 millisecond', r.device_id, NULL, NULL, NULL, NULL, NULL FROM r WHERE r.is_gap
-        ORDER BY 1, 2;
+        SELECT r.timestamp - interval '1 millisecond', r.device_id, NULL, NULL, NULL, NULL, NULL FROM r WHERE r.is_gap;
         RETURN;
     END IF;
     v_level := CASE greatest(p_step, 60) WHEN 60 THEN '1min' WHEN 900 THEN '15min' WHEN 3600 THEN '1hour' WHEN 86400 THEN '1day' END;
@@ -61,26 +62,31 @@ BEGIN
         PERFORM bad_input(format('There are no rollups of %s seconds: 0, 60, 900, 3600 and 86400 are known.', p_step));
     END IF;
     RETURN QUERY EXECUTE format($sql$
-        WITH r AS MATERIALIZED (
-            SELECT v.bucket, v.device_id, sum(v.energy_wh) AS wh, count(*) AS meters,
-                   CASE WHEN bool_and(v.avg_power_w IS NOT NULL) THEN sum(v.avg_power_w) END AS avg_w, min(v.min_power_w) AS min_w, max(v.max_power_w) AS max_w,
-                   min(v.coverage_s) AS covered
-            FROM energy_readings_%s v
-            WHERE v.device_id = ANY ($1) AND v.bucket >= $3 AND v.bucket < $4 AND v.energy_type = $2
-              AND EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = v.meter_id AND a.device_id = v.device_id AND a.role = 'main'
-                          AND a.valid_from < v.bucket + make_interval(secs => $5) AND a.valid_to > v.bucket)
-            GROUP BY v.bucket, v.device_id
+        WITH main AS MATERIALIZED (
+            SELECT a.meter_id, a.device_id, range_agg(tstzrange(a.valid_from, a.valid_to)) AS spans,
+                   range_agg(tstzrange(a.valid_from, a.valid_to)) @> tstzrange($3, $4) AS always
+            FROM meter_assignments a JOIN meters m USING (meter_id)
+            WHERE a.device_id = ANY ($1) AND a.role = 'main' AND m.energy_type = $2 GROUP BY a.meter_id, a.device_id
+        ), r AS (
+            SELECT v.bucket, %1$s AS device_id, sum(v.energy_wh) AS wh, count(*) AS meters,
+                   -- a device of which one meter is unknown is unknown; a fleet is the sum of those that are known
+                   CASE WHEN $6 OR bool_and(v.avg_power_w IS NOT NULL) THEN sum(v.avg_power_w) END AS avg_w,
+                   min(v.min_power_w) AS min_w, max(v.max_power_w) AS max_w, min(v.coverage_s) AS covered
+            FROM main JOIN energy_rollup_%2$s v ON v.meter_id = main.meter_id AND v.device_id = main.device_id
+            WHERE v.bucket >= $3 AND v.bucket < $4 AND (main.always OR main.spans && tstzrange(v.bucket, v.bucket + make_interval(secs => $5)))
+            GROUP BY 1, 2
+        ), known AS MATERIALIZED (
+            SELECT r.*, lead(r.bucket) OVER (PARTITION BY r.device_id ORDER BY r.bucket) AS next_bucket FROM r
         )
         -- the least and the most of a sum are not the sums of the least and the most
-        SELECT r.bucket, r.device_id, r.wh, r.avg_w, CASE WHEN r.meters = 1 THEN r.min_w END, CASE WHEN r.meters = 1 THEN r.max_w END, r.covered FROM r
+        SELECT k.bucket, k.device_id, k.wh, k.avg_w, CASE WHEN k.meters = 1 THEN k.min_w END, CASE WHEN k.meters = 1 THEN k.max_w END, k.covered FROM known k
         UNION ALL
-        SELECT g.bucket + make_interval(secs => $5), g.device_id, NULL, NULL, NULL, NULL, NULL
-        FROM (SELECT r.bucket, r.device_id, lead(r.bucket) OVER (PARTITION BY r.device_id ORDER BY r.bucket) AS next_bucket FROM r) g
-        WHERE g.next_bucket > g.bucket + make_interval(secs => 1.1 * $5)    -- a day may have 25 hours
-        ORDER BY 1, 2 $sql$, v_level) USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60);
+        SELECT k.bucket + make_interval(secs => $5), k.device_id, NULL, NULL, NULL, NULL, NULL FROM known k
+        WHERE k.next_bucket > k.bucket + make_interval(secs => 1.1 * $5)    -- a day may have 25 hours
+        $sql$, CASE WHEN p_together THEN 'NULL::text' ELSE 'v.device_id' END, v_level) USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60), p_together;
 END $$;
-COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer) IS
-    'A chart''s rows per device over its main meters of the energy type: readings (step 0) or buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs marks where nothing is known.';
+COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer, boolean) IS
+    'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step 0) or stored buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs begins where nothing is known.';
 
 CREATE FUNCTION cost_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
 RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, cost double precision, currency text, co2_g double precision)
@@ -107,8 +113,8 @@ DECLARE
     v_hours float8 := extract(epoch FROM p_to - p_from) / 3600;
     v_zone text := factory_zone();
 BEGIN
-    IF v_hours * cardinality(p_devices) <= 400 THEN
-        RETURN QUERY SELECT s.t0, d.device_id, s.state FROM unnest(p_devices) AS d (device_id) CROSS JOIN LATERAL device_states(d.device_id, p_from, v_to) s ORDER BY 1, 2;
+    IF v_hours * cardinality(p_devices) <= 300 THEN
+        RETURN QUERY SELECT s.t0, d.device_id, s.state FROM unnest(p_devices) AS d (device_id) CROSS JOIN LATERAL device_states(d.device_id, p_from, v_to) s;
     ELSE
         RETURN QUERY
         SELECT DISTINCT ON (1, 2) b.at, b.device_id, b.state
@@ -118,4 +124,4 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION state_series(text[], timestamptz, timestamptz) IS
-    'When each device changed to which state in [from, to): exact up to 400 device hours, else the state that held longest in each hour (up to 8 days) or day of the factory.';
+    'When each device changed to which state in [from, to): exact up to 300 device hours, else the state that held longest in each hour (up to 8 days) or day of the factory.';
