@@ -62,16 +62,17 @@ def now(devices=DEVICES, energy_type=TYPE):
 
 
 def sampled(table, key, columns, keys, time="timestamp"):
-    """Rows of a raw table per key over the range: all below 6 hours, else the first row of each of at most 8,000 steps.
+    """Rows of a raw table per key over the range: all below 6 hours (and up to 20 keys), else the first row of each of at most 4,000 steps.
 
     Reads by the key (`key`, `time`), never the whole range. Gives `time`, `key`, the columns, and rows of NULLs where five minutes or a
     step have nothing, so that no line crosses a hole.
     """
     names = ", ".join(f"r.{column}" for column in columns)
     nothing = ", ".join("NULL" for _ in columns)
-    return f"""(WITH k AS MATERIALIZED (SELECT DISTINCT key FROM ({keys}) x (key) WHERE key IS NOT NULL), step AS MATERIALIZED (
+    return f"""(WITH k AS MATERIALIZED (SELECT DISTINCT key FROM ({keys}) x (key)
+        WHERE EXISTS (SELECT 1 FROM {table} r WHERE r.{key} = x.key AND $__timeFilter(r.{time}))), step AS MATERIALIZED (
         SELECT CASE WHEN {TO} - {FROM} < interval '6 hours' AND (SELECT count(*) FROM k) <= 20 THEN NULL
-                    ELSE greatest(interval '1 minute', ({TO} - {FROM}) * (SELECT count(*) FROM k) / 8000) END AS width
+                    ELSE greatest(interval '1 minute', ({TO} - {FROM}) * (SELECT count(*) FROM k) / 4000) END AS width
     ), found AS (
         SELECT r.{time} AS time, k.key, {names}, lag(r.{time}) OVER (PARTITION BY k.key ORDER BY r.{time}) AS before
         FROM k JOIN {table} r ON r.{key} = k.key AND $__timeFilter(r.{time}) WHERE (SELECT width FROM step) IS NULL

@@ -57,7 +57,7 @@ BEGIN
         SELECT r.timestamp - interval '1 millisecond', r.device_id, NULL, NULL, NULL, NULL, NULL FROM r WHERE r.is_gap;
         RETURN;
     END IF;
-    v_level := CASE greatest(p_step, 60) WHEN 60 THEN '1min' WHEN 900 THEN '15min' WHEN 3600 THEN '1hour' WHEN 86400 THEN '1day' END;
+    v_level := CASE p_step WHEN 0 THEN '1min' WHEN 60 THEN '1min' WHEN 900 THEN '15min' WHEN 3600 THEN '1hour' WHEN 86400 THEN '1day' END;
     IF v_level IS NULL THEN
         PERFORM bad_input(format('There are no rollups of %s seconds: 0, 60, 900, 3600 and 86400 are known.', p_step));
     END IF;
@@ -88,21 +88,46 @@ END $$;
 COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer, boolean) IS
     'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step 0) or stored buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs begins where nothing is known.';
 
+-- Stored buckets times the rate that held, from the coarsest level that no change of a rate cuts; the same sums as devices_energy_cost().
 CREATE FUNCTION cost_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
-RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, cost double precision, currency text, co2_g double precision)
-LANGUAGE sql STABLE AS $$
-    WITH wanted AS MATERIALIZED (
-        SELECT d.device_id, b.t0, b.t1, row_number() OVER (ORDER BY d.device_id, b.t0) AS n
-        FROM unnest(p_devices) AS d (device_id) CROSS JOIN buckets_between(p_from, p_to, p_step) b
+RETURNS TABLE ("time" timestamptz, currency text, energy_wh double precision, cost double precision, co2_g double precision)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    v_zone text := factory_zone();
+    v_from timestamptz; v_to timestamptz;
+    v_step integer;
+BEGIN
+    SELECT min(b.t0), max(b.t1) INTO v_from, v_to FROM buckets_between(p_from, p_to, p_step) b;
+    SELECT CASE WHEN bool_and(CASE WHEN p_step = 86400 THEN date_trunc('day', r.t0, v_zone) ELSE floor_to(p_step, r.t0) END = r.t0) THEN p_step
+                WHEN bool_and(floor_to(3600, r.t0) = r.t0) AND p_step > 3600 THEN 3600 WHEN bool_and(floor_to(900, r.t0) = r.t0) THEN 900 END INTO v_step
+        FROM (SELECT DISTINCT factory_id FROM devices WHERE device_id = ANY (p_devices)) f CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, v_from, v_to) r;
+    RETURN QUERY
+    WITH factory AS (
+        SELECT factory_id, array_agg(device_id) AS devices FROM devices WHERE device_id = ANY (p_devices) GROUP BY factory_id
+    ), pieces AS (
+        SELECT f.factory_id, s.time AS at, s.energy_wh AS wh, s.energy_wh / 1000 * r.price_per_kwh AS cost, r.currency, s.energy_wh / 1000 * r.g_co2_per_kwh AS co2
+        FROM factory f CROSS JOIN LATERAL energy_series(f.devices, p_energy_type, v_from, v_to, v_step, true) s
+        JOIN (SELECT f.factory_id, r.* FROM factory f CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, v_from, v_to) r) r
+            ON r.factory_id = f.factory_id AND s.time >= r.t0 AND s.time < r.t1
+        WHERE v_step IS NOT NULL AND s.energy_wh IS NOT NULL
+        UNION ALL   -- a rate that changes within a quarter of an hour: straight from the rows
+        SELECT d.factory_id, w.t0, c.energy_wh, c.cost, c.currency, c.co2_g
+        FROM (SELECT array_agg(d.device_id ORDER BY d.device_id, b.t0) AS ids, array_agg(b.t0 ORDER BY d.device_id, b.t0) AS t0, array_agg(b.t1 ORDER BY d.device_id, b.t0) AS t1
+              FROM factory f CROSS JOIN LATERAL unnest(f.devices) d (device_id) CROSS JOIN buckets_between(p_from, p_to, p_step) b WHERE v_step IS NULL) a
+        CROSS JOIN LATERAL devices_energy_cost(a.ids, a.t0, a.t1, p_energy_type) c
+        CROSS JOIN LATERAL (SELECT a.ids[c.n] AS device_id, a.t0[c.n] AS t0) w JOIN devices d ON d.device_id = w.device_id WHERE c.energy_wh IS NOT NULL
+    ), bars AS (    -- energy without a rate, or in two currencies, has no cost
+        SELECT CASE WHEN p_step = 86400 THEN date_trunc('day', p.at, v_zone) ELSE floor_to(p_step, p.at) END AS at, sum(p.wh) AS wh,
+               CASE WHEN bool_and(p.wh = 0 OR p.cost IS NOT NULL) AND count(DISTINCT p.currency) = 1 THEN sum(p.cost) END AS cost, min(p.currency) AS currency,
+               CASE WHEN bool_and(p.wh = 0 OR p.co2 IS NOT NULL) THEN sum(p.co2) END AS co2
+        FROM pieces p GROUP BY 1, p.factory_id
     )
-    SELECT w.t0, w.device_id, c.energy_wh, c.cost, c.currency, c.co2_g
-    FROM devices_energy_cost((SELECT array_agg(w.device_id ORDER BY w.n) FROM wanted w), (SELECT array_agg(w.t0 ORDER BY w.n) FROM wanted w),
-                             (SELECT array_agg(w.t1 ORDER BY w.n) FROM wanted w), p_energy_type) c
-    JOIN wanted w ON w.n = c.n
-    WHERE c.energy_wh IS NOT NULL ORDER BY 1, 2
-$$;
+    SELECT b.at, b.currency, sum(b.wh), CASE WHEN bool_and(b.cost IS NOT NULL) THEN sum(b.cost) END, CASE WHEN bool_and(b.co2 IS NOT NULL) THEN sum(b.co2) END
+    FROM (SELECT at, wh, cost, CASE WHEN cost IS NOT NULL THEN currency END AS currency, co2 FROM bars) b GROUP BY b.at, b.currency;
+END $$;
 COMMENT ON FUNCTION cost_series(text[], text, timestamptz, timestamptz, integer) IS
-    'Wh, cost, currency and g CO2 per device and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL when a part has no rate.';
+    'Wh, cost and g CO2 of the devices together per currency and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL when a part has no rate.';
 
 -- Exact where few hours are asked for; else the state that held longest in an hour, or in a day of the factory.
 CREATE FUNCTION state_series(p_devices text[], p_from timestamptz, p_to timestamptz)

@@ -1,5 +1,5 @@
 """The dashboards, one module each; every module has make() -> the dashboard's JSON."""
 
-from . import fleet
+from . import comparison, energy, fleet, jobs, machine, quality, sensors
 
-ALL = (fleet,)
+ALL = (fleet, comparison, sensors, energy, jobs, quality, machine)

@@ -10,17 +10,18 @@ from .plant import fill
 
 @pytest.fixture(scope="session")
 def filled():
-    """{engine: the plant's newest moment}, filled at first use."""
-    return {}
+    """The engines that have the plant already."""
+    return set()
 
 
 @pytest.fixture
 def plant(db, filled):  # noqa: F811
-    """(database, newest moment) with data, its connection read-only and in the role of the data source."""
+    """The database with data, its connection read-only and in the role of the data source."""
     if db.engine not in filled:
-        filled[db.engine] = fill(db)
+        fill(db)
+        filled.add(db.engine)
     db.all("SET ROLE enms_grafana")
     db.all("SET default_transaction_read_only = on")
-    yield db, filled[db.engine]
+    yield db
     db.all("RESET default_transaction_read_only")
     db.all("RESET ROLE")

@@ -21,7 +21,7 @@ def state_at(minute):
 
 
 def fill(db):
-    """Writes the plant; returns its newest moment."""
+    """Writes the plant, up to about now."""
     end = datetime.now(timezone.utc).replace(second=0, microsecond=0)
     start = end - timedelta(hours=HOURS)
     db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Europe/Berlin', 'EUR')")
@@ -60,9 +60,13 @@ def fill(db):
     while db.one("SELECT refresh_phases(%s, 1e6)", end)["remaining"]:
         pass
     db.one("SELECT finalize_jobs(%s)", end + timedelta(hours=1))
-    # fresh rows after the last rollup, as on a living system
+    # a plug that tells its own time, a printer that once did not answer, and rows after the last rollup, as on a living system
+    at = end + timedelta(seconds=20)
+    db.one("SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false], ARRAY[5.0::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], "
+           "ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['shelly_gen2'], ARRAY['stray/status/switch:0'])", at, at - timedelta(seconds=3))
+    db.one("SELECT learn_reporting_intervals()")
+    db.one("SELECT record_status(%s)", json.dumps([{"device_id": "MINI-1", "timestamp": at.isoformat(), "state": None, "error": "no answer within 5 s"}]))
     readings(db, "plug-MK4-1/switch:0", None, end, end + timedelta(seconds=30), lambda minute: 95.0, begin=9000.0)
-    return end
 
 
 def readings(db, meter, device, start, end, watts, role="main", begin=1000.0):
