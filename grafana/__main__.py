@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
-from . import boards
+from . import alerts, boards
 
 HERE = Path(__file__).resolve().parent
 
 
 def files():
     """{path below grafana/: text} of everything that is generated."""
-    made = {f"dashboards/{board['uid'].removeprefix('enms-')}.json": board for board in (module.make() for module in boards.ALL)}
+    dashboards = [module.make() for module in boards.ALL]
+    made = {f"dashboards/{board['uid'].removeprefix('enms-')}.json": board for board in dashboards}
+    made["provisioning/alerting/rules.json"] = alerts.make(dashboards)
     return {name: json.dumps(content, indent=1, ensure_ascii=False) + "\n" for name, content in made.items()}
 
 

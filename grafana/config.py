@@ -54,3 +54,4 @@ NEUTRAL = ((None, COLD),)
 IDLE_MARGIN_W = 5          # above a machine's idle power, as in the app's tips
 IDLE_HIGH_MINUTES = 30
 SILENT_S = 300
+DISK_PERCENT = 90          # of the setting database_budget_gb

@@ -133,3 +133,46 @@ def test_substitution_is_grafanas():
 def test_a_forgotten_variable_or_a_misspelt_macro_is_found(sql, at):
     with pytest.raises(Unknown):
         expand(sql, {"device": ["a"]}, at(0), at(60))
+
+
+RULES = json.loads((HERE / "provisioning/alerting/rules.json").read_text())["groups"][0]["rules"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
+def test_alert_query_is_a_series(plant, rule):
+    """As Grafana's alerting wants it: a time, one number, and texts that become labels."""
+    columns, rows = run(plant, rule["data"][0]["model"]["rawSql"])
+    types = dict(columns)
+    assert types["time"] in TIMES and [name for name, oid in columns if oid in NUMBERS] == [columns[-1][0]]
+    labels = {name for name, oid in columns if oid in TEXTS}
+    for text in rule["annotations"].values():
+        assert set(re.findall(r"\.Labels\.(\w+)", text)) <= labels and "$" not in text
+    assert "$" not in rule["data"][0]["model"]["rawSql"]
+
+
+@pytest.mark.parametrize("uid, change, machine", [
+    ("enms-offline-in-print", "UPDATE device_latest SET status_at = now() - interval '10 minutes' WHERE device_id = (SELECT min(device_id) FROM print_jobs WHERE end_time IS NULL)", True),
+    ("enms-idle-draw", "UPDATE device_latest SET state = 'idle', status_at = now() WHERE device_id = 'MK4-1'", True),
+    ("enms-ingest-silent", "UPDATE meter_state SET last_at = last_at - interval '2 hours'", False),
+    ("enms-database-size", "UPDATE settings SET value = '0.001' WHERE name = 'database_budget_gb'", False)])
+def test_alerts_fire_on_what_they_are_for(plant, uid, change, machine):
+    """Quiet on the plant as it is, above their limit after the change."""
+    rule = next(rule for rule in RULES if rule["uid"] == uid)
+    limit = rule["data"][2]["model"]["conditions"][0]["evaluator"]["params"][0]
+    sql = rule["data"][0]["model"]["rawSql"]
+
+    def above():
+        return [row for row in run(plant, sql)[1] if row[-1] > limit]
+
+    plant.all("RESET ROLE")
+    plant.all("BEGIN READ WRITE")
+    try:
+        plant.all("UPDATE meter_state SET last_power_at = now(), last_at = now()")
+        assert above() == []
+        plant.all(change)
+        assert len(above()) == 1
+        if machine:
+            assert above()[0][2]
+    finally:
+        plant.all("ROLLBACK")
+        plant.all("SET ROLE enms_grafana")
