@@ -19,7 +19,7 @@ ON_LOAD, ON_RANGE = 1, 2
 def query(name, label, sql, description, multi=True, current=None, refresh=ON_LOAD):
     """A variable whose values the database gives (columns __text and __value)."""
     return {"type": "query", "name": name, "label": label, "description": description, "datasource": DATASOURCE, "query": sql, "refresh": refresh,
-            "multi": multi, "includeAll": multi, "sort": 0, "current": current or (ALL if multi else {}), "options": [], "hide": 0}
+            "multi": multi, "includeAll": multi, "sort": 0, "options": [], "hide": 0, **({"current": current or ALL} if current or multi else {})}
 
 
 FACTORY = query("factory", "Factory", FACTORY_SQL, "The factories whose machines are listed")

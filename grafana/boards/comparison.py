@@ -1,11 +1,11 @@
 """Machine Performance Comparison: the chosen machines side by side."""
 
 from .. import common, variables
-from ..config import COUNT, G, H, IDLE_SHARE, KG, KWH, PERCENT, SHARE_GOOD, UTILISATION, W, WH
+from ..config import COUNT, G, H, IDLE_SHARE, KWH, PERCENT, SHARE_GOOD, UTILISATION, W, WH
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW, MACHINE_OF_SERIES
 from ..panels import by_machine, gauge, hidden, judged, linked, number, points_style, ranking, stat, table
-from ..queries import DEVICES, ENDED, ENERGY, PHASES, RANGE, series
+from ..queries import DEVICES, ENDED, ENERGY, PHASES, series
 
 # What is done with a machine: it heats for a print or prints; everything else that draws power is waiting.
 ACTIVE = "state IN ('heating', 'printing')"

@@ -1,11 +1,11 @@
 """Energy & Cost: what the machines took, when, in which state, and what it cost."""
 
 from .. import common, variables
-from ..config import BAD, COUNT, G, GOOD, H, KG, KWH, PERCENT, SHARE_GOOD, W, WARN
+from ..config import BAD, COUNT, G, GOOD, KG, KWH, PERCENT, W, WARN
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW
-from ..panels import bar_chart, gauge, hidden, judged, linked, number, stacked, stat, table, time_column
-from ..queries import COST, DEVICES, ENERGY, FACTORIES, FROM, RANGE, TO, TOGETHER_STEP, TYPE, together
+from ..panels import bar_chart, gauge, hidden, linked, number, stacked, stat, table
+from ..queries import COST, DEVICES, ENERGY, FACTORIES, FROM, RANGE, TO, TOGETHER_STEP, TYPE
 
 BEFORE = f"{FROM} - ({TO} - {FROM}), {FROM}"
 COST_BARS = f"cost_series({DEVICES}, {TYPE}, {RANGE}, bar_step({RANGE}))"

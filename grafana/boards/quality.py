@@ -1,11 +1,11 @@
 """Data Quality: whether the numbers of the other dashboards can be trusted, and what to mend where they cannot."""
 
-from .. import common, variables
-from ..config import AGE, BYTES, COUNT, H, NONE_IS_GOOD, PERCENT, SHARE_GOOD, S, STATES, W, WARN, GOOD, BAD
+from .. import variables
+from ..config import AGE, BYTES, COUNT, NONE_IS_GOOD, PERCENT, SHARE_GOOD, S, STATES, W, WARN, GOOD, BAD
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW, PRINT_OF_ROW
 from ..panels import hidden, judged, linked, named, number, ranking, stacked, stat, table, time_column
-from ..queries import DEVICES, ENDED, FROM, RANGE, TO, TYPE, bar_of, bars, now
+from ..queries import DEVICES, ENDED, RANGE, bar_of, bars, now
 
 # Seconds of the range up to now, and of them those in which a machine's meter reported: whole bars.
 COVERED = f"""(SELECT s.device_id, sum(s.coverage_s) AS covered_s,

@@ -1,11 +1,11 @@
 """Sensor Data Explorer: every measurement of the chosen machines, over any range."""
 
 from .. import common, variables
-from ..config import A, C, COUNT, HUMIDITY, HZ, M_PER_S2, MM, PERCENT, PRESSURE, RAD_PER_S, RPM, V, VA, VAR, W
+from ..config import AGE, COUNT, HUMIDITY, HZ, M_PER_S2, MM, PERCENT, PRESSURE, RAD_PER_S, RPM, VA, A, C, S, V, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_SERIES
 from ..panels import by_machine, line_style, stat
-from ..queries import DEVICES, FROM, RANGE, TO, sampled, series
+from ..queries import DEVICES, FROM, RANGE, TO, now, sampled, series
 
 SAMPLED = "Readings below six hours; beyond that the first reading of each step, so a sample and no mean. Holes stay holes."
 METERS = f"SELECT a.meter_id FROM meter_assignments a WHERE a.device_id = ANY ({DEVICES}) AND a.valid_from < {TO} AND a.valid_to > {FROM}"
@@ -65,16 +65,23 @@ def make():
         "enms-sensors", "Sensor Data Explorer", "Every measurement of the chosen machines, over any range. Choose few machines for fine curves.",
         (variables.FACTORY, variables.DEVICE, variables.ENERGY_TYPE),
         (
+            row("Now and over the range",
+                stat("Machines", "How many are chosen.", f"SELECT cardinality({DEVICES}) AS machines", COUNT, decimals=0, width=4),
+                stat("Power now", "Sum of the newest readings of the main meters, not older than five minutes.", f"SELECT sum(power_w) AS watts FROM {now()} n", W, decimals=0, width=4),
+                common.energy_total(4),
+                stat("Newest reading", "Age of the newest reading of the machines' meters.",
+                     f"SELECT extract(epoch FROM now() - max(last_at)) AS seconds FROM meter_state WHERE meter_id IN ({METERS})", S, AGE, 0, 4),
+                stat("Newest status", "Age of the newest status of the machines.",
+                     f"SELECT extract(epoch FROM now() - max(status_at)) AS seconds FROM device_latest WHERE device_id = ANY ({DEVICES})", S, AGE, 0, 4),
+                stat("Power is shown by", "The bucket of the chart of power; it follows the range and the number of machines.",
+                     f"""
+                     SELECT CASE step WHEN 0 THEN 'readings' WHEN 60 THEN 'minutes' WHEN 900 THEN 'quarters of an hour' WHEN 3600 THEN 'hours' ELSE 'days' END AS bucket, step AS seconds
+                     FROM (SELECT series_step({RANGE}, cardinality({DEVICES})) AS step) s""", S, decimals=0, width=4, by_row=True)),
             row("Power",
                 by_machine("Power", "Time-weighted mean power: readings below six hours, then rollups of a minute, a quarter, an hour, a day; coarser the more machines are chosen.",
                            f"""
                            SELECT s.time, d.friendly_name AS metric, s.device_id, s.avg_power_w AS watts
-                           FROM {series()} s JOIN devices d USING (device_id) ORDER BY 1, 2""", W, 20, 10, links=MACHINE_OF_SERIES),
-                stat("Power is shown by", "The bucket of the chart beside; it follows the range and the number of machines.",
-                     f"""
-                     SELECT CASE step WHEN 0 THEN 'readings' WHEN 60 THEN 'minutes' WHEN 900 THEN 'quarters of an hour' WHEN 3600 THEN 'hours' ELSE 'days' END AS bucket, step AS seconds
-                     FROM (SELECT series_step({RANGE}, cardinality({DEVICES})) AS step) s""", "s", decimals=0, width=4, height=5, by_row=True),
-                stat("Machines", "How many are chosen.", f"SELECT cardinality({DEVICES}) AS machines", COUNT, decimals=0, width=4, height=5)),
+                           FROM {series()} s JOIN devices d USING (device_id) ORDER BY 1, 2""", W, 24, 10, links=MACHINE_OF_SERIES)),
             row("Electricity",
                 of_meter("Voltage", "Line voltage at the meter.", "voltage", V),
                 of_meter("Current", "Current through the meter.", "current_amps", A),

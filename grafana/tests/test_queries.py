@@ -38,7 +38,7 @@ def values_of(db, board, start, end):
         assert len({text for text, _ in rows}) == len(rows), "Grafana shows only the first of equal names"
         values = [value for _, value in rows]
         # the one machine of a dashboard about one is a printer
-        first = variable["current"].get("value") or ("MK4-1" if "MK4-1" in values else values[0])
+        first = variable.get("current", {}).get("value") or ("MK4-1" if "MK4-1" in values else values[0])
         chosen[variable["name"]] = values if variable["includeAll"] else [first]
     return chosen
 
