@@ -38,20 +38,31 @@ RESULTS = {
 
 # Grafana's names of units.
 W, KWH, WH, KG, G, S, H, PERCENT, C, V, A = "watt", "kwatth", "watth", "masskg", "massg", "s", "h", "percent", "celsius", "volt", "amp"
-HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = "humidity", "pressurehpa", "hertz", "rotrpm", "lengthmm", "accMS2", "rotrads", "voltamp", "voltampreact", "bytes"
+HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = (
+    "humidity",
+    "pressurehpa",
+    "hertz",
+    "rotrpm",
+    "lengthmm",
+    "accMS2",
+    "rotrads",
+    "voltamp",
+    "voltampreact",
+    "bytes",
+)
 COUNT = "none"
 
 # (from this value, colour); None is the base.
 NONE_IS_GOOD = ((None, GOOD), (1, BAD))
-SHARE_GOOD = ((None, BAD), (70, WARN), (90, GOOD))        # of successful prints, of covered time: percent
-UTILISATION = ((None, COLD), (20, CALM), (50, GOOD))      # percent
-IDLE_SHARE = ((None, GOOD), (15, WARN), (30, BAD))        # of the energy that was drawn without printing: percent
-AGE = ((None, GOOD), (120, WARN), (300, BAD))             # of the newest reading: seconds
+SHARE_GOOD = ((None, BAD), (70, WARN), (90, GOOD))  # of successful prints, of covered time: percent
+UTILISATION = ((None, COLD), (20, CALM), (50, GOOD))  # percent
+IDLE_SHARE = ((None, GOOD), (15, WARN), (30, BAD))  # of the energy that was drawn without printing: percent
+AGE = ((None, GOOD), (120, WARN), (300, BAD))  # of the newest reading: seconds
 PLAIN = ((None, CALM),)
 NEUTRAL = ((None, COLD),)
 
 # Limits of the alert rules; the dashboards show the same ones.
-IDLE_MARGIN_W = 5          # above a machine's idle power, as in the app's tips
+IDLE_MARGIN_W = 5  # above a machine's idle power, as in the app's tips
 IDLE_HIGH_MINUTES = 30
 SILENT_S = 300
-DISK_PERCENT = 90          # of the setting database_budget_gb
+DISK_PERCENT = 90  # of the setting database_budget_gb

@@ -16,7 +16,9 @@ def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"),
     panels, number, y = [], 0, 0
     for heading, members in rows:
         number += 1
-        panels.append({"id": number, "type": "row", "title": heading, "collapsed": False, "gridPos": {"h": 1, "w": COLUMNS, "x": 0, "y": y}, "panels": []})
+        panels.append(
+            {"id": number, "type": "row", "title": heading, "collapsed": False, "gridPos": {"h": 1, "w": COLUMNS, "x": 0, "y": y}, "panels": []}
+        )
         y += 1
         x = height = 0
         for member in members:
@@ -28,9 +30,22 @@ def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"),
             x, height = x + place["w"], max(height, place["h"])
         y += height
     return {
-        "uid": uid, "title": title, "description": description, "tags": ["enms"], "schemaVersion": config.SCHEMA_VERSION, "version": 1, "editable": True,
+        "uid": uid,
+        "title": title,
+        "description": description,
+        "tags": ["enms"],
+        "schemaVersion": config.SCHEMA_VERSION,
+        "version": 1,
+        "editable": True,
         # the server's zone: that of the factory
-        "timezone": "", "weekStart": "monday", "graphTooltip": 1, "refresh": refresh, "time": {"from": time[0], "to": time[1]},
-        "timepicker": {"refresh_intervals": ["30s", "1m", "5m", "15m", "1h"]}, "annotations": {"list": []}, "templating": {"list": list(variables)},
-        "links": dashboard_links(), "panels": panels,
-    }  # fmt: skip
+        "timezone": "",
+        "weekStart": "monday",
+        "graphTooltip": 1,
+        "refresh": refresh,
+        "time": {"from": time[0], "to": time[1]},
+        "timepicker": {"refresh_intervals": ["30s", "1m", "5m", "15m", "1h"]},
+        "annotations": {"list": []},
+        "templating": {"list": list(variables)},
+        "links": dashboard_links(),
+        "panels": panels,
+    }

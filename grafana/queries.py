@@ -15,7 +15,8 @@ ENERGY = f"(SELECT * FROM devices_energy({RANGE}, {TYPE}) WHERE device_id = ANY 
 
 # Wh, cost, currency and g CO2 per chosen device over the range.
 COST = f"""(SELECT u.device_id, c.* FROM (SELECT {DEVICES} AS ids) x
-    CROSS JOIN LATERAL devices_energy_cost(x.ids, array_fill({FROM}, ARRAY[cardinality(x.ids)]), array_fill({TO}, ARRAY[cardinality(x.ids)]), {TYPE}) c
+    CROSS JOIN LATERAL devices_energy_cost(x.ids, array_fill({FROM}, ARRAY[cardinality(x.ids)]),
+                                           array_fill({TO}, ARRAY[cardinality(x.ids)]), {TYPE}) c
     JOIN LATERAL unnest(x.ids) WITH ORDINALITY AS u (device_id, n) ON u.n = c.n)"""
 
 # Seconds and electricity of each state, in the whole hours that the range touches.
@@ -50,8 +51,8 @@ def bar_of(column):
 
 def now(devices=DEVICES, energy_type=TYPE):
     """A row per device as it is now: state (offline when its status is stale), power of its main meters in W, NULL when it is silent."""
-    return f"""(SELECT d.device_id, d.friendly_name, d.device_model, d.location, d.device_type, d.idle_power_w, l.status_at, l.state_since, l.filename, l.material,
-        l.nozzle_temp_actual, l.bed_temp_actual, l.progress_percent, l.time_left_seconds,
+    return f"""(SELECT d.device_id, d.friendly_name, d.device_model, d.location, d.device_type, d.idle_power_w,
+        l.status_at, l.state_since, l.filename, l.material, l.nozzle_temp_actual, l.bed_temp_actual, l.progress_percent, l.time_left_seconds,
         CASE WHEN d.source = 'none' AND l.status_at IS NULL THEN 'unknown'
              WHEN l.status_at > now() - greatest(interval '5 minutes', make_interval(secs => 2 * d.data_interval_seconds)) THEN l.state
              ELSE 'offline' END AS state,
@@ -81,5 +82,6 @@ def sampled(table, key, columns, keys, time="timestamp"):
     UNION ALL SELECT before + interval '1 millisecond', key, {nothing} FROM found WHERE time > before + interval '5 minutes'
     UNION ALL SELECT coalesce(r.{time}, g.at), k.key, {names}
     FROM step CROSS JOIN k CROSS JOIN LATERAL generate_series({FROM}, {TO} - step.width, step.width) g (at)
-    LEFT JOIN LATERAL (SELECT * FROM {table} r WHERE r.{key} = k.key AND r.{time} >= g.at AND r.{time} < g.at + step.width ORDER BY r.{time} LIMIT 1) r ON true
+    LEFT JOIN LATERAL (SELECT * FROM {table} r WHERE r.{key} = k.key AND r.{time} >= g.at AND r.{time} < g.at + step.width
+                       ORDER BY r.{time} LIMIT 1) r ON true
     WHERE step.width IS NOT NULL)"""

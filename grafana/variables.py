@@ -5,7 +5,9 @@ from .queries import FACTORIES
 
 FACTORY_SQL = "SELECT name AS __text, slug AS __value FROM factories ORDER BY name"
 # Names need not be unique, and Grafana shows only the first of equal ones.
-DEVICE_SQL = f"""SELECT d.friendly_name || CASE WHEN count(*) OVER (PARTITION BY d.friendly_name) > 1 THEN ' (' || d.device_id || ')' ELSE '' END AS __text,
+DEVICE_SQL = f"""
+SELECT d.friendly_name
+           || CASE WHEN count(*) OVER (PARTITION BY d.friendly_name) > 1 THEN ' (' || d.device_id || ')' ELSE '' END AS __text,
        d.device_id AS __value
 FROM devices d JOIN factories f USING (factory_id) WHERE d.is_active AND f.slug = ANY ({FACTORIES}) ORDER BY 1"""
 ENERGY_TYPE_SQL = """SELECT initcap(replace(energy_type, '_', ' ')) AS __text, energy_type AS __value
@@ -18,8 +20,21 @@ ON_LOAD, ON_RANGE = 1, 2
 
 def query(name, label, sql, description, multi=True, current=None, refresh=ON_LOAD):
     """A variable whose values the database gives (columns __text and __value)."""
-    return {"type": "query", "name": name, "label": label, "description": description, "datasource": DATASOURCE, "query": sql, "refresh": refresh,
-            "multi": multi, "includeAll": multi, "sort": 0, "options": [], "hide": 0, **({"current": current or ALL} if current or multi else {})}
+    return {
+        "type": "query",
+        "name": name,
+        "label": label,
+        "description": description,
+        "datasource": DATASOURCE,
+        "query": sql,
+        "refresh": refresh,
+        "multi": multi,
+        "includeAll": multi,
+        "sort": 0,
+        "options": [],
+        "hide": 0,
+        **({"current": current or ALL} if current or multi else {}),
+    }
 
 
 FACTORY = query("factory", "Factory", FACTORY_SQL, "The factories whose machines are listed")

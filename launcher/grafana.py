@@ -22,12 +22,16 @@ def settings(chosen, port):
     named = chosen["ENMS_GRAFANA_BIN"]
     found = shutil.which(named) if named else shutil.which("grafana", path=path) or shutil.which("grafana-server", path=path)
     if named and not found:
-        raise LauncherError(f"ENMS_GRAFANA_BIN is {named}; no program can be started there.",
-                            "Give the path of the program grafana, or leave it empty: it is looked for by itself.")
+        raise LauncherError(
+            f"ENMS_GRAFANA_BIN is {named}; no program can be started there.",
+            "Give the path of the program grafana, or leave it empty: it is looked for by itself.",
+        )
     if found and not home(found):
         if named:
-            raise LauncherError(f"{named} is there, but not what belongs to it (conf/defaults.ini one folder up, or {PACKAGED_HOME}).",
-                                "Unpack the whole archive of Grafana, or install its package.")
+            raise LauncherError(
+                f"{named} is there, but not what belongs to it (conf/defaults.ini one folder up, or {PACKAGED_HOME}).",
+                "Unpack the whole archive of Grafana, or install its package.",
+            )
         found = None
     return {"ENMS_GRAFANA_BIN": found or "", "ENMS_GRAFANA_URL": f"http://127.0.0.1:{port}" if found else ""}
 

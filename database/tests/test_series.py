@@ -7,8 +7,24 @@ import pytest
 HOUR, DAY = 3600, 86400
 
 
-@pytest.mark.parametrize("hours, series, step", [(1, 1, 0), (5.9, 1, 0), (6, 1, 60), (25, 1, 60), (26, 1, 900), (8 * 24, 1, 900), (9 * 24, 1, HOUR), (45 * 24, 1, HOUR), (46 * 24, 1, DAY),
-                                                 (1, 100, 60), (24, 100, 900), (7 * 24, 100, HOUR), (30 * 24, 100, DAY)])
+@pytest.mark.parametrize(
+    "hours, series, step",
+    [
+        (1, 1, 0),
+        (5.9, 1, 0),
+        (6, 1, 60),
+        (25, 1, 60),
+        (26, 1, 900),
+        (8 * 24, 1, 900),
+        (9 * 24, 1, HOUR),
+        (45 * 24, 1, HOUR),
+        (46 * 24, 1, DAY),
+        (1, 100, 60),
+        (24, 100, 900),
+        (7 * 24, 100, HOUR),
+        (30 * 24, 100, DAY),
+    ],
+)
 def test_the_level_follows_the_range_and_the_number_of_series(plain, hours, series, step):
     assert plain.one("SELECT series_step(now() - make_interval(secs => %s), now(), %s)", hours * HOUR, series) == step
 
@@ -16,7 +32,11 @@ def test_the_level_follows_the_range_and_the_number_of_series(plain, hours, seri
 def test_days_are_the_factorys_days(plain):
     """The day on which the clock goes back has 25 hours."""
     rows = plain.all("SELECT t0, t1 FROM buckets_between('2025-10-24 12:00+02', '2025-10-27 12:00+01', 86400)")
-    assert [row[0].astimezone(timezone.utc).isoformat() for row in rows] == ["2025-10-24T22:00:00+00:00", "2025-10-25T22:00:00+00:00", "2025-10-26T23:00:00+00:00"]
+    assert [row[0].astimezone(timezone.utc).isoformat() for row in rows] == [
+        "2025-10-24T22:00:00+00:00",
+        "2025-10-25T22:00:00+00:00",
+        "2025-10-26T23:00:00+00:00",
+    ]
     assert [(row[1] - row[0]).total_seconds() / HOUR for row in rows] == [24, 25, 24]
     hours = plain.all("SELECT t0 FROM buckets_between('2025-10-24 12:10+02', '2025-10-24 14:10+02', 3600)")
     assert [row[0].astimezone(timezone.utc).hour for row in hours] == [11, 12]
@@ -28,8 +48,15 @@ def steady(db, meter, at, seconds, watts=360.0, begin=1000.0, hole=()):
 
 
 def series(db, device, begin, end, step, together=False):
-    return db.all("SELECT time, device_id, energy_wh, avg_power_w, min_power_w, max_power_w FROM energy_series(%s, 'electricity', %s, %s, %s, %s) ORDER BY 1, 2",
-                  [device] if isinstance(device, str) else device, begin, end, step, together)
+    return db.all(
+        "SELECT time, device_id, energy_wh, avg_power_w, min_power_w, max_power_w FROM energy_series(%s, 'electricity', %s, %s, %s, %s) ORDER BY"
+        " 1, 2",
+        [device] if isinstance(device, str) else device,
+        begin,
+        end,
+        step,
+        together,
+    )
 
 
 def test_readings_and_buckets_keep_their_holes(db, at):
@@ -66,7 +93,7 @@ def test_several_main_meters_are_added_and_sub_meters_are_not(db, at):
     for meter, watts in ((first, 360.0), (second, 180.0), (sub, 90.0)):
         steady(db, meter, at, HOUR, watts)
     db.all("CALL run_rollups()")
-    for step in (0, 60):    # readings of two meters can't be added: minutes instead
+    for step in (0, 60):  # readings of two meters can't be added: minutes instead
         rows = series(db, "ser-3", at(0), at(1800), step)
         assert len(rows) == 30 and {round(row[3]) for row in rows} == {540}
         assert all(row[4] is None and row[5] is None for row in rows), "the highest power of a sum is not known"
@@ -93,14 +120,20 @@ def test_a_moved_meter_gives_each_device_its_own_time(db, at):
 
 def test_an_unknown_bucket_is_refused_with_a_sentence(plain, at):
     import psycopg2
+
     with pytest.raises(psycopg2.Error, match="There are no rollups of 7 seconds"):
         series(plain, "ser-1", at(0), at(HOUR), 7)
 
 
 def tariff(db, name, price, **more):
     columns = {"priority": 5, **more}
-    db.all(f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, {', '.join(columns)}) "
-           f"SELECT factory_id, %s, %s, 'EUR', {', '.join(['%s'] * len(columns))} FROM factories ORDER BY slug LIMIT 1", name, price, *columns.values())
+    db.all(
+        f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, {', '.join(columns)}) "
+        f"SELECT factory_id, %s, %s, 'EUR', {', '.join(['%s'] * len(columns))} FROM factories ORDER BY slug LIMIT 1",
+        name,
+        price,
+        *columns.values(),
+    )
 
 
 @pytest.mark.parametrize("case", ["flat", "by hour", "by quarter", "from an odd second", "none"])
@@ -111,7 +144,7 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
     start = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=60)
     if not db.all("SELECT 1 FROM devices WHERE device_id = %s", device):
         meter = db.meter(device=device)
-        for part in range(0, 60 * 60, 300):     # the WASM server dies of long messages
+        for part in range(0, 60 * 60, 300):  # the WASM server dies of long messages
             db.ingest(meter, [(start + timedelta(minutes=i), 1000 + i + i % 7 / 10, 60.0 + i % 50) for i in range(part, part + 300)])
         db.all("CALL run_rollups()")
     if case == "by hour":
@@ -124,9 +157,17 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
         db.all("UPDATE energy_tariffs SET valid_from = %s", start + timedelta(hours=20))
     try:
         end = start + timedelta(hours=60)
-        got = db.all("SELECT time, currency, energy_wh, cost, co2_g FROM cost_series(%s, 'electricity', %s, %s, %s) ORDER BY 1", [device], start, end, step)
-        wanted = db.all("SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b CROSS JOIN LATERAL device_energy_cost(%s, b.t0, b.t1) c "
-                        "WHERE c.energy_wh IS NOT NULL ORDER BY 1", start, end, step, device)
+        got = db.all(
+            "SELECT time, currency, energy_wh, cost, co2_g FROM cost_series(%s, 'electricity', %s, %s, %s) ORDER BY 1", [device], start, end, step
+        )
+        wanted = db.all(
+            "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b CROSS JOIN LATERAL device_energy_cost(%s, b.t0,"
+            " b.t1) c WHERE c.energy_wh IS NOT NULL ORDER BY 1",
+            start,
+            end,
+            step,
+            device,
+        )
         assert len(got) == len(wanted) > 0
         for mine, exact in zip(got, wanted):
             assert mine[:2] == exact[:2]
@@ -140,6 +181,7 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
 
 def test_states_are_exact_for_few_hours_and_by_bucket_for_many(db, at):
     import json
+
     db.device("state-1", source="prusalink")
     rows = [{"device_id": "state-1", "timestamp": at(60 * i).isoformat(), "state": "printing" if 20 <= i < 50 else "idle"} for i in range(0, 61)]
     db.one("SELECT record_status_rows(%s)", json.dumps(rows))

@@ -25,9 +25,20 @@ def fill(db):
     end = datetime.now(timezone.utc).replace(second=0, microsecond=0)
     start = end - timedelta(hours=HOURS)
     db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Europe/Berlin', 'EUR')")
-    db.all("INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency) SELECT factory_id, 'Annex flat', 0.28, 'EUR' FROM factories WHERE slug = 'annex'")
+    db.all(
+        "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency) SELECT factory_id, 'Annex flat', 0.28, 'EUR' FROM factories WHERE"
+        " slug = 'annex'"
+    )
     for device, (name, shift) in PRINTERS.items():
-        db.device(device, friendly_name=name, device_model="MK4" if "MK4" in device else "Other", location="Hall", source="prusalink", idle_power_w=8, rated_power_w=300)
+        db.device(
+            device,
+            friendly_name=name,
+            device_model="MK4" if "MK4" in device else "Other",
+            location="Hall",
+            source="prusalink",
+            idle_power_w=8,
+            rated_power_w=300,
+        )
         readings(db, f"plug-{device}/switch:0", device, start, end, lambda minute, shift=shift: state_at(minute + shift)[1])
         statuses(db, device, start, end, shift)
         jobs(db, device, start, end, shift)
@@ -45,27 +56,66 @@ def fill(db):
     db.ingest("stray/switch:0", [(end + timedelta(seconds=s), 9e6 * s, 5.0) for s in (1, 2, 3)])
     moments = [start + timedelta(minutes=5 * i) for i in range(HOURS * 12 + 1)]
     n = len(moments)
-    db.one("SELECT record_environment(%s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s)",
-           ["Hall"] * n, moments, [None] * n, [22.0] * n, [41.0] * n, [1013.0] * n, ["DHT22"] * n)
+    db.one(
+        "SELECT record_environment(%s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s)",
+        ["Hall"] * n,
+        moments,
+        [None] * n,
+        [22.0] * n,
+        [41.0] * n,
+        [1013.0] * n,
+        ["DHT22"] * n,
+    )
     three = {"mpu6050_accelerometer": (0.1, 0.2, 9.8), "mpu6050_gyroscope": (0.01, 0.02, 0.03)}
     for kind, (x, y, z) in three.items():
-        db.one("SELECT record_sensor(%s, %s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[])",
-               kind, ["hub-1"] * n, moments, ["MK4-1"] * n, [x] * n, [y] * n, [z] * n)
-    db.one("SELECT record_sensor('max6675_temperature', %s, %s::timestamptz[], %s, %s::float8[])", ["probe-1"] * n, moments, ["MK4-1"] * n, [61.0] * n)
-    db.one("SELECT record_smartplug(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
-           ["plug-MK4-1/switch:0"] * n, moments, [90.0] * n, [5.0] * n, [230.0] * n, [0.4] * n, [0.95] * n, [95.0] * n, [20.0] * n)
+        db.one(
+            "SELECT record_sensor(%s, %s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[])",
+            kind,
+            ["hub-1"] * n,
+            moments,
+            ["MK4-1"] * n,
+            [x] * n,
+            [y] * n,
+            [z] * n,
+        )
+    db.one(
+        "SELECT record_sensor('max6675_temperature', %s, %s::timestamptz[], %s, %s::float8[])", ["probe-1"] * n, moments, ["MK4-1"] * n, [61.0] * n
+    )
+    db.one(
+        "SELECT record_smartplug(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"
+        " %s::float8[])",
+        ["plug-MK4-1/switch:0"] * n,
+        moments,
+        [90.0] * n,
+        [5.0] * n,
+        [230.0] * n,
+        [0.4] * n,
+        [0.95] * n,
+        [95.0] * n,
+        [20.0] * n,
+    )
     db.one("SELECT record_predictions(%s, %s::timestamptz[], %s::float8[], %s)", ["MK4-1"] * n, moments, [88.0] * n, ["v1"] * n)
-    db.one("SELECT record_rejects(ARRAY['shelly', 'shelly'], ARRAY['x/status', 'y/status'], ARRAY['{}', '{}'], ARRAY['no power and no counter', 'time is in the future'])")
+    db.one(
+        "SELECT record_rejects(ARRAY['shelly', 'shelly'], ARRAY['x/status', 'y/status'], ARRAY['{}', '{}'], ARRAY['no power and no counter', 'time is"
+        " in the future'])"
+    )
     db.all("CALL run_rollups()")
     while db.one("SELECT refresh_phases(%s, 1e6)", end)["remaining"]:
         pass
     db.one("SELECT finalize_jobs(%s)", end + timedelta(hours=1))
     # a plug that tells its own time, a printer that once did not answer, and rows after the last rollup, as on a living system
     at = end + timedelta(seconds=20)
-    db.one("SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false], ARRAY[5.0::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], "
-           "ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['shelly_gen2'], ARRAY['stray/status/switch:0'])", at, at - timedelta(seconds=3))
+    db.one(
+        "SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false], ARRAY[5.0::float8],"
+        " ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8],"
+        " ARRAY['shelly_gen2'], ARRAY['stray/status/switch:0'])",
+        at,
+        at - timedelta(seconds=3),
+    )
     db.one("SELECT learn_reporting_intervals()")
-    db.one("SELECT record_status(%s)", json.dumps([{"device_id": "MINI-1", "timestamp": at.isoformat(), "state": None, "error": "no answer within 5 s"}]))
+    db.one(
+        "SELECT record_status(%s)", json.dumps([{"device_id": "MINI-1", "timestamp": at.isoformat(), "state": None, "error": "no answer within 5 s"}])
+    )
     readings(db, "plug-MK4-1/switch:0", None, end, end + timedelta(seconds=30), lambda minute: 95.0, begin=9000.0)
 
 
@@ -82,10 +132,19 @@ def readings(db, meter, device, start, end, watts, role="main", begin=1000.0):
         if not 240 <= minute < 255:
             rows.append((at, power, counter))
         at += timedelta(seconds=30)
-    for part in (rows[i:i + 300] for i in range(0, len(rows), 300)):     # the WASM server dies of long messages
+    for part in (rows[i : i + 300] for i in range(0, len(rows), 300)):  # the WASM server dies of long messages
         n = len(part)
-        db.one("SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
-               [meter] * n, *[[row[i] for row in part] for i in range(3)], [230.0] * n, [row[1] / 230 for row in part], [0.97] * n, [50.0] * n, [31.0] * n)
+        db.one(
+            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"
+            " %s::float8[])",
+            [meter] * n,
+            *[[row[i] for row in part] for i in range(3)],
+            [230.0] * n,
+            [row[1] / 230 for row in part],
+            [0.97] * n,
+            [50.0] * n,
+            [31.0] * n,
+        )
 
 
 def statuses(db, device, start, end, shift):
@@ -94,12 +153,27 @@ def statuses(db, device, start, end, shift):
     while at <= end:
         state, _ = state_at(int((at - start).total_seconds() // 60) + shift)
         hot = state in ("heating", "printing", "paused")
-        rows.append({"device_id": device, "timestamp": at.isoformat(), "state": state, "is_printing": state == "printing", "nozzle_temp_actual": 215 if hot else 25,
-                     "nozzle_temp_target": 215 if hot else 0, "bed_temp_actual": 60 if hot else 24, "bed_temp_target": 60 if hot else 0, "z_height_mm": 12 if hot else 0,
-                     "speed_multiplier_percent": 100, "fan_rpm": 4000 if hot else 0, "material": "PLA", "progress_percent": 40 if hot else None,
-                     "time_left_seconds": 1800 if hot else None, "filename": "bracket.gcode" if hot else None})
+        rows.append(
+            {
+                "device_id": device,
+                "timestamp": at.isoformat(),
+                "state": state,
+                "is_printing": state == "printing",
+                "nozzle_temp_actual": 215 if hot else 25,
+                "nozzle_temp_target": 215 if hot else 0,
+                "bed_temp_actual": 60 if hot else 24,
+                "bed_temp_target": 60 if hot else 0,
+                "z_height_mm": 12 if hot else 0,
+                "speed_multiplier_percent": 100,
+                "fan_rpm": 4000 if hot else 0,
+                "material": "PLA",
+                "progress_percent": 40 if hot else None,
+                "time_left_seconds": 1800 if hot else None,
+                "filename": "bracket.gcode" if hot else None,
+            }
+        )
         at += timedelta(minutes=2)
-    for part in (rows[i:i + 100] for i in range(0, len(rows), 100)):
+    for part in (rows[i : i + 100] for i in range(0, len(rows), 100)):
         db.one("SELECT record_status_rows(%s)", json.dumps(part))
 
 
@@ -110,14 +184,51 @@ def jobs(db, device, start, end, shift):
         if begin < 0:
             continue
         began, ended = start + timedelta(minutes=begin), start + timedelta(minutes=begin + 140)
-        job = {"device_id": device, "source_job_id": str(number), "filename": f"bracket-{number}.gcode", "material": ("PLA", "PETG")[number % 2], "filament_used_g": 21.5 + number}
+        job = {
+            "device_id": device,
+            "source_job_id": str(number),
+            "filename": f"bracket-{number}.gcode",
+            "material": ("PLA", "PETG")[number % 2],
+            "filament_used_g": 21.5 + number,
+        }
         if ended <= end:
             status = ENDS[(number + list(PRINTERS).index(device)) % len(ENDS)]
-            db.one("SELECT import_job(%s)", json.dumps({**job, "start_time": began.isoformat(), "end_time": ended.isoformat(), "status": status,
-                                                        "status_reason": None if status == "done" else "nozzle clogged"}))
+            db.one(
+                "SELECT import_job(%s)",
+                json.dumps(
+                    {
+                        **job,
+                        "start_time": began.isoformat(),
+                        "end_time": ended.isoformat(),
+                        "status": status,
+                        "status_reason": None if status == "done" else "nozzle clogged",
+                    }
+                ),
+            )
         else:
             state, _ = state_at(int((end - start).total_seconds() // 60) + shift)
-            db.one("SELECT record_status(%s)", json.dumps([{"device_id": device, "timestamp": (end + timedelta(seconds=5)).isoformat(), "state": state, "filename": job["filename"],
-                                                            "material": job["material"], "progress_percent": 55, "time_left_seconds": 1700, "nozzle_temp_actual": 214, "bed_temp_actual": 60,
-                                                            "actions": [{"type": "open", "job_id": f"00000000-0000-0000-0000-{list(PRINTERS).index(device):012d}",
-                                                                         "job": {**job, "start_time": began.isoformat(), "status": "printing"}}]}]))
+            db.one(
+                "SELECT record_status(%s)",
+                json.dumps(
+                    [
+                        {
+                            "device_id": device,
+                            "timestamp": (end + timedelta(seconds=5)).isoformat(),
+                            "state": state,
+                            "filename": job["filename"],
+                            "material": job["material"],
+                            "progress_percent": 55,
+                            "time_left_seconds": 1700,
+                            "nozzle_temp_actual": 214,
+                            "bed_temp_actual": 60,
+                            "actions": [
+                                {
+                                    "type": "open",
+                                    "job_id": f"00000000-0000-0000-0000-{list(PRINTERS).index(device):012d}",
+                                    "job": {**job, "start_time": began.isoformat(), "status": "printing"},
+                                }
+                            ],
+                        }
+                    ]
+                ),
+            )

@@ -38,9 +38,28 @@ def check(tmp_path_factory):
     def complaints(boards):
         for name, board in boards.items():
             (place / f"{name}.ts").write_text(f"import type {{ Checked }} from './checked';\nexport const board: Checked = {json.dumps(board)};\n")
-        done = subprocess.run([os.environ.get("ENMS_NODE", "node"), str(modules / "typescript/bin/tsc"), "--noEmit", "--strict", "--skipLibCheck", "--module", "esnext",
-                               "--moduleResolution", "bundler", "--types", "", *(f"{name}.ts" for name in boards)], cwd=place, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [
+                os.environ.get("ENMS_NODE", "node"),
+                str(modules / "typescript/bin/tsc"),
+                "--noEmit",
+                "--strict",
+                "--skipLibCheck",
+                "--module",
+                "esnext",
+                "--moduleResolution",
+                "bundler",
+                "--types",
+                "",
+                *(f"{name}.ts" for name in boards),
+            ],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         return done.stdout + done.stderr
+
     return complaints
 
 
@@ -48,7 +67,10 @@ def test_dashboards_are_of_the_published_types(check):
     assert check(BOARDS) == ""
 
 
-@pytest.mark.parametrize("right, wrong", [('"graphMode"', '"grafMode"'), ('"drawStyle": "bars"', '"drawStyle": "bar"'), ('"custom.width"', '"custom.widht"'), ('"unit"', '"units"')])
+@pytest.mark.parametrize(
+    "right, wrong",
+    [('"graphMode"', '"grafMode"'), ('"drawStyle": "bars"', '"drawStyle": "bar"'), ('"custom.width"', '"custom.widht"'), ('"unit"', '"units"')],
+)
 def test_the_types_are_strict(check, right, wrong):
     """A name or a value that Grafana would overlook is found."""
     text = json.dumps(BOARDS["fleet"])
@@ -114,6 +136,7 @@ def test_links_lead_somewhere(url):
 
 def test_the_link_of_an_analysis_leads_to_the_machines_dashboard():
     from analysis.report import GRAFANA_DASHBOARD
+
     uid = re.search(r"/grafana/d/([\w-]+)/", GRAFANA_DASHBOARD)[1]
     assert set(re.findall(r"var-(\w+)=", GRAFANA_DASHBOARD)) <= {variable["name"] for variable in BY_UID[uid]["templating"]["list"]}
 
@@ -131,4 +154,7 @@ def test_provisioned_files_name_what_is_there():
     used = {(panel["datasource"]["type"], panel["datasource"]["uid"]) for board in BOARDS.values() for panel in panels(board)}
     assert used == {(source["type"], source["uid"])} and source["user"] == "enms_grafana" and not source["editable"]
     provider = yaml.safe_load((HERE / "provisioning/dashboards/enms.yaml").read_text())["providers"][0]
-    assert provider["options"]["path"] == "${ENMS_GRAFANA_DIR}/dashboards" and provider["folder"] == json.loads((HERE / "provisioning/alerting/rules.json").read_text())["groups"][0]["folder"]
+    assert (
+        provider["options"]["path"] == "${ENMS_GRAFANA_DIR}/dashboards"
+        and provider["folder"] == json.loads((HERE / "provisioning/alerting/rules.json").read_text())["groups"][0]["folder"]
+    )

@@ -12,7 +12,13 @@ from grafana.substitute import Unknown, expand
 HERE = Path(__file__).resolve().parents[1]
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "dashboards").glob("*.json"))}
 NUMBERS, TEXTS, TIMES, BOOLEANS = {20, 21, 23, 700, 701, 1700}, {25, 1043, 2950}, {1114, 1184}, {16}
-RANGES = {"raw": timedelta(hours=3), "minutes": timedelta(hours=11), "quarters": timedelta(days=7), "hours": timedelta(days=30), "days": timedelta(days=180)}
+RANGES = {
+    "raw": timedelta(hours=3),
+    "minutes": timedelta(hours=11),
+    "quarters": timedelta(days=7),
+    "hours": timedelta(days=30),
+    "days": timedelta(days=180),
+}
 
 
 def panels(board):
@@ -100,7 +106,7 @@ def test_panel(plant, board, panel):
     until, filled = now(), set()
     for name, span in RANGES.items():
         if plant.engine == "timescale" and name not in ("raw", "quarters"):
-            continue    # WASM is slow, and the levels themselves are tested in database/tests
+            continue  # WASM is slow, and the levels themselves are tested in database/tests
         chosen = values_of(plant, board, until - span, until)
         columns, rows = run(plant, expand(panel["targets"][0]["rawSql"], chosen, until - span, until))
         check_shape(panel, columns, rows)
@@ -123,13 +129,27 @@ def test_panel_of_nothing(plant, panel):
 def test_substitution_is_grafanas():
     start, end = datetime(2026, 1, 2, 3, 4, 5, 678000, timezone.utc), datetime(2026, 1, 3, tzinfo=timezone.utc)
     sql = "SELECT $__timeFrom(), $__timeTo() WHERE $__timeFilter(j.at) AND x = ANY (ARRAY[${device:sqlstring}]::text[])"
-    assert expand(sql, {"device": ["a", "O'Neill", "${factory}"]}, start, end) == (
-        "SELECT '2026-01-02T03:04:05.678Z', '2026-01-03T00:00:00.000Z' WHERE j.at BETWEEN '2026-01-02T03:04:05.678Z' AND '2026-01-03T00:00:00.000Z'"
-        " AND x = ANY (ARRAY['a','O''Neill','${factory}']::text[])")
+    assert (
+        expand(sql, {"device": ["a", "O'Neill", "${factory}"]}, start, end)
+        == "SELECT '2026-01-02T03:04:05.678Z', '2026-01-03T00:00:00.000Z' WHERE j.at BETWEEN '2026-01-02T03:04:05.678Z' AND"
+        " '2026-01-03T00:00:00.000Z'"
+        " AND x = ANY (ARRAY['a','O''Neill','${factory}']::text[])"
+    )
 
 
-@pytest.mark.parametrize("sql", ["SELECT ${factory:sqlstring}", "SELECT ${device}", "SELECT ${device:csv}", "SELECT $device", "SELECT [[device]]", "SELECT $__timeFiltr(at)",
-                                 "SELECT $__timeFilter()", "SELECT $__interval"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT ${factory:sqlstring}",
+        "SELECT ${device}",
+        "SELECT ${device:csv}",
+        "SELECT $device",
+        "SELECT [[device]]",
+        "SELECT $__timeFiltr(at)",
+        "SELECT $__timeFilter()",
+        "SELECT $__interval",
+    ],
+)
 def test_a_forgotten_variable_or_a_misspelt_macro_is_found(sql, at):
     with pytest.raises(Unknown):
         expand(sql, {"device": ["a"]}, at(0), at(60))
@@ -150,11 +170,22 @@ def test_alert_query_is_a_series(plant, rule):
     assert "$" not in rule["data"][0]["model"]["rawSql"]
 
 
-@pytest.mark.parametrize("uid, change, machine", [
-    ("enms-offline-in-print", "UPDATE device_latest SET status_at = now() - interval '10 minutes' WHERE device_id = (SELECT min(device_id) FROM print_jobs WHERE end_time IS NULL)", True),
-    ("enms-idle-draw", "UPDATE device_latest SET state = 'idle', status_at = now() WHERE device_id = 'MK4-1'", True),
-    ("enms-ingest-silent", "UPDATE meter_state SET last_at = last_at - interval '2 hours'", False),
-    ("enms-database-size", "UPDATE settings SET value = '0.001' WHERE name = 'database_budget_gb'", False)])
+@pytest.mark.parametrize(
+    "uid, change, machine",
+    [
+        (
+            "enms-offline-in-print",
+            (
+                "UPDATE device_latest SET status_at = now() - interval '10 minutes' WHERE device_id = (SELECT min(device_id) FROM print_jobs WHERE"
+                " end_time IS NULL)"
+            ),
+            True,
+        ),
+        ("enms-idle-draw", "UPDATE device_latest SET state = 'idle', status_at = now() WHERE device_id = 'MK4-1'", True),
+        ("enms-ingest-silent", "UPDATE meter_state SET last_at = last_at - interval '2 hours'", False),
+        ("enms-database-size", "UPDATE settings SET value = '0.001' WHERE name = 'database_budget_gb'", False),
+    ],
+)
 def test_alerts_fire_on_what_they_are_for(plant, uid, change, machine):
     """Quiet on the plant as it is, above their limit after the change."""
     rule = next(rule for rule in RULES if rule["uid"] == uid)

@@ -1,4 +1,7 @@
-"""The stack's own Grafana: found, started with its settings, reached through the door. A stand-in takes the place of the program, which no package registry has."""
+"""The stack's own Grafana: found, started with its settings, reached through the door.
+
+A stand-in takes the place of the program, which no package registry has.
+"""
 
 import json
 import os
@@ -73,8 +76,11 @@ def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
 
 @pytest.mark.parametrize("how", ["on the path", "named", "by its older name"])
 def test_it_is_started_with_its_settings_and_reached_through_the_door(tmp_path, archive, start, env, how):
-    found = {"on the path": {"PATH": f"{archive}/bin:{os.environ['PATH']}"}, "named": {"ENMS_GRAFANA_BIN": f"{archive}/bin/grafana"},
-             "by its older name": {"ENMS_GRAFANA_BIN": f"{archive}/bin/grafana-server"}}[how]
+    found = {
+        "on the path": {"PATH": f"{archive}/bin:{os.environ['PATH']}"},
+        "named": {"ENMS_GRAFANA_BIN": f"{archive}/bin/grafana"},
+        "by its older name": {"ENMS_GRAFANA_BIN": f"{archive}/bin/grafana-server"},
+    }[how]
     made = stack(tmp_path, **found)
     assert "grafana" in [service.name for service in services.wanted(False, False, bool(made["ENMS_GRAFANA_BIN"]))]
     start("grafana", **made)
@@ -94,6 +100,7 @@ def test_every_variable_of_its_settings_is_given(env):
     import re
 
     import yaml
+
     texts = [path.read_text() for path in [settings.ROOT / "grafana/grafana.ini", *(settings.ROOT / "grafana/provisioning").rglob("*.yaml")]]
     asked = set(re.findall(r"\$(?:__env)?\{(\w+)\}", "\n".join(texts)))
     assert asked and asked <= set(services.environment(services.BY_NAME["grafana"], env))
