@@ -28,13 +28,24 @@ COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS 'Carbon factor (g CO2 
 CREATE FUNCTION rates_between(p_factory uuid, p_energy_type text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh double precision, currency text, factor_id bigint, g_co2_per_kwh double precision)
 LANGUAGE sql STABLE AS $$
-    WITH varies AS (    -- rates that hold around the clock need no grid of quarters
+    WITH varies AS (    -- rates that hold around the clock change at their dates only
         SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
                        AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
             OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes
+    ), clocks AS (      -- where a rate may change within a day: at midnight, where hours of a tariff begin or end, with the hour of a profile
+        SELECT time '00:00' AS clock
+        UNION SELECT c FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.time_from), (t.time_to)) v (c) WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
+        UNION SELECT make_time(h, 0, 0) FROM generate_series(0, 23) h
+              WHERE EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL)
+    ), days AS (
+        SELECT d, z.zone, d AT TIME ZONE z.zone AS t0, (d + interval '1 day') AT TIME ZONE z.zone AS t1
+        FROM varies CROSS JOIN (SELECT factory_zone(p_factory) AS zone) z
+        CROSS JOIN LATERAL generate_series(date_trunc('day', p_from AT TIME ZONE z.zone), p_to AT TIME ZONE z.zone, interval '1 day') d WHERE varies.yes
     ), cuts AS (
         SELECT p_from AS at
-        UNION SELECT g FROM varies, generate_series(ceil_to(900, p_from), p_to, interval '15 minutes') g WHERE varies.yes
+        UNION SELECT (d + clock) AT TIME ZONE zone FROM days CROSS JOIN clocks WHERE t1 - t0 = interval '24 hours'
+        -- where clocks change, an hour is missing or there twice: every quarter is looked at
+        UNION SELECT g FROM days CROSS JOIN LATERAL generate_series(t0, t1, interval '15 minutes') g WHERE t1 - t0 <> interval '24 hours'
         UNION SELECT e FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) v (e) WHERE t.factory_id = p_factory
         UNION SELECT c.valid_from FROM carbon_factors c
     ), rated AS (
