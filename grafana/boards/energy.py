@@ -26,10 +26,12 @@ def make():
                 common.co2_total(),
                 stat(
                     "Against the range before",
-                    "Energy of the chosen machines against the same length of time just before.",
+                    "Energy of the chosen machines against the same length of time just before; missing when that time is not known whole.",
                     f"""
-                     SELECT 100 * (e.wh / nullif(b.wh, 0) - 1) AS percent
-                     FROM (SELECT sum(energy_wh) AS wh FROM {ENERGY} e) e,
+                     SELECT CASE WHEN k.known THEN 100 * (e.wh / nullif(b.wh, 0) - 1) END AS percent
+                     FROM (SELECT bool_and(m.first_seen <= {FROM} - ({TO} - {FROM})) AS known FROM meter_assignments a JOIN meters m USING (meter_id)
+                           WHERE a.device_id = ANY ({DEVICES}) AND a.role = 'main' AND m.energy_type = {TYPE}) k,
+                          (SELECT sum(energy_wh) AS wh FROM {ENERGY} e) e,
                           (SELECT sum(energy_wh) AS wh FROM devices_energy({BEFORE}, {TYPE}) WHERE device_id = ANY ({DEVICES})) b""",
                     PERCENT,
                     ((None, GOOD), (5, WARN), (20, BAD)),

@@ -10,8 +10,6 @@ from ..queries import DEVICES, FROM, RANGE, TO, now, sampled, series
 SAMPLED = "Readings below six hours; beyond that the first reading of each step, so a sample and no mean. Holes stay holes."
 METERS = f"SELECT a.meter_id FROM meter_assignments a WHERE a.device_id = ANY ({DEVICES}) AND a.valid_from < {TO} AND a.valid_to > {FROM}"
 CHOSEN = f"SELECT unnest({DEVICES})"
-# Where the chosen machines stand, and what is mounted on them.
-PLACES = f"SELECT d.location FROM devices d WHERE d.device_id = ANY ({DEVICES}) UNION {CHOSEN}"
 
 
 def all_keys(table, key):
@@ -33,10 +31,12 @@ def of_meter(title, description, column, unit):
         title,
         description,
         f"""
-                 SELECT s.time, coalesce(d.friendly_name || ' · ', '') || s.key AS metric, a.device_id, s.{column} AS value
+                 SELECT s.time, a.name || CASE WHEN a.of_name > 1 THEN ' · ' || s.key ELSE '' END AS metric, a.device_id, s.{column} AS value
                  FROM {sampled("energy_data", "meter_id", [column], METERS)} s
-                 JOIN (SELECT DISTINCT meter_id, device_id FROM meter_assignments WHERE device_id = ANY ({DEVICES})) a ON a.meter_id = s.key
-                 JOIN devices d USING (device_id) ORDER BY 1""",
+                 JOIN (SELECT m.*, count(*) OVER (PARTITION BY m.name) AS of_name
+                       FROM (SELECT a.meter_id, min(a.device_id) AS device_id, string_agg(DISTINCT d.friendly_name, ' / ') AS name
+                             FROM meter_assignments a JOIN devices d USING (device_id) WHERE a.device_id = ANY ({DEVICES}) GROUP BY a.meter_id) m) a
+                     ON a.meter_id = s.key ORDER BY 1""",
         unit,
     )
 
@@ -63,7 +63,7 @@ def of_place(title, description, column, unit):
         description,
         f"""
                  SELECT s.time, s.key AS metric, s.key AS device_id, s.{column} AS value
-                 FROM {sampled("environment_data", "location_id", [column], PLACES)} s ORDER BY 1""",
+                 FROM {sampled("environment_data", "location_id", [column], all_keys("environment_data", "location_id"))} s ORDER BY 1""",
         unit,
     )
 
@@ -183,9 +183,9 @@ def make():
             ),
             row(
                 "Surroundings",
-                of_place("Temperature", "Air temperature where the machines stand.", "temperature_c", C),
-                of_place("Humidity", "Relative humidity where the machines stand.", "humidity_pct", HUMIDITY),
-                of_place("Air pressure", "Air pressure where the machines stand.", "pressure_hpa", PRESSURE),
+                of_place("Temperature", "Air temperature at each place that is measured.", "temperature_c", C),
+                of_place("Humidity", "Relative humidity at each place that is measured.", "humidity_pct", HUMIDITY),
+                of_place("Air pressure", "Air pressure at each place that is measured.", "pressure_hpa", PRESSURE),
             ),
             row(
                 "Sensors on machines",
