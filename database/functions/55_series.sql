@@ -11,7 +11,8 @@ LANGUAGE sql IMMUTABLE AS $$
     FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n) s
 $$;
 COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint, integer) IS
-    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 (the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
+    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 (the readings, below '
+    '6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
 
 CREATE FUNCTION bar_step(p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS
 $$ SELECT CASE WHEN p_to - p_from <= interval '3 days' THEN 3600 ELSE 86400 END $$;
@@ -83,10 +84,13 @@ BEGIN
         UNION ALL
         SELECT k.bucket + make_interval(secs => $5), k.device_id, NULL, NULL, NULL, NULL, NULL FROM known k
         WHERE k.next_bucket > k.bucket + make_interval(secs => 1.1 * $5)    -- a day may have 25 hours
-        $sql$, CASE WHEN p_together THEN 'NULL::text' ELSE 'v.device_id' END, v_level) USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60), p_together;
+        $sql$, CASE WHEN p_together THEN 'NULL::text' ELSE 'v.device_id' END, v_level)
+        USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60), p_together;
 END $$;
 COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer, boolean) IS
-    'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step 0) or stored buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs begins where nothing is known.';
+    'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step 0) or stored buckets '
+    'that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs begins '
+    'where nothing is known.';
 
 -- Stored buckets times the rate that held, from the coarsest level that no change of a rate cuts; the same sums as devices_energy_cost().
 CREATE FUNCTION cost_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
@@ -101,7 +105,8 @@ BEGIN
     SELECT min(b.t0), max(b.t1) INTO v_from, v_to FROM buckets_between(p_from, p_to, p_step) b;
     SELECT CASE WHEN bool_and(CASE WHEN p_step = 86400 THEN date_trunc('day', r.t0, v_zone) ELSE floor_to(p_step, r.t0) END = r.t0) THEN p_step
                 WHEN bool_and(floor_to(3600, r.t0) = r.t0) AND p_step > 3600 THEN 3600 WHEN bool_and(floor_to(900, r.t0) = r.t0) THEN 900 END INTO v_step
-        FROM (SELECT DISTINCT factory_id FROM devices WHERE device_id = ANY (p_devices)) f CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, v_from, v_to) r;
+        FROM (SELECT DISTINCT factory_id FROM devices WHERE device_id = ANY (p_devices)) f
+        CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, v_from, v_to) r;
     RETURN QUERY
     WITH factory AS (
         SELECT factory_id, array_agg(device_id) AS devices FROM devices WHERE device_id = ANY (p_devices) GROUP BY factory_id
@@ -113,7 +118,8 @@ BEGIN
         WHERE v_step IS NOT NULL AND s.energy_wh IS NOT NULL
         UNION ALL   -- a rate that changes within a quarter of an hour: straight from the rows
         SELECT d.factory_id, w.t0, c.energy_wh, c.cost, c.currency, c.co2_g
-        FROM (SELECT array_agg(d.device_id ORDER BY d.device_id, b.t0) AS ids, array_agg(b.t0 ORDER BY d.device_id, b.t0) AS t0, array_agg(b.t1 ORDER BY d.device_id, b.t0) AS t1
+        FROM (SELECT array_agg(d.device_id ORDER BY d.device_id, b.t0) AS ids,
+                     array_agg(b.t0 ORDER BY d.device_id, b.t0) AS t0, array_agg(b.t1 ORDER BY d.device_id, b.t0) AS t1
               FROM factory f CROSS JOIN LATERAL unnest(f.devices) d (device_id) CROSS JOIN buckets_between(p_from, p_to, p_step) b WHERE v_step IS NULL) a
         CROSS JOIN LATERAL devices_energy_cost(a.ids, a.t0, a.t1, p_energy_type) c
         CROSS JOIN LATERAL (SELECT a.ids[c.n] AS device_id, a.t0[c.n] AS t0) w JOIN devices d ON d.device_id = w.device_id WHERE c.energy_wh IS NOT NULL
@@ -127,7 +133,8 @@ BEGIN
     FROM (SELECT at, wh, cost, CASE WHEN cost IS NOT NULL THEN currency END AS currency, co2 FROM bars) b GROUP BY b.at, b.currency;
 END $$;
 COMMENT ON FUNCTION cost_series(text[], text, timestamptz, timestamptz, integer) IS
-    'Wh, cost and g CO2 of the devices together per currency and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL when a part has no rate.';
+    'Wh, cost and g CO2 of the devices together per currency and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL '
+    'when a part has no rate.';
 
 -- Exact where few hours are asked for; else the state that held longest in an hour, or in a day of the factory.
 CREATE FUNCTION state_series(p_devices text[], p_from timestamptz, p_to timestamptz)
@@ -149,4 +156,5 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION state_series(text[], timestamptz, timestamptz) IS
-    'When each device changed to which state in [from, to): exact up to 300 device hours, else the state that held longest in each hour (up to 8 days) or day of the factory.';
+    'When each device changed to which state in [from, to): exact up to 300 device hours, else the state that held longest in each hour (up '
+    'to 8 days) or day of the factory.';
