@@ -221,7 +221,7 @@ def quality(dataset, sums, notes):
 
 def grafana_urls(device_id, dataset):
     """{"machine": URL} for the device and range, None when there is no Grafana."""
-    if not (os.environ.get("ENMS_GRAFANA_URL") or os.environ.get("ENMS_GRAFANA_BIN")):
+    if not os.environ.get("ENMS_GRAFANA_URL"):
         return None
     return {"machine": GRAFANA_DASHBOARD.format(device=quote(device_id, safe=""), start=dataset.start // 1000, end=dataset.end // 1000)}
 

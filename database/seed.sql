@@ -6,6 +6,7 @@ INSERT INTO settings (name, value, comment) VALUES
     ('plant_full_kwh', '0.4', 'energy of a print at which its plant is full grown, kWh'),
     ('retention_1min', '2 years', 'how long one-minute rollups are kept (interval)'),
     ('compress_after', '7 days', 'TimescaleDB: chunks that end that long ago are compressed (interval)'),
+    ('database_budget_gb', '100', 'room that the database may take, GB; Grafana warns at 90 %'),
     ('frozen_before', '-infinity', 'raw rows before this are gone; their buckets are frozen, set by apply_retention()')
 ON CONFLICT DO NOTHING;
 

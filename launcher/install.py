@@ -23,6 +23,7 @@ NODE_LOCK = ROOT / "nodered" / "package-lock.json"
 FRONTEND = ROOT / "frontend"
 PREVIEW_READER = ROOT / "gcode" / "preview_reader.js"  # the one file of another folder that the browser app takes in
 TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
+GRAFANA_TYPES = ROOT / "grafana" / "tests" / "schema"
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
             ("mosquitto", lambda: find("mosquitto")),
@@ -256,7 +257,7 @@ def _install(where, say):
 
 def test_environment(where, say):
     """Adds what the tests need."""
-    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json")
+    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json", GRAFANA_TYPES / "package-lock.json")
     with only_one(where):
         if stamp.exists() and stamp.read_text() == wanted:
             return
@@ -265,4 +266,5 @@ def test_environment(where, say):
         # Adds what is missing, the linter of the flows, and takes nothing from under a running stack.
         npm(where, where.npm, where.log("install-npm"), "install", "--no-save", "--include=dev")
         node_modules(where, where.log("install-npm"), TIMESCALE, where.env / "timescale")
+        node_modules(where, where.log("install-npm"), GRAFANA_TYPES, where.env / "grafana-types")
         files.write(stamp, wanted)

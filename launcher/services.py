@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
 
-from . import files, postgres, probes, templates
+from . import files, grafana, postgres, probes, templates
 from .errors import LauncherError
 from .settings import ROOT, SECRETS, Paths
 
@@ -20,7 +20,7 @@ MB = 1 << 20
 
 @dataclass(frozen=True)
 class Service:
-    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start; `up` does not wait for a `background` one.
+    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start; `up` waits for no `background` one, nor fails with it.
 
     command(env) -> (argv, extra Popen arguments); prepare(env) runs before every start; probe(env) -> '' when ready;
     missing() -> '' or why it can't be started from this checkout; secrets: the ones its environment may hold; extra(env): variables of its own.
@@ -127,6 +127,11 @@ def grafana_upstream(env):
     return f"{url.hostname}:{url.port or 80}" if url.hostname else "127.0.0.1:9"
 
 
+def prepare_grafana(env):
+    """Grafana's own data: its database, sessions and logs."""
+    (where(env).state / "grafana").mkdir(mode=0o700, exist_ok=True)
+
+
 def prepare_nginx(env):
     """Renders the one door's configuration."""
     place = where(env)
@@ -202,6 +207,10 @@ SERVICES = (
     Service("api", lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"], {}),
             http("ENMS_API_PORT", "/api/health", lambda status: True), missing=needs_file("python-api/app.py"),
             needs=("migrate",), port="ENMS_API_PORT", cwd=ROOT / "python-api", secrets=("ENMS_DB_API_PASSWORD",)),
+    Service("grafana", lambda env: (grafana.command(env, ROOT), {}), http("ENMS_GRAFANA_PORT", "/grafana/api/health", lambda status: status == 200), prepare_grafana,
+            needs=("migrate",), port="ENMS_GRAFANA_PORT", background=True, ready_seconds=120,
+            secrets=("ENMS_DB_GRAFANA_PASSWORD", "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY"),
+            extra=lambda env: {"ENMS_GRAFANA_DIR": str(ROOT / "grafana"), "ENMS_GRAFANA_DATA_DIR": str(where(env).state / "grafana"), "ENMS_GRAFANA_LISTEN": "127.0.0.1"}),
     Service("history", history_command, task=True, missing=needs_file("simulator/history.py"), demo=True),
     Service("simulator", python("simulator"), http("ENMS_SIM_PORT", "/health", lambda status: status == 200), missing=needs_file("simulator/__main__.py"),
             needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
@@ -211,13 +220,13 @@ SERVICES = (
 )
 BY_NAME = {service.name: service for service in SERVICES}
 # What ends together, first to last: who writes stops before what keeps the data.
-STOP_ORDER = (("backup", "training", "simulator", "history", "nginx", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+STOP_ORDER = (("backup", "training", "simulator", "history", "nginx", "grafana", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
 
 
 def wanted(env, demo, history):
-    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` when it is set up."""
-    return [service for service in SERVICES if (demo or not service.demo) and (service.name != "history" or history)
-            and (service.name != "backup" or env["ENMS_BACKUP_DIR"])]
+    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` and `grafana` when they are set up."""
+    left_out = {name for name, there in (("history", history), ("backup", env["ENMS_BACKUP_DIR"]), ("grafana", env["ENMS_GRAFANA_BIN"])) if not there}
+    return [service for service in SERVICES if (demo or not service.demo) and service.name not in left_out]
 
 
 def environment(service, env):

@@ -10,7 +10,7 @@ import secrets
 import ssl
 from pathlib import Path
 
-from . import files, logs, ports
+from . import files, grafana, logs, ports
 from .errors import LauncherError, from_os_error
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +31,7 @@ DEFAULTS = {
     "ENMS_API_RATE": "100",
     "ENMS_GRAFANA_URL": "",
     "ENMS_GRAFANA_BIN": "",
+    "ENMS_GRAFANA_ANONYMOUS": "false",
     "ENMS_TLS_CERT": "",
     "ENMS_TLS_KEY": "",
     "ENMS_LOG_MAX_MB": "10",
@@ -48,7 +49,7 @@ SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGE
            "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
 # The two that people type into devices and into the editor; the others are nobody's business but the services'.
 SETTABLE_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD")
-PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT")
+PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_GRAFANA_PORT")
 DECIDED = PORTS + ("ENMS_RUN_DIR", "ENMS_ENV_DIR", "ENMS_DB_HOST", "ENMS_MQTT_HOST", "ENMS_DATABASE_URL", "ENMS_HTTP_URL",
                    "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
 # Of the caller's environment the services see these and ENMS_*: a stray PGHOST or PYTHONPATH changes nothing.
@@ -206,6 +207,7 @@ def build(where, environ=os.environ, root=ROOT):
     values.update(chosen)
     values.update(load_secrets(where, chosen))
     values.update({name: str(port) for name, port in load_ports(where, chosen).items()})
+    values.update(grafana.settings(values, values["ENMS_GRAFANA_PORT"]))
     bind = chosen["ENMS_BIND"]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(bind, f"[{bind}]" if ":" in bind else bind)
     values.update({

@@ -71,7 +71,8 @@ def test(arguments):
     environment.update({
         "ENMS_RUN_DIR": str(run.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
         "ENMS_NODE": str(node_binary(where)), "NODE_PATH": str(where.modules),
-        "ENMS_TEST_TIMESCALE_MODULES": str(where.env / "timescale" / "node_modules"), "ENMS_LONG": "1" if arguments.long else "0"})
+        "ENMS_TEST_TIMESCALE_MODULES": str(where.env / "timescale" / "node_modules"),
+        "ENMS_TEST_GRAFANA_MODULES": str(where.env / "grafana-types" / "node_modules"), "ENMS_LONG": "1" if arguments.long else "0"})
     try:
         with private_cluster(run.postgres, where.log("test-postgres")) as dsn:
             environment["ENMS_TEST_PG"] = dsn

@@ -131,6 +131,7 @@ def start(where, with_demo, steps):
     steps.say("ready", "")
     print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
           f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
+          + (f"  Grafana         {env['ENMS_HTTP_URL']}/grafana/\n" if env["ENMS_GRAFANA_URL"] else "") +
           f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
           f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
           "  ./enms status · ./enms logs · ./enms device list · ./enms down", flush=True)
@@ -182,10 +183,12 @@ def wait_ready(where, env, child, steps):
                     port = services.BY_NAME[name].port
                     text = f"{'done' if known['state'] == 'done' else 'ready'}{f' on port {env[port]}' if port else ''}, {known['seconds']} s"
                     steps.say(name, text)
-                elif name not in reported and known.get("failures", 0) >= 3:
+                elif name in reported or services.BY_NAME[name].background:
+                    continue    # ./enms status shows how those do
+                elif known.get("failures", 0) >= 3:
                     raise LauncherError(f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
                                         remedy_for(name, where, known), where.log(name), known["log_from"])
-                elif name not in reported and known.get("error", "") and "not ready after" in known["error"]:
+                elif known.get("error", "") and "not ready after" in known["error"]:
                     raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where, known), where.log(name), known["log_from"])
             if all(name in reported or services.BY_NAME[name].background for name in record["services"]):
                 return

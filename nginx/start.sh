@@ -4,6 +4,10 @@ set -eu
 here=$(dirname "$0")
 export ENMS_NGINX_DIR="${ENMS_NGINX_DIR:-/tmp/nginx}" ENMS_NGINX_ACCESS_LOG="${ENMS_NGINX_ACCESS_LOG:-/dev/stdout}"
 export ENMS_FRONTEND_DIR="${ENMS_FRONTEND_DIR:-/srv/frontend}" ENMS_GCODE_PUBLIC_DIR="${ENMS_GCODE_PUBLIC_DIR:-/srv/gcode}"
+# host:port of Grafana, or a port that nobody listens on, so that its path answers 503
+grafana="${ENMS_GRAFANA_URL:-}" grafana="${grafana#http://}"
+export ENMS_GRAFANA_UPSTREAM="${grafana%/}"
+[ -n "$ENMS_GRAFANA_UPSTREAM" ] || ENMS_GRAFANA_UPSTREAM=127.0.0.1:9
 ENMS_TLS_CERT="${ENMS_TLS_CERT:-/run/secrets/tls_cert}"
 ENMS_TLS_KEY="${ENMS_TLS_KEY:-/run/secrets/tls_key}"
 listen="${ENMS_NGINX_LISTEN:-8080}"

@@ -255,6 +255,15 @@ def test_what_never_changes_is_kept_and_the_rest_is_asked_again(door):
         assert call("GET", door.url + asset).headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
+@pytest.mark.parametrize("address, shown", [("", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark"),
+                                            ("?dashboard=energy&var-device=MK4%201", "/grafana/d/enms-energy/energy?kiosk&var-device=MK4+1&theme=dark"),
+                                            ("?dashboard=../x", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark")])
+def test_charts_open_a_dashboard_in_the_apps_theme(browser, door, fleet, address, shown):
+    """Whether Grafana runs or not, its address is that of the dashboard."""
+    with visit(browser, door, f"/#/charts{address}", theme="dark", errors=True) as page:
+        assert frame(page, "/grafana/").url == door.url + shown
+
+
 # ------------------------------------------------------------------------------------------------ passports
 
 def rounded(value, digits=0):

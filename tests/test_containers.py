@@ -184,7 +184,7 @@ def certificate(tmp_path_factory):
 
 def door_env(enms, place, port, **more):
     return script_env(ENMS_NGINX_LISTEN=f"127.0.0.1:{port}", ENMS_NGINX_DIR=str(place / "nginx"), ENMS_NGINX_ACCESS_LOG=str(place / "access.log"),
-                      ENMS_FRONTEND_DIR=str(place), ENMS_GCODE_PUBLIC_DIR=str(place), ENMS_API_RATE="100", ENMS_GRAFANA_UPSTREAM="127.0.0.1:9",
+                      ENMS_FRONTEND_DIR=str(place), ENMS_GCODE_PUBLIC_DIR=str(place), ENMS_API_RATE="100", ENMS_GRAFANA_URL="http://127.0.0.1:9",
                       ENMS_NODERED_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_NODERED_PORT']}", ENMS_API_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_API_PORT']}", **more)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ["requirements/runtime.txt", "requirements/test.txt", "tests/support/octoprint-requirements.txt", "nodered/package-lock.json"]
+LOCKS = ["requirements/runtime.txt", "requirements/test.txt", "tests/support/octoprint-requirements.txt", "nodered/package-lock.json", "grafana/tests/schema/package-lock.json"]
 
 
 def tracked() -> dict[str, bytes]:

@@ -28,13 +28,24 @@ COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS 'Carbon factor (g CO2 
 CREATE FUNCTION rates_between(p_factory uuid, p_energy_type text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh double precision, currency text, factor_id bigint, g_co2_per_kwh double precision)
 LANGUAGE sql STABLE AS $$
-    WITH varies AS (    -- rates that hold around the clock need no grid of quarters
+    WITH varies AS (    -- rates that hold around the clock change at their dates only
         SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
                        AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
             OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes
+    ), clocks AS (      -- where a rate may change within a day: at midnight, where hours of a tariff begin or end, with the hour of a profile
+        SELECT time '00:00' AS clock
+        UNION SELECT c FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.time_from), (t.time_to)) v (c) WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
+        UNION SELECT make_time(h, 0, 0) FROM generate_series(0, 23) h
+              WHERE EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL)
+    ), days AS (
+        SELECT d, z.zone, d AT TIME ZONE z.zone AS t0, (d + interval '1 day') AT TIME ZONE z.zone AS t1
+        FROM varies CROSS JOIN (SELECT factory_zone(p_factory) AS zone) z
+        CROSS JOIN LATERAL generate_series(date_trunc('day', p_from AT TIME ZONE z.zone), p_to AT TIME ZONE z.zone, interval '1 day') d WHERE varies.yes
     ), cuts AS (
         SELECT p_from AS at
-        UNION SELECT g FROM varies, generate_series(ceil_to(900, p_from), p_to, interval '15 minutes') g WHERE varies.yes
+        UNION SELECT (d + clock) AT TIME ZONE zone FROM days CROSS JOIN clocks WHERE t1 - t0 = interval '24 hours'
+        -- where clocks change, an hour is missing or there twice: every quarter is looked at
+        UNION SELECT g FROM days CROSS JOIN LATERAL generate_series(t0, t1, interval '15 minutes') g WHERE t1 - t0 <> interval '24 hours'
         UNION SELECT e FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) v (e) WHERE t.factory_id = p_factory
         UNION SELECT c.valid_from FROM carbon_factors c
     ), rated AS (
@@ -51,25 +62,47 @@ $$;
 COMMENT ON FUNCTION rates_between(uuid, text, timestamptz, timestamptz) IS
     '[from, to) cut where the rate changes: tariff (per kWh, currency) and carbon factor (g per kWh) of each piece, NULL where none holds.';
 
+-- Exactly one place multiplies energy with rates: many devices and ranges at once, cut where a rate changes.
+CREATE FUNCTION devices_energy_cost(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity')
+RETURNS TABLE (n bigint, energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY
+    WITH wanted AS MATERIALIZED (
+        SELECT w.n, w.device_id, d.factory_id, w.t0, w.t1
+        FROM unnest(p_device, p_from, p_to) WITH ORDINALITY AS w (device_id, t0, t1, n) JOIN devices d ON d.device_id = w.device_id WHERE w.t0 < w.t1
+    ), rates AS MATERIALIZED (
+        SELECT f.factory_id, r.* FROM (SELECT factory_id, min(t0) AS t0, max(t1) AS t1 FROM wanted GROUP BY factory_id) f
+        CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, f.t0, f.t1) r
+    ), pieces AS MATERIALIZED (
+        SELECT row_number() OVER () AS piece, w.n, w.device_id, greatest(w.t0, r.t0) AS t0, least(w.t1, r.t1) AS t1,
+               r.tariff_id, r.price_per_kwh, r.currency, r.factor_id, r.g_co2_per_kwh
+        FROM wanted w JOIN rates r ON r.factory_id = w.factory_id AND r.t0 < w.t1 AND r.t1 > w.t0
+    ), known AS (
+        SELECT p.*, e.energy_wh AS wh FROM pieces p
+        LEFT JOIN devices_energy((SELECT array_agg(device_id ORDER BY piece) FROM pieces), (SELECT array_agg(t0 ORDER BY piece) FROM pieces),
+                                 (SELECT array_agg(t1 ORDER BY piece) FROM pieces), p_energy_type) e ON e.n = p.piece
+    ), sums AS (
+        SELECT k.n, sum(wh) AS wh, sum(wh / 1000 * price_per_kwh) AS cost, min(k.currency) AS currency, sum(wh / 1000 * k.g_co2_per_kwh) AS co2,
+               array_agg(DISTINCT k.tariff_id ORDER BY k.tariff_id) FILTER (WHERE wh IS NOT NULL AND k.tariff_id IS NOT NULL) AS tariffs,
+               array_agg(DISTINCT k.factor_id ORDER BY k.factor_id) FILTER (WHERE wh IS NOT NULL AND k.factor_id IS NOT NULL) AS factors,
+               -- energy without a rate, or in two currencies, has no cost
+               coalesce(bool_or(wh <> 0 AND price_per_kwh IS NULL), false) OR count(DISTINCT k.currency) > 1 AS no_cost,
+               coalesce(bool_or(wh <> 0 AND k.g_co2_per_kwh IS NULL), false) AS no_co2
+        FROM known k GROUP BY k.n
+    )
+    SELECT s.n, s.wh, CASE WHEN NOT s.no_cost THEN s.cost END, CASE WHEN NOT s.no_cost AND s.cost IS NOT NULL THEN s.currency END,
+           CASE WHEN NOT s.no_co2 THEN s.co2 END, s.tariffs, s.factors
+    FROM sums s;
+END $$;
+COMMENT ON FUNCTION devices_energy_cost(text[], timestamptz[], timestamptz[], text) IS
+    'Wh, cost, currency and g CO2 of each (device, from, to) by its place n in the arrays: Σ energy × rate at that time; cost or CO2 NULL when a part has no rate.';
+
 CREATE FUNCTION device_energy_cost(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
 LANGUAGE sql STABLE AS $$
-    WITH pieces AS (
-        SELECT r.*, device_energy(p_device, r.t0, r.t1, p_energy_type) AS wh
-        FROM devices d CROSS JOIN LATERAL rates_between(d.factory_id, p_energy_type, p_from, p_to) r
-        WHERE d.device_id = p_device AND p_from < p_to
-    ), s AS (
-        SELECT sum(wh) AS wh, sum(wh / 1000 * price_per_kwh) AS cost, min(p.currency) AS currency, sum(wh / 1000 * p.g_co2_per_kwh) AS co2,
-               array_agg(DISTINCT p.tariff_id ORDER BY p.tariff_id) FILTER (WHERE wh IS NOT NULL AND p.tariff_id IS NOT NULL) AS tariffs,
-               array_agg(DISTINCT p.factor_id ORDER BY p.factor_id) FILTER (WHERE wh IS NOT NULL AND p.factor_id IS NOT NULL) AS factors,
-               -- energy without a rate, or in two currencies, has no cost
-               coalesce(bool_or(wh <> 0 AND price_per_kwh IS NULL), false) OR count(DISTINCT p.currency) > 1 AS no_cost,
-               coalesce(bool_or(wh <> 0 AND p.g_co2_per_kwh IS NULL), false) AS no_co2
-        FROM pieces p
-    )
-    SELECT s.wh, CASE WHEN NOT s.no_cost THEN s.cost END, CASE WHEN NOT s.no_cost AND s.cost IS NOT NULL THEN s.currency END,
-           CASE WHEN NOT s.no_co2 THEN s.co2 END, s.tariffs, s.factors
-    FROM s
+    SELECT c.energy_wh, c.cost, c.currency, c.co2_g, c.tariff_ids, c.factor_ids
+    FROM (SELECT) AS one LEFT JOIN devices_energy_cost(ARRAY[p_device], ARRAY[p_from], ARRAY[p_to], p_energy_type) c ON true
 $$;
 COMMENT ON FUNCTION device_energy_cost(text, timestamptz, timestamptz, text) IS
-    'Wh, cost, currency and g CO2 of the device in [from, to): Σ energy × rate at that time; cost or CO2 NULL when a part has no rate.';
+    'Wh, cost, currency and g CO2 of the device in [from, to), as devices_energy_cost says; one row, of NULLs when nothing is known.';

@@ -9,9 +9,9 @@ DECLARE
 BEGIN
     IF v_old IS NULL THEN
         PERFORM bad_input(format('there is no setting %s', p_name));
-    ELSIF p_name IN ('plant_seed_kwh', 'plant_full_kwh') THEN
-        IF p_value !~ '^\d+(\.\d+)?$' THEN
-            PERFORM bad_input(format('%s is a number of kWh, for instance 0.4', p_name));
+    ELSIF p_name IN ('plant_seed_kwh', 'plant_full_kwh', 'database_budget_gb') THEN
+        IF p_value !~ '^\d{1,6}(\.\d{1,6})?$' OR (p_name <> 'plant_seed_kwh' AND p_value::float8 = 0) THEN
+            PERFORM bad_input(format('%s is a number, for instance %s', p_name, v_old));
         END IF;
     ELSIF v_lowest IS NULL THEN
         PERFORM bad_input(format('%s is not for people to change', p_name));
@@ -34,7 +34,7 @@ BEGIN
     RETURN p_value;
 END $$;
 COMMENT ON FUNCTION change_setting(text, text, text) IS
-    'Changes one of the settings that people may change (retention_raw, retention_1min, compress_after, plant_seed_kwh, plant_full_kwh), with audit; answers the value.';
+    'Changes one of the settings that people may change (retention_raw, retention_1min, compress_after, plant_seed_kwh, plant_full_kwh, database_budget_gb), with audit; answers the value.';
 
 -- Chunks that end that long ago are compressed; late rows still go into them. Called when the setting changes and with every migration.
 CREATE FUNCTION apply_compression() RETURNS integer LANGUAGE plpgsql AS $$

@@ -139,7 +139,7 @@ def test_settings_that_people_may_change(db):
             assert db.all(ages) == [(timedelta(days=14),)]
         for name, value, sentence in (("retention_raw", "3 years", "kept at least as long as the raw rows"), ("retention_raw", "1 day", "at least 7 days"),
                                       ("retention_1min", "6 moons", "is an interval, for instance 6 months"), ("compress_after", "1 hour", "at least 1 day"),
-                                      ("engine", "plain", "not for people to change"), ("nothing", "1", "there is no setting nothing"), ("plant_full_kwh", "much", "a number of kWh")):
+                                      ("engine", "plain", "not for people to change"), ("nothing", "1", "there is no setting nothing"), ("plant_full_kwh", "much", "is a number, for instance 0.4"), ("database_budget_gb", "0", "is a number, for instance 100")):
             with pytest.raises(psycopg2.errors.InvalidParameterValue, match=sentence):
                 db.one("SELECT change_setting(%s, %s, 'tester')", name, value)
     finally:

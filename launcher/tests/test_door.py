@@ -50,12 +50,12 @@ class Stub(BaseHTTPRequestHandler):
 def door(env, start):
     """door(method, path) → (status, headers, text), through nginx with stubs behind it."""
     stubs = []
-    for name, variable in (("nodered", "ENMS_NODERED_PORT"), ("api", "ENMS_API_PORT")):
+    for name, variable in (("nodered", "ENMS_NODERED_PORT"), ("api", "ENMS_API_PORT"), ("grafana", "ENMS_GRAFANA_PORT")):
         server = ThreadingHTTPServer(("127.0.0.1", int(env[variable])), Stub)
         server.name = name
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         stubs.append(server)
-    start("nginx")
+    start("nginx", ENMS_GRAFANA_URL=f"http://127.0.0.1:{env['ENMS_GRAFANA_PORT']}")
 
     def ask(method, path, body=None, **headers):
         link = http.client.HTTPConnection("127.0.0.1", int(env["ENMS_HTTP_PORT"]), timeout=10)
@@ -79,7 +79,7 @@ def door(env, start):
     ("GET", "/api/devices", "nodered"), ("PATCH", "/api/devices/A-1", "nodered"), ("POST", "/api/devices/test", "nodered"),
     ("GET", "/api/meters", "nodered"), ("POST", "/api/meters/assign", "nodered"), ("POST", "/api/login", "nodered"),
     ("POST", "/api/logout", "nodered"), ("GET", "/api/session", "nodered"), ("POST", "/api/analyze", "nodered"),
-    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/api/dpp_summary", "api"),
+    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/grafana/", "grafana"), ("POST", "/grafana/api/ds/query", "grafana"), ("POST", "/grafana/login", "grafana"), ("GET", "/api/dpp_summary", "api"),
     ("GET", "/api/health", "api"), ("GET", "/api/devicesX", "api"), ("GET", "/api/openapi.json", "api")])
 def test_routes(door, method, path, service):
     status, headers, text = door(method, path)
@@ -87,7 +87,7 @@ def test_routes(door, method, path, service):
     assert headers["Access-Control-Allow-Origin"] is None and headers["X-Powered-By"] is None
     assert headers.get_all("X-Content-Type-Options") == ["nosniff"] and headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
-    assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith("/nodered/")
+    assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith(("/nodered/", "/grafana/"))
 
 
 def test_pages_have_a_strict_policy_and_hidden_files_stay_hidden(door, env):
@@ -102,8 +102,9 @@ def test_pages_have_a_strict_policy_and_hidden_files_stay_hidden(door, env):
     assert door("GET", "/none")[0] == 404
 
 
-def test_websockets_pass(door):
-    _, _, text = door("GET", "/nodered/comms", Upgrade="websocket", Connection="Upgrade")
+@pytest.mark.parametrize("path", ["/nodered/comms", "/grafana/api/live/ws"])
+def test_websockets_pass(door, path):
+    _, _, text = door("GET", path, Upgrade="websocket", Connection="Upgrade")
     assert json.loads(text)["upgrade"] == "websocket"
 
 
@@ -126,10 +127,11 @@ def test_errors_are_sentences(door):
         assert status == 502 and "not running" in json.loads(text)["error"] and headers["Retry-After"], path
 
 
-def test_a_flood_from_one_address_is_slowed(door):
-    answers = [door("POST", "/api/login")[0] for _ in range(16)]
+@pytest.mark.parametrize("path", ["/api/login", "/grafana/login"])
+def test_a_flood_from_one_address_is_slowed(door, path):
+    answers = [door("POST", path)[0] for _ in range(16)]
     assert answers[:10] == [200] * 10 and 429 in answers
-    status, _, text = next(answer for answer in (door("POST", "/api/login") for _ in range(5)) if answer[0] == 429)
+    status, _, text = next(answer for answer in (door("POST", path) for _ in range(5)) if answer[0] == 429)
     assert "Too many requests" in json.loads(text)["error"]
     assert door("GET", "/api/dpp_summary")[0] == 200
 

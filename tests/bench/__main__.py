@@ -11,11 +11,11 @@ from pathlib import Path
 import launcher.settings
 from analysis.bench import run as analysis_bench
 
-from . import crowd, fleet_data, ingest, soak, storage, summary
+from . import crowd, dashboards, fleet_data, ingest, soak, storage, summary
 from .report import Row, show
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "storage")
+SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "dashboards", "storage")
 
 
 def _enms(run_dir: str, *words: str) -> str:
@@ -49,7 +49,7 @@ def main() -> None:
             show("Latency at a steady rate", ingest.latency(settings, seconds))
         if "import" in options.only:
             show("Import", storage.import_rate(settings, messages))
-        if {"summary", "analysis"} & set(options.only):
+        if {"summary", "analysis", "dashboards"} & set(options.only):
             print(f"\nWriting {printers} printers x {days} days …", flush=True)
             fleet_data.generate(settings["ENMS_DATABASE_URL"], printers, days)
         if "summary" in options.only:
@@ -57,6 +57,8 @@ def main() -> None:
         if "analysis" in options.only:
             show("Analysis of one printer", analysis_bench(settings))
             show("Python and many analyses at once (7 days)", [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)])
+        if "dashboards" in options.only:
+            show(f"Dashboards ({printers} printers x {days} days, bound 200 ms)", dashboards.dashboards(settings, days))
         if "storage" in options.only:
             show("Storage", storage.row_size(settings))
         if "soak" in options.only and not soak.soak(settings, run_dir, options.minutes):

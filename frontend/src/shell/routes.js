@@ -11,7 +11,7 @@ export const ROUTES = {
   analysis: { icon: 'analysis', own: true, page: (query) => `/analysis/analysis_page.html${mark(query)}` },
   devices: { icon: 'devices', own: true, page: (query) => `/devices.html${mark(query)}` },
   flows: { icon: 'flows', own: false, page: () => '/nodered/' },
-  charts: { icon: 'charts', own: false, page: (query) => `/grafana/?kiosk&theme=${shownTheme()}${query && `&${query}`}` },
+  charts: { icon: 'charts', own: false, page: (query) => charts(query) },
   api: { icon: 'api', own: false, page: () => '/api/docs' },
 };
 
@@ -20,6 +20,15 @@ export const PROFILES = {
   staff: ['overview', 'passports', 'garden', 'prints'],
   dpp: ['passports', 'prints', 'garden'],
 };
+
+/** A dashboard of Grafana without its frame, in the app's theme: "dashboard=energy&var-device=MK4"; the fleet's when none is named. */
+function charts(query) {
+  const wanted = new URLSearchParams(query);
+  const name = /^[a-z]+$/.exec(wanted.get('dashboard') ?? '')?.[0] ?? 'fleet';
+  wanted.delete('dashboard');
+  wanted.set('theme', shownTheme());
+  return `/grafana/d/enms-${name}/${name}?kiosk&${wanted}`;
+}
 
 const mark = (query) => (query ? `?${query}` : '');
 

@@ -1,0 +1,68 @@
+"""What all dashboards share: where the data are, colours of states, units and thresholds."""
+
+DATASOURCE = {"type": "grafana-postgresql-datasource", "uid": "enms"}
+FOLDER = "ENMS"
+# The version of the classic dashboard schema that Grafana 12.4 writes; newer versions migrate it when they load it.
+SCHEMA_VERSION = 42
+REFRESH = "1m"
+
+# Grafana puts its sub-path before a link that begins with "/". One that climbs to the root does not depend on where Grafana is.
+APP = "../../../../#"
+EDITOR = "../../../../nodered/"
+
+# Grafana's own colour names follow the light and the dark theme.
+GOOD, WARN, BAD, CALM, COLD = "green", "orange", "red", "blue", "text"
+
+STATES = {
+    "printing": ("Printing", "green"),
+    "heating": ("Heating", "orange"),
+    "paused": ("Paused", "yellow"),
+    "attention": ("Attention", "purple"),
+    "error": ("Error", "red"),
+    "idle": ("Idle", "blue"),
+    "ready": ("Ready", "super-light-blue"),
+    "finished": ("Finished", "light-green"),
+    "cancelled": ("Cancelled", "semi-dark-yellow"),
+    "offline": ("Offline", "#8e8e8e"),
+    "no_data": ("No data", "#c4c4c4"),
+    "unknown": ("Unknown", "#a0a0a0"),
+}
+RESULTS = {
+    "printing": ("Printing", "green"),
+    "paused": ("Paused", "yellow"),
+    "done": ("Done", "blue"),
+    "cancelled": ("Cancelled", "semi-dark-yellow"),
+    "error": ("Error", "red"),
+    "unknown": ("Unknown", "#a0a0a0"),
+}
+
+# Grafana's names of units.
+W, KWH, WH, KG, G, S, H, PERCENT, C, V, A = "watt", "kwatth", "watth", "masskg", "massg", "s", "h", "percent", "celsius", "volt", "amp"
+HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = (
+    "humidity",
+    "pressurehpa",
+    "hertz",
+    "rotrpm",
+    "lengthmm",
+    "accMS2",
+    "rotrads",
+    "voltamp",
+    "voltampreact",
+    "bytes",
+)
+COUNT = "none"
+
+# (from this value, colour); None is the base.
+NONE_IS_GOOD = ((None, GOOD), (1, BAD))
+SHARE_GOOD = ((None, BAD), (70, WARN), (90, GOOD))  # of successful prints, of covered time: percent
+UTILISATION = ((None, COLD), (20, CALM), (50, GOOD))  # percent
+IDLE_SHARE = ((None, GOOD), (15, WARN), (30, BAD))  # of the energy that was drawn without printing: percent
+AGE = ((None, GOOD), (120, WARN), (300, BAD))  # of the newest reading: seconds
+PLAIN = ((None, CALM),)
+NEUTRAL = ((None, COLD),)
+
+# Limits of the alert rules; the dashboards show the same ones.
+IDLE_MARGIN_W = 5  # above a machine's idle power, as in the app's tips
+IDLE_HIGH_MINUTES = 30
+SILENT_S = 300
+DISK_PERCENT = 90  # of the setting database_budget_gb
