@@ -326,9 +326,10 @@ DECLARE
     v_answer jsonb;
     item record;
 BEGIN
-    -- Less than a microwatt is nothing; a product with it could leave the range of numbers and fail every sum over the meter.
-    IF EXISTS (SELECT 1 FROM unnest(p_power) AS w WHERE w > 0 AND w < 1e-6) THEN
+    -- Less than a microwatt (hour) is nothing; a product with it could leave the range of numbers and fail every sum over the meter.
+    IF EXISTS (SELECT 1 FROM unnest(p_power, p_counter) AS u (w, c) WHERE (w > 0 AND w < 1e-6) OR (c > 0 AND c < 1e-6)) THEN
         p_power := ARRAY(SELECT CASE WHEN w > 0 AND w < 1e-6 THEN 0 ELSE w END FROM unnest(p_power) WITH ORDINALITY AS u (w, n) ORDER BY n);
+        p_counter := ARRAY(SELECT CASE WHEN c > 0 AND c < 1e-6 THEN 0 ELSE c END FROM unnest(p_counter) WITH ORDINALITY AS u (c, n) ORDER BY n);
     END IF;
     PERFORM lock_registry(false);
     -- Locked in sorted order by a statement of its own: the next statement then sees what the last holder wrote.
