@@ -49,7 +49,7 @@ def test_the_first_interval_of_an_interval_meter_reaches_back_before_its_row(db,
 def test_power_beyond_all_measure_fails_no_sum(db, at):
     """Tiny numbers are none, and huge ones no reading: their products would leave the range of numbers."""
     meter = db.meter()
-    answer = db.ingest(meter, [(at(0), 0, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)])
+    answer = db.ingest(meter, [(at(0), 5e-324, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)])
     assert (answer["accepted"], answer["rejected"]) == (3, 1)
     assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
 
