@@ -188,6 +188,8 @@ def test_a_backup_under_load_is_one_moment(kept):
     """Accounts balance to the row, although rows were written all the time."""
     before, after = kept.during
     assert after - before > 100, "nothing was written while the backup was made"
+    # As after an upgrade that is taken back: this version would refuse the present database, and a backup from before brings it home.
+    kept.stack.rows("INSERT INTO schema_migrations VALUES ('9999_future.sql', '', now())")
     kept.stack.launch("restore", str(kept.loaded), "--replace")
     stack = kept.stack = stacks.Enms(kept.stack.run_dir, kept.stack.env)
     rows = stack.value("SELECT count(*) FROM energy_data WHERE meter_id LIKE 'busy-%%'")
