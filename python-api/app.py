@@ -62,6 +62,10 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
                 parameters.choice(asked, "status", openapi.JOB_STATUSES),
                 parameters.instant(asked, "from"),
                 parameters.instant(asked, "to"),
+                parameters.choice(asked, "ended", ("true", "false")),
+                parameters.words(asked, "search"),
+                parameters.choice(asked, "sort", openapi.JOB_SORTS, "started"),
+                1 if parameters.choice(asked, "order", openapi.ORDERS, "desc") == "asc" else -1,
                 parameters.limit(asked),
                 parameters.integer(asked, "offset", 0, 0, openapi.MAX_OFFSET),
             )
@@ -78,6 +82,10 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
         passport = json.loads(found[0][0])
         passport["job_details"] = summary.job_details(passport["job_details"], None)
         return json_response(passport)
+
+    @app.get("/api/factories")
+    def factories():
+        return json_text(database.fetch_json("factories"))
 
     @app.get("/api/alarms")
     def current_alarms():

@@ -10,6 +10,9 @@ import tips
 MAX_LIMIT = 200
 MAX_OFFSET = 1_000_000
 DEVICE_ID = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$"
+MAX_WORDS = 200
+JOB_SORTS = ("started", "ended", "printer", "file", "status", "duration", "energy", "cost", "co2")
+ORDERS = ("asc", "desc")
 JOB_STATUSES = ("printing", "paused", "done", "cancelled", "error", "unknown")
 
 
@@ -68,6 +71,7 @@ JOB_ENERGY = {
     "currency": nullable(text("ISO 4217")),
     "co2g": nullable(number("Σ energy × carbon factor at that time, g CO2")),
 }
+ENERGY_QUALITY = {"description": "How well the energy is known; null while the print runs", "type": ["object", "null"], "additionalProperties": True}
 JOB_LINKS = {
     "thumbnailUrl": nullable(text("Picture of the print")),
     "pdfUrl": nullable(text("The printable passport")),
@@ -82,6 +86,7 @@ JOB_LIST_FIELDS = {
     "material": nullable(text("Material")),
     "filamentGrams": nullable(number("Filament used, g")),
     "energyFinal": {"type": "boolean", "description": "False while the meters have not passed the end of the print"},
+    "energyQuality": ENERGY_QUALITY,
 }
 
 SCHEMAS = {
@@ -218,7 +223,7 @@ SCHEMAS = {
             "status": one_of(JOB_STATUSES, "How it ended"),
             "startedAt": INSTANT,
             "completedAt": INSTANT,
-            "energyQuality": nullable(ANY_OBJECT),
+            "energyQuality": ENERGY_QUALITY,
             **JOB_LINKS,
         }
     ),
@@ -231,13 +236,37 @@ SCHEMAS = {
         }
     ),
     "Job": obj({**JOB_COMMON, **JOB_LIST_FIELDS, **JOB_ENERGY, **JOB_LINKS}),
-    "JobPage": obj({"total": {"type": "integer", "minimum": 0, "description": "Jobs that match"}, "jobs": array(ref("Job"))}),
+    "JobPage": obj(
+        {
+            "total": {"type": "integer", "minimum": 0, "description": "Jobs that match"},
+            "totals": obj(
+                {
+                    "measured": {"type": "integer", "minimum": 0, "description": "Of them with a known energy"},
+                    "kwh": nullable(number("Their energy, kWh; null when none is known")),
+                    "cost": nullable(number("Their cost; null when none is known or currencies differ")),
+                    "currency": nullable(text("ISO 4217")),
+                    "co2g": nullable(number("Their CO2, g")),
+                },
+                "All jobs that match together, not only this page's",
+            ),
+            "jobs": array(ref("Job")),
+        }
+    ),
+    "Factory": obj(
+        {
+            "factoryId": UUID,
+            "slug": text("Short name"),
+            "name": text("Name for people"),
+            "location": nullable(text("Where it is")),
+            "timezone": text("IANA name of the zone by which its days, tariffs and shifts go"),
+            "currency": text("ISO 4217"),
+        }
+    ),
     "JobPassport": obj(
         {
             **JOB_COMMON,
             **JOB_LIST_FIELDS,
             **JOB_ENERGY,
-            "energyQuality": nullable(ANY_OBJECT),
             **JOB_LINKS,
             "previewUrl": nullable(text("Preview geometry")),
             "gcodeStatus": nullable(text("State of the G-code analysis: done, requested, or a sentence that says why there is none; null while it is not tried yet")),
@@ -341,13 +370,17 @@ PATHS = {
     ),
     "/api/jobs": operation(
         "Print jobs, newest first",
-        "A page of all prints, running ones included; their energy is in /api/jobs/{jobId} while they run.",
+        "A page of all prints, running ones included, and what all that match took together. The energy of a running one is in /api/jobs/{jobId}.",
         answer("A page", ref("JobPage")),
         [
             query("deviceId", {"type": "string", "pattern": DEVICE_ID}, "Only of this printer"),
             query("status", {"type": "string", "enum": list(JOB_STATUSES)}, "Only with this status"),
             query("from", {"type": "string", "format": "date-time"}, "Started at or after"),
             query("to", {"type": "string", "format": "date-time"}, "Started before"),
+            query("ended", {"type": "string", "enum": ["true", "false"]}, "Only ended ones, or only running ones"),
+            query("search", {"type": "string", "maxLength": MAX_WORDS}, "In the name of the file or the printer, in upper or lower case"),
+            query("sort", {"type": "string", "enum": list(JOB_SORTS), "default": "started"}, "By what they are ordered; unknown values stand last"),
+            query("order", {"type": "string", "enum": list(ORDERS), "default": "desc"}, "Which way"),
             LIMIT,
             query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}, "How many to skip"),
         ],
@@ -360,6 +393,12 @@ PATHS = {
         [{"name": "jobId", "in": "path", "required": True, "description": "Id of the job", "schema": UUID}],
         responses={"404": answer(NOT_FOUND_JOB, ref("Error"))},
         operationId="job",
+    ),
+    "/api/factories": operation(
+        "The factories",
+        "By their zones people read times; their currency is the money of costs.",
+        answer("Factories, by slug", obj({"factories": array(ref("Factory"))})),
+        operationId="factories",
     ),
     "/api/alarms": operation(
         "What somebody should look at",

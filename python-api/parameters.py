@@ -32,6 +32,16 @@ def choice(arguments, name, known, default=None):
     raise BadRequest(f"There is no {name} of that name; known are: {', '.join(known)}.")
 
 
+def words(arguments, name):
+    """A text to look for; an empty one looks for nothing."""
+    value = arguments.get(name)
+    if not value:
+        return None
+    if len(value) > openapi.MAX_WORDS or "\0" in value:
+        raise BadRequest(f"{name} must be at most {openapi.MAX_WORDS} characters of text.")
+    return value
+
+
 def device_id(arguments, name="deviceId"):
     value = arguments.get(name)
     if value is None or re.fullmatch(openapi.DEVICE_ID.strip("^$"), value):

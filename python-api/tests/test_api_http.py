@@ -105,6 +105,9 @@ def test_an_unknown_scenario_is_answered_with_the_list(client):
     ("/api/jobs?limit=", 400, "limit must be a whole number"),
     ("/api/jobs?offset=-1", 400, "offset must be a whole number from 0 to 1000000."),
     ("/api/jobs?status=lost", 400, "There is no status of that name; known are: printing"),
+    ("/api/jobs?sort=size", 400, "There is no sort of that name; known are: started"),
+    ("/api/jobs?ended=yes", 400, "There is no ended of that name; known are: true, false."),
+    ("/api/jobs?search=%00", 400, "search must be at most 200 characters of text."),
     ("/api/jobs?deviceId=%00", 400, "deviceId must be 1 to 64 letters"),
     ("/api/jobs?deviceId=A'%20OR%201=1--", 400, "deviceId must be 1 to 64 letters"),
     ("/api/jobs?from=yesterday", 400, "from must be an instant like"),
@@ -137,7 +140,43 @@ def test_jobs_come_in_pages_and_by_filter(client, populated, now):
     assert [job["filename"] for job in page["jobs"]] == ["1.gcode", "2.gcode"]
     start = (now - timedelta(days=1, hours=3)).isoformat()
     assert client.get("/api/jobs", query_string={"to": start}).json["total"] == 1
-    assert client.get("/api/jobs?deviceId=B").json == {"total": 0, "jobs": []}
+    nothing = {"measured": 0, "kwh": None, "cost": None, "currency": None, "co2g": None}
+    assert client.get("/api/jobs?deviceId=B").json == {"total": 0, "totals": nothing, "jobs": []}
+
+
+def test_jobs_are_searched_sorted_and_summed_over_all_pages(client, fleet, now):
+    fleet.device("A", friendly_name="Left one")
+    fleet.device("B", friendly_name="right one")
+    for hours, (device, name, wh, cost) in enumerate([("A", "Gear.gcode", 30, 0.01), ("B", "vase.gcode", 90, 0.03), ("A", "a%_\\.gcode", None, None)], start=1):
+        start = now - timedelta(hours=hours)
+        fleet.job(device, start, end_time=start + timedelta(minutes=10 * hours), status="done", filename=name, session_energy_wh=wh,
+                  cost=cost, currency="EUR" if cost else None, co2_g=wh)
+    fleet.job("B", now, filename="running.gcode")
+
+    def files(**asked):
+        return [job["filename"] for job in client.get("/api/jobs", query_string=asked).json["jobs"]]
+
+    assert files() == ["running.gcode", "Gear.gcode", "vase.gcode", "a%_\\.gcode"]
+    assert files(ended="false") == ["running.gcode"]
+    assert files(ended="true", sort="energy") == ["vase.gcode", "Gear.gcode", "a%_\\.gcode"]
+    assert files(ended="true", sort="energy", order="asc") == ["Gear.gcode", "vase.gcode", "a%_\\.gcode"]
+    assert files(ended="true", sort="duration", order="asc") == ["Gear.gcode", "vase.gcode", "a%_\\.gcode"]
+    assert files(ended="true", sort="file", order="asc") == ["a%_\\.gcode", "Gear.gcode", "vase.gcode"]
+    assert files(ended="true", sort="file") == ["vase.gcode", "Gear.gcode", "a%_\\.gcode"]
+    assert files(ended="true", sort="printer", order="asc") == ["Gear.gcode", "a%_\\.gcode", "vase.gcode"]
+    assert files(search="LEFT") == ["Gear.gcode", "a%_\\.gcode"]
+    assert files(search="%_\\") == ["a%_\\.gcode"]
+    assert files(search="") == files()
+    page = client.get("/api/jobs?ended=true&limit=1&sort=energy").json
+    assert (page["total"], len(page["jobs"])) == (3, 1)
+    assert page["totals"] == {"measured": 2, "kwh": 0.12, "cost": 0.04, "currency": "EUR", "co2g": 120.0}
+    fleet.run("UPDATE print_jobs SET currency = 'CHF' WHERE filename = 'vase.gcode'")
+    assert client.get("/api/jobs").json["totals"]["cost"] is None
+
+
+def test_the_factory_tells_its_clock_and_money(client):
+    [factory] = client.get("/api/factories").json["factories"]
+    assert (factory["slug"], factory["timezone"], factory["currency"]) == ("main", "Europe/Berlin", "EUR")
 
 
 def test_the_passport_of_a_running_print_has_its_energy_until_now(client, populated):
