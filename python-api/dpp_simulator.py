@@ -61,7 +61,7 @@ def facts_of(row):
     }
     ended = row["history_end_ts"] or ()
     row["last"] = {"end_ts": row["last_end_ts"], "status": row["last_status"], "duration_s": row["last_s"], "wh": row["last_wh"],
-                   "grams": row["last_g"]} if ended else None
+                   "grams": row["last_g"], "cost": row["last_cost"], "currency": row["last_currency"], "co2_g": row["last_co2_g"]} if ended else None
     row["usual"] = {"jobs": row["usual_jobs"], "wh": row["usual_wh"], "timed_wh": row["usual_timed_wh"], "timed_s": row["usual_timed_s"],
                     "weighed_wh": row["usual_weighed_wh"], "weighed_g": row["usual_weighed_g"], "day_s": row["day_printing_s"]}
     row["history"] = [
@@ -170,7 +170,7 @@ def ended_job(now_ts, filename="bracket_v7.gcode", ended_ago_s=7200, duration_s=
     end_ts = now_ts - ended_ago_s
     return {
         "row": {"end_ts": end_ts, "start_ts": end_ts - duration_s, "status": status, "duration_s": float(duration_s), "wh": wh,
-                "grams": grams, "filename": filename},
+                "grams": grams, "filename": filename, "cost": wh / 1000 * PRICE, "currency": "EUR", "co2_g": wh / 1000 * G_CO2},
         "history": {"filename": filename, "session_energy_wh": wh,
                     "end_ts": end_ts, "status": status, "thumbnail_url": None, "per_part_analysis": None},
     }
@@ -195,9 +195,8 @@ def global_history(printers):
     return [
         {
             "jobId": f"00000000-0000-4000-8000-{number:012d}", "deviceId": facts["device_id"], "printerName": facts["friendly_name"],
-            "filename": job["filename"], "kwh": None if job["wh"] is None else round(job["wh"] / 1000, 4),
-            "cost": None if job["wh"] is None else round(job["wh"] / 1000 * PRICE, 4), "currency": "EUR",
-            "co2g": None if job["wh"] is None else round(job["wh"] / 1000 * G_CO2, 1), "status": job["status"],
+            "filename": job["filename"], "kwh": round(job["wh"] / 1000, 4), "cost": round(job["cost"], 4), "currency": job["currency"],
+            "co2g": round(job["co2_g"], 1), "status": job["status"],
             "startedAt": iso(job["start_ts"]), "completedAt": iso(job["end_ts"]),
             "energyQuality": None, "thumbnailUrl": None, "pdfUrl": None,
         }

@@ -67,7 +67,8 @@ past AS MATERIALIZED (
     FROM printer p CROSS JOIN moment m CROSS JOIN LATERAL (
         SELECT max(date_part('epoch', j.end_time)) AS last_end_ts, max(j.status) FILTER (WHERE j.nth = 1) AS last_status,
                max(j.seconds) FILTER (WHERE j.nth = 1) AS last_s, max(j.wh) FILTER (WHERE j.nth = 1) AS last_wh,
-               max(j.grams) FILTER (WHERE j.nth = 1) AS last_g,
+               max(j.grams) FILTER (WHERE j.nth = 1) AS last_g, max(j.cost) FILTER (WHERE j.nth = 1) AS last_cost,
+               max(j.currency) FILTER (WHERE j.nth = 1) AS last_currency, max(j.co2_g) FILTER (WHERE j.nth = 1) AS last_co2_g,
                count(*) FILTER (WHERE j.measured) AS usual_jobs, sum(j.wh) FILTER (WHERE j.measured) AS usual_wh,
                sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh,
                sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
@@ -80,7 +81,7 @@ past AS MATERIALIZED (
                array_agg(date_part('epoch', j.end_time)) FILTER (WHERE j.nth <= 5) AS history_end_ts,
                array_agg(j.status) FILTER (WHERE j.nth <= 5) AS history_status, array_agg(j.thumbnail_url) FILTER (WHERE j.nth <= 5) AS history_thumbnail,
                array_agg(j.per_part_analysis::text) FILTER (WHERE j.nth <= 5) AS history_parts
-        FROM (SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams,
+        FROM (SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams, cost, currency, co2_g,
                      coalesce(duration_seconds, date_part('epoch', end_time - start_time)) AS seconds,
                      status = 'done' AND session_energy_wh IS NOT NULL AS measured,
                      row_number() OVER (ORDER BY end_time DESC NULLS LAST) AS nth
@@ -111,7 +112,7 @@ printer_row AS (
            j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s, j.filament_used_g AS job_grams, j.material AS job_material,
            j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, j.thumbnail_url AS job_thumbnail_url, (j.gcode_analysis_data -> 'job_details')::text AS job_details, e.wh AS job_wh,
            coalesce(steady.since <= j.start_time, false) AS job_steady_rate, costs.costs AS job_costs, phases.phases AS job_phases,
-           past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g,
+           past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g, past.last_cost, past.last_currency, past.last_co2_g,
            past.usual_jobs, past.usual_wh, past.usual_timed_wh, past.usual_timed_s, past.usual_weighed_wh, past.usual_weighed_g, past.day_printing_s,
            past.history_filename, past.history_wh, past.history_end_ts, past.history_status, past.history_thumbnail, past.history_parts
     FROM printer p

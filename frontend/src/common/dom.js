@@ -35,6 +35,9 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** A text that may break after the marks inside file names. The text itself is unchanged. */
+export const breakable = (text) => text.split(/(?<=[_.\-])(?=\p{L})/u).flatMap((part, i) => (i ? [h('wbr'), part] : [part]));
+
 /**
  * Shows a figure of format.js in a node.
  * @param {HTMLElement} node

@@ -1,5 +1,7 @@
 // Figures for people: each function gives [value, unit] or a text; null is "–", never 0.
 
+import { wallTime, zone } from './clock.js';
+
 export const NONE = '–';
 const locale = undefined; // the browser's own
 
@@ -9,7 +11,7 @@ const numbers = new Map();
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return NONE;
   if (!numbers.has(digits)) numbers.set(digits, new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  return numbers.get(digits).format(value);
+  return numbers.get(digits).format(value).replace('-', '−');
 }
 
 /** @param {number|null|undefined} value W @returns {[string, string?]} */
@@ -56,16 +58,25 @@ export function duration(seconds) {
 
 const CLOCK = /** @type {const} */ ({ hour: '2-digit', minute: '2-digit' });
 
-/** A moment, without the date when it is today. @param {string|number|Date|null|undefined} iso */
+/** A moment by the factory's clock, without the date when it is today there. @param {string|number|Date|null|undefined} iso */
 export function moment(iso) {
   if (iso == null) return NONE;
-  const time = new Date(iso);
-  if (time.toDateString() === new Date().toDateString()) return time.toLocaleTimeString(locale, CLOCK);
-  const year = time.getFullYear() === new Date().getFullYear() ? undefined : 'numeric';
-  return time.toLocaleString(locale, { day: 'numeric', month: 'short', year, ...CLOCK });
+  const [then, now] = [wallTime(iso), wallTime(Date.now())];
+  if (then.slice(0, 10) === now.slice(0, 10)) return clockTime(iso);
+  const year = then.slice(0, 4) === now.slice(0, 4) ? undefined : 'numeric';
+  return new Date(iso).toLocaleString(locale, { day: 'numeric', month: 'short', year, ...CLOCK, timeZone: zone() });
 }
 
-/** A long name cut in its middle, because print names differ at their ends. The whole name belongs into a title. */
+/** Hour and minute by the factory's clock. */
+export const clockTime = (iso) => new Date(iso).toLocaleTimeString(locale, { ...CLOCK, timeZone: zone() });
+
+/** Day and month by the factory's clock. */
+export const date = (iso) => new Date(iso).toLocaleDateString(locale, { day: 'numeric', month: 'short', timeZone: zone() });
+
+/** A printed file's name for people: without the ending that all of them have. The full one belongs into a title. */
+export const fileName = (name, most) => shorten(name.replace(/(?<=.)\.(b?gcode|gco|g)$/i, ''), most);
+
+/** A long name cut in its middle, because names of prints differ at their ends. */
 export function shorten(name, most = 44) {
   const letters = [...name];
   if (letters.length <= most) return name;

@@ -1,6 +1,7 @@
 // The summary, asked for every 5 s with its ETag: unchanged costs a 304. Hidden pages rest, an absent server is asked more and more seldom.
 
 import { request } from './api.js';
+import { knowZone } from './clock.js';
 
 const POLL_MS = 5000;
 const SLOWEST_MS = 60_000;
@@ -10,7 +11,7 @@ const TIMEOUT_MS = 10_000;
  * @template T
  * @param {string} url
  * @param {(answer: T) => void} show  called with each answer that differs from the one before
- * @param {(state: {failures: number, error: string|null, lastGood: number|null}) => void} tell  called after each attempt; lastGood is in ms
+ * @param {(state: {failures: number, error: string|null, status: number|null, lastGood: number|null}) => void} tell  called after each attempt; lastGood is in ms
  * @param {{everyMs?: number}} [options]
  * @returns {{now: () => Promise<void>}}
  */
@@ -26,8 +27,9 @@ export function poll(url, show, tell, { everyMs = POLL_MS } = {}) {
     if (document.hidden || running) return;
     running = true;
     let error = null;
+    let status = null;
     try {
-      const answer = await request(url, { headers: tag ? { 'If-None-Match': tag } : {}, timeoutMs: TIMEOUT_MS });
+      const [answer] = await Promise.all([request(url, { headers: tag ? { 'If-None-Match': tag } : {}, timeoutMs: TIMEOUT_MS }), knowZone().catch(() => null)]);
       if (answer.status !== 304) {
         const body = await answer.json();
         tag = answer.headers.get('ETag');
@@ -38,10 +40,11 @@ export function poll(url, show, tell, { everyMs = POLL_MS } = {}) {
     } catch (caught) {
       failures += 1;
       error = caught.message;
+      status = caught.status ?? null;
       if (!('status' in caught)) console.error(caught);
     }
     running = false;
-    tell({ failures, error, lastGood });
+    tell({ failures, error, status, lastGood });
     // The first retries are quick: most absences are a restart.
     timer = setTimeout(now, failures === 0 ? everyMs : Math.min(SLOWEST_MS, everyMs * 2 ** Math.max(0, Math.min(failures - 3, 4))));
   }

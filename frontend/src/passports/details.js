@@ -1,17 +1,19 @@
 // The back of a passport: phases, projection, comparison with the printer's own past, the job, its parts, history, tips.
 
-import { h } from '../common/dom.js';
-import { NONE, co2, difference, duration, grams, kwh, moment, money, number, percent, shorten } from '../common/format.js';
+import { breakable, h } from '../common/dom.js';
+import { NONE, co2, difference, duration, fileName, kwh, moment, money, number } from '../common/format.js';
 import { RESULT_TONES } from '../common/status.js';
 import { t, word } from '../common/texts.js';
 import { appLink } from '../common/pagestate.js';
 import { savingWords } from './saving.js';
+import { jobSection, partsSection, picture, section, words } from './sections.js';
 
 /** @returns {{element: HTMLElement, update: (printer: any) => void, show: (visible: boolean) => void, destroy: () => void}} */
 export function detailsView(first) {
   const stage = h('div', { class: 'preview', hidden: true });
-  const body = h('div');
-  const element = h('div', { class: 'details', tabindex: 0, role: 'region', 'aria-label': t('card.detailsOf', { name: first.friendlyName }) }, stage, body);
+  const body = h('div'); // drawn anew with each change; what can be focused stands beside it
+  const analyse = h('p', {}, h('a', { href: appLink(`analysis?device=${encodeURIComponent(first.deviceId)}&range=24h`), text: t('detail.analyse') }));
+  const element = h('div', { class: 'details', tabindex: 0, role: 'region', 'aria-label': t('card.detailsOf', { name: first.friendlyName }) }, stage, body, analyse);
   let printer = first;
   let drawn = '';
   let visible = false;
@@ -39,7 +41,9 @@ export function detailsView(first) {
     if (url === null) return;
     const { printPreview } = await import('./preview.js');
     if (wanted !== url) return;
-    preview = printPreview(stage, url, printer);
+    preview = printPreview(stage, url, {
+      progress: printer.jobProgressPercent, picture: printer.thumbnailUrl, bed: printer.bedWidth && printer.bedDepth ? [printer.bedWidth, printer.bedDepth] : null,
+    });
   }
 
   return {
@@ -64,8 +68,7 @@ function sections(printer) {
   const analysis = printer.detailed_analysis_data;
   return [
     ...(analysis ? [phases(analysis), projection(analysis), comparison(analysis)] : [h('p', { class: 'soft', text: t('detail.noJob') })]),
-    job(printer), parts(printer), history(printer), tips(printer),
-    h('p', {}, h('a', { href: appLink(`analysis?device=${encodeURIComponent(printer.deviceId)}&range=24h`), text: t('detail.analyse') })),
+    jobSection(printer.job_details), partsSection(printer.history[0]?.per_part_analysis, 'detail.lastParts'), history(printer), tips(printer),
   ].filter((section) => section !== null);
 }
 
@@ -110,41 +113,16 @@ function comparison({ comparison: found }) {
 
 const perGram = (value) => (value === null ? null : value * 1000);
 
-function job({ job_details: found }) {
-  if (!found) return null;
-  const size = found.object_dimensions_mm;
-  const rows = [
-    ['layer', found.layer_height_mm, (value) => `${number(value, 2)} mm`], ['infill', found.infill_density_percent, (value) => percent(value)],
-    ['supports', found.supports_enabled, (value) => t(value ? 'detail.yes' : 'detail.no')], ['nozzle', found.nozzle_diameter_mm, (value) => `${number(value, 2)} mm`],
-    ['size', size, (value) => `${[value.x, value.y, value.z].map((side) => number(side)).join(' × ')} mm`],
-    ['material', found.estimated_material_g, (value) => words(grams(value))], ['estimate', found.estimated_print_time_s, duration], ['profile', found.slicer_profile_name, String],
-  ].filter(([, value]) => value !== null);
-  if (rows.length === 0) return null;
-  return section('detail.job', h('dl', { class: 'pairs' }, ...rows.map(([name, value, show]) => h('div', {}, h('dt', { text: t(`detail.${name}`) }), h('dd', { text: /** @type {any} */ (show)(value) })))));
-}
-
-function parts({ history: past }) {
-  const found = past[0]?.per_part_analysis;
-  if (!Array.isArray(found) || found.length < 2) return null;
-  return section('detail.parts', h('table', { class: 'plain-table' }, h('tbody', {}, ...found.slice(0, 30).map((part, i) => h('tr', {},
-    h('th', { scope: 'row', text: shorten(String(part.name ?? t('detail.part', { number: i + 1 }))) }),
-    h('td', { class: 'number', text: part.energy_share == null ? NONE : percent(100 * part.energy_share, 1) }),
-    h('td', { class: 'number', text: part.energy_wh == null ? '' : words(kwh(part.energy_wh / 1000)) }))))));
-}
-
 function history({ history: past }) {
   if (past.length === 0) return section('detail.history', h('p', { class: 'soft', text: t('detail.historyNone') }));
   return section('detail.history', h('ul', { class: 'past' }, ...past.map((print) => h('li', {},
-    print.thumbnail_url ? h('img', { src: print.thumbnail_url, alt: '', width: 44, height: 44, loading: 'lazy' }) : h('span', { class: 'no-picture', 'aria-hidden': 'true' }),
-    h('div', {}, h('span', { class: 'name', title: print.filename, text: print.filename === null ? t('card.noName') : shorten(print.filename, 40) }),
+    picture(print.thumbnail_url),
+    h('div', {}, h('span', { class: 'name', title: print.filename }, ...breakable(print.filename === null ? t('card.noName') : fileName(print.filename, 40))),
       h('span', { class: 'small soft' }, h('span', { class: 'status', 'data-tone': RESULT_TONES[print.status] ?? 'quiet', text: word('result', print.status) }), ` ${moment(print.end_time)}`)),
     h('strong', { class: 'number', text: words(kwh(print.session_energy_wh === null ? null : print.session_energy_wh / 1000)) })))));
 }
 
 function tips({ tips: all }) {
   if (all.length < 2) return null;
-  return section('detail.tips', h('ol', { class: 'tips' }, ...all.map((tip) => h('li', {}, tip.text, ' ', h('strong', { class: 'saving', text: savingWords(tip.saving) })))));
+  return section('detail.tips', h('ol', { class: 'tips' }, ...all.map((tip) => h('li', {}, tip.text, ' ', h('strong', { class: 'saving', text: savingWords(tip) })))));
 }
-
-const section = (key, ...children) => h('section', {}, h('h3', { text: t(key) }), ...children);
-const words = (shown) => shown.filter(Boolean).join(' ');

@@ -1,24 +1,29 @@
-// The running print in three dimensions, from the preview file of the G-code analysis. Drawn only when something changes.
+// A print in three dimensions, from the preview file of the G-code analysis. Drawn only when something changes.
 
-import { BufferAttribute, BufferGeometry, Color, LineBasicMaterial, LineSegments, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
+import { BufferAttribute, BufferGeometry, Color, EqualDepth, LineBasicMaterial, LineSegments, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
 import { readPreview } from '../../../gcode/preview_reader.js';
-import { request, requestJson } from '../common/api.js';
-import { h } from '../common/dom.js';
+import { request } from '../common/api.js';
+import { h, setText } from '../common/dom.js';
+import { number } from '../common/format.js';
 import { t } from '../common/texts.js';
 import { colour } from '../common/theme.js';
 
 const NOT_OF_THE_PART = new Set(['skirt', 'brim', 'wipe_tower', 'custom']);
+const GRID_MM = 10;
+const FIELD_OF_VIEW = 35;
+const BEHIND = [0.46, -0.72, 0.52]; // from where the print is seen at first: the front, a little from the right and above
 
 /**
  * @param {HTMLElement} stage
  * @param {string} url  of the preview file
- * @param {any} printer
+ * @param {{progress: number|null, picture: string|null, bed?: [number, number]|null}} print  progress in %, null: all of it is printed;
+ *   picture: shown where nothing can be drawn; bed: width and depth in mm
  * @returns {{progress: (percent: number|null) => void, destroy: () => void}}
  */
-export function printPreview(stage, url, printer) {
+export function printPreview(stage, url, { progress, picture, bed = null }) {
   const gone = new AbortController();
-  let percent = printer.jobProgressPercent;
+  let percent = progress;
   let scene = /** @type {ReturnType<typeof drawScene>|null} */ (null);
 
   (async () => {
@@ -26,10 +31,10 @@ export function printPreview(stage, url, printer) {
       const answer = await request(url, { signal: gone.signal });
       const model = readPreview(await answer.arrayBuffer());
       if (gone.signal.aborted) return;
-      scene = drawScene(stage, model);
+      scene = drawScene(stage, model, bed);
       scene.progress(percent);
     } catch (error) {
-      if (!gone.signal.aborted) await stillPicture(stage, printer, error);
+      if (!gone.signal.aborted) stillPicture(stage, picture, error);
     }
   })();
 
@@ -47,41 +52,50 @@ export function printPreview(stage, url, printer) {
 }
 
 /** Without WebGL, or with a damaged file: the picture that the analysis made, and why. */
-async function stillPicture(stage, printer, error) {
-  const id = printer.detailed_analysis_data?.jobId;
-  const job = id ? await requestJson(`/api/jobs/${id}`).catch(() => null) : null;
-  stage.replaceChildren(...(job?.thumbnailUrl ? [h('img', { src: job.thumbnailUrl, alt: t('detail.previewOf') })] : []),
+function stillPicture(stage, picture, error) {
+  stage.replaceChildren(...(picture ? [h('img', { src: picture, alt: t('detail.previewOf') })] : []),
     h('p', { class: 'caption', text: t('detail.previewNone', { error: error.message }) }));
 }
 
-function drawScene(stage, model) {
+function drawScene(stage, model, bed) {
   const canvas = h('canvas', { role: 'img', 'aria-label': t('detail.previewOf') });
   const context = canvas.getContext('webgl2', { antialias: true, alpha: true, powerPreference: 'low-power' });
   if (context === null) throw new Error(t('detail.noWebgl'));
   const { positions, shades, ends, bounds } = geometryOf(model);
   const renderer = new WebGLRenderer({ canvas, context });
-  stage.replaceChildren(canvas, h('p', { class: 'caption', text: t('detail.preview') }));
+  const caption = h('p', { class: 'caption' });
+  stage.replaceChildren(canvas, caption);
 
-  // One geometry, shown twice: what is printed, and faintly what is to come.
+  // One geometry, shown three times: what is printed, and as a veil what is to come. Only the veil's nearest lines are seen,
+  // found by drawing its depth first: many faint lines above each other would be as dense as the print.
   const attribute = new BufferAttribute(positions, 3);
   const light = new BufferAttribute(shades, 3, true);
-  const make = (material) => {
+  const make = (material, order) => {
     const geometry = new BufferGeometry();
     geometry.setAttribute('position', attribute);
     geometry.setAttribute('color', light);
-    return new LineSegments(geometry, material);
+    const lines = new LineSegments(geometry, material);
+    lines.renderOrder = order;
+    return lines;
   };
-  const done = make(new LineBasicMaterial({ vertexColors: true }));
-  const todo = make(new LineBasicMaterial({ transparent: true, opacity: 0.13 }));
-  const scene = new Scene().add(done, todo);
+  const done = make(new LineBasicMaterial({ vertexColors: true }), 1);
+  const depth = make(new LineBasicMaterial({ colorWrite: false }), 2);
+  const veil = make(new LineBasicMaterial({ vertexColors: true, transparent: true, opacity: 0.3, depthFunc: EqualDepth }), 3);
+  const grid = bedGrid(bed, bounds);
+  const scene = new Scene().add(...(grid ? [grid] : []), done, depth, veil);
 
-  const size = Math.max(bounds.max[0] - bounds.min[0], bounds.max[1] - bounds.min[1], bounds.max[2], 1);
-  const camera = new PerspectiveCamera(35, 1, size / 100, size * 20);
-  camera.up.set(0, 0, 1);
   const middle = [0, 1, 2].map((axis) => (bounds.min[axis] + bounds.max[axis]) / 2);
-  camera.position.set(middle[0] + size * 1.1, middle[1] - size * 1.5, middle[2] + size * 1.1);
+  const radius = Math.max(1, Math.hypot(...[0, 1, 2].map((axis) => bounds.max[axis] - bounds.min[axis])) / 2);
+  const away = radius / Math.sin((FIELD_OF_VIEW / 360) * Math.PI);
+  const camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, away / 100, away * 20);
+  camera.up.set(0, 0, 1);
+  camera.position.set(middle[0] + away * BEHIND[0], middle[1] + away * BEHIND[1], middle[2] + away * BEHIND[2]);
   const controls = new OrbitControls(camera, canvas);
   controls.target.set(middle[0], middle[1], middle[2]);
+  // A finger up or down and a wheel scroll what the preview stands in; sideways turns, two fingers and Ctrl + wheel come closer.
+  canvas.style.touchAction = 'pan-y';
+  const passWheel = (event) => { if (!event.ctrlKey) event.stopPropagation(); };
+  stage.addEventListener('wheel', passWheel, { capture: true, passive: true });
 
   let asked = 0;
   const draw = () => {
@@ -90,7 +104,8 @@ function drawScene(stage, model) {
   };
   const paint = () => {
     done.material.color = new Color(colour('--leaf-fill'));
-    todo.material.color = new Color(colour('--ink'));
+    veil.material.color = new Color(colour('--soft'));
+    if (grid) grid.material.color = new Color(colour('--line'));
     draw();
   };
   const fit = new ResizeObserver(() => {
@@ -110,17 +125,19 @@ function drawScene(stage, model) {
 
   return {
     progress(percent) {
-      const end = percent === null ? positions.length / 3 : endOfProgress(model.layers, ends, percent);
+      const { layer, end } = percent === null ? { layer: model.layers.length - 1, end: positions.length / 3 } : reached(model.layers, ends, percent);
       done.geometry.setDrawRange(0, end);
-      todo.geometry.setDrawRange(end, Infinity);
+      for (const lines of [depth, veil]) lines.geometry.setDrawRange(end, Infinity);
+      setText(caption, t(percent === null ? 'detail.layers' : 'detail.layerOf', { layer: number(layer + 1), all: number(model.layers.length) }));
       draw();
     },
     destroy() {
       cancelAnimationFrame(asked);
       removeEventListener('themechange', paint);
+      stage.removeEventListener('wheel', passWheel, { capture: true });
       fit.disconnect();
       controls.dispose();
-      for (const lines of [done, todo]) {
+      for (const lines of [done, depth, veil, ...(grid ? [grid] : [])]) {
         lines.geometry.dispose();
         lines.material.dispose();
       }
@@ -128,6 +145,18 @@ function drawScene(stage, model) {
       renderer.forceContextLoss();
     },
   };
+}
+
+/** The bed below the print; null when its size is not known or the print lies elsewhere (a machine with its origin in the middle). */
+function bedGrid(bed, { min, max }) {
+  if (bed === null || min[0] < 0 || min[1] < 0 || max[0] > bed[0] || max[1] > bed[1]) return null;
+  const [width, depth] = bed;
+  const points = [];
+  for (let x = 0; x <= width; x += GRID_MM) points.push(x, 0, 0, x, depth, 0);
+  for (let y = 0; y <= depth; y += GRID_MM) points.push(0, y, 0, width, y, 0);
+  const geometry = new BufferGeometry();
+  geometry.setAttribute('position', new BufferAttribute(new Float32Array(points), 3));
+  return new LineSegments(geometry, new LineBasicMaterial());
 }
 
 /** All lines as pairs of points in the order of the layers; ends[i] is the number of points up to the end of layer i. */
@@ -144,7 +173,12 @@ function geometryOf({ layers, groups, features }) {
     bounds.max[2] = Math.max(bounds.max[2], z);
     for (const line of lines) {
       for (let i = 0; i + 3 < line.length; i += 2) {
-        positions.set([line[i], line[i + 1], z, line[i + 2], line[i + 3], z], at);
+        positions[at] = line[i];
+        positions[at + 1] = line[i + 1];
+        positions[at + 2] = z;
+        positions[at + 3] = line[i + 2];
+        positions[at + 4] = line[i + 3];
+        positions[at + 5] = z;
         // Lit from one side, so that the surface is seen.
         shades.fill(110 + 145 * Math.abs(Math.sin(Math.atan2(line[i + 3] - line[i + 1], line[i + 2] - line[i]) + 0.5)), at, at + 6);
         at += 6;
@@ -162,13 +196,13 @@ function geometryOf({ layers, groups, features }) {
   return { positions, shades, ends, bounds };
 }
 
-/** The points that are printed at a progress, which printers reckon by time. */
-function endOfProgress(layers, ends, percent) {
+/** The layer, and the number of points, that are printed at a progress, which printers reckon by time. */
+function reached(layers, ends, percent) {
   const last = layers.at(-1);
-  if (!last) return 0;
+  if (!last) return { layer: -1, end: 0 };
   const second = ((last.start + last.seconds) * percent) / 100;
-  const layer = layers.findLastIndex((one) => one.start <= second);
+  const layer = Math.max(0, layers.findLastIndex((one) => one.start <= second));
   const before = layer > 0 ? ends[layer - 1] : 0;
   const share = layers[layer].seconds > 0 ? Math.min(1, (second - layers[layer].start) / layers[layer].seconds) : 1;
-  return before + Math.round(((ends[layer] - before) * share) / 2) * 2;
+  return { layer, end: before + Math.round(((ends[layer] - before) * share) / 2) * 2 };
 }

@@ -1,8 +1,12 @@
 import { money, number } from '../common/format.js';
-import { t } from '../common/texts.js';
+import { t, word } from '../common/texts.js';
 
-/** What following a tip would save, or ''. */
-export function savingWords(saving) {
-  if (!saving || !saving.kwhPerDay) return '';
-  return saving.moneyPerDay ? t('card.savesMoney', { kwh: number(saving.kwhPerDay, 2), money: money(saving.moneyPerDay, saving.currency)[0] }) : t('card.saves', { kwh: number(saving.kwhPerDay, 2) });
+/** The tips whose text leaves their saving out, and what it is counted for. @type {Record<string, string>} */
+const SAVED_BY = { heating_long: 'card.savesDay', above_usual: 'card.savesPrint' };
+
+/** What following a tip would save, where its text doesn't tell, or ''. @param {{id: string, saving: any}} tip */
+export function savingWords({ id, saving }) {
+  if (!saving?.kwhPerDay || !Object.hasOwn(SAVED_BY, id)) return '';
+  const amounts = [`${number(saving.kwhPerDay, 2)} kWh`, ...(saving.moneyPerDay ? money(saving.moneyPerDay, saving.currency) : [])];
+  return t(SAVED_BY[id], { amounts: amounts.join(', ') });
 }

@@ -135,8 +135,9 @@ poll('/api/health', (health) => {
   }
   if (health.status === 'ok') showConnection('live', t('connection.live'));
   else showConnection('partly', t('connection.partly'));
-}, ({ failures, lastGood }) => {
-  if (failures > 0) showConnection('lost', lastGood === null ? t('connection.lost') : t('connection.lostSince', { time: moment(lastGood) }));
+}, ({ failures, status, lastGood }) => {
+  if (status) showConnection('partly', t('connection.partly')); // something answers, though not all of it works
+  else if (failures > 0) showConnection('lost', lastGood === null ? t('connection.lost') : t('connection.lostSince', { time: moment(lastGood) }));
 }, { everyMs: HEALTH_EVERY_MS });
 
 // Keys. A person whose dictation or clumsy hand hits single keys can switch them off.
