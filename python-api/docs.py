@@ -16,7 +16,7 @@ def page(document):
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(info["title"])}</title><link rel="icon" href="/icon.svg"><link rel="stylesheet" href="{STYLESHEET}"></head><body>'
-        f'<header><p><a href="/">ENMS</a></p><h1>{escape(info["title"])} <small>{escape(info["version"])}</small></h1>'
+        f'<header><p><a href="/" target="_top">ENMS</a></p><h1>{escape(info["title"])} <small>{escape(info["version"])}</small></h1>'
         f'<p>{escape(info["description"])}</p><p>Machine-readable: <a href="/api/openapi.json">openapi.json</a></p></header>'
         f"<main><nav><h2>Operations</h2><ul>{contents}</ul></nav>{operations}<h2>Objects</h2>{schemas}</main></body></html>"
     )

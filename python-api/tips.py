@@ -86,6 +86,11 @@ def part_share(s):
     return s.part_mm[0] * s.part_mm[1] / (s.bed_mm[0] * s.bed_mm[1])
 
 
+def known_warm_up(s):
+    """Whether the warm-up took enough to be told in hundredths of a kWh."""
+    return s.warm_up_kwh is not None and s.warm_up_kwh >= 0.005
+
+
 def hot_material(s):
     name = (s.material or "").upper()
     return next((hot for hot in HOT_MATERIALS if name == hot or name.startswith((hot + "-", hot + " ", hot + "+"))), None)
@@ -158,8 +163,8 @@ RULES = (
          lambda s: per_day(bed_loss_w(s.bed_mm, s.bed_target_c))),
     Rule("small_part", lambda s: s.printing and (part_share(s) or 1.0) < SMALL_PART_SHARE,
          lambda s: (f"The part covers {100 * part_share(s):.0f} % of the bed: printing several at once shares one warm-up"
-                    + (f" of {s.warm_up_kwh:.2f} kWh." if s.warm_up_kwh else ".")),
-         lambda s: {"kwh": s.warm_up_kwh} if s.warm_up_kwh else None),
+                    + (f" of {s.warm_up_kwh:.2f} kWh." if known_warm_up(s) else ".")),
+         lambda s: {"kwh": s.warm_up_kwh} if known_warm_up(s) else None),
     Rule("material", lambda s: s.printing and hot_material(s) is not None,
          lambda s: (f"{hot_material(s)} needs a hot bed: where the part allows it, PLA or PETG takes less energy"
                     + (f", about {with_money(s, material_saving(s)['kwh'])} of printing." if material_saving(s) else ".")),

@@ -7,6 +7,7 @@ const DEVICE_TYPES = ['printer', 'compressor', 'hvac', 'motor', 'pump', 'injecti
 const DEVICE_SOURCES = [...SOURCES, 'mqtt', 'none'];
 const PLANT_TYPES = ['generic_plant', 'corn', 'sunflower', 'tomato'];
 const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const PLUG_SILENT_S = 600;
 const CREDENTIALS = ['api_key', 'sp_api_key', 'gcode_preview_api_key'];
 
 // field → check(value) → what is wrong (the end of "<field> must …"), or null.
@@ -78,6 +79,7 @@ function validateDevice(body, { partial = false, existing = null } = {}) {
   }
   const errors = [];
   const device = {};
+  const refused = new Set();
   for (const [field, raw] of Object.entries(body)) {
     if (!Object.hasOwn(FIELDS, field)) {
       errors.push(`"${field.slice(0, 64)}" is not a field of a device: leave it out, or use one of ${Object.keys(FIELDS).join(', ')}.`);
@@ -86,7 +88,10 @@ function validateDevice(body, { partial = false, existing = null } = {}) {
     const value = tidy(raw);
     const wrong = value === null ? (NEVER_NULL.has(field) ? 'not be empty' : null) : FIELDS[field](value);
     if (wrong === null) device[field] = field === 'simplyprint_id' && value !== null ? String(value) : value;
-    else errors.push(`${field} must ${wrong}.`);
+    else {
+      errors.push(`${field} must ${wrong}.`);
+      refused.add(field);
+    }
   }
   if (partial && device.device_id !== undefined && existing && device.device_id !== existing.device_id) {
     errors.push('device_id cannot be changed: its history hangs on it. Add a new device instead.');
@@ -95,15 +100,15 @@ function validateDevice(body, { partial = false, existing = null } = {}) {
     if (body.device_id === undefined) errors.push('device_id is missing: give the device a short name such as PrusaMK4-1.');
     device.friendly_name ??= device.device_id;
   }
-  errors.push(...missingForSource({ ...existing, ...device }, partial && existing === null));
+  errors.push(...missingForSource({ ...existing, ...device }, partial && existing === null, refused));
   return { device, errors };
 }
 
 const tidy = (value) => (typeof value === 'string' ? (value.trim() === '' ? null : value.trim()) : value === undefined ? null : value);
 
-function missingForSource(device, unknown) {
+function missingForSource(device, unknown, refused) {
   if (unknown) return [];
-  return (NEEDED[device.source] ?? []).filter((field) => device[field] == null && device[`has_${field}`] !== true)
+  return (NEEDED[device.source] ?? []).filter((field) => device[field] == null && !refused.has(field) && device[`has_${field}`] !== true)
     .map((field) => `${field} is missing: source ${device.source} needs it.`);
 }
 
@@ -123,10 +128,11 @@ function withoutCredentials(device) {
  * What a test found, as sentences for a person.
  * @param {{device: object, status?: object, error?: Error, power?: {power_watts, power_at, meter_id}|null}} result
  * @param {number} now  ms
- * @returns {{ok: boolean, printer: string, plug: string}}
+ * @returns {{ok: boolean, printer: string, plug: string, plugOk: boolean}}  ok: the printer answers; plugOk: the plug has just said something
  */
 function describeTest({ device, status = null, error = null, power = null }, now = Date.now()) {
-  return { ok: error === null, printer: describePrinter(device, status, error), plug: describePlug(device, power, now) };
+  const plugOk = power?.power_at != null && now - new Date(power.power_at).getTime() <= PLUG_SILENT_S * 1000;
+  return { ok: error === null, printer: describePrinter(device, status, error), plug: describePlug(device, power, now), plugOk };
 }
 
 function describePrinter(device, status, error) {
@@ -147,7 +153,7 @@ function describePlug(device, power, now) {
   if (power?.power_at == null) return `The plug ${name} has not sent anything yet: is MQTT on in its settings, with this broker and the device user?`;
   const age = Math.round((now - new Date(power.power_at).getTime()) / 1000);
   const said = power.power_watts === null ? 'its counter' : `${Math.round(power.power_watts * 10) / 10} W`;
-  return age > 600 ? `The plug ${name} said ${said}, but that was ${Math.round(age / 60)} minutes ago: is it online?` : `The plug ${name} said ${said} ${age} s ago.`;
+  return age > PLUG_SILENT_S ? `The plug ${name} said ${said}, but that was ${Math.round(age / 60)} minutes ago: is it online?` : `The plug ${name} said ${said} ${age} s ago.`;
 }
 
 module.exports = { validateDevice, describeTest, withoutCredentials };

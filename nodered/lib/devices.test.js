@@ -44,6 +44,10 @@ for (const [change, sentence] of [
   });
 }
 
+test('an address that is refused is not called missing as well', () => {
+  assert.equal(validateDevice({ ...mk4, api_ip: 'a b' }).errors.length, 1);
+});
+
 test('a change is checked against what the device is', () => {
   assert.deepEqual(validateDevice({ data_interval_seconds: 10 }, { partial: true }).errors, []);
   assert.match(validateDevice({ source: 'octoprint' }, { partial: true, existing: { device_id: 'a', api_ip: 'x' } }).errors[0], /api_key is missing/);
@@ -61,9 +65,12 @@ test('a test tells what printer and plug answer', () => {
   const now = Date.parse('2026-03-01T12:00:00Z');
   const status = { api: 'v1', state: 'printing', nozzle_temp_actual: 214.9, nozzle_temp_target: 215, bed_temp_actual: 24, bed_temp_target: 0, filename: 'a.gcode', progress_percent: 41.6 };
   const good = describeTest({ device: mk4, status, power: { meter_id: 'SPPS-02/switch:1', power_watts: 86.42, power_at: '2026-03-01T11:59:56Z' } }, now);
-  assert.deepEqual(good, { ok: true, printer: 'It answers (v1): printing, nozzle 215 °C of 215 °C, bed 24 °C, file a.gcode at 42 %.', plug: 'The plug SPPS-02/switch:1 said 86.4 W 4 s ago.' });
+  assert.deepEqual(good, { ok: true, printer: 'It answers (v1): printing, nozzle 215 °C of 215 °C, bed 24 °C, file a.gcode at 42 %.', plug: 'The plug SPPS-02/switch:1 said 86.4 W 4 s ago.', plugOk: true });
   const bad = describeTest({ device: mk4, error: new PollError('auth', 'It refused.') }, now);
   assert.deepEqual([bad.ok, bad.printer], [false, 'It refused.']);
   assert.match(bad.plug, /has not sent anything yet/);
+  assert.equal(bad.plugOk, false);
+  const silent = describeTest({ device: mk4, status, power: { meter_id: 'SPPS-02/switch:1', power_watts: 86.42, power_at: '2026-03-01T11:00:00Z' } }, now);
+  assert.deepEqual([silent.plugOk, silent.plug], [false, 'The plug SPPS-02/switch:1 said 86.4 W, but that was 60 minutes ago: is it online?']);
   assert.match(describeTest({ device: { source: 'none' } }, now).plug, /set shelly_id/);
 });

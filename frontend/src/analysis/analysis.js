@@ -1,9 +1,11 @@
 // The analysis of one device over a range: asked by POST /api/analyze, the request is in the address.
 
 import { requestJson } from '../common/api.js';
+import { foreignZone, instantOf, knowZone, wallTime } from '../common/clock.js';
 import { toCsv } from '../common/csv.js';
 import { byId, download, figure, h, setText } from '../common/dom.js';
 import { NONE, co2, difference, duration, kwh, moment, money, number, percent, watts } from '../common/format.js';
+import { icon } from '../common/icons.js';
 import { onState, pageState, setState } from '../common/pagestate.js';
 import { fillTexts, t, word } from '../common/texts.js';
 import { PHASES, powerChart } from './chart.js';
@@ -11,6 +13,8 @@ import { PHASES, powerChart } from './chart.js';
 const RANGES = ['1h', '6h', '24h', '7d', '30d', 'all', 'span'];
 const DRIVERS = ['nozzle_temp_actual', 'bed_temp_actual', 'nozzle_temp_target', 'bed_temp_target', 'is_printing', 'z_height_mm', 'speed_multiplier_percent', 'progress_percent', 'temperature_c', 'humidity_pct', 'material'];
 const TIMEOUT_MS = 120_000;
+const DAY_MS = 86_400_000;
+const LEAST_SHARE = 0.05; // % of the time from which on a phase is told
 
 /** @type {AbortController|null} */
 let running = null;
@@ -25,8 +29,8 @@ function showForm() {
   if (state.get('device')) byId('device').value = state.get('device');
   for (const button of byId('ranges').children) button.setAttribute('aria-pressed', String(button.dataset.range === range));
   byId('span').hidden = range !== 'span';
-  byId('from').value = localTime(state.get('from'));
-  byId('to').value = localTime(state.get('to'));
+  byId('from').value = fieldTime(state.get('from'));
+  byId('to').value = fieldTime(state.get('to'));
   const chosen = (state.get('drivers') ?? '').split(',');
   for (const box of byId('drivers').querySelectorAll('input')) box.checked = chosen.includes(box.value);
 }
@@ -41,14 +45,9 @@ function bodyOf(state) {
   return { deviceId: byId('device').value, ...span, ...selectedDrivers };
 }
 
-/** An instant for a datetime-local field, which knows no zone but the browser's. */
-function localTime(iso) {
-  if (!iso || Number.isNaN(Date.parse(iso))) return '';
-  const time = new Date(iso);
-  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
-
-const instant = (local) => (local ? new Date(local).toISOString() : null);
+// The fields show the factory's time.
+const fieldTime = (iso) => (iso && !Number.isNaN(Date.parse(iso)) ? wallTime(iso) : '');
+const instant = (local) => (local ? new Date(instantOf(local)).toISOString() : null);
 
 // Run
 
@@ -59,6 +58,8 @@ async function run() {
   const own = new AbortController();
   running = own;
   byId('cancel').hidden = false;
+  byId('bar').hidden = false;
+  byId('start').hidden = true;
   byId('error').hidden = true;
   const begun = performance.now();
   const seconds = () => number((performance.now() - begun) / 1000, 1);
@@ -76,6 +77,7 @@ async function run() {
     if (running === own) {
       running = null;
       byId('cancel').hidden = true;
+      byId('bar').hidden = true;
     }
   }
 }
@@ -88,9 +90,15 @@ function fail(sentence) {
 // Results
 
 function show(results) {
-  byId('result').hidden = false;
   const { summary, new_metrics: metrics, series } = results;
-  setText(byId('words'), summary.text ?? '');
+  byId('result').hidden = summary.empty;
+  byId('nothing').hidden = !summary.empty;
+  const range = { name: summary.friendlyName, from: moment(summary.from), to: moment(summary.to) };
+  if (summary.empty) {
+    setText(byId('nothing-words'), t('analysis.nothing', range));
+    return;
+  }
+  setText(byId('words'), t('analysis.words', range));
   byId('figures').replaceChildren(
     figure(t('analysis.total'), kwh(metrics.total_kwh), 'hero'), figure(t('analysis.cost'), money(summary.cost, summary.currency), 'hero'), figure(t('analysis.co2'), co2(summary.co2_g), 'hero'),
     figure(t('analysis.average'), watts(metrics.avg_power_overall), 'hero'), figure(t('analysis.active'), watts(metrics.avg_power_active), 'hero'), figure(t('analysis.peak'), watts(summary.peak_power_w), 'hero'));
@@ -103,8 +111,9 @@ function show(results) {
     ...(series.predicted.some((value) => value !== null) ? [h('li', {}, h('span', { class: 'line-predicted' }), t('analysis.predicted'))] : []),
     ...present.map((phase) => h('li', {}, h('span', { class: 'swatch', 'data-phase': phase }), word('phase', phase))));
   showPhases(metrics.phase_analysis);
-  const sentences = [...(results.insights ?? []), ...(results.savings ?? [])].map((one) => (typeof one === 'string' ? one : one.text));
-  list('insights', sentences.length ? sentences : [t('analysis.insightsNone')]);
+  list('insights', results.insights.length ? results.insights : [t('analysis.insightsNone')]);
+  byId('savings-part').hidden = results.savings.length === 0;
+  list('savings', results.savings.map((saving) => saving.text));
   showStatistics(results.correlation ?? {}, results.regression);
   showModel(results);
   showQuality(results.data_quality);
@@ -118,7 +127,7 @@ function table(columns, rows) {
 }
 
 function showPhases(phases) {
-  const rows = PHASES.filter((phase) => phases[phase]?.duration_percent > 0.05).map((phase) => {
+  const rows = PHASES.filter((phase) => phases[phase]?.duration_percent > LEAST_SHARE).map((phase) => {
     const found = phases[phase];
     return [h('span', {}, h('span', { class: 'swatch', 'data-phase': phase }), word('phase', phase)),
       h('span', {}, duration(found.duration_minutes * 60), h('span', { class: 'below', text: percent(found.duration_percent, 1) })),
@@ -127,9 +136,15 @@ function showPhases(phases) {
   byId('phases').replaceChildren(table(['phase', 'time', 'energy', 'mean'], rows));
 }
 
+/** Names of drivers in a sentence of the server become ours. */
+const translated = (sentence) => sentence.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => word('driver', name));
+
 /** p in words that don't pretend to more digits than there are. */
 const chance = (p) => (p == null ? NONE : p < 0.001 ? '< 0.001' : number(p, 3));
-const driverName = (name) => (name.startsWith('material=') ? `${t('driver.material')} ${name.slice(9)}` : word('driver', name));
+function driverName(name) {
+  const known = name.startsWith('material=') ? `${t('driver.material')} ${name.slice(9)}` : word('driver', name);
+  return known.charAt(0).toUpperCase() + known.slice(1);
+}
 
 function showStatistics(correlation, regression) {
   const parts = [];
@@ -146,19 +161,25 @@ function showModel({ ml_prediction_summary: summary, ml_evaluation_metrics: erro
   if (!summary?.available) return byId('model').replaceChildren(h('p', { class: 'soft', text: summary?.note ?? t('analysis.modelNone') }));
   const largest = Math.max(...importance.map((one) => one.importance_w), 1e-9);
   byId('model').replaceChildren(
-    h('p', { text: t('analysis.modelWords', { kind: summary.model_type, when: moment(summary.trained_at), expected: number(summary.predicted_kwh, 3), actual: number(summary.actual_kwh, 3), difference: difference(summary.difference_percent) }) }),
+    h('p', { text: t('analysis.modelWords', { kind: word('model', summary.model_type), when: moment(summary.trained_at), expected: kwh(summary.predicted_kwh).join(' '), actual: kwh(summary.actual_kwh).join(' '), difference: difference(summary.difference_percent) }) }),
     errors ? h('p', { class: 'soft', text: t('analysis.modelErrors', { mae: number(errors.mae_w, 1), rmse: number(errors.rmse_w, 1), r2: number(errors.r2, 2) }) }) : '',
     h('ul', { class: 'bars', 'aria-label': t('analysis.importance') }, ...importance.slice(0, 8).map((one) => h('li', {}, h('span', { text: driverName(one.feature) }),
-      h('meter', { min: 0, max: 1, value: Math.max(0, one.importance_w / largest), 'aria-hidden': 'true' }), h('span', { class: 'number', text: `${number(one.importance_w, 1)} W` })))));
+      bar(one.importance_w / largest), h('span', { class: 'number', text: `${number(Math.max(0, one.importance_w), 1)} W` })))));
+}
+
+/** A share as a bar; the figure stands beside it. */
+function bar(share) {
+  const filled = h('span');
+  filled.style.width = `${100 * Math.max(0, Math.min(1, share))}%`;
+  return h('span', { class: 'bar', 'aria-hidden': 'true' }, filled);
 }
 
 function showQuality(quality) {
-  if (!quality) return;
   list('quality', [
     t('analysis.qualityRows', { rows: number(quality.rows), coverage: percent(quality.coverage_percent, 1) }),
     quality.gap_minutes ? t('analysis.qualityGaps', { gap: duration(quality.gap_minutes * 60) }) : null,
     quality.oldest_status_age_s == null ? null : t('analysis.qualityStatus', { rows: number(quality.rows_without_status), age: duration(quality.oldest_status_age_s) }),
-    ...(quality.notes ?? []),
+    ...quality.notes.map(translated),
   ].filter((sentence) => sentence !== null));
 }
 
@@ -169,6 +190,7 @@ const list = (id, sentences) => byId(id).replaceChildren(...sentences.map((sente
 fillTexts();
 byId('ranges').append(...RANGES.map((range) => h('button', { type: 'button', 'data-range': range, text: t(`range.${range}`), onclick: () => {
   setState({ range });
+  if (range === 'span' && pageState().get('from') === null) setState({ from: new Date(Date.now() - DAY_MS).toISOString(), to: new Date().toISOString() });
   showForm();
 } })));
 byId('drivers').append(...DRIVERS.map((name) => h('label', { class: 'check' }, h('input', { type: 'checkbox', value: name }), h('span', { text: t(`driver.${name}`) }))));
@@ -178,6 +200,12 @@ byId('from').onchange = () => setState({ from: instant(byId('from').value) });
 byId('to').onchange = () => setState({ to: instant(byId('to').value) });
 byId('cancel').onclick = () => running?.abort();
 byId('reset').onclick = () => chart?.reset();
+for (const [id, sign, move] of /** @type {[string, any, (shown: ReturnType<typeof powerChart>) => void][]} */ ([
+  ['closer', 'plus', (shown) => shown.scale(0.5)], ['wider', 'minus', (shown) => shown.scale(2)], ['earlier', 'left', (shown) => shown.move(-0.5)], ['later', 'right', (shown) => shown.move(0.5)],
+])) {
+  byId(id).append(icon(sign));
+  byId(id).onclick = () => chart && move(chart);
+}
 byId('png').onclick = async () => download('analysis.png', await chart?.picture(), 'image/png');
 byId('request').onsubmit = (event) => {
   event.preventDefault();
@@ -190,7 +218,7 @@ onState(() => {
 });
 
 try {
-  const devices = await requestJson('/api/devices');
+  const [devices] = await Promise.all([requestJson('/api/devices'), knowZone()]);
   byId('device').append(...devices.map((device) => h('option', { value: device.device_id, text: device.friendly_name })));
   const asked = pageState().get('device');
   // A device that is gone may still be analysed: its past is there.
@@ -198,5 +226,8 @@ try {
 } catch (error) {
   fail(error.message);
 }
+const zone = foreignZone();
+setText(byId('zone'), zone === null ? '' : t('clock.zone', { zone }));
 showForm();
+byId('start').hidden = pageState().get('device') !== null;
 if (pageState().get('device')) run();

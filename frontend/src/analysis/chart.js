@@ -1,22 +1,26 @@
 // Power over time: measured and expected, the phases behind it. Dragging looks closer.
 
 import { Chart, Filler, LineController, LineElement, LinearScale, PointElement, Tooltip } from 'chart.js';
-import { moment, number } from '../common/format.js';
+import { dayStart, wallTime } from '../common/clock.js';
+import { clockTime, date, moment, number } from '../common/format.js';
 import { t, word } from '../common/texts.js';
 import { colour } from '../common/theme.js';
 
 Chart.register(Filler, LineController, LineElement, LinearScale, PointElement, Tooltip);
 
-export const PHASES = ['Heating', 'Printing', 'Paused', 'Cooling', 'Idle', 'Active (other)', 'No data'];
-const PHASE_TOKENS = { Heating: '--heat-fill', Printing: '--leaf-fill', Paused: '--cool-fill', Cooling: '--cool', Idle: '--rest-fill', 'Active (other)': '--rest', 'No data': '--line' };
-const DAY_MS = 86_400_000;
+export const PHASES = ['Heating', 'Printing', 'Paused', 'Cooling', 'Idle', 'Active', 'No data'];
+const PHASE_TOKENS = { Heating: '--heat-fill', Printing: '--leaf-fill', Paused: '--cool-fill', Cooling: '--cool', Idle: '--rest-fill', Active: '--rest', 'No data': '--line' };
+const MINUTE_MS = 60_000;
+const DAY_MS = 1440 * MINUTE_MS;
+const STEPS_MIN = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7 * 1440, 14 * 1440, 28 * 1440]; // between two marks of the time axis
+const TICK_PX = 80;
 const FEWEST_POINTS = 4;
 
 /**
  * @param {HTMLCanvasElement} canvas
  * @param {{timestamps: string[], actual: (number|null)[], predicted: (number|null)[], phase: string[]}} series
  * @param {(zoomed: boolean) => void} onZoom
- * @returns {{reset: () => void, picture: () => Promise<Blob>, destroy: () => void}}
+ * @returns {{reset: () => void, scale: (factor: number) => void, move: (share: number) => void, picture: () => Promise<Blob>, destroy: () => void}}
  */
 export function powerChart(canvas, series, onZoom) {
   const times = series.timestamps.map((at) => Date.parse(at));
@@ -65,7 +69,10 @@ export function powerChart(canvas, series, onZoom) {
       animation: false, parsing: false, normalized: true, maintainAspectRatio: false,
       interaction: { mode: 'index', intersect: false },
       scales: {
-        x: { type: 'linear', ...whole, ticks: { maxTicksLimit: 8, autoSkipPadding: 24, maxRotation: 0, callback(value) { return tick(Number(value), this); } } },
+        x: {
+          type: 'linear', ...whole, afterBuildTicks: (scale) => { scale.ticks = marks(scale.min, scale.max, scale.width).map((value) => ({ value })); },
+          ticks: { autoSkip: false, maxRotation: 0, callback: (value) => mark(Number(value)) },
+        },
         y: { beginAtZero: true, title: { display: true, text: 'W' } },
       },
       plugins: {
@@ -95,8 +102,8 @@ export function powerChart(canvas, series, onZoom) {
 
   function zoom({ min, max }) {
     const x = /** @type {any} */ (chart.options.scales).x;
-    x.min = min;
-    x.max = max;
+    x.min = Math.max(whole.min, min);
+    x.max = Math.min(whole.max, max);
     chart.update();
     onZoom(min > whole.min || max < whole.max);
   }
@@ -104,7 +111,6 @@ export function powerChart(canvas, series, onZoom) {
   const gone = new AbortController();
   const listen = (name, action) => canvas.addEventListener(name, action, { signal: gone.signal });
   listen('pointerdown', (event) => {
-    if (event.pointerType === 'touch') return; // a finger scrolls the page
     drag = { from: event.offsetX, to: event.offsetX };
     canvas.setPointerCapture(event.pointerId);
   });
@@ -117,15 +123,34 @@ export function powerChart(canvas, series, onZoom) {
     if (!drag) return;
     const [left, right] = [drag.from, drag.to].sort((a, b) => a - b).map((pixel) => chart.scales.x.getValueForPixel(pixel) ?? 0);
     drag = null;
-    if (times.filter((at) => at >= left && at <= right).length >= FEWEST_POINTS) zoom({ min: left, max: right });
+    if (enough(left, right)) zoom({ min: left, max: right });
     else chart.draw();
+  });
+  // A finger that moves up or down scrolls the page (touch-action).
+  listen('pointercancel', () => {
+    drag = null;
+    chart.draw();
   });
   listen('dblclick', () => zoom(whole));
   addEventListener('themechange', paint, { signal: gone.signal });
   paint();
 
+  const enough = (min, max) => times.filter((at) => at >= min && at <= max).length >= FEWEST_POINTS;
+
   return {
     reset: () => zoom(whole),
+    /** Shows so much more or less time around the same middle. */
+    scale(factor) {
+      const { min, max } = chart.scales.x;
+      const [middle, half] = [(min + max) / 2, ((max - min) / 2) * factor];
+      if (enough(middle - half, middle + half)) zoom({ min: middle - half, max: middle + half });
+    },
+    /** Moves by a share of what is shown, at most to an end. */
+    move(share) {
+      const { min, max } = chart.scales.x;
+      const by = Math.max(whole.min - min, Math.min(whole.max - max, (max - min) * share));
+      zoom({ min: min + by, max: max + by });
+    },
     /** The chart on its paper: a transparent picture is unreadable on another ground. */
     picture() {
       const copy = document.createElement('canvas');
@@ -151,9 +176,18 @@ function readColours() {
   };
 }
 
-/** Clock times within a day, dates beyond. */
-function tick(at, scale) {
-  const time = new Date(at);
-  return scale.max - scale.min > 1.5 * DAY_MS
-    ? time.toLocaleString(undefined, { day: 'numeric', month: 'short', hour: '2-digit' }) : time.toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit' });
+/** Round moments of the factory's clock between two instants, no closer than they can be read. */
+function marks(min, max, width) {
+  const fit = Math.max(2, Math.floor(width / TICK_PX));
+  const step = (STEPS_MIN.find((minutes) => (max - min) / (minutes * MINUTE_MS) <= fit) ?? /** @type {number} */ (STEPS_MIN.at(-1))) * MINUTE_MS;
+  const found = [];
+  // Each day is counted from its own midnight: it may have 23 or 25 hours.
+  for (let day = dayStart(0, min); day < max; day = dayStart(0, day + Math.max(step, DAY_MS) + DAY_MS / 24)) {
+    const end = step >= DAY_MS ? day + 1 : dayStart(0, day + DAY_MS + DAY_MS / 24);
+    for (let at = day; at < Math.min(end, max + 1); at += step) if (at >= min) found.push(at);
+  }
+  return found;
 }
+
+/** A day's name at its midnight, the time otherwise. */
+const mark = (at) => (wallTime(at).endsWith('T00:00') ? date(at) : clockTime(at));

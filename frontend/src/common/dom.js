@@ -35,6 +35,22 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+const FOCUSABLE = 'a, button, select, input';
+
+/**
+ * Draws a list anew without taking the focus from who walks through it by keyboard.
+ * @param {HTMLElement} node @param {Node[]} children @param {string} key  the attribute that tells the children apart
+ */
+export function redraw(node, children, key) {
+  const active = /** @type {Element} */ (document.activeElement);
+  const holder = node.contains(active) ? active.closest(`[${key}]`) : null;
+  const nth = holder ? [...holder.querySelectorAll(FOCUSABLE)].indexOf(active) : -1;
+  node.replaceChildren(...children);
+  if (!holder) return;
+  const again = node.querySelector(`[${key}="${CSS.escape(holder.getAttribute(key) ?? '')}"]`);
+  /** @type {HTMLElement|undefined} */ (again?.querySelectorAll(FOCUSABLE)[nth])?.focus({ preventScroll: true });
+}
+
 /** A text that may break after the marks inside file names. The text itself is unchanged. */
 export const breakable = (text) => text.split(/(?<=[_.\-])(?=\p{L})/u).flatMap((part, i) => (i ? [h('wbr'), part] : [part]));
 

@@ -1,17 +1,19 @@
-// The four figures that stand above every view of the fleet.
+// What every view of the fleet shares: its order, and the four figures above it.
 
 import { figure } from './dom.js';
 import { kwh, number, watts } from './format.js';
+import { needsLook } from './status.js';
 import { t } from './texts.js';
 
-const URGENT_TIPS = new Set(['error', 'attention', 'heating_long', 'idle_power', 'hot_bed_idle']);
+/** The order of printers everywhere: 2 before 10. */
+export const byName = (a, b) => a.friendlyName.localeCompare(b.friendlyName, undefined, { numeric: true });
 
 export function fleetFigures(printers, extra = '') {
   return [
     figure(t('total.power'), watts(sum(printers, 'powerWatts')), extra),
     figure(t('total.printing'), [number(printers.filter((printer) => printer.isPrintingNow).length), t('total.printingOf', { all: number(printers.length) })], extra),
     figure(t('total.energy'), kwh(sum(printers, 'kwhLast24h')), extra),
-    figure(t('total.attention'), [number(printers.filter((printer) => URGENT_TIPS.has(printer.tips[0].id)).length)], extra),
+    figure(t('total.attention'), [number(printers.filter(needsLook).length)], extra),
   ];
 }
 

@@ -10,7 +10,7 @@ const numbers = new Map();
 /** A number with exactly so many digits after the point. */
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return NONE;
-  if (!numbers.has(digits)) numbers.set(digits, new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+  if (!numbers.has(digits)) numbers.set(digits, new Intl.NumberFormat(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: 'negative' }));
   return numbers.get(digits).format(value).replace('-', '−');
 }
 

@@ -9,29 +9,27 @@ let state = new URLSearchParams(location.search);
 /** The present parameters; change them with setState only. */
 export const pageState = () => new URLSearchParams(state);
 
-/**
- * @param {Record<string, string|null>} changes  null removes a parameter
- * @param {{push?: boolean, title?: string}} [how]  push: the back button returns to what was before
- */
-export function setState(changes, { push = false, title } = {}) {
+/** @param {Record<string, string|null>} changes  null removes a parameter */
+export function setState(changes) {
   const next = new URLSearchParams(state);
   for (const [name, value] of Object.entries(changes)) {
     if (value === null || value === '') next.delete(name);
     else next.set(name, value);
   }
-  if (title) document.title = title;
   if (next.toString() === state.toString()) return;
   state = next;
   const query = state.toString();
-  if (inShell) {
-    parent.postMessage({ enms: 'state', query, push, title: document.title }, location.origin);
-    history.replaceState(null, '', query ? `?${query}` : location.pathname);
-  } else {
-    history[push ? 'pushState' : 'replaceState'](null, '', query ? `?${query}` : location.pathname);
-  }
+  if (inShell) parent.postMessage({ enms: 'state', query }, location.origin);
+  history.replaceState(null, '', query ? `?${query}` : location.pathname);
 }
 
-/** Calls back when the person goes back or forward, or opens another deep link of the same page. */
+/** Names what is shown, here and in the shell. @param {string} title */
+export function setTitle(title) {
+  document.title = title;
+  if (inShell) parent.postMessage({ enms: 'title', title }, location.origin);
+}
+
+/** Calls back when the shell opens another address of the same page: a deep link, or a step back or forward. */
 export const onState = (listener) => listeners.add(listener);
 
 function arrive(query) {
@@ -40,7 +38,6 @@ function arrive(query) {
   for (const listener of listeners) listener();
 }
 
-addEventListener('popstate', () => arrive(location.search.slice(1)));
 addEventListener('message', (event) => {
   if (event.origin !== location.origin || event.data?.enms !== 'navigate') return;
   history.replaceState(null, '', event.data.query ? `?${event.data.query}` : location.pathname);

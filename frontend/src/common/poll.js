@@ -13,7 +13,7 @@ const TIMEOUT_MS = 10_000;
  * @param {(answer: T) => void} show  called with each answer that differs from the one before
  * @param {(state: {failures: number, error: string|null, status: number|null, lastGood: number|null}) => void} tell  called after each attempt; lastGood is in ms
  * @param {{everyMs?: number}} [options]
- * @returns {{now: () => Promise<void>}}
+ * @returns {{now: () => Promise<void>}}  now: asks at once
  */
 export function poll(url, show, tell, { everyMs = POLL_MS } = {}) {
   let tag = /** @type {string|null} */ (null);
@@ -21,9 +21,11 @@ export function poll(url, show, tell, { everyMs = POLL_MS } = {}) {
   let lastGood = /** @type {number|null} */ (null);
   let timer;
   let running = false;
+  let again = false; // somebody asked for news while an answer was under way
 
   async function now() {
     clearTimeout(timer);
+    again = running;
     if (document.hidden || running) return;
     running = true;
     let error = null;
@@ -46,7 +48,7 @@ export function poll(url, show, tell, { everyMs = POLL_MS } = {}) {
     running = false;
     tell({ failures, error, status, lastGood });
     // The first retries are quick: most absences are a restart.
-    timer = setTimeout(now, failures === 0 ? everyMs : Math.min(SLOWEST_MS, everyMs * 2 ** Math.max(0, Math.min(failures - 3, 4))));
+    timer = setTimeout(now, again ? 0 : failures === 0 ? everyMs : Math.min(SLOWEST_MS, everyMs * 2 ** Math.max(0, Math.min(failures - 3, 4))));
   }
 
   document.addEventListener('visibilitychange', () => { if (!document.hidden) now(); });

@@ -6,6 +6,8 @@ import { t, word } from '../common/texts.js';
 const SOURCES = ['prusalink', 'octoprint', 'moonraker', 'simplyprint', 'mqtt', 'none'];
 const TYPES = ['printer', 'compressor', 'hvac', 'motor', 'pump', 'injection_molding', 'conveyor', 'boiler', 'other'];
 const PLANTS = ['generic_plant', 'corn', 'sunflower', 'tomato'];
+/** What each kind of connection cannot do without. */
+const NEEDED = { prusalink: ['api_ip', 'api_key'], octoprint: ['api_ip', 'api_key'], moonraker: ['api_ip'], simplyprint: ['simplyprint_id', 'sp_company_id', 'sp_api_key'] };
 const ASKED = ['prusalink', 'octoprint', 'moonraker'];
 
 /**
@@ -37,7 +39,8 @@ const DEFAULTS = { source: 'prusalink', device_type: 'printer', plant_type: 'gen
  * @param {HTMLElement} place
  * @param {any} device  as the API shows it
  * @param {string[]} plugs  meters to offer
- * @returns {{body: () => Record<string, any>, changes: () => Record<string, any>}}  body: the whole device; changes: what differs from `device`
+ * @returns {{body: () => Record<string, any>, changes: () => Record<string, any>, testable: () => boolean}}
+ *   body: the whole device; changes: what differs from `device`; testable: whether all that a new connection needs is filled in
  */
 export function deviceFields(place, device, plugs) {
   const inputs = new Map();
@@ -86,8 +89,20 @@ export function deviceFields(place, device, plugs) {
 
   return {
     body: () => Object.fromEntries(Object.entries(values()).filter(([, value]) => value !== null)),
+    testable() {
+      const source = inputs.get('source').value;
+      return Object.hasOwn(NEEDED, source) && ['device_id', ...NEEDED[source]].every((name) => inputs.get(name).value.trim() !== '');
+    },
     changes: () => Object.fromEntries(Object.entries(values()).filter(([name, value]) => name !== 'device_id' && value !== (device?.[name] ?? null))),
   };
+}
+
+/** A sentence of the server with the names of fields as the form calls them. */
+export function inLabels(sentence) {
+  return sentence.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => {
+    const field = FIELDS.find((one) => one.name === name);
+    return field ? `“${t(`form.${field.text}`)}”` : name;
+  });
 }
 
 /** "Prusa MK4 (left)" → "Prusa-MK4-left". */

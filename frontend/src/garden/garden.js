@@ -1,7 +1,7 @@
 // The fleet as a garden, for a wall: every printer a plant that grows with its work and wilts when it takes more than needed.
 
 import { byId, h, setFigure, setText } from '../common/dom.js';
-import { fleetFigures } from '../common/fleet.js';
+import { byName, fleetFigures } from '../common/fleet.js';
 import { kwh, moment, percent, watts } from '../common/format.js';
 import { icon } from '../common/icons.js';
 import { appLink, pageState } from '../common/pagestate.js';
@@ -18,8 +18,9 @@ function bed(first) {
   const power = h('strong', { class: 'power' });
   const status = h('span', { class: 'status' });
   const name = h('a', { class: 'name', href: appLink(`passports?device=${encodeURIComponent(first.deviceId)}`) });
-  const more = h('span', { class: 'soft small' });
-  const element = h('li', { 'data-device': first.deviceId }, plant.element, h('div', { class: 'shelf' }, name, h('div', { class: 'line' }, status, power), more));
+  const day = h('span', { class: 'soft' });
+  const health = h('span', { class: 'soft health' });
+  const element = h('li', { 'data-device': first.deviceId }, plant.element, h('div', { class: 'shelf' }, name, status, h('div', { class: 'line' }, power, day, health)));
   return {
     element,
     update(printer) {
@@ -30,28 +31,45 @@ function bed(first) {
       setText(status, `${word('status', printer.currentStatus)}${printer.jobProgressPercent === null ? '' : ` ${percent(printer.jobProgressPercent)}`}`);
       status.dataset.tone = TONES[printer.currentStatus] ?? 'quiet';
       setFigure(power, watts(printer.powerWatts));
-      setText(more, [kwh(printer.kwhLast24h).join(' '), printer.plantHealth === null ? null : t('garden.health', { health: printer.plantHealth })].filter(Boolean).join(' · '));
+      setText(day, printer.kwhLast24h === null ? '' : t('garden.day', { energy: kwh(printer.kwhLast24h).join(' ') }));
+      setText(health, printer.plantHealth === null ? '' : t('garden.health', { health: printer.plantHealth }));
     },
   };
 }
 
-const WIDEST_REM = 13.5;
+const NARROWEST_REM = 10.5;
+const LOWEST_REM = 17; // as the style sheet has it
+const SHELF_REM = 7;
 
-/** Shelves of equal length: as many plants beside each other as fit, evened out over the rows. */
+/** As many plants beside each other as make them largest; when not all fit on the screen, as many as still can be read. */
 function arrange() {
-  const most = Math.max(2, Math.floor(byId('beds').clientWidth / (WIDEST_REM * parseFloat(getComputedStyle(document.documentElement).fontSize))));
-  const rows = Math.ceil(beds.size / most);
-  byId('beds').style.setProperty('--columns', String(Math.max(2, Math.ceil(beds.size / Math.max(1, rows)))));
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const { clientWidth: width, clientHeight: height } = byId('beds');
+  let best = { columns: 2, size: 0 };
+  for (let columns = 2; columns <= Math.max(2, Math.min(beds.size, Math.floor(width / (NARROWEST_REM * rem)))); columns += 1) {
+    const rows = Math.ceil(beds.size / columns);
+    const size = Math.min(width / columns, Math.max(LOWEST_REM * rem, shown(height) / rows) - SHELF_REM * rem);
+    if (size >= best.size) best = { columns, size };
+  }
+  byId('beds').style.setProperty('--columns', String(best.columns));
 }
+/** The height that there is without scrolling. */
+const shown = (height) => Math.min(height, innerHeight - byId('beds').offsetTop);
 addEventListener('resize', arrange);
 
 fillTexts();
-byId('full').append(icon('expand'), t('garden.full'));
+const label = h('span');
+byId('full').append(icon('expand'), label);
+const showFull = () => setText(label, t(document.fullscreenElement ? 'garden.leave' : 'garden.full'));
+addEventListener('fullscreenchange', showFull);
+showFull();
 byId('full').hidden = !document.fullscreenEnabled;
 byId('full').onclick = () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
 
-poll(summaryUrl(pageState()), (/** @type {any} */ { printers }) => {
+poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
+  const printers = summary.printers.toSorted(byName);
   byId('none').hidden = printers.length > 0;
+  byId('totals').hidden = printers.length === 0;
   byId('totals').replaceChildren(...fleetFigures(printers));
   const ids = new Set(printers.map((printer) => printer.deviceId));
   for (const [id, found] of beds) {
@@ -59,13 +77,11 @@ poll(summaryUrl(pageState()), (/** @type {any} */ { printers }) => {
     found.element.remove();
     beds.delete(id);
   }
-  for (const printer of printers) {
+  printers.forEach((printer, nth) => {
     const known = beds.get(printer.deviceId) ?? bed(printer);
     known.update(printer);
-    if (!beds.has(printer.deviceId)) {
-      beds.set(printer.deviceId, known);
-      byId('beds').append(known.element);
-    }
-  }
+    beds.set(printer.deviceId, known);
+    if (byId('beds').children[nth] !== known.element) byId('beds').insertBefore(known.element, byId('beds').children[nth] ?? null);
+  });
   arrange();
 }, connectionNotice(byId('notice'), t, moment));

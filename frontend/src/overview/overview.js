@@ -1,29 +1,32 @@
 // The fleet at a glance: what it draws, who prints, what needs a hand, how the parts of the system are.
 
-import { byId, h } from '../common/dom.js';
-import { fleetFigures } from '../common/fleet.js';
-import { co2, duration, kwh, moment, money, percent, shorten, temperature, watts } from '../common/format.js';
+import { breakable, byId, h, redraw } from '../common/dom.js';
+import { byName, fleetFigures } from '../common/fleet.js';
+import { co2, duration, fileName, kwh, moment, money, percent, temperature, watts } from '../common/format.js';
+import { icon } from '../common/icons.js';
 import { appLink, pageState } from '../common/pagestate.js';
 import { connectionNotice, poll, summaryUrl } from '../common/poll.js';
-import { RESULT_TONES, TONES } from '../common/status.js';
+import { RESULT_TONES, TIP_TONES, TONES, needsLook } from '../common/status.js';
 import { fillTexts, t, word } from '../common/texts.js';
 
 const RECENT = 6;
 const SLOW_MS = 15_000;
 const PARTS = ['database', 'ingest', 'printers', 'nodered', 'broker'];
 const PART_TONES = { ok: 'good', waiting: 'quiet', stale: 'warm', down: 'bad', unknown: 'quiet' };
+const scripted = pageState().has('scenario'); // a made-up fleet, which the system's parts know nothing of
+/** Alarms that the printers' own tips tell as well. */
+const TOLD_BY_TIPS = new Set(['printer_error', 'printer_attention']);
 
 function fleetRow(printer) {
   const analysis = printer.detailed_analysis_data;
-  const temperatures = [[printer.currentNozzleTemp, printer.targetNozzleTemp], [printer.currentBedTemp, printer.targetBedTemp]]
-    .filter(([actual]) => actual !== null).map(([actual, target]) => temperature(actual, target)).join(', ');
+  const heat = (kind, actual, target) => (actual === null ? null : h('span', { class: 'heat' }, icon(kind), h('span', { class: 'unseen', text: `${t(`card.${kind}`)} ` }), temperature(actual, target)));
   const running = printer.jobFilename !== null || analysis !== null;
-  const file = printer.jobFilename ?? t('card.noName');
+  const name = printer.jobFilename ?? t('card.noName');
   return h('tr', { 'data-device': printer.deviceId, 'data-status': printer.currentStatus },
     h('th', { scope: 'row', class: 'who' }, h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.model ?? '' })),
-    h('td', {}, h('span', { class: 'status', 'data-tone': TONES[printer.currentStatus] ?? 'quiet', text: word('status', printer.currentStatus) }), h('span', { class: 'below', text: temperatures })),
+    h('td', {}, h('span', { class: 'status', 'data-tone': TONES[printer.currentStatus] ?? 'quiet', text: word('status', printer.currentStatus) }), h('span', { class: 'below heats' }, heat('nozzle', printer.currentNozzleTemp, printer.targetNozzleTemp), heat('bed', printer.currentBedTemp, printer.targetBedTemp))),
     h('td', { class: 'number', 'data-label': t('col.power'), 'data-field': 'powerWatts' }, ...shown(watts(printer.powerWatts))),
-    running ? h('td', { class: 'wide job', title: file }, shorten(file, 46),
+    running ? h('td', { class: 'wide job', title: name }, ...breakable(fileName(name, 60)),
       printer.jobProgressPercent === null ? null : h('progress', { max: 100, value: printer.jobProgressPercent, 'aria-label': t('card.progressOf', { name: printer.friendlyName }) }),
       h('span', { class: 'below', text: [printer.jobProgressPercent === null ? '' : percent(printer.jobProgressPercent), printer.jobTimeLeftSeconds === null ? '' : t('card.left', { time: duration(printer.jobTimeLeftSeconds) })].filter(Boolean).join(', ') })) : h('td', { class: 'job' }),
     h('td', { class: 'number', 'data-label': t('col.thisPrint') }, ...shown(kwh(printer.jobKwhConsumed))),
@@ -34,8 +37,8 @@ function fleetRow(printer) {
 const shown = ([value, unit]) => [value, unit ? h('span', { class: 'unit', text: unit }) : ''];
 
 function recentPrint(print) {
-  return h('li', {},
-    h('div', {}, h('span', { class: 'name', title: print.filename, text: print.filename === null ? t('card.noName') : shorten(print.filename, 36) }),
+  return h('li', { 'data-job': print.jobId },
+    h('div', {}, h(scripted ? 'span' : 'a', { class: 'name', href: scripted ? null : appLink(`prints?job=${print.jobId}`), title: print.filename }, ...breakable(print.filename === null ? t('card.noName') : fileName(print.filename, 40))),
       h('span', { class: 'below' }, h('span', { class: 'status', 'data-tone': RESULT_TONES[print.status] ?? 'quiet', text: word('result', print.status) }), ` ${moment(print.completedAt)} · ${print.printerName}`)),
     h('div', { class: 'number' }, h('strong', { text: kwh(print.kwh).join(' ') }), h('span', { class: 'below', text: `${money(print.cost, print.currency)[0]} · ${co2(print.co2g).join(' ')}` })));
 }
@@ -50,22 +53,39 @@ function showHealth(health) {
   }));
 }
 
-function showAlarms({ alarms }) {
-  byId('alarms').replaceChildren(...(alarms.length === 0 ? [h('li', { class: 'soft', text: t('overview.alarmsNone') })] : alarms.map((alarm) => h('li', {},
-    h('span', { text: alarm.text }), h('span', { class: 'below', text: [alarm.deviceName, alarm.since === null ? null : t('alarm.since', { time: moment(alarm.since) })].filter(Boolean).join(' · ') })))));
+/** Printers that want somebody, by their most important tip, then what else is the matter. */
+function showLooks() {
+  const found = printers.filter(needsLook).map((printer) => h('li', { 'data-device': printer.deviceId, 'data-tone': TIP_TONES[printer.tips[0].id] },
+    h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.tipText })));
+  const others = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind)).map((alarm) => h('li', { 'data-tone': 'warm' },
+    h('span', { text: alarm.text }), alarm.since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(alarm.since) }) })));
+  redraw(byId('looks'), found.length + others.length === 0 ? [h('li', { class: 'soft', text: t('overview.looksNone') })] : [...found, ...others], 'data-device');
 }
+
+/** @type {any[]} */
+let printers = [];
+/** @type {any[]} */
+let alarms = [];
 
 fillTexts();
 const silent = () => {}; // the summary's poll says that the server is away
-poll(summaryUrl(pageState()), (/** @type {any} */ { printers, globalHistory }) => {
-  byId('totals').hidden = false;
+poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
+  printers = summary.printers.toSorted(byName);
+  byId('totals').hidden = printers.length === 0;
   byId('columns').hidden = false;
   byId('totals').replaceChildren(...fleetFigures(printers, 'hero'));
-  byId('fleet-rows').replaceChildren(...printers.map(fleetRow));
+  redraw(byId('fleet-rows'), printers.map(fleetRow), 'data-device');
   byId('fleet').hidden = printers.length === 0;
   byId('none').hidden = printers.length > 0;
-  byId('recent').replaceChildren(...(globalHistory.length === 0 ? [h('li', { class: 'soft', text: t('overview.noRecent') })]
-    : [...globalHistory.slice(0, RECENT).map(recentPrint), h('li', {}, h('a', { href: appLink('prints'), text: t('overview.allPrints') }))]));
+  redraw(byId('recent'), summary.globalHistory.length === 0 ? [h('li', { class: 'soft', text: t('overview.noRecent') })]
+    : [...summary.globalHistory.slice(0, RECENT).map(recentPrint), h('li', { 'data-job': 'all' }, h('a', { href: appLink('prints'), text: t('overview.allPrints') }))], 'data-job');
+  showLooks();
 }, connectionNotice(byId('notice'), t, moment));
-poll('/api/health', showHealth, silent, { everyMs: SLOW_MS });
-poll('/api/alarms', showAlarms, silent, { everyMs: SLOW_MS });
+byId('system-part').hidden = scripted;
+if (!scripted) {
+  poll('/api/health', showHealth, silent, { everyMs: SLOW_MS });
+  poll('/api/alarms', (/** @type {any} */ answer) => {
+    alarms = answer.alarms;
+    showLooks();
+  }, silent, { everyMs: SLOW_MS });
+}

@@ -1,9 +1,9 @@
 // One passport: the front tells how it is, the back why. It exists only while its place is on the screen.
 
-import { figure, h, setFigure, setText } from '../common/dom.js';
-import { NONE, co2, duration, kwh, money, percent, shorten, temperature, watts } from '../common/format.js';
+import { breakable, figure, h, setFigure, setText } from '../common/dom.js';
+import { NONE, co2, duration, fileName, kwh, moment, money, percent, temperature, watts } from '../common/format.js';
 import { icon } from '../common/icons.js';
-import { TONES } from '../common/status.js';
+import { RESULT_TONES, TIP_TONES, TONES } from '../common/status.js';
 import { t, word } from '../common/texts.js';
 import { plantView } from '../plants/view.js';
 import { detailsView } from './details.js';
@@ -29,12 +29,14 @@ export function passportCard(printer, { flipped, onFlip, onShare }) {
   const file = h('p', { class: 'file' });
   const done = h('strong', { class: 'done' });
   const left = h('span', { class: 'soft' });
+  const result = h('span', { class: 'status' });
   const job = figure(t('card.thisPrint'), [NONE]);
   const cost = figure(t('card.cost'), [NONE]);
   const carbon = figure(t('card.co2'), [NONE]);
   const nozzle = heat('nozzle', t('card.nozzle'));
   const bed = heat('bed', t('card.bed'));
   const tip = h('span');
+  const advice = h('p', { class: 'tip' }, icon('tip'), tip);
   const share = h('button', { type: 'button', class: 'plain icon', 'aria-label': t('card.share', { name }), onclick: onShare }, icon('share'));
   const turn = h('button', { type: 'button', class: 'turn', 'aria-label': t('card.detailsOf', { name }), onclick: () => onFlip(true) }, icon('turn'), t('card.details'));
 
@@ -45,10 +47,10 @@ export function passportCard(printer, { flipped, onFlip, onShare }) {
       h('dl', { class: 'now' },
         h('div', { class: 'figure hero', 'data-field': 'powerWatts' }, h('dt', { text: t('card.now') }), power),
         h('div', { class: 'figure', 'data-field': 'kwhLast24h' }, h('dt', { text: t('card.day') }), day))),
-    h('div', { class: 'print' }, file, h('p', { class: 'progress-line' }, done, left)),
+    h('div', { class: 'print' }, file, h('p', { class: 'progress-line' }, done, result, left)),
     h('dl', { class: 'costs' }, job, cost, carbon),
     h('dl', { class: 'heats' }, nozzle.element, bed.element),
-    h('p', { class: 'tip' }, icon('tip'), tip),
+    advice,
     h('footer', {}, share, turn));
 
   const details = detailsView(printer);
@@ -81,23 +83,29 @@ export function passportCard(printer, { flipped, onFlip, onShare }) {
     setFigure(day, kwh(next.kwhLast24h));
 
     const running = next.jobFilename !== null || next.detailed_analysis_data !== null;
-    const fileName = running ? next.jobFilename ?? t('card.noName') : t('card.nothing');
-    setText(file, shorten(fileName, 58));
-    file.title = fileName;
-    file.classList.toggle('soft', !running);
+    const last = running ? null : next.history[0] ?? null;
+    const printed = running ? next.jobFilename ?? t('card.noName') : last ? last.filename ?? t('card.noName') : t('card.noPrints');
+    if (file.title !== printed) file.replaceChildren(...breakable(fileName(printed, 60)));
+    file.title = printed;
+    file.classList.toggle('past', !running);
     setText(done, next.jobProgressPercent === null ? '' : percent(next.jobProgressPercent));
-    setText(left, next.jobTimeLeftSeconds === null ? '' : t('card.left', { time: duration(next.jobTimeLeftSeconds) }));
+    done.hidden = next.jobProgressPercent === null;
+    setText(result, last ? word('result', last.status) : '');
+    result.hidden = last === null;
+    if (last) result.dataset.tone = RESULT_TONES[last.status] ?? 'quiet';
+    setText(left, last ? moment(last.end_time) : next.jobTimeLeftSeconds === null ? '' : t('card.left', { time: duration(next.jobTimeLeftSeconds) }));
 
     const analysis = next.detailed_analysis_data;
     setText(job.firstChild, t(running ? 'card.thisPrint' : 'card.lastPrint'));
     job.dataset.field = running ? 'jobKwhConsumed' : 'lastJobKwh';
     setFigure(job.lastChild, kwh(running ? next.jobKwhConsumed : next.lastJobKwh));
-    setFigure(cost.lastChild, money(running ? analysis?.cost : next.lastCost, running ? analysis?.currency : next.lastCurrency));
-    setFigure(carbon.lastChild, co2(running ? analysis?.co2_g : next.lastCo2));
+    setFigure(cost.lastChild, money(running ? analysis?.cost : next.lastJobCost, running ? analysis?.currency : next.lastJobCurrency));
+    setFigure(carbon.lastChild, co2(running ? analysis?.co2_g : next.lastJobCo2Grams));
     nozzle.update(next.currentNozzleTemp, next.targetNozzleTemp);
     bed.update(next.currentBedTemp, next.targetBedTemp);
 
     setText(tip, next.tipText);
+    advice.dataset.tone = TIP_TONES[next.tips[0].id] ?? 'quiet';
     details.update(next);
   }
 

@@ -5,17 +5,17 @@ import { A11y, Keyboard, Mousewheel } from 'swiper/modules';
 import { byId, h, setText } from '../common/dom.js';
 import { moment } from '../common/format.js';
 import { icon } from '../common/icons.js';
-import { onState, pageState, setState, typing } from '../common/pagestate.js';
+import { byName } from '../common/fleet.js';
+import { onState, pageState, setState, setTitle, typing } from '../common/pagestate.js';
 import { connectionNotice, poll, summaryUrl } from '../common/poll.js';
 import { GROUPS, urgency } from '../common/status.js';
 import { fillTexts, t } from '../common/texts.js';
 import { passportCard } from './card.js';
+import { followPrint } from './print.js';
 import { printsView } from './prints.js';
 
 const ARRANGE = 'enms.arrange';
-const CASUAL_FILTERS = ['all', 'active', 'attention', 'idle'];
 const byNumber = (value) => (a, b) => (value(b) ?? -1) - (value(a) ?? -1);
-const byName = (a, b) => a.friendlyName.localeCompare(b.friendlyName, undefined, { numeric: true });
 const SORTS = {
   name: byName,
   status: (a, b) => urgency(a.currentStatus) - urgency(b.currentStatus) || byName(a, b),
@@ -69,11 +69,12 @@ function unmount(place) {
 
 function flip(id, to) {
   to ? flipped.add(id) : flipped.delete(id);
-  const card = places.get(id)?.card;
-  if (!card) return;
-  card.flip(to);
-  /** @type {HTMLElement|null} */ (card.element.querySelector(to ? '.back .turn' : '.front .turn'))?.focus({ preventScroll: true });
-  setState({ device: id, side: to ? 'back' : null }, { title: places.get(id)?.printer.friendlyName });
+  const place = places.get(id);
+  if (!place?.card) return;
+  place.card.flip(to);
+  /** @type {HTMLElement|null} */ (place.card.element.querySelector(to ? '.back .turn' : '.front .turn'))?.focus({ preventScroll: true });
+  setState({ device: id, side: to ? 'back' : null });
+  setTitle(title());
 }
 
 // What is shown, and in which order
@@ -87,11 +88,18 @@ function selected() {
   return printers.filter((printer) => group(printer) && (search === '' || text(printer).includes(search))).sort(SORTS[sort]);
 }
 
+/** The view, or the one passport that the address names. */
+function title() {
+  if (pageState().get('view') === 'prints') return t('prints.title');
+  return places.get(pageState().get('device') ?? '')?.printer.friendlyName ?? t('passports.title');
+}
+
 function show() {
-  const prints = pageState().get('view') === 'prints';
-  byId('cards-view').hidden = prints;
-  byId('prints-view').hidden = !prints;
-  document.title = t(prints ? 'prints.title' : 'passports.title');
+  const inPrints = pageState().get('view') === 'prints';
+  byId('cards-view').hidden = inPrints;
+  byId('prints-view').hidden = !inPrints;
+  if (inPrints) prints.show();
+  setTitle(title());
   showTools();
   for (const printer of printers) {
     const place = places.get(printer.deviceId);
@@ -101,7 +109,9 @@ function show() {
   }
   const shown = selected();
   setText(byId('count'), printers.length === 0 || shown.length === printers.length ? '' : t('passports.count', { shown: shown.length, all: printers.length }));
-  byId('none').hidden = !loaded || printers.length > 0;
+  const none = loaded && printers.length === 0;
+  byId('none').hidden = !none;
+  byId('tools').hidden = none;
   byId('no-match').hidden = printers.length === 0 || shown.length > 0;
   byId('stage').hidden = shown.length === 0;
   arrange(shown);
@@ -131,6 +141,7 @@ function arrange(shown) {
   order = next;
   byId('stage').dataset.arrange = asCarousel ? 'carousel' : 'grid';
   byId('steps').hidden = !asCarousel;
+  evenRows();
   if (!asCarousel) {
     swiper?.destroy(true, true);
     swiper = null;
@@ -148,6 +159,20 @@ function arrange(shown) {
   } else swiper.update();
   showSteps();
 }
+
+const NARROWEST_REM = 22.5;
+const WIDEST_REM = 32;
+const GAP_REM = 1.25;
+
+/** In the grid: no lonely card in the last row where the cards before it could share the width. */
+function evenRows() {
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const fit = (least) => Math.max(1, Math.floor((byId('stage').clientWidth + GAP_REM * rem) / ((least + GAP_REM) * rem)));
+  const count = byId('slides').children.length;
+  const rows = Math.ceil(count / fit(NARROWEST_REM));
+  byId('slides').style.setProperty('--columns', String(Math.max(Math.ceil(count / Math.max(1, rows)), Math.min(count, fit(WIDEST_REM)), 1)));
+}
+addEventListener('resize', evenRows);
 
 function showSteps() {
   if (!swiper) return;
@@ -168,7 +193,7 @@ function openLinked() {
   if (swiper) swiper.slideTo(index, 0);
   else place.slide.scrollIntoView({ block: 'center' });
   for (const other of places.values()) other.slide.toggleAttribute('data-linked', other === place);
-  document.title = place.printer.friendlyName;
+  setTitle(title());
 }
 
 // Tools
@@ -186,7 +211,7 @@ function showTools() {
   for (const button of byId('arrange').children) button.setAttribute('aria-pressed', String(button.dataset.value === now));
 }
 
-byId('filter').append(...CASUAL_FILTERS.map((name) => option('filter', name)));
+byId('filter').append(...['all', ...Object.keys(GROUPS)].map((name) => option('filter', name)));
 byId('sort').append(...Object.keys(SORTS).map((name) => option('sort', name)));
 byId('filter').onchange = () => change({ show: byId('filter').value === 'all' ? null : byId('filter').value });
 byId('sort').onchange = () => change({ sort: byId('sort').value === 'name' ? null : byId('sort').value });
@@ -246,17 +271,12 @@ onState(() => {
   openLinked();
 });
 show();
+followPrint();
 poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
   const first = !loaded;
   loaded = true;
-  printers = summary.printers.map((printer) => withLastPrint(printer, summary.globalHistory));
+  printers = summary.printers;
   prints.summary(summary.globalHistory);
   show();
   if (first) openLinked();
 }, connectionNotice(byId('notice'), t, moment));
-
-/** The cost and CO2 of a resting printer's last print stand in the global history. */
-function withLastPrint(printer, history) {
-  const last = history.find((print) => print.deviceId === printer.deviceId && print.kwh !== null && print.kwh === printer.lastJobKwh);
-  return { ...printer, lastCost: last?.cost ?? null, lastCurrency: last?.currency ?? null, lastCo2: last?.co2g ?? null };
-}

@@ -6,11 +6,13 @@ import { readPreview } from '../../../gcode/preview_reader.js';
 import { request } from '../common/api.js';
 import { h, setText } from '../common/dom.js';
 import { number } from '../common/format.js';
+import { icon } from '../common/icons.js';
 import { t } from '../common/texts.js';
 import { colour } from '../common/theme.js';
 
 const NOT_OF_THE_PART = new Set(['skirt', 'brim', 'wipe_tower', 'custom']);
 const GRID_MM = 10;
+const TURN_RAD = Math.PI / 6;
 const FIELD_OF_VIEW = 35;
 const BEHIND = [0.46, -0.72, 0.52]; // from where the print is seen at first: the front, a little from the right and above
 
@@ -64,7 +66,8 @@ function drawScene(stage, model, bed) {
   const { positions, shades, ends, bounds } = geometryOf(model);
   const renderer = new WebGLRenderer({ canvas, context });
   const caption = h('p', { class: 'caption' });
-  stage.replaceChildren(canvas, caption);
+  const turn = h('button', { type: 'button', class: 'plain icon', 'aria-label': t('detail.turn'), title: t('detail.turn') }, icon('turn'));
+  stage.replaceChildren(canvas, caption, turn);
 
   // One geometry, shown three times: what is printed, and as a veil what is to come. Only the veil's nearest lines are seen,
   // found by drawing its depth first: many faint lines above each other would be as dense as the print.
@@ -94,6 +97,11 @@ function drawScene(stage, model, bed) {
   controls.target.set(middle[0], middle[1], middle[2]);
   // A finger up or down and a wheel scroll what the preview stands in; sideways turns, two fingers and Ctrl + wheel come closer.
   canvas.style.touchAction = 'pan-y';
+  // Without dragging: a step around.
+  turn.onclick = () => {
+    camera.position.sub(controls.target).applyAxisAngle(camera.up, TURN_RAD).add(controls.target);
+    controls.update();
+  };
   const passWheel = (event) => { if (!event.ctrlKey) event.stopPropagation(); };
   stage.addEventListener('wheel', passWheel, { capture: true, passive: true });
 

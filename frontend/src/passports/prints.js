@@ -3,7 +3,7 @@
 import { requestJson } from '../common/api.js';
 import { dayStart, foreignZone, monthStart, wallTime } from '../common/clock.js';
 import { toCsv } from '../common/csv.js';
-import { breakable, byId, download, figure, h, setText } from '../common/dom.js';
+import { breakable, byId, download, figure, h, redraw, setText } from '../common/dom.js';
 import { co2, duration, fileName, kwh, moment, money, number } from '../common/format.js';
 import { icon } from '../common/icons.js';
 import { onState, pageState, setState } from '../common/pagestate.js';
@@ -19,7 +19,7 @@ const TYPING_MS = 250;
 
 /** The columns: the name by which the server sorts, and which way first. */
 const COLUMNS = [
-  { key: 'ended', down: true }, { key: 'printer', down: false }, { key: 'file', down: false }, { key: 'status', down: false },
+  { key: 'ended', down: true }, { key: 'printer', down: false }, { key: 'file', down: false }, { key: 'status', text: 'result', down: false },
   { key: 'duration', down: true, number: true }, { key: 'energy', down: true, number: true }, { key: 'cost', down: true, number: true }, { key: 'co2', down: true, number: true },
 ];
 /** When a print may have started. @type {Record<string, () => {from?: number, to?: number}>} */
@@ -88,9 +88,7 @@ export function printsView() {
     const { total, totals, jobs } = found ?? { total: 0, totals: null, jobs: [] };
     const narrowed = Boolean(pageState().get('find')) || period() !== 'all';
     byId('prints-head').replaceChildren(...COLUMNS.map((one) => head(one, one === column, down)));
-    const focused = /** @type {HTMLElement|null} */ (document.activeElement)?.closest('[data-job]')?.getAttribute('data-job');
-    byId('prints-rows').replaceChildren(...jobs.map((print) => row(print, !scripted)));
-    if (focused) byId('prints-rows').querySelector(`[data-job="${focused}"] button`)?.focus();
+    redraw(byId('prints-rows'), jobs.map((print) => row(print, !scripted)), 'data-job');
     byId('prints-none').hidden = total > 0 || (narrowed && !scripted && newest?.length !== 0);
     byId('prints-no-match').hidden = total > 0 || !byId('prints-none').hidden;
     byId('prints-wrap').hidden = total === 0;
@@ -112,7 +110,7 @@ export function printsView() {
   }
 
   function head(column, active, down) {
-    const name = t(`col.${column.key}`);
+    const name = t(`col.${column.text ?? column.key}`);
     return h('th', { scope: 'col', class: column.number ? 'number' : null, 'aria-sort': active ? (down ? 'descending' : 'ascending') : null },
       scripted ? name : h('button', {
         type: 'button', class: 'sort',

@@ -18,6 +18,7 @@ export function plantView() {
       shown = key;
       // Text of our own generator: it holds nothing but numbers.
       element.innerHTML = plantSvg(printer.plant_type, printer.plantStage, printer.plantHealth);
+      element.firstElementChild?.setAttribute('preserveAspectRatio', 'xMidYMax'); // it stands on the ground
       element.setAttribute('aria-label', plantWords(printer));
     },
   };

@@ -6,7 +6,7 @@ import { icon } from '../common/icons.js';
 import { typing } from '../common/pagestate.js';
 import { poll } from '../common/poll.js';
 import { fillTexts, t } from '../common/texts.js';
-import { THEMES, chooseTheme, chosenTheme } from '../common/theme.js';
+import { THEMES, chooseTheme, chosenTheme, shownTheme } from '../common/theme.js';
 import { PROFILES, ROUTES, hashOf, parse } from './routes.js';
 
 const HEALTH_EVERY_MS = 10_000;
@@ -18,6 +18,7 @@ const frame = /** @type {HTMLIFrameElement} */ (byId('frame'));
 /** @type {{name: string, query: string}|null} */
 let shown = null;
 let grafana = false;
+const linked = parse(location.hash) !== null; // the first address names a view
 
 // Profile
 
@@ -34,9 +35,7 @@ function chooseProfile(name) {
   localStorage.setItem(PROFILE, name);
   byId('profiles').close();
   showMenu();
-  if (before === null || !views().includes(shown?.name ?? '')) {
-    if (parse(location.hash) === null || before !== null) location.hash = hashOf(views()[0]);
-  }
+  if (before === null ? !linked : !views().includes(shown?.name ?? '')) location.hash = hashOf(views()[0]);
 }
 
 function showProfileChoices() {
@@ -61,7 +60,7 @@ function showMenu() {
   byId('nav').dataset.long = String(names.length > FIRST_ON_PHONE + 1);
   byId('more-nav').replaceChildren(...names.slice(FIRST_ON_PHONE).map((name) => link(name)));
   const name = t(`profile.${profile() ?? 'staff'}`);
-  byId('profile').textContent = name;
+  byId('profile').replaceChildren(icon('person'), h('span', { text: name }));
   byId('profile').setAttribute('aria-label', t('profile.change', { name }));
 }
 
@@ -69,10 +68,7 @@ function showMenu() {
 
 function follow() {
   const route = parse(location.hash);
-  if (route === null) {
-    if (profile() !== null) location.replace(hashOf(views()[0]));
-    return;
-  }
+  if (route === null) return location.replace(hashOf(views()[0]));
   const page = ROUTES[route.name].page(route.query);
   const before = shown && ROUTES[shown.name].page(shown.query);
   const scenario = (query) => new URLSearchParams(query).get('scenario'); // decides what a page polls from its start
@@ -93,16 +89,12 @@ addEventListener('hashchange', follow);
 addEventListener('message', ({ origin, source, data }) => {
   if (origin !== location.origin || source !== frame.contentWindow || shown === null) return;
   if (data?.enms === 'key') shortcut(data.key);
+  if (data?.enms === 'title') document.title = `${data.title} · ENMS`;
   if (data?.enms === 'state') {
     const query = new URLSearchParams(data.query);
-    const prints = query.get('view') === 'prints';
-    if (ROUTES[shown.name].page('').startsWith('/dpp_page.html')) {
-      query.delete('view');
-      shown = { name: prints ? 'prints' : 'passports', query: query.toString() };
-    } else shown = { name: shown.name, query: query.toString() };
-    history[data.push ? 'pushState' : 'replaceState'](null, '', hashOf(shown.name, shown.query));
-    document.title = `${data.title} · ENMS`;
-    showMenu();
+    query.delete('view'); // the route says it
+    shown = { name: shown.name, query: query.toString() };
+    history.replaceState(null, '', hashOf(shown.name, shown.query));
   }
 });
 
@@ -116,8 +108,14 @@ function showTheme() {
   byId('theme').title = t(`theme.${chosen}`);
   byId('theme').onclick = () => chooseTheme(next);
 }
+/** Pages of others that know our attribute follow it; Grafana takes the theme in its address. */
+function dressFrame() {
+  if (shown && !ROUTES[shown.name].own) frame.contentDocument?.documentElement.setAttribute('data-theme', shownTheme());
+}
+frame.addEventListener('load', dressFrame);
 addEventListener('themechange', () => {
   showTheme();
+  dressFrame();
   if (shown?.name === 'charts') frame.contentWindow?.location.replace(ROUTES.charts.page(shown.query));
 });
 

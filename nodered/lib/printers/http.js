@@ -82,14 +82,14 @@ function translate(error, url, { signal }) {
     return new PollError('timeout', `${host} did not answer in time: it may be busy; if it stays so, check its network.`);
   }
   const reasons = {
-    ENOTFOUND: 'the name is unknown: check api_ip',
-    EAI_AGAIN: 'the name server does not answer: check the network',
+    ENOTFOUND: 'the name is unknown: check api_ip.',
+    EAI_AGAIN: 'the name server does not answer: check the network.',
     ECONNREFUSED: 'nothing listens there: is the printer on, and is the port right?',
-    ECONNRESET: 'it closed the connection: try again, or check the port',
+    ECONNRESET: 'it closed the connection: try again, or check the port.',
     EHOSTUNREACH: 'there is no way to this host: is the printer on and in this network?',
-    ENETUNREACH: 'there is no way to this network: check the network',
+    ENETUNREACH: 'there is no way to this network: check the network.',
   };
-  return new PollError('unreachable', `${host} cannot be reached: ${reasons[error.code] ?? error.code ?? 'its answer is not HTTP'}.`);
+  return new PollError('unreachable', `${host} cannot be reached: ${reasons[error.code] ?? `${error.code ?? 'its answer is not HTTP'}.`}`);
 }
 
 /** The JSON object or array of a 200 answer; every other answer becomes a PollError. */
@@ -111,7 +111,7 @@ function expect2xx({ status }, url) {
   if (status === 401 || status === 403) throw new PollError('auth', `${host} refused the credentials (${status}): correct api_key.`);
   // Following a redirect would hand the credentials to whoever is named in it.
   if (status >= 300 && status < 400) throw new PollError('http', `${host}${pathname} redirects (${status}), which is not followed: give the final address in api_ip.`);
-  if (status < 200 || status >= 300) throw new PollError('http', `${host}${pathname} answered ${status}: ${status >= 500 ? 'the printer has a fault, try again later' : 'is source right for this device?'}.`);
+  if (status < 200 || status >= 300) throw new PollError('http', `${host}${pathname} answered ${status}: ${status >= 500 ? 'the printer has a fault, try again later.' : 'is source right for this device?'}`);
 }
 
 module.exports = { baseUrl, send, json };
