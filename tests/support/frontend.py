@@ -42,7 +42,7 @@ class Door:
         place.mkdir(parents=True, exist_ok=True)
         values = {**stack, "ENMS_NGINX_LISTEN": self.listen, "ENMS_NGINX_DIR": str(place), "ENMS_NGINX_ACCESS_LOG": "off",
                   "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{stack['ENMS_NODERED_PORT']}", "ENMS_API_UPSTREAM": f"127.0.0.1:{stack['ENMS_API_PORT']}",
-                  "ENMS_GRAFANA_UPSTREAM": "127.0.0.1:9", "ENMS_FRONTEND_DIR": str(pages), "ENMS_GCODE_PUBLIC_DIR": str(place / "gcode"),
+                  "ENMS_GRAFANA_UPSTREAM": "127.0.0.1:9", "ENMS_FRONTEND_DIR": str(pages), "ENMS_GCODE_PUBLIC_DIR": f"{stack['ENMS_STATE_DIR']}/gcode/public",
                   "ENMS_API_RATE": "1000"}
         text = PLACE.sub(lambda match: values[match[1]], (ROOT / "nginx/nginx.conf").read_text())
         self._config = place / "nginx.conf"

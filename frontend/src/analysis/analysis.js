@@ -121,8 +121,9 @@ function show(results) {
     series.timestamps.map((at, i) => [at, series.actual[i], series.predicted[i], series.phase[i]])), 'text/csv;charset=utf-8');
 }
 
-function table(columns, rows) {
-  return h('div', { class: 'scroll' }, h('table', {}, h('thead', {}, h('tr', {}, ...columns.map((name, i) => h('th', { scope: 'col', class: i ? 'number' : null, text: t(`analysis.${name}`) })))),
+/** A table that scrolls by itself where it doesn't fit, by keyboard too. @param {string} name  key of the text that names it */
+function table(name, columns, rows) {
+  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': t(name) }, h('table', {}, h('thead', {}, h('tr', {}, ...columns.map((name, i) => h('th', { scope: 'col', class: i ? 'number' : null, text: t(`analysis.${name}`) })))),
     h('tbody', {}, ...rows.map(([name, ...values]) => h('tr', {}, h('th', { scope: 'row' }, name), ...values.map((value) => h('td', { class: 'number' }, value)))))));
 }
 
@@ -133,7 +134,7 @@ function showPhases(phases) {
       h('span', {}, duration(found.duration_minutes * 60), h('span', { class: 'below', text: percent(found.duration_percent, 1) })),
       h('span', {}, kwh(found.energy_kwh).join(' '), h('span', { class: 'below', text: percent(found.energy_percent, 1) })), watts(found.avg_power).join(' ')];
   });
-  byId('phases').replaceChildren(table(['phase', 'time', 'energy', 'mean'], rows));
+  byId('phases').replaceChildren(table('analysis.phases', ['phase', 'time', 'energy', 'mean'], rows));
 }
 
 /** Names of drivers in a sentence of the server become ours. */
@@ -149,10 +150,10 @@ function driverName(name) {
 function showStatistics(correlation, regression) {
   const parts = [];
   const found = Object.entries(correlation).filter(([, one]) => one.pearson !== null).sort(([, a], [, b]) => Math.abs(b.pearson) - Math.abs(a.pearson));
-  if (found.length) parts.push(table(['driver', 'r', 'p', 'n'], found.map(([name, one]) => [driverName(name), number(one.pearson, 2), chance(one.p_effective ?? one.pearson_p), number(one.n)])));
+  if (found.length) parts.push(table('analysis.correlation', ['driver', 'r', 'p', 'n'], found.map(([name, one]) => [driverName(name), number(one.pearson, 2), chance(one.p_effective ?? one.pearson_p), number(one.n)])));
   if (regression?.r_squared != null) {
     parts.push(h('p', { text: t('analysis.fit', { n: number(regression.n_samples), r2: percent(100 * regression.r_squared), intercept: number(regression.intercept, 1) }) }),
-      table(['driver', 'coefficient', 'error', 'p', 'vif'], regression.drivers.map((name) => [driverName(name), number(regression.coefficients[name], 3), number(regression.standard_errors[name], 3), chance(regression.p_values[name]), number(regression.vif[name], 1)])));
+      table('analysis.regression', ['driver', 'coefficient', 'error', 'p', 'vif'], regression.drivers.map((name) => [driverName(name), number(regression.coefficients[name], 3), number(regression.standard_errors[name], 3), chance(regression.p_values[name]), number(regression.vif[name], 1)])));
   } else parts.push(h('p', { class: 'soft', text: t('analysis.fitNone', { n: number(regression?.n_samples ?? 0) }) }));
   byId('statistics').replaceChildren(...parts);
 }

@@ -36,7 +36,7 @@ export const en = {
   'connection.live': 'Live',
   'connection.partly': 'Partly down',
   'connection.lost': 'No connection',
-  'connection.lostSince': 'No connection since {time}',
+  'connection.lastAnswer': 'Last answer: {time}',
   'clock.zone': 'Times are the factory\'s, {zone}.',
 
   'connection.first': '{error} Trying again by itself.',
@@ -48,7 +48,7 @@ export const en = {
   'keys.theme': 'change the theme',
   'keys.search': 'search (passports, prints)',
   'keys.arrows': 'next and previous passport',
-  'keys.flip': 'turn the passport in the middle over',
+  'keys.flip': 'turn the passport in focus, or the first one, over',
   'keys.help': 'this help',
   'keys.enabled': 'Single-key shortcuts are on',
 
@@ -293,6 +293,7 @@ export const en = {
   'analysis.insightsNone': 'Nothing stands out in this range.',
   'analysis.statistics': 'What moves with the power',
   'analysis.statistics.hint': 'r: from −1 to 1, how closely a driver goes along with the power. p: how likely chance alone would show that much. n: rows that know the driver.',
+  'analysis.correlation': 'Correlation', 'analysis.regression': 'Linear regression',
   'analysis.driver': 'Driver', 'analysis.r': 'r', 'analysis.p': 'p', 'analysis.n': 'n', 'analysis.coefficient': 'W per unit', 'analysis.error': '± SE', 'analysis.vif': 'VIF',
   'analysis.fit': 'Linear regression over {n} rows explains {r2} of the variation; intercept {intercept} W.',
   'analysis.fitNone': 'A linear regression is not possible here: {n} rows know all drivers.',

@@ -156,7 +156,7 @@ function meterRow(meter) {
 
 function rejectRow(reject) {
   return h('tr', {},
-    h('th', { scope: 'row', text: moment(reject.lastAt) }), h('td', { text: reject.source }, h('span', { class: 'below', text: reject.topic })),
+    h('th', { scope: 'row', text: moment(reject.lastAt) }), h('td', { class: 'wide' }, reject.source, h('span', { class: 'below', text: reject.topic })),
     h('td', { class: 'wide', text: reject.reason }), h('td', { class: 'number', 'data-label': t('devices.count'), text: number(reject.count) }));
 }
 

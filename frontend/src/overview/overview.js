@@ -23,7 +23,7 @@ function fleetRow(printer) {
   const running = printer.jobFilename !== null || analysis !== null;
   const name = printer.jobFilename ?? t('card.noName');
   return h('tr', { 'data-device': printer.deviceId, 'data-status': printer.currentStatus },
-    h('th', { scope: 'row', class: 'who' }, h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.model ?? '' })),
+    h('th', { scope: 'row', class: 'who' }, h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), title: printer.friendlyName, text: printer.friendlyName }), h('span', { class: 'below', text: printer.model ?? '' })),
     h('td', {}, h('span', { class: 'status', 'data-tone': TONES[printer.currentStatus] ?? 'quiet', text: word('status', printer.currentStatus) }), h('span', { class: 'below heats' }, heat('nozzle', printer.currentNozzleTemp, printer.targetNozzleTemp), heat('bed', printer.currentBedTemp, printer.targetBedTemp))),
     h('td', { class: 'number', 'data-label': t('col.power'), 'data-field': 'powerWatts' }, ...shown(watts(printer.powerWatts))),
     running ? h('td', { class: 'wide job', title: name }, ...breakable(fileName(name, 60)),
@@ -59,6 +59,7 @@ function showLooks() {
     h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.tipText })));
   const others = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind)).map((alarm) => h('li', { 'data-tone': 'warm' },
     h('span', { text: alarm.text }), alarm.since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(alarm.since) }) })));
+  byId('totals').replaceChildren(...fleetFigures(printers, 'hero', found.length + others.length));
   redraw(byId('looks'), found.length + others.length === 0 ? [h('li', { class: 'soft', text: t('overview.looksNone') })] : [...found, ...others], 'data-device');
 }
 
@@ -73,7 +74,6 @@ poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
   printers = summary.printers.toSorted(byName);
   byId('totals').hidden = printers.length === 0;
   byId('columns').hidden = false;
-  byId('totals').replaceChildren(...fleetFigures(printers, 'hero'));
   redraw(byId('fleet-rows'), printers.map(fleetRow), 'data-device');
   byId('fleet').hidden = printers.length === 0;
   byId('none').hidden = printers.length > 0;

@@ -121,8 +121,9 @@ addEventListener('themechange', () => {
 
 // Connection
 
-function showConnection(state, words) {
+function showConnection(state, words, more = '') {
   byId('connection').dataset.state = state;
+  byId('connection').title = more;
   setText(byId('connection'), words);
 }
 
@@ -135,7 +136,7 @@ poll('/api/health', (health) => {
   else showConnection('partly', t('connection.partly'));
 }, ({ failures, status, lastGood }) => {
   if (status) showConnection('partly', t('connection.partly')); // something answers, though not all of it works
-  else if (failures > 0) showConnection('lost', lastGood === null ? t('connection.lost') : t('connection.lostSince', { time: moment(lastGood) }));
+  else if (failures > 0) showConnection('lost', t('connection.lost'), lastGood === null ? '' : t('connection.lastAnswer', { time: moment(lastGood) }));
 }, { everyMs: HEALTH_EVERY_MS });
 
 // Keys. A person whose dictation or clumsy hand hits single keys can switch them off.
