@@ -13,7 +13,7 @@ SENTENCES = {
     "counter_jump": "The counter of {object} jumps ({detail} times in a row): its energy is unknown meanwhile. Check the meter and its maximum power.",
     "meter_silent": "The meter {object} of {name} has been silent for more than an hour.",
     "meter_unassigned": "The meter {object} belongs to no device yet.",
-    "rejects": "{detail} messages of {object} were refused within the last hour; /api/rejects tells why.",
+    "rejects": "Messages of {object} were refused within the last hour ({detail}); the devices page tells why.",
 }
 
 

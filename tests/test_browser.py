@@ -450,11 +450,43 @@ def test_a_hundred_printers_cost_what_is_on_the_screen(browser, door, busy):
         page.wait_for_selector(".passport")
         assert page.locator(".swiper-slide").count() == 100
         assert page.locator(".passport").count() <= 12
-        expect(page.locator("[data-device=many-99] .passport")).to_have_count(0)
         page.evaluate("document.querySelector('#swiper').swiper.slideTo(99, 0)")
         expect(page.locator("[data-device=many-99] .passport")).to_be_visible()
         expect(page.locator("[data-device=many-0] .passport")).to_have_count(0)
         assert page.locator(".passport").count() <= 14
+
+
+@contextmanager
+def longest_task(browser: Browser, page: Page):
+    """Fills the yielded list with the longest task of the page's main thread meanwhile, in ms of its own processor time: a busy machine doesn't stretch that."""
+    found: list[float] = []
+    browser.start_tracing(page=page, categories=["toplevel"])
+    yield found
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    mains = {(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"}
+    tasks = [event["tdur"] / 1000 for event in events if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in mains and "tdur" in event]
+    assert len(tasks) > 20, "the trace holds no tasks"
+    found.append(max(tasks))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("view", ["dpp_page.html", "dpp_page.html?arrange=grid", "overview.html", "garden.html"])
+def test_no_task_holds_the_page_up(browser, door, busy, view):
+    """With 100 printers neither loading, nor swiping or scrolling, nor an answer with news makes a task over 200 ms."""
+    summary = many(busy(), 100)
+    with visit(browser, door, "/api/version", summary=summary, clock=True) as page:
+        with longest_task(browser, page) as loading:
+            page.goto(f"{door.url}/{view}", wait_until="networkidle")
+        with longest_task(browser, page) as using:
+            for printer in summary["printers"]:
+                printer["kwhLast24h"] = 1.5
+            with page.expect_response("**/api/dpp_summary*"):
+                page.clock.fast_forward(5000)
+            for _ in range(8):
+                if page.locator("#next").is_visible():
+                    page.locator("#next").click()
+                page.mouse.wheel(0, 400)
+        assert loading[0] < 200 and using[0] < 200, (loading, using)
 
 
 def test_the_passport_page_is_small(browser, door, busy):
@@ -472,27 +504,16 @@ def test_the_passport_page_is_small(browser, door, busy):
 
 
 @pytest.mark.long
-def test_first_paint_and_swiping_are_quick(browser, door, busy):
-    """Largest paint below 1.5 s with 16 printers, no task over 200 ms, nor while swiping through 100. The best of three: a busy machine stretches all."""
-    watch = """window.tasks = []; window.paint = 0;
-        new PerformanceObserver((list) => tasks.push(...list.getEntries().map((e) => e.duration))).observe({ type: 'longtask', buffered: true });
-        new PerformanceObserver((list) => { paint = list.getEntries().at(-1).startTime; }).observe({ type: 'largest-contentful-paint', buffered: true });"""
-    paints, tasks, swipes = [], [], []
-    for _ in range(3):
+def test_the_largest_paint_is_quick(browser, door, busy):
+    """Below 1.5 s with 16 printers; the best of five, because a busy machine stretches all."""
+    watch = "new PerformanceObserver((list) => { window.paint = list.getEntries().at(-1).startTime; }).observe({ type: 'largest-contentful-paint', buffered: true })"
+    paints = []
+    for _ in range(5):
         with visit(browser, door, "/api/version", summary=many(busy(), 16)) as page:
             page.add_init_script(watch)
             page.goto(door.url + "/dpp_page.html", wait_until="networkidle")
             paints.append(page.evaluate("paint"))
-            tasks.append(max(page.evaluate("tasks"), default=0))
-        with visit(browser, door, "/api/version", summary=many(busy(), 100)) as page:
-            page.add_init_script(watch)
-            page.goto(door.url + "/dpp_page.html", wait_until="networkidle")
-            page.evaluate("tasks.length = 0")
-            for _ in range(12):
-                page.locator("#next").click()
-                page.wait_for_timeout(100)
-            swipes.append(max(page.evaluate("tasks"), default=0))
-    assert min(paints) < 1500 and min(tasks) < 200 and min(swipes) < 200, (paints, tasks, swipes)
+    assert min(paints) < 1500, paints
 
 
 @pytest.mark.long

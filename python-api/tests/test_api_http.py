@@ -191,7 +191,7 @@ def test_alarms_say_what_is_the_matter(client, populated):
     assert found == {
         "printer_silent": "Quiet one has not answered.",
         "meter_unassigned": "The meter stray belongs to no device yet.",
-        "rejects": "1 messages of shelly were refused within the last hour; /api/rejects tells why.",
+        "rejects": "Messages of shelly were refused within the last hour (1); the devices page tells why.",
     }
 
 

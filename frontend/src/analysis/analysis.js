@@ -134,7 +134,7 @@ function showPhases(phases) {
       h('span', {}, duration(found.duration_minutes * 60), h('span', { class: 'below', text: percent(found.duration_percent, 1) })),
       h('span', {}, kwh(found.energy_kwh).join(' '), h('span', { class: 'below', text: percent(found.energy_percent, 1) })), watts(found.avg_power).join(' ')];
   });
-  byId('phases').replaceChildren(table('analysis.phases', ['phase', 'time', 'energy', 'mean'], rows));
+  byId('phases').replaceChildren(table('analysis.byPhase', ['phase', 'time', 'energy', 'mean'], rows));
 }
 
 /** Names of drivers in a sentence of the server become ours. */

@@ -293,7 +293,7 @@ export const en = {
   'analysis.insightsNone': 'Nothing stands out in this range.',
   'analysis.statistics': 'What moves with the power',
   'analysis.statistics.hint': 'r: from −1 to 1, how closely a driver goes along with the power. p: how likely chance alone would show that much. n: rows that know the driver.',
-  'analysis.correlation': 'Correlation', 'analysis.regression': 'Linear regression',
+  'analysis.byPhase': 'Time and energy by phase', 'analysis.correlation': 'Correlation', 'analysis.regression': 'Linear regression',
   'analysis.driver': 'Driver', 'analysis.r': 'r', 'analysis.p': 'p', 'analysis.n': 'n', 'analysis.coefficient': 'W per unit', 'analysis.error': '± SE', 'analysis.vif': 'VIF',
   'analysis.fit': 'Linear regression over {n} rows explains {r2} of the variation; intercept {intercept} W.',
   'analysis.fitNone': 'A linear regression is not possible here: {n} rows know all drivers.',

@@ -48,8 +48,10 @@ function arrange() {
   let best = { columns: 2, size: 0 };
   for (let columns = 2; columns <= Math.max(2, Math.min(beds.size, Math.floor(width / (NARROWEST_REM * rem)))); columns += 1) {
     const rows = Math.ceil(beds.size / columns);
-    const size = Math.min(width / columns, Math.max(LOWEST_REM * rem, shown(height) / rows) - SHELF_REM * rem);
-    if (size >= best.size) best = { columns, size };
+    const row = shown(height) / rows;
+    // Where all must be scrolled through anyway, the more beside each other the better.
+    const size = row < LOWEST_REM * rem ? columns / 1000 : Math.min(width / columns, row - SHELF_REM * rem);
+    if (size > best.size) best = { columns, size };
   }
   byId('beds').style.setProperty('--columns', String(best.columns));
 }

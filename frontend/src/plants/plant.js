@@ -73,8 +73,9 @@ class Plant {
     if (!this.shapes.has(id)) {
       const w = width * (1 - 0.35 * this.wilt);
       const droop = curve + 0.16 * this.wilt;
-      this.shapes.set(id, `<g id="${id}"><path d="M0 0C.25 ${f2(-w)} .75 ${f2(-w * 0.7)} 1 ${f2(droop)}C.7 ${f2(droop + w * 0.5)} .25 ${f2(w * 0.55)} 0 0z" fill="${this.colour(tone)}"/>`
-        + `<path d="M0 0Q.5 ${f2(-w * 0.18)} .86 ${f2(droop * 0.75)}" fill="none" stroke="${this.colour('light')}" stroke-width=".035"/></g>`);
+      const arch = droop * 0.3; // where the middle of the leaf runs before its tip hangs
+      this.shapes.set(id, `<g id="${id}"><path d="M0 0C.25 ${f2(-w)} .75 ${f2(arch - w * 0.7)} 1 ${f2(droop)}C.7 ${f2(arch + w * 0.6)} .25 ${f2(w * 0.55)} 0 0z" fill="${this.colour(tone)}"/>`
+        + `<path d="M0 0Q.5 ${f2(arch * 0.4 - w * 0.18)} .86 ${f2(droop * 0.75)}" fill="none" stroke="${this.colour('light')}" stroke-width=".035"/></g>`);
     }
     return id;
   }
@@ -142,7 +143,7 @@ const SPECIES = {
     const blades = [0, 0, 3, 5, 7, 8, 8, 8, 8][stage];
     for (let i = 0; i < blades; i += 1) {
       const t = 0.08 + (0.8 * i) / Math.max(1, blades - 1);
-      plant.leaf(at(t), i % 2 ? -1 : 1, (14 + 22 * grown) * (1.1 - 0.45 * t), { lift: 48 + 14 * t, width: 0.14, curve: 0.42, tone: i % 3 ? 'leaf' : 'light' });
+      plant.leaf(at(t), i % 2 ? -1 : 1, (18 + 24 * grown) * (1.1 - 0.4 * t), { lift: 54 + 12 * t, width: 0.13, curve: 0.5, tone: i % 3 ? 'leaf' : 'light' });
     }
     if (stage === 2) {
       plant.leaf(at(1), 1, 13, { lift: 68, width: 0.2, curve: 0.25, tone: 'light' });
@@ -150,8 +151,8 @@ const SPECIES = {
     }
     if (stage >= 6) {
       const tip = at(0.98);
-      for (const turn of [-34, -17, 0, 17, 34]) {
-        plant.add(`<path transform="translate(${f(tip.x)} ${f(tip.y)}) rotate(${f(turn + plant.wilt * 60)})" d="M0 2Q${f(turn / 14)} -7 0 -${f(9 + grown * 4 - Math.abs(turn) / 12)}" fill="none" stroke="${plant.fade([214, 182, 92])}" stroke-width="1.5" stroke-linecap="round"/>`);
+      for (const turn of [-52, -28, -9, 9, 28, 52]) {
+        plant.add(`<path transform="translate(${f(tip.x)} ${f(tip.y)}) rotate(${f(turn + plant.wilt * 60)})" d="M0 2Q${f(turn / 14)} -7 0 -${f(9 + grown * 4 - Math.abs(turn) / 12)}" fill="none" stroke="${plant.fade([214, 182, 92])}" stroke-width="1.1" stroke-linecap="round"/>`);
       }
     }
     if (stage >= 6) cob(plant, at(0.42), 1, stage);
