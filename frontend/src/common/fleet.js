@@ -8,13 +8,12 @@ import { t } from './texts.js';
 /** The order of printers everywhere: 2 before 10. */
 export const byName = (a, b) => a.friendlyName.localeCompare(b.friendlyName, undefined, { numeric: true });
 
-/** @param {any[]} printers @param {string} [extra]  classes @param {number} [looks]  what is worth a look, unless it is the printers alone */
-export function fleetFigures(printers, extra = '', looks = printers.filter(needsLook).length) {
+export function fleetFigures(printers, extra = '') {
   return [
     figure(t('total.power'), watts(sum(printers, 'powerWatts')), extra),
     figure(t('total.printing'), [number(printers.filter((printer) => printer.isPrintingNow).length), t('total.printingOf', { all: number(printers.length) })], extra),
     figure(t('total.energy'), kwh(sum(printers, 'kwhLast24h')), extra),
-    figure(t('total.attention'), [number(looks)], extra),
+    figure(t('total.attention'), [number(printers.filter(needsLook).length)], extra),
   ];
 }
 

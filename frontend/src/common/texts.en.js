@@ -62,7 +62,7 @@ export const en = {
 
   'status.Printing': 'Printing', 'status.Heating': 'Heating', 'status.Paused': 'Paused', 'status.Attention': 'Needs a hand', 'status.Idle': 'Idle',
   'status.Cooling': 'Cooling', 'status.Completed': 'Completed', 'status.Error': 'Error', 'status.Offline': 'Offline', 'status.Unknown': 'Unknown',
-  'state.printing': 'Printing', 'state.heating': 'Heating', 'state.paused': 'Paused', 'state.attention': 'Needs a hand', 'state.idle': 'Idle', 'state.ready': 'Ready', 'state.finished': 'Finished',
+  'state.printing': 'Printing', 'state.heating': 'Heating', 'state.paused': 'Paused', 'state.attention': 'Needs a hand', 'state.idle': 'Idle', 'state.ready': 'Ready', 'state.finished': 'Completed',
   'state.cancelled': 'Cancelled', 'state.error': 'Error', 'state.offline': 'Offline', 'state.unknown': 'Unknown',
   'result.done': 'Done', 'result.cancelled': 'Cancelled', 'result.error': 'Failed', 'result.unknown': 'Unknown', 'result.printing': 'Printing', 'result.paused': 'Paused',
   'phase.Heating': 'Heating', 'phase.Printing': 'Printing', 'phase.Paused': 'Paused', 'phase.Cooling': 'Cooling', 'phase.Idle': 'Idle', 'phase.Active (other)': 'Active (other)', 'phase.Active': 'Active (other)', 'phase.No data': 'No data',
@@ -76,7 +76,8 @@ export const en = {
   'overview.title': 'Overview',
   'overview.fleet': 'Fleet',
   'overview.looks': 'Worth a look',
-  'overview.looksNone': 'Nothing needs a hand.',
+  'overview.looksNone': 'No printer needs a hand.',
+  'overview.alarms': 'Alarms',
   'overview.recent': 'Recent prints',
   'overview.allPrints': 'All prints',
   'overview.system': 'System',

@@ -38,7 +38,7 @@ function bed(first) {
 }
 
 const NARROWEST_REM = 10.5;
-const LOWEST_REM = 17; // as the style sheet has it
+const LOWEST_REM = 14.5; // as the style sheet has it
 const SHELF_REM = 7;
 
 /** As many plants beside each other as make them largest; when not all fit on the screen, as many as still can be read. */

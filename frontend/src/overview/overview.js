@@ -53,39 +53,37 @@ function showHealth(health) {
   }));
 }
 
-/** Printers that want somebody, by their most important tip, then what else is the matter. */
-function showLooks() {
+/** Printers that want somebody, by their most important tip. */
+function showLooks(printers) {
   const found = printers.filter(needsLook).map((printer) => h('li', { 'data-device': printer.deviceId, 'data-tone': TIP_TONES[printer.tips[0].id] },
     h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.tipText })));
-  const others = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind)).map((alarm) => h('li', { 'data-tone': 'warm' },
-    h('span', { text: alarm.text }), alarm.since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(alarm.since) }) })));
-  byId('totals').replaceChildren(...fleetFigures(printers, 'hero', found.length + others.length));
-  redraw(byId('looks'), found.length + others.length === 0 ? [h('li', { class: 'soft', text: t('overview.looksNone') })] : [...found, ...others], 'data-device');
+  redraw(byId('looks'), found.length === 0 ? [h('li', { class: 'soft', text: t('overview.looksNone') })] : found, 'data-device');
 }
 
-/** @type {any[]} */
-let printers = [];
-/** @type {any[]} */
-let alarms = [];
+/** What else is the matter: silent devices, meters, refused messages. */
+function showAlarms(alarms) {
+  const found = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind));
+  byId('alarms-part').hidden = found.length === 0;
+  byId('alarms').replaceChildren(...found.map((alarm) => h('li', { 'data-tone': 'warm' },
+    h('span', { text: alarm.text }), alarm.since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(alarm.since) }) }))));
+}
 
 fillTexts();
 const silent = () => {}; // the summary's poll says that the server is away
 poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
-  printers = summary.printers.toSorted(byName);
+  const printers = summary.printers.toSorted(byName);
   byId('totals').hidden = printers.length === 0;
+  byId('totals').replaceChildren(...fleetFigures(printers, 'hero'));
   byId('columns').hidden = false;
   redraw(byId('fleet-rows'), printers.map(fleetRow), 'data-device');
   byId('fleet').hidden = printers.length === 0;
   byId('none').hidden = printers.length > 0;
   redraw(byId('recent'), summary.globalHistory.length === 0 ? [h('li', { class: 'soft', text: t('overview.noRecent') })]
     : [...summary.globalHistory.slice(0, RECENT).map(recentPrint), h('li', { 'data-job': 'all' }, h('a', { href: appLink('prints'), text: t('overview.allPrints') }))], 'data-job');
-  showLooks();
+  showLooks(printers);
 }, connectionNotice(byId('notice'), t, moment));
 byId('system-part').hidden = scripted;
 if (!scripted) {
   poll('/api/health', showHealth, silent, { everyMs: SLOW_MS });
-  poll('/api/alarms', (/** @type {any} */ answer) => {
-    alarms = answer.alarms;
-    showLooks();
-  }, silent, { everyMs: SLOW_MS });
+  poll('/api/alarms', (/** @type {any} */ { alarms }) => showAlarms(alarms), silent, { everyMs: SLOW_MS });
 }

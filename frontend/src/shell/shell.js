@@ -62,7 +62,18 @@ function showMenu() {
   const name = t(`profile.${profile() ?? 'staff'}`);
   byId('profile').replaceChildren(icon('person'), h('span', { text: name }));
   byId('profile').setAttribute('aria-label', t('profile.change', { name }));
+  arrangeMenu();
 }
+
+/** The roomiest arrangement of the menu that fits beside the tools. */
+function arrangeMenu() {
+  const nav = byId('nav');
+  for (const menu of ['icons', 'words', 'bottom']) {
+    document.body.dataset.menu = menu;
+    if (nav.scrollWidth <= nav.clientWidth) return;
+  }
+}
+addEventListener('resize', arrangeMenu);
 
 // Route → frame
 
@@ -125,6 +136,7 @@ function showConnection(state, words, more = '') {
   byId('connection').dataset.state = state;
   byId('connection').title = more;
   setText(byId('connection'), words);
+  arrangeMenu();
 }
 
 poll('/api/health', (health) => {
