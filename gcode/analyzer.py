@@ -19,7 +19,7 @@ from .source import MAX_TEXT, Source
 SCHEMA = "enms.gcode/1"
 LINE_WIDTH_FACTOR = 1.125     # of the nozzle's diameter, where the file doesn't say how wide a line is
 MAX_RAW = 2000                # raw settings kept in the result
-_TAIL_KEY = re.compile(rb"^;\s*(machine_max_\w+|gcode_flavor)\s*=\s*(.*)$", re.M)
+_TAIL_KEY = re.compile(rb"^;\s*(machine_max_\w+|use_volumetric_e|filament_diameter|retract(?:ion)?_(?:length|speed))\s*=\s*(.*)$", re.M)
 
 
 @dataclasses.dataclass
@@ -64,10 +64,15 @@ def _clock(started, seconds):
 
 
 def _begin(program, source):
-    """Machine limits that stand in the slicer's settings: plain files have them at their end, .bgcode before the program."""
+    """What the slicer's settings say of the machine and of E: plain files have them at their end, .bgcode before the program."""
     raw = {key.decode(): value.decode("utf-8", "replace").strip() for key, value in _TAIL_KEY.findall(source.tail())}
-    settings.machine_limits({**raw, **source.settings}, program.limits)
+    raw.update(source.settings)
+    settings.machine_limits(raw, program.limits)
     program.begin(program.limits)
+    if raw.get("use_volumetric_e") == "1":
+        program.volumetric(_number(raw.get("filament_diameter")) or materials.DIAMETER)
+    for kind in ("retract", "retraction"):       # PrusaSlicer's and OrcaSlicer's name
+        program.firmware_retraction(*(_number(raw.get(f"{kind}_{what}")) or 0 for what in ("length", "speed")))
 
 
 def _document(program, source, geometry, thumbnail_path, preview_path):
@@ -85,7 +90,7 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     values, value_keys = settings.normalise(dialects.SETTINGS, raw, dialect)
     stated, stated_keys = settings.normalise(dialects.STATEMENTS, raw, dialect)
     if library() is None:
-        warn("slow_reader", "No C compiler was found: the slow interpreter read the file.")
+        warn("slow_reader", "No C compiler was found: numpy read the file, at a tenth of the speed.")
     if program.kernel.state.bad_lines:
         warn("bad_lines", f"{program.kernel.state.bad_lines} lines are damaged and were left out.")
 
@@ -109,8 +114,7 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
         "features": _features(program, filament, clock),
         "layers": layers,
         "time": clock,
-        "counts": {"moves": program.moves, "arcs": program.kernel.state.arcs, "retractions": program.retractions + program.kernel.state.firmware_retracts,
-                   "tool_changes": program.tool_changes, "pauses": program.pauses, "homings": program.homings, "levellings": program.levellings},
+        "counts": {"moves": program.moves, "arcs": program.kernel.state.arcs, "retractions": program.retractions, "tool_changes": program.tool_changes, "pauses": program.pauses, "homings": program.homings, "levellings": program.levellings},
     }
     document["job_details"] = _job_details(document, values, source, name)
     document["preview"] = _preview(geometry, layers, preview_path)
@@ -181,9 +185,9 @@ def _filament(program, raw, values, stated, warn):
     tools, guessed, unknown = [], False, False
     for place, tool in enumerate(used):
         made = float(program.tools[tool, OUT])
-        diameter = _number(_per_tool(raw, "filament_diameter", tool)) or values.get("filament_diameter_mm")
+        diameter = _number(_per_tool(raw, "filament_diameter", tool)) or values.get("filament_diameter_mm") or program.volume_diameter
         if not diameter:
-            diameter, unknown = 1.75, True
+            diameter, unknown = materials.DIAMETER, True
         kind = dialects.read_value("text", _per_tool(raw, "filament_type", tool) or "") or values.get("filament_type")
         density = next((d for key in density_keys if (d := dialects.read_value("density", _per_tool(raw, key, tool) or ""))), None) or values.get("filament_density_g_cm3")
         source = "slicer"

@@ -49,6 +49,7 @@ _MARKERS = (
     ("LAYER_CHANGE", M_LAYER, 0), ("CHANGE_LAYER", M_LAYER, 0), ("LAYER:", M_LAYER, 1), ("layer ", M_LAYER, 1), ("BEGIN_LAYER_OBJECT", M_LAYER, 0),
     ("printing object ", M_OBJECT, 0), ("start printing object, unique label id:", M_OBJECT, 0), ("MESH:", M_OBJECT, 0), ("PRINTING:", M_OBJECT, 0),
     ("stop printing object", M_OBJECT_END, 0),
+    ("FLAVOR:UltiGCode", M_EVENT, 0), ("Generated with Cura_SteamEngine", M_EVENT, 0),
     ("WIPE_", M_IGNORE, 0), ("BEFORE_LAYER_CHANGE", M_IGNORE, 0), ("AFTER_LAYER_CHANGE", M_IGNORE, 0), ("Z:", M_IGNORE, 0),
     ("TIME_ELAPSED:", M_IGNORE, 0), ("Z_HEIGHT:", M_IGNORE, 0), ("tool H", M_IGNORE, 0), ("head speed", M_IGNORE, 0),
     ("END_LAYER_OBJECT", M_IGNORE, 0), ("REMAINING_TIME:", M_IGNORE, 0), ("PRINTING_TIME:", M_IGNORE, 0), ("PRINTING_ID:", M_IGNORE, 0),
@@ -109,7 +110,7 @@ SETTINGS = (
              simplify3d="layerHeight", ideamaker=("Layer Height", "layer_height"), kisslicer="layer_thickness_mm"),
     _setting("first_layer_height_mm", "mm", "number", prusa=("first_layer_height", "initial_layer_height"), orca="initial_layer_print_height",
              cura="layer_height_0", kisslicer="first_layer_thickness_mm"),
-    _setting("nozzle_diameter_mm", "mm", "number", prusa="nozzle_diameter", orca="nozzle_diameter", cura=("machine_nozzle_size", "EXTRUDER_TRAIN.0.NOZZLE.DIAMETER"),
+    _setting("nozzle_diameter_mm", "mm", "number", prusa="nozzle_diameter", orca="nozzle_diameter", cura=("machine_nozzle_size", "EXTRUDER_TRAIN.0.NOZZLE.DIAMETER", "NOZZLE_DIAMETER"),
              simplify3d="extruderDiameter", ideamaker="Nozzle Diameter #1", kisslicer="nozzle_dia_mm"),
     _setting("infill_density_percent", "%", "percent", prusa="fill_density", orca="sparse_infill_density", cura="infill_sparse_density",
              simplify3d="infillPercentage", ideamaker=("Infill Density", "infill_density"), kisslicer="infill_density_percent"),
@@ -158,7 +159,8 @@ STATEMENTS = (
              orca="estimated first layer printing time (normal mode)"),
     _setting("filament_mm", "mm", "numbers", prusa="filament used [mm]", orca=("filament used [mm]", "total filament length [mm]"),
              cura="Filament used", simplify3d="Filament length", ideamaker="Material#1 Used"),
-    _setting("filament_cm3", "cm3", "numbers", prusa="filament used [cm3]", orca=("filament used [cm3]",), simplify3d="Plastic volume"),
+    _setting("filament_cm3", "cm3", "volumes", prusa="filament used [cm3]", orca=("filament used [cm3]",), cura=("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED"),
+             simplify3d="Plastic volume"),
     _setting("filament_g", "g", "numbers", prusa=("filament used [g]", "total filament used [g]"), orca=("filament used [g]", "total filament weight [g]"),
              cura="Filament weight", simplify3d="Plastic weight"),
     _setting("cost", "the slicer's currency", "numbers", prusa=("total filament cost", "filament cost"), orca=("total filament cost", "filament cost"),
@@ -168,7 +170,9 @@ STATEMENTS = (
 )
 """What a slicer states about the whole print. Cura's filament is in metres, a template's placeholder (6666 s) is no statement."""
 
-PLACEHOLDER_TIMES = {"cura": 6666}
+PLACEHOLDERS = {("cura", "time_s"): 6666, ("cura", "filament_cm3"): [6666]}
+IN_MM3 = ("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED")
+"""Keys whose volumes are in mm3 without saying so."""
 
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|min|m|seconds?|sec|s)\b", re.I)
@@ -193,8 +197,8 @@ def read_value(kind, text):
         clock = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+)", text)
         if clock:
             return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + int(clock[3])
-    if kind == "numbers":
-        found = [float(n) for n in _NUMBER.findall(re.sub(r"\([^)]*\)", "", text))]
+    if kind in ("numbers", "volumes"):
+        found = [float(n) for n in _NUMBER.findall(re.sub(r"\([^)]*\)|[mc]m\^?3", "", text))]
         return found or None
     found = _NUMBER.search(text)
     if not found:

@@ -1,6 +1,6 @@
-"""The kernel in plain Python, for machines without a C compiler: the same machine as kernel.c, some hundred times slower.
+"""The kernel in plain Python, line by line: the readable form of what kernel.c does, and what bulk.py does the rare lines with.
 
-It is also the readable form of what kernel.c does; tests/test_kernel.py feeds both the same programs.
+tests/test_kernel.py feeds all of them the same programs.
 """
 import math
 import re
@@ -34,7 +34,9 @@ class Interpreter:
         self.moves = np.empty((5, k.MAX_MOVES))
         self.runs = np.empty((k.MAX_RUNS, k.RUN_FIELDS))
         self.comments = np.empty((k.MAX_COMMENTS, 2), np.int64)
-        self._markers = markers
+        self._markers = {}           # by first character: most lines have few to compare with
+        for number, (text, kind, stop, extended) in enumerate(markers):
+            self._markers.setdefault((text[:1], extended), []).append((number, text, kind, stop))
         self._labels = {}
 
     def feed(self, data, position, size, last):
@@ -86,6 +88,8 @@ class Interpreter:
                 self.comments[s.n_comments] = start, len(line)
                 s.n_comments += 1
                 return 0
+            if code == k.COMMAND:
+                s.event_start, s.event_length = start, len(line)
             return code
         if numbered := re.match(rb"[Nn]\d+ *|[Nn] *$", line):
             line = line[numbered.end():]
@@ -149,7 +153,10 @@ class Interpreter:
                     setattr(s, name, words[letter])
             s.dirty = 1
         elif action == k.RETRACT:
-            s.firmware_retracts += not ("L" in words or "P" in words)
+            if not ("L" in words or "P" in words):        # G10 with L or P sets tool offsets
+                self._retract(1)
+        elif action == k.UNRETRACT:
+            self._retract(0)
         elif action in (k.MODE_XY, k.MODE_XZ, k.MODE_YZ):
             s.plane = action - k.MODE_XY
         elif action in (k.INCHES, k.MILLIMETRES):
@@ -176,6 +183,7 @@ class Interpreter:
                 s.e += e
             else:
                 de, s.e = e - s.e, e
+            de *= s.per_e
         if words.get("F", 0) > 0:
             s.feed = words["F"] * s.unit / 60
         if action == k.LINEAR:
@@ -204,6 +212,14 @@ class Interpreter:
         self.moves[:, s.n_moves] = x, y, z, de, s.feed
         s.n_moves += 1
         s.x, s.y, s.z = x, y, z
+
+    def _retract(self, retracted):
+        s, feed = self.state, self.state.feed
+        if s.retracted == retracted:
+            return
+        s.retracted, s.feed = retracted, s.retract_feed
+        self._move(s.x, s.y, s.z, -s.retract_mm if retracted else s.retract_mm)
+        s.feed = feed
 
     def _arc(self, clockwise, target, i, j, r, has_centre, de):
         s = self.state
@@ -255,8 +271,8 @@ class Interpreter:
 
     def _marker(self, line, start, extended):
         s = self.state
-        for number, (text, kind, stop, is_extended) in enumerate(self._markers):
-            if is_extended != extended or not line.startswith(text):
+        for number, text, kind, stop in self._markers.get((line[:1], extended), ()):
+            if not line.startswith(text):
                 continue
             rest = line[len(text):]
             if kind == k.M_IGNORE:

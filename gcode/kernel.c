@@ -1,8 +1,8 @@
 /* The hot loop of the G-code reader: text in, straight moves and runs of equal state out.
  *
  * It needs no header and no library at build time (sqrt and friends are found in the process that loads it), so any
- * C compiler will do, tcc included. interpreter.py is the same machine in Python, for where there is no compiler;
- * tests/test_kernel.py keeps both equal. Everything that is rare is handed to Python as an event.
+ * C compiler will do, tcc included. interpreter.py and bulk.py are the same machine in Python, for where there is no
+ * compiler; tests/test_kernel.py keeps them equal. Everything that is rare is handed to Python as an event.
  */
 typedef unsigned char u8;
 typedef int i32;
@@ -37,10 +37,12 @@ typedef struct {
     double x, y, z, e;              /* physical position in mm; e is the logical one of the extruder */
     double offset_x, offset_y, offset_z; /* logical - physical, set by G92 */
     double feed, unit;              /* mm/s; mm per programmed unit */
+    double per_e;                   /* mm of filament per mm of E: 1, or less where E is a volume */
+    double retract_mm, retract_feed;    /* what G10 and G11 move: mm, mm/s */
     double acc_print, acc_travel, acc_retract, corner;  /* mm/s2; XY jerk in mm/s */
     double height, width, layer_z;
-    i32 relative, e_relative, plane, tool, layer, feature, object, layer_marker, dirty, barrier;
-    i64 lines, bad_lines, arcs, firmware_retracts, labels;
+    i32 relative, e_relative, plane, retracted, tool, layer, feature, object, layer_marker, dirty, barrier;
+    i64 lines, bad_lines, arcs, labels;
     i64 n_moves, n_runs, n_comments;           /* filled so far */
     i64 event_start, event_length, event_marker; /* of the last COMMAND, LABEL or FIRST_LAYER */
     u64 pending_label;
@@ -110,6 +112,17 @@ static void move(Kernel *k, double x, double y, double z, double de) {
     k->moves[n + k->max_moves * 3] = de;
     k->moves[n + k->max_moves * 4] = s->feed;
     s->x = x; s->y = y; s->z = z;
+}
+
+/* Retraction by the firmware; a second one does nothing. */
+static void retract(Kernel *k, int retracted) {
+    State *s = &k->state;
+    double feed = s->feed;
+    if (s->retracted == retracted) return;
+    s->retracted = retracted;
+    s->feed = s->retract_feed;
+    move(k, s->x, s->y, s->z, retracted ? -s->retract_mm : s->retract_mm);
+    s->feed = feed;
 }
 
 /* An arc as chords. a, b are the axes of the plane, c the one across it; returns 0 if the words make no arc. */
@@ -195,6 +208,7 @@ static int execute(Kernel *k, int action, const u8 *p, const u8 *end) {
         if (HAS('E')) {
             double e = WORD('E') * s->unit;
             if (s->relative || s->e_relative) { de = e; s->e += e; } else { de = e - s->e; s->e = e; }
+            de *= s->per_e;
         }
         if (HAS('F') && WORD('F') > 0) s->feed = WORD('F') * s->unit / 60;
         if (action == LINEAR) { move(k, target[0], target[1], target[2], de); return 1; }
@@ -224,8 +238,8 @@ static int execute(Kernel *k, int action, const u8 *p, const u8 *end) {
         s->dirty = 1;
         return 1;
     }
-    case RETRACT: s->firmware_retracts += !(HAS('L') || HAS('P')); return 1;  /* G10 with L or P sets tool offsets */
-    case UNRETRACT: return 1;
+    case RETRACT: if (!(HAS('L') || HAS('P'))) retract(k, 1); return 1;       /* G10 with L or P sets tool offsets */
+    case UNRETRACT: retract(k, 0); return 1;
     case MODE_XY: s->plane = 0; return 1;
     case MODE_XZ: s->plane = 1; return 1;
     case MODE_YZ: s->plane = 2; return 1;
@@ -342,6 +356,7 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
             if (text == eol) continue;
             code = marker(k, text, eol, 0, buffer);
             if (code == 0) continue;
+            if (code == COMMAND) { s->event_start = line - buffer; s->event_length = eol - line; }
             if (code > 0) { *position = p - buffer; return code; }
             k->comments[s->n_comments * 2] = line - buffer;
             k->comments[s->n_comments * 2 + 1] = eol - line;
@@ -603,6 +618,17 @@ i64 gcode_thin(i32 *points, i64 n_points, i64 *starts, i64 n_lines, double toler
         if (t.pending) keep_point(&t, t.px, t.py);
     }
     return t.count;
+}
+
+/* Base-128 numbers, seven bits a byte, low first; the high bit says that more follow. Returns the number of bytes. */
+i64 gcode_varints(const u64 *numbers, i64 n, u8 *out) {
+    i64 i, o = 0;
+    for (i = 0; i < n; i++) {
+        u64 v = numbers[i];
+        for (; v > 127; v >>= 7) out[o++] = (u8)(v | 128);
+        out[o++] = (u8)v;
+    }
+    return o;
 }
 
 /* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too small. */

@@ -1,8 +1,8 @@
-"""Builds, loads and drives the compiled kernel (kernel.c); falls back to interpreter.py where no C compiler is.
+"""Builds, loads and drives the compiled kernel (kernel.c); falls back to numpy (bulk.py) where no C compiler is.
 
 The kernel is built once per source text into a private cache folder (about half a second) with any of ``$CC``, cc, gcc,
 clang or tcc. ``python -m gcode.build`` does so ahead of time. ``ENMS_GCODE_KERNEL=python``
-forces the interpreter.
+forces numpy.
 """
 import ctypes
 import functools
@@ -34,21 +34,21 @@ M_IGNORE, M_FEATURE, M_OBJECT, M_OBJECT_END, M_LAYER, M_HEIGHT, M_WIDTH, M_EVENT
 G_ACTIONS = {0: LINEAR, 1: LINEAR, 2: ARC_CW, 3: ARC_CCW, 4: EVENT, 10: RETRACT, 11: UNRETRACT, 17: MODE_XY, 18: MODE_XZ,
              19: MODE_YZ, 20: INCHES, 21: MILLIMETRES, 28: EVENT, 29: EVENT, 90: ABSOLUTE, 91: RELATIVE, 92: SET_POSITION}
 M_ACTIONS = {82: E_ABSOLUTE, 83: E_RELATIVE, 204: ACCELERATION,
-             **dict.fromkeys((0, 1, 25, 109, 190, 201, 203, 205, 207, 486, 566, 600, 601), EVENT)}
+             **dict.fromkeys((0, 1, 25, 109, 190, 200, 201, 203, 205, 207, 486, 566, 600, 601), EVENT)}
 """What each command means to the kernel. Commands that are not listed do not change what is made."""
 
 STATE_FIELDS = (
     *((name, ctypes.c_double) for name in (
-        "x", "y", "z", "e", "offset_x", "offset_y", "offset_z", "feed", "unit", "acc_print", "acc_travel", "acc_retract",
+        "x", "y", "z", "e", "offset_x", "offset_y", "offset_z", "feed", "unit", "per_e", "retract_mm", "retract_feed", "acc_print", "acc_travel", "acc_retract",
         "corner", "height", "width", "layer_z")),
     *((name, ctypes.c_int32) for name in (
-        "relative", "e_relative", "plane", "tool", "layer", "feature", "object", "layer_marker", "dirty", "barrier")),
+        "relative", "e_relative", "plane", "retracted", "tool", "layer", "feature", "object", "layer_marker", "dirty", "barrier")),
     *((name, ctypes.c_int64) for name in (
-        "lines", "bad_lines", "arcs", "firmware_retracts", "labels", "n_moves", "n_runs", "n_comments", "event_start",
+        "lines", "bad_lines", "arcs", "labels", "n_moves", "n_runs", "n_comments", "event_start",
         "event_length", "event_marker")),
     ("pending_label", ctypes.c_uint64),
 )
-INITIAL = dict(feed=25.0, unit=1.0, layer=-1, object=-1, layer_marker=-1, dirty=1, barrier=1)
+INITIAL = dict(feed=25.0, unit=1.0, per_e=1.0, retract_mm=2.0, retract_feed=40.0, layer=-1, object=-1, layer_marker=-1, dirty=1, barrier=1)
 """State before the first line; accelerations and corner speed come from planner.MachineLimits."""
 
 
@@ -120,9 +120,9 @@ class CompiledKernel:
 def cache_folder():
     """A folder of this user's own for the built kernel (ENMS_RUN_DIR/cache, else the user's cache, else a private temporary one)."""
     candidates = [pathlib.Path(os.environ["ENMS_RUN_DIR"]) / "cache"] if os.environ.get("ENMS_RUN_DIR") else []
-    candidates.append(pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path("~/.cache").expanduser()) / "enms")
+    candidates.append(pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "enms")
     candidates.append(pathlib.Path(tempfile.gettempdir()) / f"enms-{os.getuid()}")
-    for folder in candidates:
+    for folder in filter(pathlib.Path.is_absolute, candidates):      # "~" stays where there is no home
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             info = folder.stat()
@@ -185,6 +185,8 @@ def library():
     loaded.gcode_lines.restype = ctypes.c_int64
     loaded.gcode_thin.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]
     loaded.gcode_thin.restype = ctypes.c_int64
+    loaded.gcode_varints.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
+    loaded.gcode_varints.restype = ctypes.c_int64
     loaded.meatpack_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
     loaded.meatpack_decode.restype = ctypes.c_int64
     loaded.heatshrink_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32]
@@ -196,9 +198,9 @@ def library():
 
 
 def new_kernel(markers):
-    """A kernel for one program: the compiled one, or the interpreter with the same interface."""
+    """A kernel for one program: the compiled one, or numpy's with the same interface."""
     loaded = library()
     if loaded is not None:
         return CompiledKernel(loaded, markers)
-    from .interpreter import Interpreter
-    return Interpreter(markers)
+    from .bulk import BulkInterpreter
+    return BulkInterpreter(markers)

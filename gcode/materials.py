@@ -9,6 +9,7 @@ data sheets (Prusament PLA 1.24, PETG 1.27, ASA 1.07, PC Blend 1.22 and its PC p
 BVOH 1.14 (Verbatim data sheet); PEEK 1.30 (Victrex 450G), PEI 1.27 (SABIC ULTEM 1010), POM 1.41 (DuPont Delrin)."""
 
 DEFAULT = "PLA"
+DIAMETER = 1.75     # mm, where no file says another
 
 
 def density(filament_type):

@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from .dialects import FEATURES
+from .kernel import library
 from .thin import thin
 
 MAGIC = b"EGPV"
@@ -124,9 +125,7 @@ class Preview:
         body[heads] = False
         numbers[heads] = sizes
         numbers[body] = zigzag.ravel()
-        widths = 1 + sum((numbers >= 1 << 7 * k).astype(np.int64) for k in range(1, 5))
-        head_offsets = np.concatenate([[0], np.cumsum(widths)])
-        packed = _varints(numbers, widths, head_offsets)
+        packed, offsets = _varints(numbers, heads)
         groups = np.flatnonzero(np.concatenate([[True], (np.diff(layer) != 0) | (np.diff(feature) != 0)])) if len(layer) else np.zeros(0, np.int64)
         group_ends = np.append(groups[1:], len(layer))
         table = np.zeros(len(groups), GROUP)
@@ -134,7 +133,7 @@ class Preview:
             table["layer"] = layer[groups] // self.stride
             table["feature"] = feature[groups]
             table["lines"] = group_ends - groups
-            table["offset"] = head_offsets[heads[groups]]
+            table["offset"] = offsets[groups]
         layers = np.zeros(len(shown), LAYER)
         for name, values in (("z", z[::self.stride]), ("height", height[::self.stride])):
             layers[name] = values
@@ -167,16 +166,20 @@ def simplify(points, starts, layer, feature, tolerance):
     return points, starts, layer, feature
 
 
-def _varints(numbers, widths, offsets):
-    """Little-endian base-128 numbers, seven bits a byte, the high bit says that more follow."""
-    data = np.zeros(int(offsets[-1]), np.uint8)
-    for k in range(5):
-        chosen = np.flatnonzero(widths > k)
-        if not len(chosen):
-            break
-        bits = (numbers[chosen] >> 7 * k) & 127
-        data[offsets[chosen] + k] = bits | np.where(widths[chosen] > k + 1, 128, 0)
-    return data.tobytes()
+def _varints(numbers, marked):
+    """Base-128 numbers, seven bits a byte, low first, the high bit says that more follow: (bytes, where the marked numbers begin)."""
+    widths = np.ones(len(numbers), np.int64)
+    for k in range(1, 5):
+        widths += numbers >= 1 << 7 * k
+    ends = np.cumsum(widths)
+    data = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+    if (kernel := library()) is not None:
+        kernel.gcode_varints(numbers.ctypes.data, len(numbers), data.ctypes.data)
+    else:
+        for k in range(5):
+            chosen = np.flatnonzero(widths > k)
+            data[(ends - widths)[chosen] + k] = numbers[chosen] >> 7 * k & 127 | np.where(widths[chosen] > k + 1, 128, 0)
+    return data.tobytes(), (ends - widths)[marked]
 
 
 def decode(data):

@@ -1,4 +1,5 @@
 """One pass over a program's text: the kernel's moves and runs become sums by layer, feature, object and tool."""
+import math
 import re
 
 import numpy as np
@@ -15,6 +16,7 @@ MAX_RAW = 8 << 20           # characters of all raw settings
 MAX_THUMBNAILS = 24 << 20   # characters of base64 of all pictures
 MAX_LABEL = 1000
 TIME, OUT, EXTRUDED, TRAVEL = range(4)    # columns of the sums: s, mm of filament, mm of way with and without extrusion
+ULTIMAKER_DIAMETER = 2.85   # mm: the printers that read UltiGCode
 _BIG = 1e9
 CUSTOM = dialects.FEATURES.index("custom")
 
@@ -65,6 +67,7 @@ class Program:
         self.box_later = new_box()               # … all others
         self.box_all = new_box()
         self.widths_known = False
+        self.volume_diameter = None              # mm, where E is a volume
         self.retractions = 0
         self.moves = 0
         self.extruders = np.zeros((256, 2))      # mm: place of each tool's filament and its furthest so far
@@ -113,7 +116,7 @@ class Program:
             if state.n_comments:
                 self._comments(data)
             if code == COMMAND:
-                self._command(data[state.event_start:state.event_start + state.event_length].decode("latin-1").upper())
+                self._command(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
             elif code == LABEL:
                 self._label(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
             elif code == FIRST_LAYER:
@@ -195,8 +198,6 @@ class Program:
             return
         if len(self.headlines) < 400:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
-        if "Cura_SteamEngine" in text and self.limits.source == "default":
-            self.begin(cura_limits())
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
                 self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), []]
@@ -216,10 +217,14 @@ class Program:
     # commands --------------------------------------------------------------------------------------------------------
 
     def _command(self, line):
+        if line.startswith(";"):
+            self._telling_comment(line)
+            return
         state = self._state
-        name = re.match(r"[A-Z_]+\d*", line)
-        name = name[0] if name else ""
-        body = re.split(r"[;*(]", line[len(name):], maxsplit=1)[0]
+        found = re.match(r"[A-Za-z_]+\d*", line)
+        name = found[0].upper() if found else ""
+        text = re.split(r"[;*(]", line[len(name):], maxsplit=1)[0]
+        body = text.upper()
         words = {letter: float(value[:20]) for letter, value in _WORD.findall(body)}
         if name == "G28":
             axes = [axis for axis in "XYZ" if re.search(rf"(?<![A-Z]){axis}", body)] or list("XYZ")
@@ -249,12 +254,25 @@ class Program:
         elif name == "M203":
             # RepRapFirmware counts M203 per minute, and marks itself by M566.
             self._limits("feed", words, 60 if "F" in words or max(words.values(), default=0) > 1500 else 1)
-        elif name in ("M205", "M207", "M566"):
+        elif name in ("M205", "M566"):
             self._corner(name, words)
+        elif name == "M200":
+            self._volumetric(words)
+        elif name == "M207":
+            self.firmware_retraction(words.get("S", 0), words.get("F", 0) / 60)
         elif name == "M486":
-            self._cancel_object(body, words)
+            self._cancel_object(text, words)
         elif name == "SET_VELOCITY_LIMIT":
             self._klipper(body)
+
+    def _telling_comment(self, text):
+        """A comment that changes how the moves after it are read."""
+        if "Cura_SteamEngine" in text and self.limits.source == "default":
+            self._flush()
+            self.begin(cura_limits())
+        elif "UltiGCode" in text:
+            self.volumetric(ULTIMAKER_DIAMETER)
+        self._comment(text)
 
     def _stop(self, seconds=0.0):
         """The machine comes to rest here, and waits."""
@@ -284,8 +302,6 @@ class Program:
 
     def _corner(self, name, words):
         state = self._state
-        if name == "M207":
-            return
         self._flush()
         per = 60 if name == "M566" else 1
         if 0 < words.get("J", 0) < 1 and "X" not in words:       # Marlin's junction deviation, as a square corner velocity
@@ -300,6 +316,25 @@ class Program:
             self.limits.jerk_e = words["E"] / per
         state.dirty = 1
         self.limits.source = "file"
+
+    def _volumetric(self, words):
+        """M200: with a diameter (mm), E is a volume from here on; D0 or S0 end that."""
+        if words.get("S", 1) and 0.1 < words.get("D", 0) < 10:
+            self.volumetric(words["D"])
+        elif "D" in words or "S" in words:
+            self._state.per_e = 1.0
+
+    def volumetric(self, diameter):
+        """From here on E is mm3 of a filament of this diameter (mm)."""
+        self.volume_diameter = diameter
+        self._state.per_e = 4 / (math.pi * diameter * diameter)
+
+    def firmware_retraction(self, length, feed):
+        """What G10 and G11 do: mm, mm/s; 0 where it is not said."""
+        if 0 < length < 100:
+            self._state.retract_mm = length
+        if 0 < feed < 1000:
+            self._state.retract_feed = feed
 
     def _klipper(self, body):
         state = self._state
@@ -317,7 +352,7 @@ class Program:
         state.dirty = 1
         self.limits.source = "file"
 
-    def _cancel_object(self, body, words):
+    def _cancel_object(self, text, words):
         """M486: S starts an object by number, S-1 ends it, A names it."""
         if self._object_mark not in (None, -1):
             return
@@ -327,7 +362,7 @@ class Program:
             value = self._object(f"object {int(words['S'])}") if words["S"] >= 0 else -1
             if value != state.object:
                 state.object, state.dirty = value, 1
-        if (found := re.search(r'A"?([^"]*)', body)) and state.object >= 0 and found[1].strip():
+        if (found := re.search(r'A"?([^"]*)', text)) and state.object >= 0 and found[1].strip():
             self.object_labels[state.object] = found[1].strip()
 
     # sums ------------------------------------------------------------------------------------------------------------

@@ -72,8 +72,10 @@ def normalise(table, raw, dialect):
                 value = None if "mm3" in raw[key] else [one * 1000 for one in value]
             if key == "Estimated Build Time" and value and "min" not in raw[key]:
                 value *= 60
-            if setting.name == "time_s" and value == dialects.PLACEHOLDER_TIMES.get(dialect):
+            if value == dialects.PLACEHOLDERS.get((dialect, setting.name)):
                 value = None
+            if setting.kind == "volumes" and value and (key in dialects.IN_MM3 or "mm^3" in raw[key]):
+                value = [round(one / 1000, 6) for one in value]
             if isinstance(value, list) and not any(value):
                 value = None       # a placeholder
             if value is not None:

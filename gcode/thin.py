@@ -21,28 +21,25 @@ def thin_numpy(points, starts, tolerance):
     A round drops every second inner point that is near enough to the straight way between its neighbours.
     """
     budget = tolerance / 2
+    x, y = np.array(points.T, np.float64)
     for _ in range(4):
-        n = len(points)
-        if n < 3:
-            break
-        inner = np.ones(n, bool)
-        inner[starts] = inner[starts[1:] - 1] = inner[-1] = False
-        number = np.arange(n) - np.repeat(starts, np.diff(starts, append=n))
-        drop = np.flatnonzero(inner & (number & 1 == 1))
-        a, p, b = (points[drop + step].astype(np.float64) for step in (-1, 0, 1))
-        way, off = b - a, p - a
-        square = np.einsum("ij,ij->i", way, way)
-        part = np.clip(np.einsum("ij,ij->i", way, off) / np.maximum(square, 1e-9), 0, 1)
-        off -= way * part[:, None]
-        gone = drop[np.einsum("ij,ij->i", off, off) <= budget * budget]
+        inner = np.ones(len(x), bool)
+        inner[starts] = inner[starts[1:] - 1] = inner[-1:] = False
+        # Every second point, p, between its neighbours a and b.
+        (ax, px, bx), (ay, py, by) = ((v[:-2:2], v[1:-1:2], v[2::2]) for v in (x, y))
+        way_x, way_y, off_x, off_y = bx - ax, by - ay, px - ax, py - ay
+        part = np.clip((way_x * off_x + way_y * off_y) / np.maximum(way_x * way_x + way_y * way_y, 1e-9), 0, 1)
+        off_x -= way_x * part
+        off_y -= way_y * part
+        gone = 2 * np.flatnonzero((off_x * off_x + off_y * off_y <= budget * budget) & inner[1:-1:2]) + 1
         if not len(gone):
             break
-        keep = np.ones(n, bool)
+        keep = np.ones(len(x), bool)
         keep[gone] = False
         starts = starts - np.searchsorted(gone, starts)
-        points = points[keep]
+        x, y = x[keep], y[keep]
         budget /= 2
-    return points, starts
+    return np.stack([x, y], axis=1).astype(np.int32), starts
 
 
 def lines_numpy(moves, runs, wanted, quantum, tolerance, edge):

@@ -130,3 +130,4 @@ def bgcode(text, compression=1, encoding=2, checksum=1, settings=(("layer_height
 
 
 LONG = os.environ.get("ENMS_LONG") == "1"
+EXAMPLES = 10 if LONG else 1      # factor of the number of programs that property tests make up

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from gcode import analyze, dialects, kernel
 from gcode.interpreter import Interpreter
 from gcode.planner import MachineLimits
-from gcode.tests.support import cube
+from gcode.tests.support import EXAMPLES, cube
 
 def _result(text, **options):
     return analyze(io.BytesIO(text.encode()), **options)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60 * EXAMPLES, deadline=None)
 @given(clockwise=st.booleans(), plane=st.integers(0, 2), radius=st.floats(0.5, 120), begin=st.floats(0, 6.28), sweep=st.floats(0.05, 6.2), rise=st.floats(-3, 3), by_radius=st.booleans())
 def test_arcs_in_every_plane(clockwise, plane, radius, begin, sweep, rise, by_radius):
     """A helix that we make: all points on its circle, its length, its end, its filament."""
@@ -103,6 +103,28 @@ def test_firmware_retraction_wipe_homing_and_levelling_are_counted():
     assert result["filament"]["moved_mm"] == 2
 
 
+def test_firmware_retraction_takes_its_time():
+    """A retraction of 2 mm at 40 mm/s and its end take 0.1 s and some acceleration; M207 sets others; twice is once."""
+    base, usual, long, twice = (_result(f"M83\n{m207}G1 X10 E1 F1200\n{retract}G0 X20\n{end}G1 X30 E1\n")["time"]["moves_s"] for m207, retract, end in (
+        ("", "", ""), ("", "G10\n", "G11\n"), ("M207 S8 F480\n", "G10\n", "G11\n"), ("", "G10\nG10\n", "G11\nG11\n")))
+    assert 0.1 < usual - base < 0.5 and 1.9 < long - base < 2.5 and twice == usual
+
+
+@pytest.mark.parametrize("begin, diameter", [("M200 D2.85\n", 2.85), (";FLAVOR:UltiGCode\n", 2.85)])
+def test_volumetric_extrusion_is_counted_in_mm_of_filament(begin, diameter):
+    """E in mm3: 100 mm3 are 15.7 mm of a 2.85 mm filament; M200 D0 ends it."""
+    area = math.pi * diameter ** 2 / 4
+    filament = _result(f"{begin}M82\nG1 X10 E40\nG92 E0\nG1 X20 E60\n")["filament"]
+    assert filament["moved_mm"] == pytest.approx(100 / area, abs=0.01)
+    assert filament["tools"][0]["diameter_mm"] == diameter and filament["volume_cm3"] == pytest.approx(0.1, abs=0.001)
+    assert _result(f"{begin}M83\nG1 X10 E40\nM200 D0\nG1 X20 E5\n")["filament"]["moved_mm"] == pytest.approx(40 / area + 5, abs=0.01)
+
+
+def test_volumetric_extrusion_that_only_the_settings_tell(tmp_path):
+    (tmp_path / "x.gcode").write_text("M83\nG1 X10 E100\n; filament_diameter = 1.75\n; use_volumetric_e = 1\n")
+    assert analyze(tmp_path / "x.gcode")["filament"]["moved_mm"] == pytest.approx(100 / (math.pi * 1.75 ** 2 / 4), abs=0.01)
+
+
 def test_time_of_one_move_is_the_trapezoid():
     """100 mm at 50 mm/s and 500 mm/s2 from standstill to standstill: 2 s, and one ramp's worth (v/a = 0.1 s) more."""
     machine = MachineLimits(print_acceleration=500, travel_acceleration=500, corner=0.001, source="printer")
@@ -124,9 +146,9 @@ def test_klipper_limits_are_read():
 
 def test_objects_by_m486_and_by_klippers_marks():
     body = "M83\n;LAYER_CHANGE\n;TYPE:Perimeter\nG1 Z.2\n{0}\nG1 X10 E1 F600\n{1}\nG1 X20 F6000\n{2}\nG1 X30 E3 F600\n{1}\n"
-    for marks in (("M486 S0\nM486 A\"lid\"", "M486 S-1", "M486 S1\nM486 Abox"), ("EXCLUDE_OBJECT_START NAME=lid", "EXCLUDE_OBJECT_END NAME=lid", "EXCLUDE_OBJECT_START NAME=box")):
+    for marks in (("M486 S0\nM486 A\"Lid\"", "M486 S-1", "M486 S1\nM486 Abox"), ("EXCLUDE_OBJECT_START NAME=Lid", "EXCLUDE_OBJECT_END NAME=Lid", "EXCLUDE_OBJECT_START NAME=box")):
         rows = _result(body.format(*marks))["objects"]
-        assert [(row["name"].lower(), row["filament_mm"], row["material_share"]) for row in rows] == [("lid", 1.0, 0.25), ("box", 3.0, 0.75)]
+        assert [(row["name"], row["filament_mm"], row["material_share"]) for row in rows] == [("Lid", 1.0, 0.25), ("box", 3.0, 0.75)]
 
 
 def test_hostile_names_are_data():

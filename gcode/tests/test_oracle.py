@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gcode import dialects, kernel
+from gcode.tests.support import EXAMPLES
 
 pygcode = pytest.importorskip("pygcode", reason="pygcode is not installed")
 
@@ -26,7 +27,7 @@ straight = st.tuples(st.sampled_from(["G0", "G1"]), axes, st.lists(coordinate, m
 modes = st.sampled_from(["G90", "G91", "G20", "G21", "G17", "G18", "G19", "M5"])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(straight, straight, modes), max_size=25))
 def test_positions_are_those_of_pygcode(program):
     """pygcode's machine is the oracle for modes and units: positions after every move. It knows no extruder."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gcode import qoi
+from gcode.tests.support import EXAMPLES
 
 
 def encode(width, height, pixels):
@@ -43,7 +44,7 @@ def encode(width, height, pixels):
     return bytes(out) + bytes(7) + b"\1"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40 * EXAMPLES, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_every_picture_comes_back(width, height, rng):
     pixel, pixels = (10, 20, 30, 255), []
