@@ -50,7 +50,7 @@ def analyze(path_or_stream, *, thumbnail=None, preview=None, limits=None, machin
             program.feed(piece)
         program.close()
         if program.kernel.state.lines == 0:
-            raise GcodeError("is empty")
+            raise GcodeError("holds settings or pictures but no G-code" if source.settings or source.thumbnails else "is empty")
         if program.moves == 0 and not program.raw:
             raise GcodeError("holds no move and no setting: it is not G-code")
         return _document(program, source, geometry, thumbnail, preview)
@@ -362,7 +362,7 @@ def _thumbnail(program, source, geometry, layers, path, warn):
     if path is None:
         return None
     data, facts, complaints = thumbnail.embedded([*source.thumbnails, *program.thumbnails])
-    for sentence in complaints:
+    for sentence in complaints[:3]:
         warn("thumbnail_damaged", sentence)
     if data is None:
         from . import render
@@ -384,6 +384,9 @@ def _write(path, data):
 
 def _clean(value):
     """Plain JSON: numpy's numbers become Python's, what is not finite becomes null, half surrogates are replaced."""
+    kind = type(value)
+    if kind is int or kind is float and math.isfinite(value):        # nearly all: the layers
+        return value
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

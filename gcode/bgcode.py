@@ -21,6 +21,11 @@ class Pieces:
         self._pieces = iter(pieces)
         self._rest = b""
 
+    @property
+    def waiting(self):
+        """Bytes that came but were not taken yet."""
+        return len(self._rest)
+
     def take(self, count):
         """`count` bytes, fewer at the end of the file."""
         while len(self._rest) < count:
@@ -56,6 +61,7 @@ def read(stream, source):
             source.warnings.append(("damaged", f"The .bgcode file {error}; what stands before it was read."))
             return
         if text is not None:
+            source.waiting = stream.waiting
             yield text
         blocks += 1
     if not blocks:

@@ -67,12 +67,14 @@ class Window:
         bytes_ = np.frombuffer(self.text, np.uint8)
         first, long = codes[self.starts] == _G, self.ends - self.starts > 4
         lines = np.flatnonzero(first & long)
+        blank = self.ends == self.starts
         a, b, c = (bytes_[self.starts[lines] + n] for n in (1, 2, 3))
         moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] != _DIGIT)
         sets = (a == 57) & (b == 50) & (c == 32)
         plain = np.zeros(len(self.starts), bool)
         plain[lines] = moves | sets
-        head = np.full(len(self.starts), 2)
+        plain |= blank                      # no words, no move
+        head = np.where(blank, 0, 2)
         head[lines[sets]] = 3
         codes = self._without_comments(codes, plain)
         pairs = codes << 4
@@ -103,11 +105,12 @@ class Window:
             bytes_ = bytes_[chosen]
         begins = np.concatenate(([0], np.cumsum(sizes[plain])[:-1]))
         bytes_ = bytes_.copy()
-        is_set = head[plain] == 3
-        bytes_[begins] = bytes_[begins + 1] = 32
-        bytes_[begins[is_set] + 2] = 32
+        head = head[plain]
+        is_set = head == 3
+        for place in range(3):
+            bytes_[begins[head > place] + place] = 32
         letters = np.flatnonzero(bytes_ > 64)
-        numbers = np.fromstring(bytes_.tobytes().translate(_BLANK_LETTERS), sep=" ")
+        numbers = np.fromstring(bytes_.tobytes().translate(_BLANK_LETTERS), sep=" ") if len(letters) else np.empty(0)
         if len(numbers) != len(letters):
             raise ValueError("not one number a letter")
         move = np.searchsorted(begins, letters, side="right") - 1

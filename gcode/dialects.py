@@ -174,6 +174,7 @@ PLACEHOLDERS = {("cura", "time_s"): 6666, ("cura", "filament_cm3"): [6666]}
 IN_MM3 = ("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED")
 """Keys whose volumes are in mm3 without saying so."""
 
+MAX_VALUE = 2000        # characters of a value that are looked at
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|min|m|seconds?|sec|s)\b", re.I)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -181,7 +182,7 @@ _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def read_value(kind, text):
     """Turns a raw value into what `kind` says; None when it is empty or makes no sense."""
-    text = text.strip().strip('"')
+    text = text[:MAX_VALUE].strip().strip('"')
     if not text or text.lower() in ("nil", "none", "n/a"):
         return None
     if kind == "text":
@@ -193,7 +194,8 @@ def read_value(kind, text):
     if kind == "duration":
         parts = _DURATION.findall(text)
         if parts:
-            return sum(float(n) * _SECONDS[unit[0].lower()] for n, unit in parts)
+            seconds = sum(float(n) * _SECONDS[unit[0].lower()] for n, unit in parts)
+            return seconds if seconds < 1e9 else None
         clock = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+)", text)
         if clock:
             return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + int(clock[3])

@@ -74,7 +74,7 @@ class Interpreter:
     def _line(self, line, start):
         s = self.state
         text = line.rstrip(b"\r ")
-        stripped = text.lstrip(b" \t")
+        stripped = text.lstrip(b" \t\r")
         start += len(text) - len(stripped)
         line = stripped
         if not line:

@@ -347,7 +347,7 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
         p = eol < end ? eol + 1 : end;
         s->lines++;
         while (eol > line && (eol[-1] == '\r' || eol[-1] == ' ')) eol--;
-        while (line < eol && (*line == ' ' || *line == '\t')) line++;
+        while (line < eol && (*line == ' ' || *line == '\t' || *line == '\r')) line++;
         if (line == eol) continue;
         letter = *line;
         if (letter == ';') {

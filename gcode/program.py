@@ -20,11 +20,24 @@ ULTIMAKER_DIAMETER = 2.85   # mm: the printers that read UltiGCode
 _BIG = 1e9
 CUSTOM = dialects.FEATURES.index("custom")
 
-_KEY_VALUE = re.compile(r";\s*([^=:;]{1,200}?)\s*(?:=|:(?!//))\s*(.*)", re.S)
+_SEPARATOR = re.compile(r"[=:;]")
 _COMMA_VALUE = re.compile(r";\s+([A-Za-z]\w{2,60}),(.*)", re.S)
 _THUMBNAIL = re.compile(r";\s*thumbnail(?:_(\w+))? begin (\d+)\s*x\s*(\d+)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 _WORD = re.compile(r"([A-Z])\s*([-+]?\d*\.?\d+)")
 _KLIPPER = re.compile(r"(\w+)=([-+.\d]+)")
+
+
+def _key_value(comment):
+    """(key, value) of ``; key = value``, ``;KEY:value`` or Simplify3D's ``;   key,value``; (None, "") of any other comment."""
+    text = comment.lstrip("; ")
+    found = _SEPARATOR.search(text)
+    if found and found[0] != ";" and text[found.start():found.start() + 3] != "://":
+        key = text[:found.start()].strip()
+        if 0 < len(key) <= 200:
+            return key, text[found.end():].strip()
+    found = _COMMA_VALUE.match(comment)
+    return (found[1], found[2].strip()) if found else (None, "")
 
 
 def new_box():
@@ -130,6 +143,7 @@ class Program:
     def _label(self, text):
         state = self._state
         mark, kind, stop, extended = dialects.MARKERS[state.event_marker]
+        text = text[:MAX_LABEL]
         if kind == M_FEATURE:
             label = text or mark.decode()
             value = dialects.FEATURES.index(dialects.feature_class(label))
@@ -144,7 +158,6 @@ class Program:
         if self._object_mark != state.event_marker:
             self.kernel.learn(-2)       # a second way to mark the same objects
             return
-        text = text[:MAX_LABEL]
         self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
         value = self.objects.get(text, -1)
         if state.object != value:
@@ -182,13 +195,15 @@ class Program:
         for start, length in spans:
             text = data[start:start + min(length, 200_000)].decode("utf-8", "replace")
             if self._image is not None:
-                if "thumbnail" in text and "end" in text:
-                    self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
-                    self._image = None
-                elif self._picture_size < MAX_THUMBNAILS:
-                    self._image[3].append(text.lstrip("; ").rstrip())
-                    self._picture_size += length
-                continue
+                line = text.lstrip("; ").rstrip()
+                if _BASE64.fullmatch(line):
+                    if self._picture_size < MAX_THUMBNAILS:
+                        self._image[3].append(line)
+                        self._picture_size += length
+                    continue
+                # "thumbnail end", or a picture that nothing ended.
+                self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
+                self._image = None
             self._comment(text)
 
     def _comment(self, text):
@@ -209,9 +224,9 @@ class Program:
                 key, _, value = part.partition(":")
                 self.raw.setdefault(key.strip(), value.strip())
             return
-        found = _KEY_VALUE.match(text) or _COMMA_VALUE.match(text)
-        if found and found[1] not in self.raw:
-            self.raw[found[1]] = found[2].rstrip()[:100_000]
+        key, value = _key_value(text)
+        if key and key not in self.raw:
+            self.raw[key] = value[:100_000]
             self._raw_size += len(text)
 
     # commands --------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def cura_settings(pieces):
         return {}
     try:
         document = json.loads("".join(pieces))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(document, dict):
         return {}

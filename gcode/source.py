@@ -8,8 +8,9 @@ from .errors import GcodeError
 
 WINDOW = 1 << 20
 MAX_TEXT = 4 << 30          # bytes of G-code text at most, after decompression
-MAX_RATIO = 200             # of text to compressed bytes, looked at after the first 64 MiB: G-code compresses about 4 : 1
-RATIO_FROM = 64 << 20
+MAX_RATIO = 200             # of text to compressed bytes, looked at after the first 16 MiB: G-code compresses about 4 : 1
+RATIO_FROM = 16 << 20
+BOM = b"\xef\xbb\xbf"
 TAIL = 256 << 10
 
 
@@ -22,7 +23,8 @@ class Source:
         self.thumbnails = []      # (format, width, height, bytes) of thumbnail blocks (bgcode)
         self.warnings = []        # (code, sentence)
         self.text_bytes = 0
-        self.size = None
+        self.size = None          # bytes read so far
+        self.waiting = 0          # … of which so many are not unpacked yet
         self._own = None
         if hasattr(path_or_stream, "read"):
             self._stream = path_or_stream
@@ -93,28 +95,32 @@ class Source:
             self.size += len(data)
 
     def windows(self):
-        """Yields the text, piece by piece; a piece may end anywhere in a line."""
+        """Yields the text, piece by piece; a piece may end anywhere in a line. Lines that end in CR alone end in LF."""
         make = {"gcode": self._raw, "gzip": self._gunzip, "bgcode": self._bgcode}[self.format]
+        only_cr = False
         for piece in make():
+            if self.text_bytes == 0:
+                piece = piece.removeprefix(BOM)
+                only_cr = b"\r" in piece and b"\n" not in piece
             self.text_bytes += len(piece)
             if self.text_bytes > self.max_text:
                 raise GcodeError(f"holds more than {self.max_text >> 20} MiB of text, the limit")
-            yield piece
+            if self.text_bytes > RATIO_FROM and self.text_bytes > MAX_RATIO * (self.size - self.waiting):
+                raise GcodeError(f"unpacks to more than {MAX_RATIO} times its size: refused")
+            yield piece.replace(b"\r", b"\n") if only_cr else piece
 
     def _gunzip(self):
-        made, decoder, complete = 0, zlib.decompressobj(31), False
+        decoder, complete = zlib.decompressobj(31), False
         for data in self._raw():
             while data:
                 try:
                     piece = decoder.decompress(data, WINDOW)
                 except zlib.error as error:
-                    if not made:
+                    if not self.text_bytes:
                         raise GcodeError(f"is damaged gzip data ({error})") from None
                     self.warnings.append(("damaged", "The gzip data are damaged; what stands before the damage was read."))
                     return
-                made += len(piece)
-                if made > RATIO_FROM and made > MAX_RATIO * self.size:
-                    raise GcodeError(f"unpacks to more than {MAX_RATIO} times its size: refused")
+                self.waiting = len(decoder.unconsumed_tail)
                 if piece:
                     yield piece
                 data, complete = decoder.unconsumed_tail, decoder.eof

@@ -12,8 +12,8 @@ import zlib
 
 import pytest
 
-from gcode import GcodeError, Limits, analyze, worker
-from gcode.tests.support import DATA, LONG, bgcode, cube
+from gcode import GcodeError, Limits, analyze, kernel, worker
+from gcode.tests.support import DATA, LONG, bgcode, bgcode_block, cube
 
 COMMAND = [sys.executable, str(pathlib.Path(__file__).resolve().parents[1] / "gcode_analyzer.py")]
 MUTATIONS = 10_000 if LONG else 500
@@ -93,6 +93,9 @@ def test_command_writes_what_it_is_asked_for(tmp_path):
     (lambda path: path.write_bytes(b"hello world\nthis is a letter\n"), "is not G-code"),
     (lambda path: path.write_bytes(b"GCDE\1\0\0\0"), "ends within its header"),
     (lambda path: path.write_bytes(b"\x1f\x8b" + bytes(30)), "damaged gzip"),
+    (lambda path: path.write_bytes(cube().encode("utf-16")), "is not G-code"),
+    (lambda path: path.write_bytes(b"<!doctype html>\n<p>404 not found</p>\n"), "is not G-code"),
+    (lambda path: path.write_bytes(b"GCDE\1\0\0\0\0\0" + bgcode_block(2, b"a=b\n", bytes(2), checksum=0)), "holds settings or pictures but no G-code"),
 ])
 def test_command_says_in_a_sentence_why_it_can_not(tmp_path, make, sentence):
     make(tmp_path / "x.gcode")
@@ -115,6 +118,14 @@ def test_gzip_bomb_is_refused():
     assert len(bomb) < 1_000_000
     with pytest.raises(GcodeError, match="times its size: refused"):
         analyze(io.BytesIO(bomb))
+
+
+def test_bgcode_bomb_of_small_blocks_is_refused():
+    """No block is beyond the limits of a block, all together are."""
+    block = bgcode_block(1, b"G1 X1\n" * 700_000, bytes(2), compression=1, checksum=0)
+    assert len(block) < 10_000
+    with pytest.raises(GcodeError, match="times its size: refused"):
+        analyze(io.BytesIO(b"GCDE\1\0\0\0\0\0" + block * 20))
 
 
 def test_text_beyond_the_limit_is_refused():
@@ -145,6 +156,62 @@ def test_gzip_and_streams_give_the_same_as_the_file(tmp_path):
 def test_endless_line_is_skipped():
     result = analyze(io.BytesIO(b"G1 X1 E1\n" + b"A" * 5_000_000 + b"\nG1 X2 E2\n"))
     assert result["counts"]["moves"] == 2 and any(warning["code"] == "long_line" for warning in result["warnings"])
+
+
+CUBE = cube(layers=8)
+LINES = CUBE.encode()
+SAME_AS_CUBE = {
+    "windows line ends": LINES.replace(b"\n", b"\r\n"), "lines that end in CR": LINES.replace(b"\n", b"\r"), "line ends the wrong way round": LINES.replace(b"\n", b"\n\r"),
+    "no last line end": LINES.rstrip(), "byte order mark": b"\xef\xbb\xbf" + LINES, "blank lines": LINES.replace(b"\n", b"\n\n \n\t\n"), "zeros behind gzip": gzip.compress(LINES) + bytes(500),
+    "an endless comment": b";" + b"a=b " * 400_000 + b"\n" + LINES, "a comment of blanks": b";" + b" " * 150_000 + b"x\n" + LINES, "a comment of brackets": b"; filament_type = " + b"(" * 90_000 + b"\n" + LINES,
+    "a feature's name without end": b";TYPE:" + b"support" * 100_000 + b"\n" + LINES, "words that are no numbers": b"G1 XNAN YINF\nG1 X- Y+ E.\nG1 X-. E..\nG28\n" + LINES,
+    "lists in lists": b";Generated with Cura_SteamEngine 5.0\n;SETTING_3 " + b"[" * 100_000 + b"\n" + LINES,
+    "a picture without end": b"; thumbnail begin 16x16 4\n; AAAA\n" + LINES, "a picture of another length": b"; thumbnail begin 16x16 999999\n; AAAA\n; thumbnail end\n" + LINES,
+    "a picture in a picture": b"; thumbnail begin 16x16 4\n" * 2 + b"; AAAA\n" + b"; thumbnail end\n" * 2 + LINES, "a thousand pictures": b"; thumbnail begin 1x1 4\n; AAAA\n; thumbnail end\n" * 1000 + LINES,
+    "a picture of a gigapixel": b"; thumbnail begin 99999x99999 4\n; iVBORw0KGgo=\n; thumbnail end\n" + LINES,
+}
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def either_reader(request, monkeypatch):
+    """Each test with the compiled kernel and without a compiler."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernel, "library", lambda: None)
+    elif kernel.library() is None:
+        pytest.skip("no C compiler: there is only the reader by numpy")
+
+
+@pytest.mark.parametrize("name", SAME_AS_CUBE)
+def test_what_is_around_the_program_does_no_harm(either_reader, tmp_path, name):
+    started = time.monotonic()
+    result = analyze(io.BytesIO(SAME_AS_CUBE[name]), thumbnail=tmp_path / "t.png")
+    assert time.monotonic() - started < 5
+    assert result["layers"]["count"] == 8 and result["filament"]["moved_mm"] == pytest.approx(66.33, abs=0.01)
+    assert result["geometry"]["size_mm"] == {"x": 20.0, "y": 20.0, "z": 1.6} and result["thumbnail"]["source"] == "rendered"
+    assert len(result["warnings"]) < 12
+
+
+HOSTILE = {
+    "numbers beyond all machines": b"M83\nG1 X1e308 Y9e99 E1\nG1 X99999999999999999999999 E1\nG1 E1e400\nG1 F1e300\nG92 X1e300\nM204 S1e300\nM201 X1e300 Y0 Z-5\nM203 X1e309 Y1e-300\nM205 X1e-300 J1e-9\nG4 S1e300\nG1 X9 E1\n",
+    "modes back and forth": b"".join(b"M8%d\nG9%d\nG1 X%d E%d\n" % (2 + n % 2, n % 3 & 1, n % 50, n % 7) for n in range(3000)),
+    "origins back and forth": b"".join(b"G92 E0\nG92 X%d Y1\nG1 X%d E1\nG92 Z0\nG92\n" % (n % 5, n % 50) for n in range(3000)),
+    "units back and forth": b"".join(b"G%d\nG1 X%d Y%d E1\n" % (20 + n % 2, n % 9, n % 7) for n in range(3000)),
+    "arcs without radius": b"M83\nG1 X5 Y5\n" + b"G2 I0 J0 E1\nG3 R0 X5 Y5\nG2 X5 Y5 R5 E1\nG2\nG3 E5\nG2 X1 R1e9\nG2 I1e-9 J1e-9\nG18\nG2 X1 Z5 R.1 E1\nG19\nG3 Y5 Z5 J1 K1\nG2 I999999 J999999 E1\nG17\n" * 100,
+    "layers downwards": b"M83\n" + b"".join(b";LAYER_CHANGE\n;Z:-%d\n;HEIGHT:-0.2\nG1 Z-%d\nG1 X%d E1\n" % (n, n, n % 9) for n in range(1, 50)),
+    "tools without end": b"M83\n" + b"".join(b"T%d\nG1 X%d E1\n" % (n, n % 70) for n in range(2000)) + b"T-1\nT?\nTx\nT99999999999999\n",
+    "settings of nonsense": b"; generated by PrusaSlicer 2.5\n; filament_diameter = 0\n; filament_density = -1e-320\n; nozzle_diameter = 1e400\n; layer_height = -3\n; filament used [mm] = -5\n"
+                            b"; filament used [g] = nan\n; estimated printing time (normal mode) = -5s\nG1 X1 E1\n",
+    "blocks in any order": b"GCDE\1\0\0\0\0\0" + b"".join(bgcode_block(kind, data, bytes(6 if kind == 5 else 2), checksum=0) for kind, data in (
+        (1, b"G1 X1 E1\n"), (2, b"a=b\n"), (5, b"zz"), (1, b"G1 X5 E2\n"), (0, b"Producer=PrusaSlicer 2.9.0\n"), (3, b"=\n\n=")))
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_programs_give_a_result(either_reader, tmp_path, name):
+    started = time.monotonic()
+    result = analyze(io.BytesIO(HOSTILE[name]), thumbnail=tmp_path / "t.png", preview=tmp_path / "p.bin")
+    assert time.monotonic() - started < 5
+    assert json.dumps(result, allow_nan=False) and result["counts"]["moves"] > 0 and result["filament"]["total_g"] >= 0 and result["time"]["total_s"] >= 0
 
 
 def test_layers_without_end_and_labels_without_end_stay_within_bounds():
