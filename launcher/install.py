@@ -29,6 +29,8 @@ PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find(
             ("nginx-light", lambda: find("nginx")))
 # What the tests start besides.
 TEST_PACKAGES = PACKAGES + (("chromium", lambda: find("chromium")),)
+# What the tests of `--long` start besides: slicers, 95 MB to fetch, 50 s to install.
+LONG_TEST_PACKAGES = TEST_PACKAGES + (("prusa-slicer", lambda: find("prusa-slicer")), ("cura-engine", lambda: find("CuraEngine")))
 NEEDED_MB = 1500
 
 

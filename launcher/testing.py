@@ -56,7 +56,7 @@ def test(arguments):
     where = settings.paths()
     settings.prepare_run_dir(where)
     install.check_disk(where, 1000)
-    install.system_packages(where.log("install"), say, install.TEST_PACKAGES)
+    install.system_packages(where.log("install"), say, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES)
     install.environment(where, say)
     install.test_environment(where, say)
     run = Paths(where.run / f"test-{os.getpid()}", where.env)

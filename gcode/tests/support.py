@@ -1,9 +1,12 @@
-"""Shared by the tests: small programs, the .bgcode encoder, tools."""
+"""Shared by the tests: small programs, the .bgcode encoder, slicers, tools."""
 import os
 import pathlib
+import re
 import shutil
 import struct
+import subprocess
 import sys
+import tempfile
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -127,6 +130,46 @@ def bgcode(text, compression=1, encoding=2, checksum=1, settings=(("layer_height
             piece = ""
         piece += line or ""
     return b"".join(out)
+
+
+# Slicers -------------------------------------------------------------------------------------------------------------
+
+PRUSA_OPTIONS = ("--nozzle-diameter 0.4 --filament-diameter 1.75 --filament-density 1.24 --filament-type PLA --gcode-label-objects --first-layer-height 0.2 --layer-height 0.2 ")
+
+
+def prusa_slicer(shapes, options, made):
+    """Slices STL files with Debian's PrusaSlicer; in `options` a | stands for a blank within an argument."""
+    arguments = [option.replace("|", " ") for option in (PRUSA_OPTIONS + options).split()]
+    done = subprocess.run(["prusa-slicer", "-g", *map(str, shapes), *arguments, "-o", str(made)], capture_output=True, text=True, timeout=300)
+    assert made.exists(), done.stdout[-300:] + done.stderr[-300:]
+
+
+def cura_engine(shape, settings, made, definitions, printer="fdmprinter"):
+    """Slices an STL file with Debian's CuraEngine; what it prints of it: {"time_s", "filament_mm", "filament_mm3"}, of the latter one or both. The
+    file's own figures are placeholders."""
+    options = [part for key, value in settings.items() for part in ("-s", f"{key}={value}")]
+    done = subprocess.run(["CuraEngine", "slice", "-v", "-j", str(definitions / f"{printer}.def.json"), *options, "-l", str(shape), "-o", str(made)], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "CURA_ENGINE_SEARCH_PATH": f"{definitions}:{definitions.parent / 'extruders'}"})
+    printed = done.stdout + done.stderr
+    assert made.exists(), printed[-300:]
+    found = {name: re.findall(pattern, printed) for name, pattern in (
+        ("time_s", r"Print time \(s\): (\d+)"), ("filament_mm", r";Filament used: ([\d.]+)m\b"), ("filament_mm3", r"Filament \(mm\^3\): (\d+)"))}
+    return {name: round(float(values[-1]) * (1000 if name == "filament_mm" else 1), 3) for name, values in found.items() if values}
+
+
+def cura_definitions():
+    """The folder with Cura's fdmprinter.def.json; taken out of Debian's package cura (25 MB), which need not be installed (550 MB with Qt)."""
+    inside = pathlib.Path("usr/share/cura/resources/definitions")
+    folder = pathlib.Path(os.environ.get("ENMS_ENV_DIR") or tempfile.gettempdir()) / "cura"
+    for found in (pathlib.Path("/") / inside, folder / inside):
+        if (found / "fdmprinter.def.json").exists():
+            return found
+    folder.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["apt-get", "download", "-q", "cura"], cwd=folder, check=True, capture_output=True, timeout=300)
+    package = next(folder.glob("cura_*.deb"))
+    subprocess.run(["dpkg-deb", "--extract", package, folder], check=True, timeout=120)
+    package.unlink()
+    return folder / inside
 
 
 LONG = os.environ.get("ENMS_LONG") == "1"
