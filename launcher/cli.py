@@ -91,6 +91,7 @@ def bench(arguments):
     settings.prepare_run_dir(where)
     install.system_packages(where.log("install"), print, install.PACKAGES)
     install.environment(where, print)
+    install.test_environment(where, print)  # what the bench compares with
     return run_module("tests.bench", arguments.rest, {
         **os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
         "ENMS_NODE": str(settings.node_binary(where)), "NODE_PATH": str(where.modules)})
