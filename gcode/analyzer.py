@@ -118,7 +118,7 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     }
     document["job_details"] = _job_details(document, values, source, name)
     document["preview"] = _preview(geometry, layers, preview_path)
-    document["thumbnail"] = _thumbnail(program, source, geometry, layers, thumbnail_path, warn)
+    document["thumbnail"] = _thumbnail(program, source, geometry, layers, filament, width, thumbnail_path, warn)
     document["raw_settings"] = dict(list((key, value[:2000]) for key, value in raw.items())[:MAX_RAW])
     document["warnings"] = [{"code": code, "text": text} for code, text in warnings]
     return _clean(document)
@@ -358,7 +358,13 @@ def _by_mark(layers, key, fill=None):
     return column
 
 
-def _thumbnail(program, source, geometry, layers, path, warn):
+def _colour(filament):
+    """Red, green and blue (0 … 255) of the filament of which there is most, None where the file doesn't say."""
+    text = max(filament["tools"], key=lambda tool: tool["g"])["colour"] or ""
+    return tuple(bytes.fromhex(text[1:7])) if re.fullmatch(r"#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?", text) else None
+
+
+def _thumbnail(program, source, geometry, layers, filament, width, path, warn):
     if path is None:
         return None
     data, facts, complaints = thumbnail.embedded([*source.thumbnails, *program.thumbnails])
@@ -366,7 +372,7 @@ def _thumbnail(program, source, geometry, layers, path, warn):
         warn("thumbnail_damaged", sentence)
     if data is None:
         from . import render
-        image = render.render(*geometry.lines(), _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), geometry.stride)
+        image = render.render(*geometry.lines(), _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), geometry.stride, width, _colour(filament))
         if image is None:
             warn("no_picture", "There is no embedded picture and nothing to draw.")
             return None

@@ -48,6 +48,25 @@ def test_picture_is_drawn_where_there_is_none(tmp_path):
     assert len(np.unique(pixels[orange][:, 0] // 20)) >= 3               # its sides differ in light
 
 
+def test_drawn_picture_has_the_colour_of_the_filament(tmp_path):
+    _, image = _picture(tmp_path, cube(layers=40) + "; filament_colour = #2050E0\n")
+    pixels = np.asarray(image).astype(int)
+    blue = (pixels[..., 3] > 200) & (pixels[..., 2] > 2 * pixels[..., 0])
+    assert blue.mean() > 0.08
+
+
+def test_what_is_nearer_hides_what_is_behind(tmp_path):
+    """A low wall of support before a tall box: the box stands out above it, the wall covers its foot."""
+    wall = "".join(f";LAYER_CHANGE\n;Z:{z:.1f}\n;HEIGHT:0.2\nG1 Z{z:.1f}\n;TYPE:External perimeter\n;WIDTH:0.45\nG1 X90 Y110\nG1 X110 Y110 E1\nG1 X110 Y120 E1\nG1 X90 Y120 E1\nG1 X90 Y110 E1\n"
+                   + (";TYPE:Support\nG1 X80 Y100\nG1 X120 Y100 E1\n" if z < 6 else "") for z in np.arange(1, 101) / 5)
+    _, image = _picture(tmp_path, "M83\n" + wall)
+    pixels = np.asarray(image).astype(int)
+    solid, orange = pixels[..., 3] > 200, pixels[..., 0] > pixels[..., 2] + 60
+    rows = np.nonzero((solid & orange).any(axis=1))[0]
+    middle = solid[:, 200:280] & ~orange[:, 200:280]
+    assert middle.sum() > 500 and np.nonzero(middle)[0].mean() > rows.mean()
+
+
 def test_nothing_to_draw_is_said(tmp_path):
     result = analyze(io.BytesIO(b"G1 X5\n"), thumbnail=tmp_path / "t.png")
     assert result["thumbnail"] is None and not (tmp_path / "t.png").exists()
