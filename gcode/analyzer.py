@@ -382,9 +382,17 @@ def _thumbnail(program, source, geometry, layers, filament, width, path, warn):
 
 
 def _write(path, data):
+    """Writes a file all at once: who reads it meanwhile gets the old or the new one."""
+    path = pathlib.Path(path)
+    part = path.with_name(f".{os.getpid()}.part")
     try:
-        pathlib.Path(path).write_bytes(data)
+        if path.exists() and not path.is_file():       # a pipe or a device
+            path.write_bytes(data)
+            return
+        part.write_bytes(data)
+        os.replace(part, path)
     except (OSError, ValueError) as error:
+        part.unlink(missing_ok=True)
         raise GcodeError(f"was read, but {os.fspath(path)!r} can't be written: {getattr(error, 'strerror', None) or error}") from None
 
 

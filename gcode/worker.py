@@ -76,7 +76,7 @@ def _child(sender, path, thumbnail, preview, seconds, memory):
     _limit(resource.RLIMIT_AS, here + (memory << 20))
     _limit(resource.RLIMIT_CPU, int(seconds) + 2)
     _limit(resource.RLIMIT_CORE, 0)
-    os.nice(5)         # ingestion goes first
+    os.nice(10)        # ingestion goes first
     name = pathlib.PurePath(path).name
     try:
         answer = {"ok": True, "analysis": analyze(path, thumbnail=thumbnail, preview=preview, limits=Limits(max_seconds=seconds))}

@@ -11,7 +11,7 @@ from pathlib import Path
 import launcher.settings
 from analysis.bench import run as analysis_bench
 
-from . import fleet_data, ingest, storage, summary
+from . import enrichment, fleet_data, ingest, storage, summary
 from .report import Row, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ def main() -> None:
         if "ingest" in options.only:
             show("Ingest (QoS 1, fsync and synchronous_commit on, 100 meters)", ingest.throughput(settings, messages))
         if "latency" in options.only:
-            show("Latency at a steady rate", ingest.latency(settings, seconds))
+            show("Latency at a steady rate", ingest.latency(settings, seconds) + enrichment.latency(settings, max(seconds, 20)))
         if "import" in options.only:
             show("Import", storage.import_rate(settings, messages))
         if {"summary", "analysis"} & set(options.only):
