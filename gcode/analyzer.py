@@ -384,7 +384,7 @@ def _thumbnail(program, source, geometry, layers, filament, width, path, warn):
 def _write(path, data):
     """Writes a file all at once: who reads it meanwhile gets the old or the new one."""
     path = pathlib.Path(path)
-    part = path.with_name(f".{os.getpid()}.part")
+    part = path.parent / f".{os.getpid()}.part"
     try:
         if path.exists() and not path.is_file():       # a pipe or a device
             path.write_bytes(data)

@@ -8,7 +8,10 @@ import sys
 if __package__ in (None, ""):
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from gcode import GcodeError, Limits, analyze  # noqa: E402  (the package must be on the path first)
+try:
+    from gcode import GcodeError, Limits, analyze
+except ModuleNotFoundError as missing:
+    sys.exit(f"gcode_analyzer: this Python has no package {missing.name!r}: use the one that ./enms up installs (.run/env/python/bin/python), or pip install numpy pillow")
 
 
 def main(arguments=None):
