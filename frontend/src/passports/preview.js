@@ -62,7 +62,8 @@ function drawScene(stage, model) {
   const renderer = new WebGLRenderer({ canvas, context });
   stage.replaceChildren(canvas, h('p', { class: 'caption', text: t('detail.preview') }));
 
-  // One geometry, shown twice: what is printed, and faintly what is to come.
+  // One geometry, shown twice: what is printed, and paler what is to come. Neither is transparent: thousands of faint lines one
+  // over the other make a black lump, and what is nearer hides the infill behind it.
   const attribute = new BufferAttribute(positions, 3);
   const light = new BufferAttribute(shades, 3, true);
   const make = (material) => {
@@ -72,14 +73,14 @@ function drawScene(stage, model) {
     return new LineSegments(geometry, material);
   };
   const done = make(new LineBasicMaterial({ vertexColors: true }));
-  const todo = make(new LineBasicMaterial({ transparent: true, opacity: 0.13 }));
+  const todo = make(new LineBasicMaterial({ vertexColors: true }));
   const scene = new Scene().add(done, todo);
 
   const size = Math.max(bounds.max[0] - bounds.min[0], bounds.max[1] - bounds.min[1], bounds.max[2], 1);
   const camera = new PerspectiveCamera(35, 1, size / 100, size * 20);
   camera.up.set(0, 0, 1);
   const middle = [0, 1, 2].map((axis) => (bounds.min[axis] + bounds.max[axis]) / 2);
-  camera.position.set(middle[0] + size * 1.1, middle[1] - size * 1.5, middle[2] + size * 1.1);
+  camera.position.set(middle[0] + size * 1.25, middle[1] - size * 1.7, middle[2] + size * 1.2);
   const controls = new OrbitControls(camera, canvas);
   controls.target.set(middle[0], middle[1], middle[2]);
 
@@ -90,7 +91,7 @@ function drawScene(stage, model) {
   };
   const paint = () => {
     done.material.color = new Color(colour('--leaf-fill'));
-    todo.material.color = new Color(colour('--ink'));
+    todo.material.color = new Color(colour('--line'));
     draw();
   };
   const fit = new ResizeObserver(() => {
