@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import pytest
 
 # The engines are made as for the tests of the database; each folder has its own databases.
-from database.tests.conftest import at, db, plain, pytest_configure, timescale  # noqa: F401
+from database.tests.conftest import at, db, plain, timescale  # noqa: F401
 
 from .plant import fill
 
