@@ -57,6 +57,10 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
   await t.test('bad input is a sentence, never an internal', async () => {
     assert.match((await api('POST', '/devices', { device_id: 'a b' })).body.error, /^device_id must be 1 to 64 letters/);
     assert.match((await api('POST', '/devices', '{')).body.error, /^The body is not valid JSON/);
+    for (const path of ['/devices', '/analyze', '/login']) {
+      const deep = await api('POST', path, '['.repeat(100_000) + ']'.repeat(100_000));
+      assert.deepEqual([deep.status, deep.body.error], [400, 'The body is nested deeper than 32 levels.'], path);
+    }
     assert.match((await api('POST', '/meters/assign', { meterId: 'x' })).body.error, /^Send meterId, and deviceId/);
     const assign = await api('POST', '/meters/assign', { meterId: 'no such', deviceId: 'P-1' });
     assert.ok(assign.status >= 400 && assign.status < 500);

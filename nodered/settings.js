@@ -7,6 +7,7 @@ const { Auth, LoginGuard, sameText } = require('./lib/auth');
 const { createEnrichment } = require('./lib/enrichment');
 
 const BODY_LIMIT_BYTES = 1 << 20;
+const BODY_LIMIT_DEPTH = 32;
 
 const environment = process.env;
 const required = (name) => {
@@ -23,6 +24,15 @@ const secretKey = required('ENMS_SECRET_KEY');
 const guard = new LoginGuard();
 const auth = new Auth({ user: editorUser, password: editorPassword, secret: secretKey });
 const operator = { username: editorUser, permissions: '*' };
+
+/** Whether objects and lists stand in each other deeper than any request here needs: copying such a body would end Node.js. */
+function isTooDeep(body) {
+  let level = [body];
+  for (let depth = 0; depth < BODY_LIMIT_DEPTH && level.length > 0; depth += 1) {
+    level = level.flatMap((value) => (value !== null && typeof value === 'object' ? Object.values(value) : []));
+  }
+  return level.length > 0;
+}
 
 /** JSON bodies of http-in nodes, so that a broken one is answered with a sentence (Node-RED's own parser answers 500). */
 function readJsonBody(request, response, next) {
@@ -41,6 +51,7 @@ function readJsonBody(request, response, next) {
     } catch (error) {
       return refuse(400, `The body is not valid JSON: ${error.message}.`);
     }
+    if (isTooDeep(request.body)) return refuse(400, `The body is nested deeper than ${BODY_LIMIT_DEPTH} levels.`);
     // Tells the parsers that follow that there is nothing left to read.
     request._body = true;
     next();
