@@ -3,6 +3,9 @@
 
 const { PythonPool } = require('./python-pool');
 
+// A call that takes longer than this shows on the node that it is under way.
+const SLOW_MS = 300;
+
 let shared = null;
 
 /** All nodes share one pool with room for what each may run at once; it ends with the last node. */
@@ -32,9 +35,10 @@ module.exports = function register(RED) {
     const pool = acquireShared(concurrency, (line) => RED.log.info(`[python] ${line}`));
     const limits = { timeoutMs: (Number(config.timeout) || 30) * 1000, queueLimit: Number(config.queueLimit) || 100, lane: node.id, concurrency };
     const script = config.call === 'script';
-    const call = script ? { script: config.script } : { target: config.target };
+    const call = { ...(script ? { script: config.script } : { target: config.target }), typedArrays: config.arrays === 'typed' };
     let closed = false;
     const failed = (error) => node.status({ fill: 'red', shape: 'ring', text: atLine(error).slice(0, 60) });
+    const waiting = () => (pool.queued(node.id) > 0 ? `, ${pool.queued(node.id)} wait` : '');
 
     // A typing mistake shows when the flow is deployed, not with the first message.
     if (script) {
@@ -47,18 +51,19 @@ module.exports = function register(RED) {
 
     node.on('input', async (msg, send, done) => {
       const begun = process.hrtime.bigint();
+      const slow = setTimeout(() => node.status({ fill: 'blue', shape: 'ring', text: `${pool.running(node.id)} at work${waiting()}` }), SLOW_MS);
       try {
         msg.payload = await pool.call({ ...call, payload: msg.payload }, limits);
         const milliseconds = Number((process.hrtime.bigint() - begun) / 100000n) / 10;
-        const waiting = pool.queued(node.id);
-        node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms${waiting > 0 ? `, ${waiting} wait` : ''}` });
+        node.status({ fill: 'green', shape: 'dot', text: `${milliseconds} ms${waiting()}` });
         send(msg);
         done();
       } catch (error) {
         Object.assign(msg, { traceback: error.traceback, busy: error.busy === true });
         failed(error);
-        error.message = atLine(error);
-        done(error);
+        done(atLine(error));
+      } finally {
+        clearTimeout(slow);
       }
     });
     node.on('close', (done) => {

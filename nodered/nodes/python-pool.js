@@ -3,12 +3,13 @@
 
 const path = require('node:path');
 const { spawn } = require('node:child_process');
+const { FrameReader, pack } = require('./python-frames');
 
-const LENGTH_BYTES = 4;
 const REPOSITORY = path.join(__dirname, '..', '..');
 const WORKER = path.join(__dirname, 'python_worker.py');
 const RESTART_MIN_MS = 100;
-const RESTART_MAX_MS = 5000;
+// A call whose worker died is tried once more: together with the start it still ends within 5 s.
+const RESTART_MAX_MS = 2000;
 
 /** An error of the pool, not of the called function: asking again later may help. */
 const busy = (message) => Object.assign(new Error(message), { busy: true });
@@ -27,31 +28,41 @@ class PythonPool {
     this.workers = new Set();
     this.restartMs = RESTART_MIN_MS;
     this.notBefore = 0;
+    this.lastId = 0;
   }
 
   /** Calls of a lane that wait for a worker. */
   queued(lane = '') { return this.waiting.filter((entry) => entry.lane === lane).length; }
 
   /** Calls of a lane that are under way. */
-  #running(lane) {
+  running(lane = '') {
     let count = 0;
     for (const { entry } of this.workers) if (entry?.lane === lane) count += 1;
     return count;
   }
 
   /**
-   * Run one call. @param {{target?: string, script?: string, payload?: any, check?: boolean}} call  check: only find the function, or compile the script
+   * Run one call.
+   * @param {{target?: string, script?: string, payload?: any, check?: boolean, typedArrays?: boolean}} call  payload: JSON, typed arrays, Buffers;
+   *   check: only find the function, or compile the script; typedArrays: answer numpy arrays as such, not as lists
    * @param {{timeoutMs: number, queueLimit: number, lane?: string, concurrency?: number}} limits  a lane's calls use `concurrency`
    *   workers at most, so that one node's slow calls leave workers to the others
    * @returns {Promise<any>} the function's answer
-   * @throws an error with the Python message, `.traceback` and the script's `.line`; or with `.busy`: time-out, queue full, worker died twice
+   * @throws an error when the payload can't be sent; one with the Python message, `.traceback` and the script's `.line`; or with `.busy`: time-out, queue full, worker died twice
    */
   call(call, { timeoutMs, queueLimit, lane = '', concurrency = Infinity }) {
     if (this.queued(lane) >= queueLimit) {
       return Promise.reject(busy(`the Python queue is full (${queueLimit} calls wait): call less often or raise the limit`));
     }
+    const id = this.lastId = (this.lastId + 1) >>> 0;
+    let frame;
+    try {
+      frame = pack(id, call);
+    } catch (error) {
+      return Promise.reject(new Error(`the payload can't be given to Python: ${error.message}`));
+    }
     return new Promise((resolve, reject) => {
-      this.waiting.push({ call, timeoutMs, lane, concurrency, resolve, reject, attempts: 0 });
+      this.waiting.push({ id, frame, timeoutMs, lane, concurrency, resolve, reject, attempts: 0 });
       this.#dispatch();
     });
   }
@@ -66,7 +77,7 @@ class PythonPool {
 
   #dispatch() {
     if (this.closing) return;
-    const next = this.waiting.findIndex(({ lane, concurrency }) => this.#running(lane) < concurrency);
+    const next = this.waiting.findIndex(({ lane, concurrency }) => this.running(lane) < concurrency);
     if (next < 0) return;
     let worker = null;
     for (const candidate of this.workers) {
@@ -93,18 +104,13 @@ class PythonPool {
     worker.entry = entry;
     worker.lanes.add(entry.lane);
     entry.attempts += 1;
-    entry.id = ++worker.calls;
     entry.timer = setTimeout(() => {
       entry.reject(busy(`the Python call took longer than ${entry.timeoutMs / 1000} s and was ended`));
       entry.timedOut = true;
       worker.ending = true;
       worker.child.kill('SIGKILL');
     }, entry.timeoutMs);
-    const text = JSON.stringify({ id: entry.id, ...entry.call });
-    const frame = Buffer.allocUnsafe(LENGTH_BYTES + Buffer.byteLength(text));
-    frame.writeUInt32BE(frame.length - LENGTH_BYTES);
-    frame.write(text, LENGTH_BYTES);
-    worker.child.stdio[3].write(frame);
+    worker.child.stdio[3].write(entry.frame);
   }
 
   #start() {
@@ -113,7 +119,7 @@ class PythonPool {
       env: { ...this.environment, PYTHONPATH: [REPOSITORY, this.environment.PYTHONPATH].filter(Boolean).join(':') },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
     });
-    const worker = { child, entry: null, lanes: new Set(), calls: 0, chunks: [], bytes: 0 };
+    const worker = { child, entry: null, lanes: new Set(), reader: new FrameReader() };
     this.workers.add(worker);
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => { for (const line of text.split('\n')) if (line) this.log(line); });
@@ -126,28 +132,18 @@ class PythonPool {
     return worker;
   }
 
-  #read(worker, chunk) {
-    worker.chunks.push(chunk);
-    worker.bytes += chunk.length;
-    worker.wanted ??= null;
-    for (;;) {
-      if (worker.bytes < (worker.wanted ?? LENGTH_BYTES)) return;
-      const data = worker.chunks.length === 1 ? worker.chunks[0] : Buffer.concat(worker.chunks);
-      worker.chunks = [data];
-      worker.wanted = LENGTH_BYTES + data.readUInt32BE(0);
-      if (data.length < worker.wanted) return;
-      const answer = JSON.parse(data.toString('utf8', LENGTH_BYTES, worker.wanted));
-      const rest = data.subarray(worker.wanted);
-      worker.chunks = rest.length > 0 ? [rest] : [];
-      worker.bytes = rest.length;
-      worker.wanted = null;
-      this.#answered(worker, answer);
+  #read(worker, piece) {
+    try {
+      for (const { id, value } of worker.reader.push(piece)) this.#answered(worker, id, value);
+    } catch {
+      // User code wrote to the worker's own pipe: nothing that follows can be understood.
+      worker.child.kill('SIGKILL');
     }
   }
 
-  #answered(worker, answer) {
+  #answered(worker, id, answer) {
     const { entry } = worker;
-    if (!entry || entry.id !== answer.id) return;
+    if (entry?.id !== id) return;
     worker.entry = null;
     clearTimeout(entry.timer);
     this.restartMs = RESTART_MIN_MS;

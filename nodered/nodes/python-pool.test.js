@@ -33,8 +33,40 @@ test('the worker stays warm: imports and globals of a module survive between cal
 test('what user code prints can not break the answers', async (t) => {
   const { script, lines } = setup(t);
   assert.equal(await script('import sys\nprint("hello" * 3)\nsys.stdout.buffer.write(b"\\x00\\x00\\x00\\x05junk")\nsys.stdout.flush()\nreturn 1'), 1);
+  assert.equal(await script('import os\nos.write(1, b"from C\\n"); os.write(2, b"\\xff\\x00"); os.system("echo a child; echo to a child >&2")\nreturn 3'), 3);
   assert.equal(await script('return 2'), 2);
-  assert.ok(lines.some((line) => line.includes('hellohellohello')));
+  for (const text of ['hellohellohello', 'from C', 'a child', 'to a child']) assert.ok(lines.some((line) => line.includes(text)), text);
+});
+
+test('code that writes to the pipe of the answers costs its worker, not the pool', async (t) => {
+  const { script } = setup(t);
+  await assert.rejects(script('import os\nos.write(4, bytes(8) + b"\\0\\0\\0\\0junk" * 9)\nreturn 1'), (error) => error.busy === true);
+  assert.equal(await script('return 2'), 2);
+});
+
+test('binary arrays go both ways, exact, with what JSON has no word for', async (t) => {
+  const { pool, script } = setup(t);
+  const watts = new Float64Array([1 / 3, NaN, -0, Infinity]);
+  const sent = { watts, nested: { counts: new Int32Array([1, -2]), flags: new Uint8Array([7]), raw: Buffer.from([0, 255, 10]) }, big: new BigInt64Array([2n ** 60n]), none: new Float32Array() };
+  assert.deepEqual(await script('return {name: [str(a.dtype), a.tolist()] for name, a in {**payload, **payload["nested"]}.items() if hasattr(a, "dtype") and name != "watts"} | {"raw": list(payload["nested"]["raw"])}', sent), {
+    counts: ['int32', [1, -2]], flags: ['uint8', [7]], big: ['int64', [2 ** 60]], none: ['float32', []], raw: [0, 255, 10],
+  });
+  const back = await pool.call({ script: 'payload["watts"][2] = 5; payload["table"] = payload["watts"].reshape(2, 2)\nreturn payload', payload: sent, typedArrays: true }, LIMITS);
+  assert.deepEqual(back, { ...sent, watts: new Float64Array([1 / 3, NaN, 5, Infinity]), table: [new Float64Array([1 / 3, NaN]), new Float64Array([5, Infinity])] });
+  assert.deepEqual(await script('return payload', watts), [1 / 3, null, -0, null]);
+  assert.ok((await script('return b"\\x00\\xff"')).equals(Buffer.from([0, 255])));
+  // Made in a realm of its own, as a function node's are.
+  assert.deepEqual(await script('return str(payload.dtype)', require('node:vm').runInNewContext('new Float32Array(3)')), 'float32');
+});
+
+test('a payload that has no JSON is refused, and one that Python finds too deep leaves the worker alive', async (t) => {
+  const { script } = setup(t);
+  const nested = (depth) => JSON.parse('{"a":'.repeat(depth) + '1' + '}'.repeat(depth));
+  const pid = await script('import os; return os.getpid()');
+  await assert.rejects(script('return 1', nested(50_000)), /payload can't be given to Python/);
+  await assert.rejects(script('return 1', { number: 1n }), /payload can't be given to Python.*BigInt/);
+  await assert.rejects(script('return 1', nested(1_500)), (error) => /RecursionError/.test(error.message) && !error.busy);
+  assert.equal(await script('import os; return os.getpid()'), pid);
 });
 
 test('errors carry the Python message and leave the worker alive', async (t) => {

@@ -1,7 +1,8 @@
 """The warm Python worker of the `python-function` node.
 
-Reads calls from file descriptor 3 and writes answers to 4, each as a 4-byte big-endian length and JSON, so that whatever user
-code prints can't be mistaken for an answer. Ends when descriptor 3 is closed.
+Reads calls from file descriptor 3 and writes answers to 4, so that whatever user code prints can't be mistaken for an answer.
+A frame is a header (number of the call, bytes of the JSON, bytes of the arrays), the JSON, and the arrays in binary, as
+python-frames.js describes it. Ends when descriptor 3 is closed.
 """
 import ast
 import hashlib
@@ -14,7 +15,9 @@ import sys
 import textwrap
 import traceback
 
-LENGTH = struct.Struct(">I")
+HEADER = struct.Struct(">III")
+ARRAY = "\0array"
+KINDS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64")
 SCRIPT = "<python-function>"
 scripts = {}
 
@@ -51,14 +54,23 @@ def line_of(error):
     return lines[-1] if lines else None
 
 
-def plain(value):
-    """What JSON can't carry: numpy and pandas values, sets, dates."""
-    for method in ("tolist", "isoformat"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+def decode(text, arrays):
+    """The value of a frame: an array of numbers becomes a numpy array, other bytes stay bytes."""
+    if not arrays:
+        return json.loads(text)
+
+    def restored(found):
+        if ARRAY not in found:
+            return found
+        kind, first, size = found[ARRAY]
+        part = arrays[first:first + size]
+        if kind == "bytes":
+            return part
+        import numpy
+
+        return numpy.frombuffer(bytearray(part), kind)    # a copy that may be written to
+
+    return json.loads(text, object_hook=restored)
 
 
 def finite(value):
@@ -72,32 +84,60 @@ def finite(value):
     return value
 
 
-def encode(answer):
+def encode(answer, typed_arrays=False):
+    """(JSON, arrays) of an answer; numpy's arrays are lists unless `typed_arrays`."""
+    arrays = []
+
+    def plain(value):
+        """What JSON has no word for: bytes, numpy and pandas values, sets, dates."""
+        kind = getattr(getattr(value, "dtype", None), "name", None)
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return apart("bytes", bytes(value))
+        if typed_arrays and kind in KINDS and value.shape:
+            return apart(kind, value.tobytes()) if len(value.shape) == 1 else list(value)
+        for method in ("tolist", "isoformat"):
+            if hasattr(value, method):
+                return getattr(value, method)()
+        if isinstance(value, (set, frozenset)):
+            return list(value)
+        raise TypeError(f"a {type(value).__name__} can't be sent as JSON")
+
+    def apart(kind, data):
+        arrays.append(data)
+        return {ARRAY: [kind, sum(map(len, arrays)) - len(data), len(data)]}
+
     try:
-        return json.dumps(answer, default=plain, allow_nan=False).encode()
+        text = json.dumps(answer, default=plain, allow_nan=False)
     except ValueError:
-        return json.dumps(finite(json.loads(json.dumps(answer, default=plain)))).encode()
+        arrays.clear()
+        text = json.dumps(finite(json.loads(json.dumps(answer, default=plain))))
+    return text.encode(), b"".join(arrays)
 
 
-def answer_call(call):
+def answer_call(text, arrays):
+    """(JSON, arrays) of the answer to a call."""
     try:
+        call = decode(text, arrays)
         function = function_of(call["target"]) if call.get("target") else function_of_script(call["script"])
         if call.get("check"):
-            return encode({"id": call["id"], "result": None})
-        return encode({"id": call["id"], "result": function(call.get("payload"))})
+            return encode({"result": None})
+        return encode({"result": function(call.get("payload"))}, call.get("typedArrays"))
     except BaseException as error:  # a user's sys.exit() must not end the shared worker either
         said = error.msg if isinstance(error, SyntaxError) else error
-        return encode({"id": call["id"], "error": f"{type(error).__name__}: {said}", "line": line_of(error), "traceback": traceback.format_exc(limit=-8)})
+        return encode({"error": f"{type(error).__name__}: {said}", "line": line_of(error), "traceback": traceback.format_exc(limit=-8)})
 
 
 def main():
+    for descriptor in (3, 4):
+        os.set_inheritable(descriptor, False)    # what user code starts has no business with them
     calls = os.fdopen(3, "rb", buffering=1 << 16)
     answers = os.fdopen(4, "wb", buffering=1 << 16)
     sys.stdout.reconfigure(line_buffering=True)
-    while header := calls.read(LENGTH.size):
-        frame = answer_call(json.loads(calls.read(*LENGTH.unpack(header))))
-        answers.write(LENGTH.pack(len(frame)))
-        answers.write(frame)
+    while header := calls.read(HEADER.size):
+        number, text_bytes, array_bytes = HEADER.unpack(header)
+        text, arrays = answer_call(calls.read(text_bytes), calls.read(array_bytes))
+        answers.write(HEADER.pack(number, len(text), len(arrays)) + text)
+        answers.write(arrays)
         answers.flush()
 
 
