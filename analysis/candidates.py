@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .models import predict_scaled
+from .models import predict_scaled, xgboost
 
 THREADS = 2
 
@@ -41,12 +41,10 @@ class Fitted:
 def fit(kind, settings, values, watts, seed):
     """A Fitted candidate."""
     if kind == "xgboost":
-        import xgboost
-
         options = {"objective": "reg:squarederror", "tree_method": "hist", "max_depth": settings["depth"], "eta": settings["eta"],
                    "min_child_weight": 10, "subsample": 0.8, "colsample_bytree": 0.8, "lambda": 1.0, "seed": seed, "nthread": THREADS,
                    "verbosity": 0}
-        return Fitted(kind, settings, xgboost.train(options, xgboost.DMatrix(values, watts), settings["trees"]), None)
+        return Fitted(kind, settings, xgboost().train(options, xgboost().DMatrix(values, watts), settings["trees"]), None)
     scaler = _scaler(values)
     known = (np.where(np.isnan(values), scaler["mean"], values) - scaler["mean"]) / scaler["scale"]
     if kind == "linear":

@@ -45,7 +45,7 @@ class Dataset:
     `rows`: equally long arrays: at (µs), power_w, status (index into `statuses`, −1 none), and the climate columns.
     `statuses`: the columns of statuses.sql plus phase, nozzle_rate and bed_rate (°C per minute since the status before).
     `flags`: counts of gaps, resets, jumps, backs and integrated readings, None where rollups were read.
-    `frozen`: {phase: (seconds, Wh)} of hours whose statuses are gone.
+    `frozen`: {phase: (seconds, Wh)} of the whole hours in `frozen_span` (begin, end in µs), whose statuses are gone or about to go.
     """
 
     device: dict
@@ -58,6 +58,7 @@ class Dataset:
     flags: dict
     resolution_s: int
     frozen: dict
+    frozen_span: tuple
     meters: list
 
     def status_values(self, name):
@@ -97,7 +98,7 @@ def build(snapshot, device, start, end):
     _join_statuses(rows, statuses)
     _join_climate(snapshot, device, rows, start, end)
     return Dataset(device, start, end, line, rows, statuses, _material_names(snapshot, device["device_id"], statuses),
-                   flags if level is None else dict.fromkeys(flags), level[0] if level else 0, _frozen_phases(snapshot, device, start, end), meters)
+                   flags if level is None else dict.fromkeys(flags), level[0] if level else 0, *_frozen_phases(snapshot, device, start, end), meters)
 
 
 def read_statuses(snapshot, device_id, start, end):
@@ -225,10 +226,12 @@ def _join_statuses(rows, statuses):
 
 def _join_climate(snapshot, device, rows, start, end):
     """The nearest known value of each climate column within ±15 minutes of each row; of two equally near the earlier."""
-    place = snapshot.row("environment_place", device=device["device_id"], location=device["location"] or "")["location_id"]
-    if place is None or not len(rows["at"]):
+    place = snapshot.row("environment_place", device=device["device_id"], location=device["location"] or "")["location_id"] if len(rows["at"]) else None
+    if place is None:
         rows.update({name: np.full(len(rows["at"]), np.nan) for name in CLIMATE_VALUES})
         return
+    # A range may reach back over years from which no row is known.
+    start, end = int(rows["at"][0]), int(rows["at"][-1])
     hourly = snapshot.row("environment_density", place=place, **_range(start, end))["hourly"]
     if hourly * (end - start) / (3600 * US) <= CLIMATE_ROWS:
         climate = snapshot.columns("environment", place=place, **_range(start, end))
@@ -263,9 +266,9 @@ def _frozen_phases(snapshot, device, start, end):
     hour = 3600 * US
     first, last = -(-start // hour) * hour, min(end, int(np.clip(device["frozen_before"], 0, 9e9) * US)) // hour * hour
     if first >= last:
-        return {}
+        return {}, (start, start)
     found = {}
     for row in snapshot.rows("phases_frozen", device=device["device_id"], **_range(first, last)):
         seconds, energy = found.get(PHASE_OF_STATE[row["state"]], (0.0, 0.0))
         found[PHASE_OF_STATE[row["state"]]] = (seconds + row["seconds"], energy + (row["energy_wh"] or 0.0))
-    return found
+    return found, (first, last) if found else (start, start)

@@ -22,6 +22,9 @@ STATE_FEATURES = {
     "state_resting": ("idle", "ready", "finished", "cancelled"),
     "state_error": ("error", "unknown"),
 }
+IN_PRINT = ("heating", "printing", "paused", "attention")
+# At rest some printers tell the last print's, some nothing: a model must not learn how a protocol says that nothing runs.
+OF_PRINT = ("z_height_mm", "progress_percent")
 DEVICE_VALUES = ("rated_power_w", "idle_power_w", "bed_area_cm2")
 
 GROUPS = {
@@ -84,8 +87,10 @@ def build(statuses, materials, climate_c, devices, categories):
     n = len(statuses["state"])
     values = np.full((n, len(names(categories))), np.nan, np.float32)
     column = {name: values[:, place] for place, name in enumerate(names(categories))}
+    state = np.asarray(statuses["state"])
+    in_print = np.isin(state, [STATES.index(name) for name in IN_PRINT])
     for name in MEASURED:
-        column[name][:] = statuses[name]
+        column[name][:] = np.where(in_print, statuses[name], np.nan) if name in OF_PRINT else statuses[name]
     room = np.where(np.isnan(climate_c), ROOM_C, climate_c)
     for part in ("nozzle", "bed"):
         # A heater that is off misses nothing, whatever it was set to before.
@@ -93,7 +98,6 @@ def build(statuses, materials, climate_c, devices, categories):
         column[f"{part}_missing_c"][:] = np.maximum(missing, 0)
     column["bed_above_room_c"][:] = np.where(np.asarray(statuses["bed_temp_target"]) > 0, statuses["bed_temp_target"], room) - room
     column["temperature_c"][:] = climate_c
-    state = np.asarray(statuses["state"])
     for name, members in STATE_FEATURES.items():
         column[name][:] = np.isin(state, [STATES.index(member) for member in members])
     column["rated_power_w"][:] = _number(devices["rated_power_w"])

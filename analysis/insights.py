@@ -1,16 +1,24 @@
 """What the figures mean, in plain sentences with figures, and what could be saved."""
 
+import math
+
+import numpy as np
+
 from .states import ACTIVE, COOLING, HEATING, IDLE, NO_DATA, PAUSED, PHASES, PRINTING
 
 # A hint below this is not worth a person's time.
-WORTH_KWH = 0.01
+WORTH_KWH = 0.05
 ABOVE_IDLE = 1.3
-TOGETHER = "goes along with"
+# A coefficient says little by itself when the other drivers tell most of the same, or all of them explain hardly anything.
+MAX_VIF, MIN_R_SQUARED = 10, 0.1
+# Power that varies less than this share of its mean needs no explanation.
+STEADY = 0.05
+CERTAIN_P = 0.05
 DRIVER_WORDS = {
-    "nozzle_temp_actual": ("nozzle temperature", "°C", 10), "nozzle_temp_target": ("nozzle target", "°C", 10),
-    "bed_temp_actual": ("bed temperature", "°C", 10), "bed_temp_target": ("bed target", "°C", 10),
-    "z_height_mm": ("height of the print", "mm", 10), "speed_multiplier_percent": ("speed setting", "%", 10),
-    "progress_percent": ("progress", "%", 10), "temperature_c": ("room temperature", "°C", 1), "humidity_pct": ("humidity", "%", 10),
+    "nozzle_temp_actual": ("the nozzle's temperature", "°C", 10), "nozzle_temp_target": ("the nozzle's target", "°C", 10),
+    "bed_temp_actual": ("the bed's temperature", "°C", 10), "bed_temp_target": ("the bed's target", "°C", 10),
+    "z_height_mm": ("the height of the print", "mm", 10), "speed_multiplier_percent": ("the speed setting", "%", 10),
+    "progress_percent": ("the progress", "%", 10), "temperature_c": ("the room's temperature", "°C", 1), "humidity_pct": ("the humidity", "%", 10),
     "is_printing": ("printing", "", 1),
 }  # fmt: skip
 
@@ -25,14 +33,36 @@ def duration(seconds):
     return f"{seconds} s"
 
 
+def digits(value, count):
+    """The value with `count` significant digits, never as a power of ten: 1234, 12.3, 0.0012."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:.{max(0, count - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
 def energy(wh):
     """"850 Wh" or "4.21 kWh"."""
-    return f"{wh:.3g} Wh" if abs(wh) < 1000 else f"{wh / 1000:.3g} kWh" if abs(wh) < 1e6 else f"{wh / 1000:.0f} kWh"
+    return f"{digits(wh, 3)} Wh" if abs(wh) < 999.5 else f"{digits(wh / 1000, 3)} kWh"
 
 
 def money(amount, currency):
-    """"1.26 EUR"."""
-    return f"{amount:.2f} {currency}"
+    """"1.26 EUR", "0.004 EUR"."""
+    return f"{amount:.2f} {currency}" if abs(amount) >= 0.095 else f"{digits(amount, 1)} {currency}"
+
+
+def mass(grams):
+    """"4.8 kg", "27 g"."""
+    return f"{digits(grams / 1000, 2)} kg" if grams >= 995 else f"{digits(grams, 2)} g"
+
+
+def percent(share):
+    """"63 %", "0.4 %"."""
+    return f"{share:.0f} %" if share >= 0.95 else f"{digits(share, 1)} %"
+
+
+def listed(names):
+    """"a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def summary_sentence(name, sums, account, metrics):
@@ -43,16 +73,15 @@ def summary_sentence(name, sums, account, metrics):
         text += f": {metrics['avg_power_overall']:.0f} W on average"
         if metrics["avg_power_active"] is not None:
             text += f", {metrics['avg_power_active']:.0f} W while at work"
-    text += "."
-    if account["cost"] is not None:
-        text += f" That is {money(account['cost'], account['currency'])}"
-        text += f" and {account['co2_g'] / 1000:.2g} kg CO2." if account["co2_g"] is not None else "."
-    return text
+    worth = [money(account["cost"], account["currency"])] if account["cost"] is not None else []
+    worth += [f"{mass(account['co2_g'])} CO2"] if account["co2_g"] is not None else []
+    return text + "." + (f" That is {' and '.join(worth)}." if worth else "")
 
 
 def sentences(sums, dataset, correlation, regression, prediction):
     """Plain sentences about phases, drivers, model and data, most telling first."""
-    return [*_phase_sentences(sums), *_driver_sentences(correlation, regression), *_model_sentences(prediction), *_data_sentences(sums, dataset)]
+    return [*_phase_sentences(sums), *_driver_sentences(dataset.rows["power_w"], correlation, regression), *_model_sentences(prediction),
+            *_data_sentences(sums, dataset)]
 
 
 def _phase_sentences(sums):
@@ -62,41 +91,65 @@ def _phase_sentences(sums):
     found = []
     for index in (PRINTING, HEATING, ACTIVE, IDLE, COOLING, PAUSED, NO_DATA):
         time, share = 100 * sums.seconds[index] / total_s, 100 * sums.energy_wh[index] / total_wh
-        if max(time, share) >= 1:
+        # Time of which neither state nor energy is known is told with the data.
+        if max(time, share) >= 1 and sums.known_s[index] > 0.01 * sums.seconds[index]:
             what = {NO_DATA: "Time without a known state", ACTIVE: "Other activity"}.get(index, PHASES[index])
-            found.append((share, f"{what} took {time:.0f} % of the time and {share:.0f} % of the energy."))
+            found.append((share, f"{what} took {percent(time)} of the time and {percent(share)} of the energy."))
     return [text for _, text in sorted(found, key=lambda item: -item[0])]
 
 
-def _driver_sentences(correlation, regression):
-    known = [(abs(values["pearson"]), name, values) for name, values in correlation.items() if values["pearson"] is not None and values["n"] >= 30]
+def _driver_sentences(power, correlation, regression):
+    known = power[~np.isnan(power)]
+    if len(known) < 30 or not correlation:
+        return []
+    mean, spread = float(known.mean()), float(known.std())
+    if spread <= STEADY * mean:
+        return [f"The power hardly varied ({digits(mean, 3)} ± {digits(spread, 1)} W), so there is little for drivers to explain."]
     found = []
-    if known:
-        _, name, values = max(known)
-        found.append(f"Of the chosen drivers, {_word(name)} goes along most closely with the power (r = {values['pearson']:.2f}, n = {values['n']}).")
+    certain = [(abs(values["pearson"]), name, values) for name, values in correlation.items()
+               if values["pearson"] is not None and values["p_effective"] is not None and values["p_effective"] < CERTAIN_P]
+    if certain:
+        _, name, values = max(certain, key=lambda item: item[0])
+        found.append(f"Of the drivers, {_word(name)} goes along most closely with the power "
+                     f"(r = {values['pearson']:.2f} over {values['n']} rows that are worth {values['n_effective']:.0f} independent ones).")
+    else:
+        found.append("None of the drivers goes along with the power more than chance would have it.")
     if regression["r_squared"] is not None:
-        proven = [name for name in regression["drivers"] if regression["p_values"][name] < 0.05]
-        if proven:
-            strongest = max(proven, key=lambda name: abs(regression["coefficients"][name]) / max(regression["standard_errors"][name], 1e-12))
-            _, unit, step = DRIVER_WORDS.get(strongest, (strongest, "", 1))
-            watts, error = step * regression["coefficients"][strongest], step * regression["standard_errors"][strongest]
-            what = f"{step} {unit} more in {_word(strongest)}" if unit else _word(strongest)
-            found.append(f"With the other drivers held, {what} {TOGETHER} {watts:+.1f} W (± {1.96 * error:.1f}).")
-        found.append(f"Together the chosen drivers explain {100 * regression['r_squared']:.0f} % of how the power varies.")
+        found.append(f"Together the drivers explain {percent(100 * regression['r_squared'])} of how the power varies.")
+        found += _coefficient_sentence(regression, spread)
     return found
 
 
+def _coefficient_sentence(regression, spread):
+    if regression["r_squared"] < MIN_R_SQUARED:
+        return []
+    strength = {name: abs(regression["coefficients"][name]) / max(regression["standard_errors"][name], 1e-12) for name in regression["drivers"]}
+    told = {}
+    for name in regression["drivers"]:
+        _, unit, step = DRIVER_WORDS.get(name, (name, "", 1))
+        watts = step * regression["coefficients"][name]
+        if regression["p_values"][name] < CERTAIN_P and regression["vif"][name] <= MAX_VIF and abs(watts) >= STEADY * spread:
+            what = f"{step} {unit} more of {_word(name)}" if unit else _word(name)
+            held = "With the other drivers held, " if len(regression["drivers"]) > 1 else "By itself, "
+            told[name] = f"{held}{what} goes along with {watts:+.1f} W (± {1.96 * step * regression['standard_errors'][name]:.1f})."
+    if told:
+        return [told[max(told, key=strength.get)]]
+    worst = max(regression["drivers"], key=regression["vif"].get)
+    if regression["vif"][worst] > MAX_VIF:
+        return [f"The drivers tell much the same (VIF {regression['vif'][worst]:.0f} for {_word(worst)}), so what each adds by itself can't be told: choose fewer."]
+    return []
+
+
 def _word(name):
-    return DRIVER_WORDS.get(name, (name.replace("material=", "material "),))[0]
+    return DRIVER_WORDS.get(name, (name.replace("material=", "the material "),))[0]
 
 
 def _model_sentences(prediction):
     if not prediction.get("predicted_kwh") or not prediction.get("actual_kwh"):
         return []
     more = prediction["difference_percent"]
-    if abs(more) < 3:
-        return [f"The model expects {energy(1000 * prediction['predicted_kwh'])} for what the printer did: as it was, within {max(abs(more), 0.1):.1f} %."]
-    return [f"The model expects {energy(1000 * prediction['predicted_kwh'])} for what the printer did; it drew {abs(more):.0f} % {'more' if more > 0 else 'less'}."]
+    verdict = f"{abs(more):.0f} % {'more' if more > 0 else 'less'}" if abs(more) >= 3 else "as usual"
+    return [f"For what the printer did, the model expects {energy(1000 * prediction['predicted_kwh'])}; it drew {energy(1000 * prediction['actual_kwh'])}: {verdict}."]
 
 
 def _data_sentences(sums, dataset):
@@ -119,7 +172,7 @@ def savings(sums, dataset, heatings, price, currency):
         kwh = float(wh) / 1000
         if kwh >= WORTH_KWH:
             cost = kwh * price if price is not None else None
-            worth = f"{kwh:.2f} kWh" + (f", {money(cost, currency)}" if cost is not None else "")
+            worth = f"{digits(kwh, 2)} kWh" + (f", {money(cost, currency)}" if cost is not None else "")
             found.append({"id": name, "text": f"{text} ({worth}).", "kwh": kwh, "money": cost, "currency": currency if cost is not None else None})
 
     rest_wh, rest_s = sums.energy_wh[IDLE] + sums.energy_wh[COOLING], sums.seconds[IDLE] + sums.seconds[COOLING]

@@ -40,7 +40,9 @@ def split(dataset):
     edges = np.array([dataset.start, dataset.end])
     for sums, whole in ((seconds, (dataset.end - dataset.start) / US), (energy, np.diff(line.wh_until(edges))[0]),
                         (known, np.diff(line.known_s_until(edges))[0])):
-        sums[NO_DATA] += whole - sums.sum()
+        rest = whole - sums.sum()
+        # Less than that is rounding, and nothing should not show as −0.000000001.
+        sums[NO_DATA] += rest if abs(rest) > 1e-9 * max(whole, 1.0) else 0.0
     return PhaseSums(seconds, energy, known, by_power)
 
 
@@ -50,9 +52,12 @@ def _spans_by_status(dataset):
     if not len(at):
         return at, at, np.empty(0, np.int64)
     until = np.minimum(np.append(at[1:], dataset.end), at + STATUS_HOLDS_US)
-    begin, finish = np.maximum(at, dataset.start), np.minimum(until, dataset.end)
+    # What the stored hours tell is not told again by statuses that are still there.
+    first, last = dataset.frozen_span
+    begin = np.concatenate([np.maximum(at, dataset.start), np.maximum(at, last)])
+    finish = np.concatenate([np.minimum(until, first), np.minimum(until, dataset.end)])
     inside = finish > begin
-    return begin[inside], finish[inside], dataset.statuses["phase"][inside].astype(np.int64)
+    return begin[inside], finish[inside], np.tile(dataset.statuses["phase"], 2)[inside].astype(np.int64)
 
 
 def _spans_by_power(dataset):

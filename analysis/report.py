@@ -109,10 +109,11 @@ def regress(dataset, columns, notes, everywhere=False):
     because they would narrow the regression to the others.
     """
     columns = dict(columns)
-    if everywhere:
-        for name in [name for name, column in columns.items() if np.isnan(column).mean() > OFTEN_UNKNOWN]:
-            del columns[name]
-            notes.append(f"{name} is left out of the regression: it is often unknown in this range. Choose it to look at the rows that know it.")
+    if everywhere and len(dataset.rows["at"]):
+        unknown = [name for name, column in columns.items() if np.isnan(column).mean() > OFTEN_UNKNOWN]
+        columns = {name: column for name, column in columns.items() if name not in unknown}
+        if unknown:
+            notes.append(f"Left out of the regression, because often unknown in this range: {insights.listed(unknown)}. Choose a driver to look at the rows that know it.")
     materials = [name for name in columns if name.startswith("material=")]
     reference = materials[0] if materials else None
     if reference:
@@ -126,7 +127,8 @@ def regress(dataset, columns, notes, everywhere=False):
     step = float(np.median(np.diff(at))) / US if len(at) > 1 else 0.0
     fit = statistics.ols(power[known], {name: column[known].astype(float) for name, column in columns.items()}, statistics.newey_west_lag(len(at), step))
     fit["reference_material"] = reference.removeprefix("material=") if reference else None
-    notes += [f"{name} is left out of the regression: {reason}." for name, reason in fit["dropped"].items()]
+    for reason in dict.fromkeys(fit["dropped"].values()):
+        notes.append(f"Left out of the regression, because {reason}: {insights.listed([name for name in fit['dropped'] if fit['dropped'][name] == reason])}.")
     if columns and len(at) < len(power):
         scarce = max(columns, key=lambda name: np.count_nonzero(np.isnan(columns[name])))
         notes.append(f"The regression uses {len(at)} of {len(power)} rows: those in which all drivers are known ({scarce} is missing most).")
@@ -155,8 +157,9 @@ def predict(dataset, models, sums):
     watts = np.full(len(power), np.nan)
     watts[chosen] = predicted
     with_status = np.arange(len(sums.seconds)) != NO_DATA
-    actual_kwh = float(sums.energy_wh[with_status].sum() / 1000)
-    predicted_kwh = float(predicted.mean() * sums.known_s[with_status].sum() / 3.6e6)
+    seconds, actual_kwh = float(sums.known_s[with_status].sum()), float(sums.energy_wh[with_status].sum() / 1000)
+    mean_w = float(np.average(predicted, weights=seconds_of_rows(dataset, chosen)))
+    predicted_kwh = mean_w * seconds / 3.6e6
     part = explain.spread(np.arange(len(chosen)), explain.PERMUTED_ROWS)
     few = explain.spread(np.arange(len(chosen)), explain.EXPLAINED_ROWS)
     subset = lambda places: features.Features(known.names, known.values[places])  # noqa: E731
@@ -164,7 +167,7 @@ def predict(dataset, models, sums):
     return {"watts": watts, "answers": {
         "ml_prediction_summary": {
             "available": True, "note": problem, "model_version": model.version, "model_type": model.kind, "trained_at": card.get("trained_at"),
-            "device_model": card.get("device_model"), "mean_predicted_w": float(predicted.mean()), "mean_actual_w": float(actual.mean()),
+            "device_model": card.get("device_model"), "mean_predicted_w": mean_w, "mean_actual_w": phases.mean_power_w(1000 * actual_kwh, seconds),
             "predicted_kwh": predicted_kwh, "actual_kwh": actual_kwh,
             "difference_percent": 100 * (actual_kwh - predicted_kwh) / predicted_kwh if predicted_kwh > 0 else None, "n": len(chosen),
         },
@@ -172,6 +175,14 @@ def predict(dataset, models, sums):
         "ml_feature_importance": explain.permutation_importance(model, subset(part), actual[part]),
         "ml_top_drivers": explain.top_drivers(model, subset(few)),
     }}  # fmt: skip
+
+
+def seconds_of_rows(dataset, chosen):
+    """For how long each of the chosen rows (ascending) stands: until the next one, as far as energy and status are known. A plug reports more often while it works."""
+    seconds = np.diff(dataset.line.known_s_until(np.append(dataset.rows["at"], dataset.end)))
+    seconds[dataset.rows["status"] < 0] = 0
+    seconds = np.add.reduceat(seconds, chosen)
+    return seconds if seconds.sum() > 0 else np.ones(len(chosen))
 
 
 def warm_ups(dataset):

@@ -51,8 +51,10 @@ def parse(body, now=None):
     if not isinstance(body, dict):
         raise BadRequest("Send a JSON object with deviceId and timeRange.")
     device_id = body.get("deviceId")
-    if not isinstance(device_id, str) or not 0 < len(device_id) <= MAX_ID_LENGTH or "\0" in device_id:
+    if not isinstance(device_id, str) or not device_id:
         raise BadRequest("deviceId is missing: name one device, as in GET /api/devices.")
+    if len(device_id) > MAX_ID_LENGTH or not device_id.isprintable():
+        raise BadRequest(f"deviceId can't be that of a device: at most {MAX_ID_LENGTH} printable characters.")
     time_range = body.get("timeRange")
     if body.get("from") is not None or body.get("to") is not None:
         if time_range is not None:
@@ -70,11 +72,11 @@ def parse(body, now=None):
 
 
 def _instant(value, name):
-    if not isinstance(value, str):
+    if value is None:
         raise BadRequest(f"{name} is missing: give from and to as ISO 8601, as in 2026-11-21T08:00:00Z.")
     try:
         instant = datetime.fromisoformat(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise BadRequest(f"{name} is no time: give ISO 8601, as in 2026-11-21T08:00:00Z.") from None
     if instant.tzinfo is None:
         raise BadRequest(f"{name} needs an offset or Z, as in 2026-11-21T08:00:00Z.")

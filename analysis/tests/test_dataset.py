@@ -90,6 +90,23 @@ def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
         assert len(off) > 400 and off.max() <= near_s
 
 
+def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
+    """A range may reach back over years from which nothing is known; looking for climate there took many seconds."""
+    monkeypatch.setattr("analysis.dataset.CLIMATE_ROWS", 0)
+    device = plant.device()
+    plant.device(device, location=f"yard of {device}")
+    plant.readings(plant.meter(device), [(at(s), 10 + s / 100, 36.0) for s in range(0, 7200, 10)])
+    plant.climate(f"yard of {device}", [(at(s), 20.0, None) for s in range(0, 7200, 60)])
+    with database.snapshot() as snapshot:
+        asked = []
+        columns = snapshot.columns
+        snapshot.columns = lambda query, **parameters: asked.append((query, parameters)) or columns(query, **parameters)
+        data = build(snapshot, snapshot.row("device", device=device), micros(datetime(2001, 1, 1, tzinfo=timezone.utc)), micros(at(7200)))
+    assert (data.rows["temperature_c"] == 20).all() and len(data.rows["at"])
+    (climate,) = [parameters for query, parameters in asked if query == "environment_thinned"]
+    assert climate["from"] >= at(-3600) and climate["to"] <= at(7200)
+
+
 def test_layouts_name_what_the_queries_answer(plant, database, at):
     """A column that is NULL or of another type than its file says is an error, not a shifted number."""
     device = plant.device()

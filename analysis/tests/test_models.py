@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -163,6 +165,34 @@ def test_features_in_another_order_predict_the_same_and_other_features_are_refus
         model.predict(features.Features(known.names[:-1], known.values[:, :-1]))
     with pytest.raises(ValueError, match="other features"):
         model.predict(features.Features((*known.names[:-1], "telepathy"), known.values))
+
+
+def test_a_model_of_other_features_or_libraries_is_a_note_not_a_failure(trained, tmp_path):
+    import joblib
+
+    place, known = models.folder(tmp_path), models.Models(tmp_path)
+    contents = joblib.load(trained[0] / models.MODEL)
+    models.save(place, {**contents, "features": [*contents["features"][:-1], "telepathy"]}, {})
+    model, note = known.of("MK4")
+    assert model is None and "another version" in note
+    models.save(place, {**contents, "estimator": b"what only another library can read"}, {})
+    model, note = known.of("MK4")
+    assert model is None and "can't be read (XGBoostError). Train again" in note
+
+
+def test_at_rest_it_does_not_matter_what_a_printer_says_of_its_last_print(trained):
+    model = models.load(trained[0])
+    rest = {"state": np.full(5, STATES.index("idle"))}
+    silent, talkative = moment(**rest)(model.categories), moment(**rest, z_height_mm=np.full(5, 48.2), progress_percent=np.full(5, 100.0))(model.categories)
+    assert np.array_equal(silent.values, talkative.values, equal_nan=True)
+    busy = moment(z_height_mm=np.full(5, 48.2))(model.categories)
+    assert (busy.values[:, busy.names.index("z_height_mm")] == np.float32(48.2)).all()
+
+
+def test_a_worker_loads_xgboost_without_what_it_does_not_need():
+    code = ("import sys; from analysis.models import xgboost; assert xgboost().Booster; "
+            "assert not {'sklearn', 'pandas'} & set(sys.modules), 'loaded'; import sklearn.linear_model, pandas; assert xgboost() is sys.modules['xgboost']")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_contributions_sum_to_the_prediction(trained):

@@ -5,9 +5,11 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from analysis.database import Database
+from analysis.features import Categories
 from analysis.request import DRIVERS
 
 RESULTS = {"summary", "new_metrics", "phase_analysis", "correlation", "regression", "ml_prediction_summary", "ml_evaluation_metrics",
@@ -91,7 +93,9 @@ def test_unknown_device_is_404(service):
     {"deviceId": "x", "from": "2999-01-01T00:00:00Z", "to": "2999-01-02T00:00:00Z"}, {"deviceId": "x", "timeRange": "1h", "to": "2026-01-01T00:00:00Z"},
     {"deviceId": "x", "timeRange": "1h", "selectedDrivers": ["material"]}, {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"colour": True}},
     {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"material": "yes"}}, {"deviceId": "a\0b", "timeRange": "1h"}, {"deviceId": "x" * 65, "timeRange": "1h"},
-    {"deviceId": "x", "from": "0001-01-01T00:00:00+14:00", "to": "2026-01-01T00:00:00Z"},
+    {"deviceId": "x", "from": "0001-01-01T00:00:00+14:00", "to": "2026-01-01T00:00:00Z"}, {"deviceId": "\ud800", "timeRange": "1h"},
+    {"deviceId": "x", "from": 1, "to": 2}, {"deviceId": "x", "from": "\ud800", "to": "2026-01-01T00:00:00Z"}, {"deviceId": "x", "timeRange": float("nan")},
+    {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"\ud800": True}}, {"deviceId": {"a": {}}, "timeRange": "1h"},
 ])  # fmt: skip
 def test_bad_requests_are_told_in_a_sentence(service, body):
     answer = service.analyze(body)
@@ -116,6 +120,32 @@ def test_a_device_without_data_has_an_empty_answer_that_says_so(plant, service, 
 def test_without_a_model_the_rest_is_answered(service, printer, at):
     summary = ask(service, printer, at)["results"]["ml_prediction_summary"]
     assert summary == {"available": False, "note": "No model has been trained yet: ./enms train makes one."}
+
+
+def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service, at, monkeypatch):
+    """A plug reports each ten seconds while it works and each minute while not."""
+    device = plant.device(device_model="MK4")
+    meter, times = plant.meter(device), [*range(0, 1800, 10), *range(1800, 7201, 60)]
+    plant.readings(meter, [(at(s), 100 + (min(s, 1800) * 100 + max(s - 1800, 0) * 10) / 3600, 100.0 if s < 1800 else 10.0) for s in times])
+    plant.statuses(device, [(at(s), "printing" if s < 1800 else "idle") for s in range(0, 7200, 30)])
+
+    class Exact:
+        version, kind, card, categories = "exact", "linear", {}, Categories()
+
+        def predict(self, known):
+            return np.where(known.values[:, known.names.index("state_printing")] == 1, 100.0, 10.0)
+
+    class Models:
+        def of(self, device_model):
+            return Exact(), None
+
+        def version(self):
+            return "exact"
+
+    monkeypatch.setitem(service._state, "models", Models())
+    summary = ask(service, device, at)["results"]["ml_prediction_summary"]
+    assert summary["predicted_kwh"] == pytest.approx(summary["actual_kwh"], rel=5e-3) and summary["actual_kwh"] == pytest.approx(0.065)
+    assert summary["mean_predicted_w"] == pytest.approx(summary["mean_actual_w"], rel=5e-3)
 
 
 def test_etag_answers_304_until_something_new_is_known(plant, service, printer, at):
@@ -170,7 +200,7 @@ def test_grafana_link_names_device_and_range(service, printer, at, monkeypatch):
 
 def test_warm_ups_are_counted(plant, service, at):
     device = plant.device(device_model="MK4")
-    plant.readings(plant.meter(device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 7201, 10)])
+    plant.readings(plant.meter(device), [(at(s), 100 + s / 9, 400.0) for s in range(0, 7201, 10)])
     plant.statuses(device, [(at(s), "heating" if s % 1800 < 300 else "printing") for s in range(0, 7200, 30)])
     results = ask(service, device, at)["results"]
     batch = next(hint for hint in results["savings"] if hint["id"] == "batch")
