@@ -23,6 +23,11 @@ READING_COLUMNS = ("meter_id", "timestamp", "power_watts", "energy_total_wh", "v
 STATUS_COLUMNS = ("device_id", "timestamp", "state", "state_text", "is_operational", "is_printing", "is_paused", "is_error", "is_busy",
                   "nozzle_temp_actual", "nozzle_temp_target", "bed_temp_actual", "bed_temp_target", "z_height_mm", "speed_multiplier_percent",
                   "fan_rpm", "material", "filename", "source_job_id", "progress_percent", "time_left_seconds")
+# What a protocol does not tell of a printer: its past must not know more than its present, or a model learns from what it never sees again.
+UNTOLD = {
+    "prusalink": {"material"}, "prusalink legacy": {"fan_rpm"}, "moonraker": {"material"},
+    "octoprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm", "material"}, "simplyprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm"},
+}
 JOB_COLUMNS = ("device_id", "filename", "start_time", "end_time", "status", "status_reason", "source_job_id", "material", "filament_used_g",
                "filament_used_mm", "paused_seconds", "nozzle_diameter", "filament_diameter")
 
@@ -60,11 +65,13 @@ def status_row(printer, stamp: str) -> list:
     has_job = printer.state in ("printing", "paused", "attention")
     moving = state == "printing"
     fan = job.plan.fan if moving and job.layer > 2 else 0
-    return [printer.spec.device_id, stamp, state, state.upper(), state not in ("error", "offline"), printer.state == "printing",
+    untold = UNTOLD["prusalink legacy" if printer.spec.legacy else printer.spec.protocol]
+    row = [printer.spec.device_id, stamp, state, state.upper(), state not in ("error", "offline"), printer.state == "printing",
             state in ("paused", "attention"), state == "error", state == "heating",
             f"{m.nozzle:.1f}", f"{m.nozzle_target:.0f}", f"{m.bed:.1f}", f"{m.bed_target:.0f}", f"{job.z:.2f}" if has_job else "",
             f"{printer.speed:.0f}", f"{fan * 5900:.0f}", printer.loaded_material, job.plan.filename if has_job else "",
             printer.source_id(job.number) or "" if has_job else "", f"{job.progress * 100:.2f}" if has_job else "", f"{job.left:.0f}" if has_job else ""]
+    return ["" if column in untold else value for column, value in zip(STATUS_COLUMNS, row, strict=True)]
 
 
 def job_row(job: dict) -> list:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from simulator.fleet import load
-from simulator.history import write
+from simulator.history import UNTOLD, write
 from simulator.world import World, build_printers
 
 END = 1_795_000_000.0
@@ -74,9 +74,12 @@ def test_jobs_are_plausible_and_never_overlap(past):
 def test_statuses_agree_with_the_jobs(past):
     spans = [(r["device_id"], datetime.fromisoformat(r["start_time"]), datetime.fromisoformat(r["end_time"])) for r in rows(past[0] / "jobs.csv")]
     checked = 0
+    untold = {p.device_id: UNTOLD["prusalink legacy" if p.legacy else p.protocol] for p in load().printers}
     for i, row in enumerate(rows(past[0] / "statuses.csv")):
+        assert not any(row[column] for column in untold[row["device_id"]])
         if row["state"] == "printing":
-            assert 0 <= float(row["progress_percent"]) <= 100 and row["filename"] and float(row["z_height_mm"]) > 0
+            assert 0 <= float(row["progress_percent"]) <= 100 and row["filename"]
+            assert "z_height_mm" in untold[row["device_id"]] or float(row["z_height_mm"]) > 0
         elif row["state"] == "idle":
             assert row["filename"] == "" and row["progress_percent"] == ""
             at = datetime.fromisoformat(row["timestamp"])
