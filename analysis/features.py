@@ -54,12 +54,12 @@ class Features:
     values: np.ndarray
 
     def ordered(self, names):
-        """The columns in the order of `names`; raises ValueError when they are not the same features."""
+        """The columns `names`, in that order; raises ValueError when one is missing."""
         if tuple(names) == self.names:
             return self.values
-        if len(names) != len(self.names) or set(names) != set(self.names):
-            different = sorted(set(names) ^ set(self.names))
-            raise ValueError(f"the model was trained on other features: {', '.join(different[:5]) or 'some twice'}")
+        missing = sorted(set(names) - set(self.names))
+        if missing:
+            raise ValueError(f"the model was trained on other features: {', '.join(missing[:5])}")
         place = {name: column for column, name in enumerate(self.names)}
         return self.values[:, [place[name] for name in names]]
 

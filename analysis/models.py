@@ -116,7 +116,7 @@ def load(place):
 
     contents = joblib.load(io.BytesIO(body))
     categories = Categories(*map(tuple, contents["categories"]))
-    if set(contents["features"]) != set(names(categories)):
+    if not set(contents["features"]) <= set(names(categories)):
         raise ModelRefused("The model was trained by another version of ENMS, with other features. Train again: ./enms train")
     estimator = contents["estimator"]
     if contents["kind"] == "xgboost":

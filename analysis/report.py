@@ -153,6 +153,7 @@ def predict(dataset, models, sums):
         return without("No reading with a status of the last five minutes: nothing to predict from.")
     chosen = explain.spread(rows, explain.PREDICTED_ROWS)
     known = features.of_dataset(dataset, model.categories, chosen)
+    known = features.Features(model.features, known.ordered(model.features))
     predicted, actual = model.predict(known), power[chosen]
     watts = np.full(len(power), np.nan)
     watts[chosen] = predicted

@@ -27,6 +27,7 @@ SEARCH_FOLDS, FINAL_FOLDS = 3, 5
 HELD_OUT = 0.25
 MIN_ROWS, MIN_GROUPS = 200, 8
 BOOTSTRAPS = 2_000
+OFTEN_KNOWN = 0.05
 IMPORTANCE_ROWS = 3_000
 DAYS = 30
 
@@ -102,7 +103,7 @@ class _Workbench:
     def __init__(self, data, number, groups, seed):
         self.data, self.number, self.groups, self.seed = data, number, groups, seed
         self.categories = data.categories()
-        self.features = data.features(self.categories)
+        self.features = worth_learning(data.features(self.categories))
         self.watts = data.columns["power_w"].astype(float)
         self.dice = np.random.default_rng(seed)
 
@@ -194,6 +195,13 @@ class _Workbench:
         return explain.permutation_importance(_Plain(fitted), known, self.watts[part])
 
 
+def worth_learning(known):
+    """The Features without those that are always the same or known in few rows: what a model makes of these few is chance, and may be asked of it all the time later."""
+    kept = [place for place, column in enumerate(known.values.T)
+            if np.mean(~np.isnan(column)) >= OFTEN_KNOWN and np.nanmin(column) < np.nanmax(column)]
+    return features.Features(tuple(known.names[place] for place in kept), known.values[:, kept])
+
+
 class _Plain:
     """A fitted candidate that takes Features, as a loaded model does."""
 
@@ -210,9 +218,10 @@ def limits(data, work):
     found = [f"It knows the printer models {', '.join(work.categories.models) or 'none'} and the materials {', '.join(work.categories.materials) or 'none'}; others are judged by their temperatures and rated power alone.",
              f"It learnt from {len(set(columns['device_id']))} printers between {instant(columns['at'][0]):%Y-%m-%d} and {instant(columns['at'][-1]):%Y-%m-%d}; seasons, repairs and new firmware are beyond that.",
              "It tells what a printer usually draws in such a state. A difference is a reason to look, not a proof of a fault."]
-    if np.isnan(columns["temperature_c"]).mean() > 0.5:
-        found.append("The room temperature was mostly unknown.")
-    unseen = [state for state in ("heating", "printing", "paused") if not np.any(work.features.values[:, work.features.names.index(f"state_{state}")])]
+    ignored = [name for name in features.names(work.categories) if name not in work.features.names]
+    if ignored:
+        found.append(f"It takes no account of what was always the same or mostly unknown: {', '.join(ignored)}.")
+    unseen = [state for state in ("heating", "printing", "paused") if f"state_{state}" not in work.features.names]
     if unseen:
         found.append(f"It has never seen a printer {' or '.join(unseen)}.")
     return found
