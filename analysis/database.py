@@ -6,6 +6,8 @@ queries), so that the whole answer is one structured array without an object per
 
 import os
 import re
+import socket
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import psycopg2.extensions
 from .errors import DatabaseAway
 
 CONNECT_TIMEOUT_S = 2
+ALIVE_WITHIN_S = 2
 STATEMENT_TIMEOUT_MS = 20_000
 # Range scans want the index's order; the planner would rather collect pages and sort on disk.
 SESSION = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off -c timezone=UTC -c enable_bitmapscan=off -c random_page_cost=1.1 -c work_mem=16MB"
@@ -80,9 +83,14 @@ class Database:
     def _connected(self):
         if self._connection is not None:
             try:
-                # An idle connection may have died: ask before a transaction relies on it.
-                with self._connection.cursor() as cursor:
-                    cursor.execute("SELECT 1")
+                # An idle connection may have died: ask before a transaction relies on it. Nobody answers for a server that hangs.
+                alarm = threading.Timer(ALIVE_WITHIN_S, _cut, [self._connection.fileno()])
+                alarm.start()
+                try:
+                    with self._connection.cursor() as cursor:
+                        cursor.execute("SELECT 1")
+                finally:
+                    alarm.cancel()
                 return self._connection
             except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 self.close()
@@ -98,6 +106,12 @@ class Database:
         return self._connection
 
 
+def _cut(descriptor):
+    """Ends a connection from this side, so that who waits for it gets an error."""
+    with socket.socket(fileno=os.dup(descriptor)) as line:
+        line.shutdown(socket.SHUT_RDWR)
+
+
 class Snapshot:
     """Queries of one transaction. A query is the name of a file analysis/<name>.sql with %(name)s parameters."""
 
@@ -109,8 +123,10 @@ class Snapshot:
     def rows(self, query, **parameters):
         """All rows as dictionaries."""
         begun = time.perf_counter()
-        self._cursor.execute(query_text(query), parameters)
-        self.seconds += time.perf_counter() - begun
+        try:
+            self._cursor.execute(query_text(query), parameters)
+        finally:
+            self.seconds += time.perf_counter() - begun
         names = [column.name for column in self._cursor.description]
         return [dict(zip(names, row)) for row in self._cursor.fetchall()]
 

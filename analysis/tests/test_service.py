@@ -1,8 +1,11 @@
 """What Node-RED gets: the whole answers of analyze(), predict_all() and ping(), errors included."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 
 import numpy as np
@@ -183,6 +186,18 @@ def test_a_lost_connection_is_made_again(plant, service, printer, at, database):
     assert ask(service, printer, at)["status"] == 200
     plant.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()")
     assert ask(service, printer, at)["status"] == 200
+
+
+def test_a_server_that_hangs_is_left_for_a_new_connection(plant, service, printer, at):
+    assert ask(service, printer, at)["status"] == 200
+    pid = plant.one("SELECT pid FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        begun = time.monotonic()
+        assert ask(service, printer, at)["status"] == 200
+        assert time.monotonic() - begun < 5
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_the_role_of_the_service_is_enough(plant, service, printer, at, database):
