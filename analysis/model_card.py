@@ -8,7 +8,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Model card {version}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}}
 table{{border-collapse:collapse;margin:.5rem 0 1.5rem}}th,td{{padding:.25rem .75rem;border-bottom:1px solid #ddd;text-align:right}}
-th:first-child,td:first-child{{text-align:left}}.verdict{{padding:.75rem 1rem;background:#eef5ea;border-left:4px solid #5a8f3c}}
+th:first-child,td:first-child,.facts td{{text-align:left}}.verdict{{padding:.75rem 1rem;background:#eef5ea;border-left:4px solid #5a8f3c}}
 @media (prefers-color-scheme:dark){{body{{background:#181a1b;color:#ddd}}th,td{{border-color:#444}}.verdict{{background:#22301c}}}}</style></head>
 <body><h1>Power model {version}</h1>
 <p class="verdict">{decision}</p>
@@ -33,18 +33,24 @@ def _replace(path, text):
     os.replace(part, path)
 
 
+def empty_page(note):
+    """The page where no model can be shown."""
+    return PAGE.format(version="", decision=escape(note), body="")
+
+
 def page(card):
     """The card as a page that needs nothing else."""
     data, unseen = card["data"], card["job_out"]
     facts = [
-        ("Kind", f"{card['kind']} {card['settings']}"), ("Trained", f"{card['trained_at']}, {card['seconds']} s, seed {card['seed']}"),
-        ("For", card["device_model"] or "all printers"), ("Data", f"{data['source']}, {data['from'][:16]} to {data['to'][:16]} UTC"),
+        ("Kind", _candidate(card)), ("Trained", f"{card['trained_at'][:16].replace('T', ' ')} UTC, in {card['seconds']:.0f} s, seed {card['seed']}"),
+        ("For", card["device_model"] or "all printers"),
+        ("Data", f"{data['source']}, {data['from'][:16].replace('T', ' ')} to {data['to'][:16].replace('T', ' ')} UTC"),
         ("Rows", f"{data['rows']}, of which {data['rows_used']} used"), ("Prints and rests", f"{data['groups']}, of which {data['prints']} prints"),
         ("Printers", ", ".join(data["devices"])), ("Fingerprint of the data", data["fingerprint"][:16]),
         ("Libraries", ", ".join(f"{name} {version}" for name, version in card["libraries"].items())),
     ]  # fmt: skip
     body = [
-        _table(("", ""), facts),
+        _table(("", ""), facts, "facts"),
         "<h2>Whole prints that the model had not seen</h2>",
         f"<p>{unseen['folds']} folds; a print, or the rest between two prints, is never on both sides. The interval is a bootstrap over {unseen['groups']} of them.</p>",
         _table(("", "mean error W", "RMSE W", "R²", "rows"), [_line("model", unseen["metrics"]), _line("baseline: mean by printer model and state", unseen["baseline"])]),
@@ -53,7 +59,7 @@ def page(card):
         "<h2>The last quarter of the time</h2><p>Learnt from the first three quarters, looked at once. Prints on the cut are on neither side.</p>",
         _table(("", "mean error W", "RMSE W", "R²", "rows"), [_line(kind, values) for kind, values in card["held_out"].items()]),
         "<h2>What was tried</h2><p>Cross-validation over whole prints inside the first three quarters.</p>",
-        _table(("", "mean error W"), [(f"{item['kind']} {item['settings']}", f"{item['mae_w']:.2f}") for item in card["search"]]),
+        _table(("", "mean error W"), [(_candidate(item), f"{item['mae_w']:.2f}") for item in card["search"]]),
         "<h2>What matters</h2><p>By how much the mean error grows when a group of features is mixed up.</p>",
         _table(("", "W", "share"), [(item["feature"], f"{item['importance_w']:.1f}", f"{100 * item['share']:.0f} %") for item in card["feature_importance"]]),
         "<h2>Known limits</h2><ul>" + "".join(f"<li>{escape(text)}</li>" for text in card["limits"]) + "</ul>",
@@ -62,13 +68,17 @@ def page(card):
     return PAGE.format(version=escape(card["version"]), decision=escape(card["decision"]), body="\n".join(body))
 
 
-def _table(head, rows):
+def _candidate(item):
+    return f"{item['kind'].replace('_', ' ')}: " + ", ".join(f"{name} {value:g}" for name, value in item["settings"].items())
+
+
+def _table(head, rows, style=""):
     cells = lambda tag, row: "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row) + "</tr>"  # noqa: E731
-    return "<table>" + (cells("th", head) if any(head) else "") + "".join(cells("td", row) for row in rows) + "</table>"
+    return f'<table class="{style}">' + (cells("th", head) if any(head) else "") + "".join(cells("td", row) for row in rows) + "</table>"
 
 
 def _line(name, values):
-    return name, f"{values['mae_w']:.2f}", f"{values['rmse_w']:.2f}", "" if values["r2"] is None else f"{values['r2']:.3f}", values["n"]
+    return name.replace("_", " "), f"{values['mae_w']:.2f}", f"{values['rmse_w']:.2f}", "" if values["r2"] is None else f"{values['r2']:.3f}", values["n"]
 
 
 def _parts(parts):

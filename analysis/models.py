@@ -156,12 +156,11 @@ class Models:
         stamp = _stamp(place / MODEL), _stamp(place / CARD)
         known = self._known.get(place, (None, None, None))
         if stamp[0] is None or stamp[1] is None:
-            return known[1], None
+            self._known.pop(place, None)
+            return None, None
         if known[0] != stamp:
             try:
                 known = (stamp, load(place), None)
-            except FileNotFoundError:
-                return known[1], None
             except Exception as error:  # an unpickler of other library versions may raise anything, and an analysis goes on without a model
                 sentence = str(error) if isinstance(error, ModelRefused) else f"The model file can't be read ({type(error).__name__}). Train again: ./enms train"
                 # Perhaps it is just being replaced: the next call looks again.

@@ -49,6 +49,17 @@ def predict_all(_payload=None):
         return {"rows": [], "count": 0, "skipped": 0, "oldest_status_s": None, "note": None, "error": str(error)}
 
 
+def model_card(request):
+    """{"status", "page", "card", "error"} of the model that speaks for `request["deviceModel"]`, None for the fleet's; `page` is HTML."""
+    from . import model_card as cards
+
+    device_model = request.get("deviceModel")
+    model, note = _models().of(device_model if isinstance(device_model, str) else None)
+    if model is None:
+        return {"status": 404, "page": cards.empty_page(note), "card": None, "error": note}
+    return {"status": 200, "page": cards.page(model.card), "card": model.card, "error": None}
+
+
 def reset():
     """Forgets the connection, the models and the cache: for tests, and after the environment changed."""
     if "database" in _state:

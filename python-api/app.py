@@ -11,6 +11,7 @@ from werkzeug.datastructures import ETags
 from werkzeug.exceptions import HTTPException
 
 import alarms
+import analysis_openapi
 import docs
 import dpp_simulator
 import health
@@ -39,7 +40,7 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     database = database or Database()
     nodered = nodered or health.NodeRed(nodered_url(os.environ))
-    document = openapi.description(VERSION)
+    document = openapi.description(VERSION, analysis_openapi.PATHS, analysis_openapi.SCHEMAS)
     docs_page, docs_style = docs.page(document), (Path(__file__).parent / "docs.css").read_text(encoding="utf-8")
     live = SummaryCache(dpp_simulator.LiveRows(database), database, share_s)
 

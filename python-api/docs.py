@@ -8,9 +8,9 @@ STYLESHEET = "/api/docs.css"
 def page(document):
     """HTML of the whole document."""
     info = document["info"]
-    contents = "".join(f'<li><a href="#{anchor(path)}"><code>{escape(path)}</code></a> {escape(methods["get"]["summary"])}</li>'
-                       for path, methods in document["paths"].items())
-    operations = "".join(section(path, methods["get"]) for path, methods in document["paths"].items())
+    contents = "".join(f'<li><a href="#{anchor(path)}"><code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
+                       for path, methods in document["paths"].items() for operation in methods.values())
+    operations = "".join(section(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items())
     schemas = "".join(f'<section><h3 id="schema-{escape(name)}">{escape(name)}</h3>{fields(schema)}</section>'
                       for name, schema in document["components"]["schemas"].items())
     return (
@@ -26,8 +26,8 @@ def anchor(path):
     return escape(path.strip("/").replace("/", "-").replace("{", "").replace("}", ""))
 
 
-def section(path, operation):
-    parts = [f'<section><h2 id="{anchor(path)}"><span>GET</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>']
+def section(path, method, operation):
+    parts = [f'<section><h2 id="{anchor(path)}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>']
     if operation["parameters"]:
         rows = "".join(
             f'<tr><td><code>{escape(one["name"])}</code><br>{one["in"]}{", required" if one["required"] else ""}</td>'
@@ -35,6 +35,9 @@ def section(path, operation):
             for one in operation["parameters"]
         )
         parts.append(table(("Parameter", "Value", "Meaning"), rows))
+    if "requestBody" in operation:
+        (body,) = operation["requestBody"]["content"].values()
+        parts.append(f"<p>Body: {kind(body['schema'])}</p>")
     rows = "".join(
         f'<tr><td>{status}</td><td>{"".join(kind(body["schema"]) for body in found.get("content", {}).values()) or "–"}</td>'
         f'<td>{escape(found["description"])}</td></tr>'

@@ -396,18 +396,18 @@ PATHS = {
 }
 
 
-def description(version):
-    """The whole document."""
+def description(version, more_paths=None, more_schemas=None):
+    """The whole document; `more_paths` with `more_schemas` are what others serve behind the same door."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "ENMS reading API",
             "version": version,
             "description": "Energy of a printer fleet: who prints what, and what it takes. Everything here only reads, needs no login "
-            "and never holds a credential. Errors are {\"error\": sentence}. Devices and meters are managed under /api/devices and "
-            "/api/meters, which Node-RED serves.",
+            "and never holds a credential. Errors are {\"error\": sentence}. /api/analyze and /api/model are served by Node-RED, and so are "
+            "/api/devices and /api/meters, under which devices and meters are managed.",
         },
         "servers": [{"url": "/"}],
-        "paths": PATHS,
-        "components": {"schemas": SCHEMAS},
+        "paths": {**PATHS, **(more_paths or {})},
+        "components": {"schemas": {**SCHEMAS, **(more_schemas or {})}},
     }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 
+import jsonschema
+import numpy as np
 import pytest
 
+from analysis import candidates, models
 from support import enms as stacks
 from support.http import call
 from support.waiting import wait_for
@@ -92,9 +98,69 @@ def test_a_worker_killed_in_mid_call_costs_no_answer(enms, device):
     assert answers[-1][1].status == 200 and max(end - begin for begin, _, end in answers) < 5
 
 
-def test_no_model_is_no_error(enms):
-    """The predictor goes on quietly: nothing is predicted and nothing is rejected."""
-    before = enms.value("SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE source ILIKE '%predict%'")
-    time.sleep(12)
-    assert enms.value("SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE source ILIKE '%predict%'") == before == 0
-    wait_for("the summary", lambda: enms.get("/api/dpp_summary").status == 200, 5)
+def test_a_killed_database_is_503_within_five_seconds(enms, device):
+    assert ask(enms, {"deviceId": device, "timeRange": "1h", "cache": False}).status == 200
+    enms.kill("postgres")
+    seen = []
+
+    def answered():
+        begun = time.monotonic()
+        answer = ask(enms, {"deviceId": device, "timeRange": "1h", "cache": False})
+        seen.append((answer.status, time.monotonic() - begun))
+        assert answer.status == 200 or "database" in answer.json()["error"], answer.text
+        return answer.status == 200
+
+    wait_for("an answer from the database that came back", answered, 30)
+    assert {status for status, _ in seen} <= {200, 503} and max(seconds for _, seconds in seen) < 5
+
+
+@pytest.fixture
+def printer(enms):
+    """A printer that has just said that it prints."""
+    name = f"predicted-{uuid.uuid4().hex[:6]}"
+    enms.add_device({"device_id": name, "source": "none", "device_type": "printer", "device_model": "Test MK4", "rated_power_w": 300})
+    enms.rows("SELECT record_status_rows(%s)", json.dumps([{"device_id": name, "timestamp": datetime.now(timezone.utc).isoformat(), "state": "printing", "is_printing": True}]))
+    yield name
+    enms.change("DELETE", f"/api/devices/{name}")
+
+
+@pytest.fixture
+def model(stack):
+    """The stack has a model that expects 42 W of a printer that prints, as long as the test runs."""
+    names = ("state_printing", "rated_power_w")
+    fitted = candidates.fit("linear", {"alpha": 1e-6}, np.array([[0, 300], [1, 300.0]] * 50), np.array([10, 42.0] * 50), 0)
+    folder = models.folder(stack["ENMS_STATE_DIR"])
+    card = {"version": "test-1", "kind": "linear", "settings": fitted.settings, "decision": "Promoted: for a test.", "device_model": None, "trained_at": "2026-01-01T00:00:00+00:00",
+            "seconds": 1.0, "seed": 0, "features": list(names), "search": [], "held_out": {}, "feature_importance": [], "limits": ["It knows nothing."], "libraries": {},
+            "data": {"source": "test", "from": "2026-01-01T00:00:00", "to": "2026-01-02T00:00:00", "rows": 100, "rows_used": 100, "groups": 2, "prints": 1, "devices": [], "fingerprint": "0" * 64},
+            "job_out": {"folds": 5, "groups": 2, "gain_percent": 50.0, "gain_95": [40.0, 60.0], "by_phase": {}, "by_device": {},
+                        **dict.fromkeys(("metrics", "baseline"), {"mae_w": 1.0, "rmse_w": 1.0, "r2": 0.9, "bias_w": 0.0, "n": 100})}}
+    models.save(folder, {"kind": "linear", "estimator": fitted.estimator, "features": list(names), "categories": [[], []], "scaler": fitted.scaler, "version": "test-1"}, card)
+    yield card
+    shutil.rmtree(folder)
+
+
+def test_the_live_predictor_goes_from_no_model_to_the_summary(enms, printer, request):
+    """Without a model nothing is predicted, nothing is rejected and the summary says null; with one, its watts are there within a turn or two."""
+    expected = lambda: {p["deviceId"]: p["predictedPowerWatts"] for p in enms.get("/api/dpp_summary", headers={"Cache-Control": "no-cache"}).json()["printers"]}[printer]  # noqa: E731
+    assert enms.get("/api/model").status == 404 and "./enms train" in enms.get("/api/model").json()["error"]
+    assert expected() is None
+    request.getfixturevalue("model")
+    wait_for("a prediction", lambda: expected() is not None, 30)
+    assert expected() == pytest.approx(42, abs=0.1)
+    assert enms.rows("SELECT DISTINCT model_version FROM ml_predictions WHERE device_id = %s", printer) == [{"model_version": "test-1"}]
+    assert not enms.value("SELECT sum(count) FROM ingest_rejects WHERE source ILIKE '%predict%'")
+
+
+def test_the_card_of_the_model_is_there_for_programs_and_people(enms, model):
+    card = enms.get("/api/model?deviceModel=none+such").json()
+    assert card["version"] == "test-1" and len(card["sha256"]) == 64
+    page = enms.get("/api/model/card")
+    assert page.status == 200 and page.headers["content-type"].startswith("text/html") and "Promoted: for a test." in page.text
+    assert "style-src 'unsafe-inline'" in page.headers["content-security-policy"] and "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_answers_are_as_described(enms, device):
+    described = enms.get("/api/openapi.json").json()
+    for body, schema in (({"deviceId": device, "timeRange": "6h"}, "Analysis"), ({"deviceId": device, "timeRange": "30d", "selectedDrivers": {}}, "Analysis"), ({"deviceId": "no such"}, "AnalysisError")):
+        jsonschema.validate(ask(enms, body).json(), {"$ref": f"#/components/schemas/{schema}", "components": described["components"]})

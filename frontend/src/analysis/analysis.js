@@ -147,6 +147,7 @@ function showModel({ ml_prediction_summary: summary, ml_evaluation_metrics: erro
   const largest = Math.max(...importance.map((one) => one.importance_w), 1e-9);
   byId('model').replaceChildren(
     h('p', { text: t('analysis.modelWords', { kind: summary.model_type, when: moment(summary.trained_at), expected: number(summary.predicted_kwh, 3), actual: number(summary.actual_kwh, 3), difference: difference(summary.difference_percent) }) }),
+    h('p', {}, h('a', { href: `/api/model/card${summary.device_model ? `?deviceModel=${encodeURIComponent(summary.device_model)}` : ''}`, target: '_blank', text: t('analysis.modelCard') })),
     errors ? h('p', { class: 'soft', text: t('analysis.modelErrors', { mae: number(errors.mae_w, 1), rmse: number(errors.rmse_w, 1), r2: number(errors.r2, 2) }) }) : '',
     h('ul', { class: 'bars', 'aria-label': t('analysis.importance') }, ...importance.slice(0, 8).map((one) => h('li', {}, h('span', { text: driverName(one.feature) }),
       h('meter', { min: 0, max: 1, value: Math.max(0, one.importance_w / largest), 'aria-hidden': 'true' }), h('span', { class: 'number', text: `${number(one.importance_w, 1)} W` })))));

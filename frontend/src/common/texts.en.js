@@ -256,6 +256,7 @@ export const en = {
   'analysis.model': 'The model',
   'analysis.modelNone': 'No model has answered.',
   'analysis.modelWords': '{kind}, trained {when}: expected {expected} kWh, measured {actual} kWh ({difference}).',
+  'analysis.modelCard': 'How it was trained and judged',
   'analysis.modelErrors': 'Error on these rows: MAE {mae} W, RMSE {rmse} W, R² {r2}.',
   'analysis.importance': 'Importance',
   'analysis.quality': 'How good the data are',
