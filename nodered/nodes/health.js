@@ -6,7 +6,8 @@ const pipeline = require('./pipeline');
 const { databaseProblem } = require('./pools');
 
 const sources = new Set();
-const delays = monitorEventLoopDelay({ resolution: 20 });
+const RESOLUTION_MS = 20;
+const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 let flowsStarted = false;
 
 const addSource = (source) => { sources.add(source); };
@@ -20,8 +21,8 @@ function watch(RED) {
 }
 
 /**
- * {ok, flows, mqtt, database, sources[], spool{}, event_loop_p99_ms, memory_mb}; ok means ready to work: flows run, every
- * mqtt-ingest is connected, the database answers. The event-loop figure covers the time since the last call.
+ * {ok, flows, mqtt, database, sources[], spool{}, event_loop_p99_ms, event_loop_max_ms, memory_mb}; ok means ready to work: flows run, every
+ * mqtt-ingest is connected, the database answers. The event-loop figures (how late it came to its work) cover the time since the last call.
  */
 async function health() {
   const problem = await databaseProblem();
@@ -31,7 +32,8 @@ async function health() {
   }));
   const mqtt = list.length > 0 && list.every(({ connected }) => connected);
   const { queued, spooled, spoolBytes, failing } = pipeline.sinkDepth();
-  const p99 = Math.max(0, delays.percentile(99) / 1e6 - 20);
+  const late = (nanoseconds) => Math.round(Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS) * 10) / 10;
+  const [p99, max] = [late(delays.percentile(99)), late(delays.max)];
   delays.reset();
   return {
     ok: flowsStarted && mqtt && problem === null,
@@ -40,7 +42,8 @@ async function health() {
     database: problem ?? 'ok',
     sources: list,
     spool: { queued_rows: queued, spooled_rows: spooled, bytes: spoolBytes, failing },
-    event_loop_p99_ms: Math.round(p99 * 10) / 10,
+    event_loop_p99_ms: p99,
+    event_loop_max_ms: max,
     memory_mb: Math.round(process.memoryUsage().rss / 1048576),
   };
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import launcher.settings
 from analysis.bench import run as analysis_bench
 
-from . import fleet_data, ingest, storage, summary
+from . import crowd, fleet_data, ingest, storage, summary
 from .report import Row, show
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +55,7 @@ def main() -> None:
             show(f"Summary ({printers} printers x {days} days)", summary.summary(settings, printers))
         if "analysis" in options.only:
             show("Analysis of one printer", analysis_bench(settings))
+            show("Python and many analyses at once (7 days)", [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)])
         if "storage" in options.only:
             show("Storage", storage.row_size(settings))
     finally:
