@@ -109,6 +109,8 @@ BEGIN
                     base_wh = sb, base_at = stb, alt_wh = sa, alt_at = sta
                     WHERE meter_id = p_meter AND timestamp = r.timestamp;
             END IF;
+            -- The first interval of an interval meter begins before any row.
+            range_from := least(range_from, start_at, r.interval_start);
             range_to := greatest(range_to, r.timestamp);
             IF i <= n AND r.timestamp >= p_touched[i] THEN
                 i := i + 1;

@@ -32,6 +32,20 @@ def test_zero_power_everywhere_shares_evenly(db, at):
     assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
 
 
+def test_the_first_interval_of_an_interval_meter_reaches_back_before_its_row(db, at):
+    device = "interval-hall"
+    meter = db.meter(device=device, reading_kind="interval")
+    whole = "SELECT energy_between(%s, %s, %s), device_energy(%s, %s, %s)"
+    db.ingest(meter, [(at(901), 90)])
+    assert db.one(whole, meter, at(0), at(906), device, at(0), at(906)) == pytest.approx((90, 90))
+    db.all("CALL run_rollups()")
+    db.ingest(meter, [(at(601), 20)])     # late: now the other begins here
+    assert db.one(whole, meter, at(-600), at(906), device, at(-600), at(906)) == pytest.approx((110, 110))
+    db.all("CALL run_rollups()")
+    assert db.one(whole, meter, at(-600), at(906), device, at(-600), at(906)) == pytest.approx((110, 110))
+    assert db.one("SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id = %s", meter) == pytest.approx(110)
+
+
 def test_unknown_is_null_not_zero(db, at):
     meter = db.meter()
     assert db.one(BETWEEN, meter, at(0), at(10)) is None
