@@ -30,16 +30,15 @@ def segments_of_readings(rows):
     at, power, delta, begin = rows["at"], rows["power_w"], rows["delta_wh"], rows["interval_start"]
     flags = rows["quality"]
     owner = np.flatnonzero(begin != NO_TIME)
-    edges = at
-    # An interval whose begin has no row: the first of an interval meter, or rows gone by retention.
-    if len(owner) and begin[owner[0]] < at[0]:
-        edges = np.concatenate([begin[owner[:1]], at])
-        power = np.concatenate([[np.nan], power])
-        owner = owner + 1
-        begin = np.concatenate([[NO_TIME], begin])
-        delta = np.concatenate([[np.nan], delta])
-        flags = np.concatenate([np.zeros(1, flags.dtype), flags])
-    start, end, held = edges[:-1], edges[1:], power[:-1]
+    if len(owner):
+        # An interval whose begin has no row: the first of an interval meter, or rows gone by retention.
+        first = begin[owner[0]]
+        place = np.searchsorted(at, first)
+        if at[place] != first:
+            at, power, delta, begin = (np.insert(values, place, value) for values, value in ((at, first), (power, np.nan), (delta, np.nan), (begin, NO_TIME)))
+            flags = np.insert(flags, place, flags[place])
+            owner = owner + 1
+    start, end, held = at[:-1], at[1:], power[:-1]
     energy = _shared(start, end, held, owner, begin, delta)
     gap = (flags[1:] & GAP) != 0
     seconds = (end - start) / US

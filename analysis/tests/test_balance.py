@@ -1,6 +1,7 @@
 """The account of an analysis: phases sum to the range in time and energy, and the total is what the database counts."""
 
 from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -140,14 +141,42 @@ def test_long_ranges_from_rollups_keep_the_sum(plant, service, season, first, la
     assert results["data_quality"]["row_seconds"] == (60 if last - first <= 62 else 900)
 
 
-def test_a_day_with_25_hours(plant, service, season):
-    """The factory's own day on which summer time ended (Europe/Berlin)."""
-    device, begin, end = season
-    start = datetime(begin.year, 10, 24, 22, tzinfo=timezone.utc) if begin.year == 2026 else begin + timedelta(days=3)
-    finish = start + timedelta(hours=25)
-    if not begin < start < finish < end:
-        start, finish = begin + timedelta(days=3), begin + timedelta(days=4, hours=1)
-    check_balance(plant, analysed(service, device, start, finish), device, start, finish)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture(scope="module")
+def day_and_night(plant):
+    """0.40 by day, 0.20 from 22 to 6 o'clock in the factory's zone; readings of a year ago are taken."""
+    kept = plant.one("SELECT setting('retention_raw')")
+    plant.all("UPDATE settings SET value = '2 years' WHERE name = 'retention_raw'")
+    plant.all("""INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, time_from, time_to)
+                 SELECT factory_id, 'test night', 9, 0.20, 'EUR', time '22:00', time '06:00' FROM factories UNION ALL
+                 SELECT factory_id, 'test day', 8, 0.40, 'EUR', '00:00', '24:00' FROM factories""")
+    yield
+    plant.all("DELETE FROM energy_tariffs WHERE name LIKE 'test %'")
+    plant.all("UPDATE settings SET value = %s WHERE name = 'retention_raw'", kept)
+
+
+def last_day_of(hours):
+    """The begin of the factory's last day that had so many hours."""
+    day = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=2)
+    while (begin := day.replace(tzinfo=BERLIN)).astimezone(timezone.utc) + timedelta(hours=hours) != (day + timedelta(days=1)).replace(tzinfo=BERLIN).astimezone(timezone.utc):
+        day -= timedelta(days=1)
+    return begin.astimezone(timezone.utc)
+
+
+@pytest.mark.parametrize(("hours", "night"), [(23, 7), (24, 8), (25, 9)])
+def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, night):
+    """A kilowatt all day long: the day has its true length, and the night has the hour that comes twice (or never)."""
+    begin = last_day_of(hours)
+    device = plant.device(device_model="MK4")
+    plant.readings(plant.meter(device), [(begin + timedelta(minutes=i), 100 + 1000 * i / 60, 1000.0) for i in range(-1, hours * 60 + 2)])
+    plant.statuses(device, [(begin + timedelta(minutes=5 * i), "printing" if i % 12 else "paused") for i in range(hours * 12)])
+    results = analysed(service, device, begin, begin + timedelta(hours=hours))
+    check_balance(plant, results, device, begin, begin + timedelta(hours=hours))
+    assert results["summary"]["total_kwh"] == pytest.approx(hours, rel=1e-6)
+    assert results["phase_analysis"]["Printing"]["duration_minutes"] == pytest.approx(hours * 55)
+    assert results["summary"]["cost"] == pytest.approx(0.2 * night + 0.4 * (hours - night), rel=1e-6)
 
 
 def test_what_retention_left_still_balances(plant, service):
@@ -227,6 +256,19 @@ def test_cost_follows_the_tariffs(plant, service, at):
     assert results["summary"]["co2_g"] == pytest.approx(co2)
 
 
+def test_only_main_electricity_meters_count(plant, service, at):
+    """A sub meter measures a part, and gas is no electricity."""
+    device = plant.device()
+    meters = [plant.meter(device) for _ in range(3)]
+    plant.all("UPDATE meter_assignments SET role = 'sub' WHERE meter_id = %s", meters[1])
+    plant.all("UPDATE meters SET energy_type = 'natural_gas' WHERE meter_id = %s", meters[2])
+    for meter, watts in zip(meters, (100.0, 30.0, 5000.0)):
+        plant.readings(meter, [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3601, 10)])
+    results = analysed(service, device, at(0), at(3600))
+    assert results["summary"]["total_kwh"] == pytest.approx(0.1) == plant.one("SELECT device_energy(%s, %s, %s)", device, at(0), at(3600)) / 1000
+    assert results["summary"]["peak_power_w"] == 100 and results["data_quality"]["rows"] == 360
+
+
 READING = st.tuples(st.integers(5, 400), st.one_of(st.none(), st.floats(0, 30)), st.one_of(st.none(), st.floats(0, 400)))
 
 
@@ -255,3 +297,28 @@ def test_any_meter_balances(plant, database, data):
         known = plant.one("SELECT energy_between(%s, %s, %s)", meter, a, b) or 0.0
         ours = float(dataset.line.wh_until(micros(b)) - dataset.line.wh_until(micros(a)))
         assert ours == pytest.approx(known, abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_device_balances(plant, service, data):
+    """Random meters (moved to and from another device, interval or power meters), statuses with holes, any range: each phase is what SQL says of it."""
+    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
+    at = lambda s: begin + timedelta(seconds=round(s, 3))  # noqa: E731
+    device, other = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.device()
+    for _ in range(data.draw(st.integers(1, 2))):
+        meter = plant.meter(data.draw(st.sampled_from([device, other])), reading_kind=data.draw(st.sampled_from(["counter", "counter", "interval", "power_only"])))
+        now, counter, rows = 0, 1000.0, []
+        for step, rise, power in data.draw(st.lists(READING, min_size=1, max_size=15)):
+            now += step
+            if rise is not None:
+                counter = rise if data.draw(st.integers(0, 15)) == 0 else counter + rise
+            rows.append((at(now), None if rise is None else counter, power))
+        plant.readings(meter, [row for row in rows if row[1] is not None or row[2] is not None])
+        for moment in sorted(data.draw(st.lists(st.floats(1, 3000), max_size=2, unique=True))):
+            plant.one("SELECT meter_assign(%s, %s, 'main', %s, 'test')", meter, data.draw(st.sampled_from([device, other, None])), at(moment))
+    states = data.draw(st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(sorted(set(PHASE_OF) - {"no_data"}))), max_size=12, unique_by=lambda row: row[0]))
+    if states:
+        plant.statuses(device, [(at(s), state) for s, state in states])
+    start, end = sorted(data.draw(st.lists(st.floats(-200, 3500), min_size=2, max_size=2, unique_by=lambda s: round(s, 3))))
+    check_balance(plant, analysed(service, device, at(start), at(end)), device, at(start), at(end))
