@@ -20,10 +20,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 import pytest
 
 from support.enms import LEVELS
+from support.http import call
 from support.simulated_fleet import SimulatedFleet, Timeline
 from support.waiting import wait_for
 
@@ -311,6 +313,22 @@ def test_a_moved_meter_leaves_the_past_where_it_was(outcome, enms):
     assert meter["bench"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, meter["first_at"], outcome.moved_at), abs=allowed)
     assert meter["printer"] == pytest.approx(outcome.fleet.meter_wh(MOVED.meter_id, outcome.moved_at, meter["last_at"]), abs=allowed)
     assert meter["bench"] + meter["printer"] == pytest.approx(meter["deltas"], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [*BY_NAME, MOVED.name])
+def test_the_analysis_balances(outcome, enms, name):
+    """Whatever happened: the phases of the whole and of a range that begins in the middle of the print sum to its time and to what the database counts."""
+    device = BY_NAME.get(name, MOVED).device_id
+    jobs = outcome.found[device]
+    for begin, end in ((jobs[0]["start"] - 10, jobs[-1]["end"] + 5), (jobs[0]["start"] + 17.123, jobs[-1]["end"] - 3)):
+        start, finish = (datetime.fromtimestamp(at, timezone.utc) for at in (begin, end))
+        answer = call("POST", enms.url + "/api/analyze", {"deviceId": device, "from": start.isoformat(), "to": finish.isoformat()}, timeout=30).json()
+        assert answer["success"], answer["error"]
+        phases = answer["results"]["phase_analysis"].values()
+        [counted] = enms.rows("SELECT device_energy(%s, %s, %s) AS wh", device, start, finish)
+        assert sum(phase["duration_minutes"] for phase in phases) * 60 == pytest.approx((finish - start).total_seconds(), abs=1e-3)
+        assert 1000 * answer["results"]["summary"]["total_kwh"] == pytest.approx(counted["wh"], rel=1e-3)
+        assert 1000 * sum(phase["energy_kwh"] for phase in phases) == pytest.approx(counted["wh"], rel=1e-3)
 
 
 def test_every_print_is_in_the_summary(outcome, enms):

@@ -182,11 +182,11 @@ def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, 
 def test_what_retention_left_still_balances(plant, service):
     """Rows and statuses of the first days are gone: buckets and hours per state tell what is left."""
     end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-    begin, cut = end - timedelta(days=4), (end - timedelta(days=2)).replace(hour=0)
+    begin, cut = end - timedelta(days=3), (end - timedelta(days=1)).replace(hour=0)
     device = plant.device(device_model="MK4")
     meter = plant.meter(device)
-    plant.readings(meter, [(begin + timedelta(minutes=i), 100 + i, 60.0) for i in range(4 * 1440)])
-    plant.statuses(device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(4 * 360)])
+    plant.readings(meter, [(begin + timedelta(minutes=2 * i), 100 + 2 * i, 60.0) for i in range(3 * 720)])
+    plant.statuses(device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(3 * 360)])
     plant.all("CALL run_rollups()")
     while plant.one("SELECT (refresh_phases(now(), 60) ->> 'remaining')::int"):
         pass
