@@ -246,6 +246,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         if options.csv:
+            if options.start or options.end:
+                parser.error("--from and --to choose from the database; a CSV file is used whole")
             data = from_csv(options.csv, options.device_model)
         else:
             from .database import Database

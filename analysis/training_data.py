@@ -158,6 +158,8 @@ def from_csv(path, device_model=None):
                     raise NoTrainingData(f"{path}, line {line}: {error}") from None
     except OSError as error:
         raise NoTrainingData(f"{path} can't be read: {error.strerror}.") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise NoTrainingData(f"{path} is no CSV file in UTF-8: {error}.") from None
     rows = [row for row in rows if row is not None and (device_model is None or row["device_model"] == device_model)]
     if not rows:
         raise NoTrainingData(f"{path}: no row with a power and a state" + (f" of model {device_model}." if device_model else "."))

@@ -101,12 +101,13 @@ def train(arguments):
     if services.needs_file("analysis/train_model.py")():
         raise LauncherError("Training is not part of this checkout yet: it comes with the analysis of power models.",
                             "Update the checkout when it is.")
-    return run_module("analysis.train_model", arguments.rest, settings.recorded(settings.paths()))
+    # Where the caller stands, because --csv names a file from there.
+    return run_module("analysis.train_model", arguments.rest, settings.recorded(settings.paths()), cwd=None)
 
 
-def run_module(name, rest, env):
+def run_module(name, rest, env, cwd=settings.ROOT):
     """Runs one of the project's Python modules in the private environment; returns its exit code."""
-    return subprocess.run([env["ENMS_PYTHON"], "-m", name, *rest], cwd=settings.ROOT,
+    return subprocess.run([env["ENMS_PYTHON"], "-P", "-m", name, *rest], cwd=cwd,
                           env={**env, "PYTHONPATH": str(settings.ROOT)}).returncode
 
 
