@@ -62,16 +62,22 @@ def _spans_by_status(dataset):
 
 def _spans_by_power(dataset):
     segments = dataset.line.segments
-    known = ~np.isnan(segments.power_w) & ~segments.gap
-    power = segments.power_w[known]
-    return segments.start[known], segments.end[known], np.where(power > active_above_w(dataset.device, power), ACTIVE, IDLE)
+    known = _shaped(segments)
+    return segments.start[known], segments.end[known], _phase_by_power(dataset, segments.power_w[known])
 
 
-def active_above_w(device, power):
-    """The power in W above which a device without statuses counts as active."""
-    if device["idle_power_w"]:
-        return ACTIVE_ABOVE_IDLE * device["idle_power_w"]
-    return ACTIVE_ABOVE_PEAK * float(np.percentile(power, 99)) if len(power) else 0.0
+def _shaped(segments):
+    return ~np.isnan(segments.power_w) & ~segments.gap
+
+
+def _phase_by_power(dataset, power):
+    segments, idle_w = dataset.line.segments, dataset.device["idle_power_w"]
+    if idle_w:
+        limit = ACTIVE_ABOVE_IDLE * idle_w
+    else:
+        known = segments.power_w[_shaped(segments)]
+        limit = ACTIVE_ABOVE_PEAK * float(np.percentile(known, 99)) if len(known) else 0.0
+    return np.where(np.isnan(power), NO_DATA, np.where(power > limit, ACTIVE, IDLE))
 
 
 def metrics(dataset, sums):
@@ -101,8 +107,10 @@ def mean_power_w(energy_wh, seconds):
     return float(energy_wh * 3600 / seconds) if seconds > 1e-3 else None
 
 
-def phase_of_rows(dataset):
-    """The phase (index) at each row of the data set."""
+def phase_of_rows(dataset, sums):
+    """The phase (index) at each row of the data set, told apart as in its PhaseSums."""
+    if sums.by_power:
+        return _phase_by_power(dataset, dataset.rows["power_w"]).astype(np.int8)
     found = dataset.rows["status"]
     if not len(dataset.statuses["at"]):
         return np.full(len(found), NO_DATA, np.int8)

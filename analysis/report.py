@@ -29,7 +29,7 @@ def make(snapshot, request, models, clock):
     sums = phases.split(dataset)
     metrics = phases.metrics(dataset, sums)
     account = money.account(dataset.line, rates or [])
-    row_phases = phases.phase_of_rows(dataset)
+    row_phases = phases.phase_of_rows(dataset, sums)
     clock.lap("phases_ms")
 
     columns, notes = driver_columns(dataset, request.drivers)

@@ -245,6 +245,7 @@ def test_device_without_statuses_is_told_apart_by_power(plant, service, at):
     assert results["phase_analysis"]["Active"]["avg_power"] == pytest.approx(2000, rel=1e-3)
     assert results["summary"]["total_kwh"] == pytest.approx(1.05, rel=1e-3)
     assert results["ml_prediction_summary"]["available"] is False
+    assert results["series"]["phase"] == ["Idle" if watts < 1000 else "Active" for watts in results["series"]["actual"]]
 
 
 def test_cost_follows_the_tariffs(plant, service, at):
