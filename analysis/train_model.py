@@ -88,7 +88,7 @@ def train(data, place, *, seed=0, device_model=None, max_rows=MAX_ROWS, say=prin
 def decide(held_out, job_out, kind):
     """(promoted, sentence): the gain over the baseline must show in time to come and over unseen prints."""
     gain, (low, high) = job_out["gain_percent"], job_out["gain_95"]
-    figures = f"error {job_out['metrics']['mae_w']:.1f} W against {job_out['baseline']['mae_w']:.1f} W of the baseline on unseen prints ({gain:.0f} % less, 95 %: {low:.0f} to {high:.0f})"
+    figures = f"error {job_out['metrics']['mae_w']:.1f} W against {job_out['baseline']['mae_w']:.1f} W of the baseline on unseen prints ({round(gain)} % less, 95 %: {round(low)} to {round(high)})"
     if low <= 0:
         return False, f"Not promoted: no certain gain over the mean by state: {figures}."
     if held_out[kind]["mae_w"] >= held_out["baseline"]["mae_w"]:

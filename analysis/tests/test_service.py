@@ -133,10 +133,10 @@ def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service
     plant.statuses(device, [(at(s), "printing" if s < 1800 else "idle") for s in range(0, 7200, 30)])
 
     class Exact:
-        version, kind, card, categories = "exact", "linear", {}, Categories()
+        version, kind, card, categories, features = "exact", "linear", {}, Categories(), ("state_printing",)
 
         def predict(self, known):
-            return np.where(known.values[:, known.names.index("state_printing")] == 1, 100.0, 10.0)
+            return np.where(known.ordered(self.features)[:, 0] == 1, 100.0, 10.0)
 
     class Models:
         def of(self, device_model):
