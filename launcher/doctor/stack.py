@@ -15,6 +15,7 @@ MB = 1 << 20
 BACKUP_LATE_S = 26 * 3600
 CLOCK_OFF_S = 120
 CERTIFICATE_WARN_DAYS = 21
+MANY = 5  # alarms of a kind that are told one by one
 REMEDIES = {
     "printer_silent": "./enms device test {object}",
     "printer_error": "look at the printer",
@@ -157,10 +158,15 @@ def ingest(health, pause_s=2.0):
 
 
 def alarms(answer):
-    """The API's own alarms, with what to do; rejects are told with their reason elsewhere."""
-    for alarm in (answer or {}).get("alarms", []):
-        if alarm["kind"] in REMEDIES:
-            yield Finding(WARNING, alarm["object"], alarm["text"], REMEDIES[alarm["kind"]].format(**alarm))
+    """The API's own alarms, with what to do, many of a kind in one line; rejects are told with their reason elsewhere."""
+    told = (answer or {}).get("alarms", [])
+    for kind, remedy in REMEDIES.items():
+        of_kind = [alarm for alarm in told if alarm["kind"] == kind]
+        if len(of_kind) > MANY:
+            yield Finding(WARNING, kind.replace("_", " "), f"{len(of_kind)} times: {shortened([alarm['object'] for alarm in of_kind])}", remedy.format(**of_kind[0]))
+        else:
+            for alarm in of_kind:
+                yield Finding(WARNING, alarm["object"], alarm["text"], remedy.format(**alarm))
 
 
 def door(env):
