@@ -1,4 +1,8 @@
-"""Does the memory of a service grow? A steady 1,000 messages a second for a long while, and the memory of each service over time."""
+"""Does the memory of a service grow? A steady 1,000 messages a second for a long while, and the memory of each service over time.
+
+Counted is what a service has written (heaps, buffers, shared memory), not the programs and libraries that it maps: their share
+changes with every other process that uses the same files.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from launcher import status
+from launcher import files, processes
 from launcher.settings import Paths
 
 from .ingest import METERS, _status
@@ -61,22 +65,37 @@ def _publish(settings: dict[str, str], prefix: str, seconds: int, rate: int, sen
     publisher.close()
 
 
+def _memory(where: Paths) -> dict[str, float]:
+    """MB of each service of the stack, its children included, of the supervisor, and of all together."""
+    record, tree = files.read_json(where.supervisor), processes.snapshot()
+    leaders = {name: known["pid"] for name, known in record["services"].items() if known.get("pid")}
+    found = {name: sum(_written_kb(each) for each in (pid, *processes.descendants(pid, tree))) / 1024 for name, pid in leaders.items()}
+    found["supervisor"] = _written_kb(record["pid"]) / 1024
+    return {**found, "all": sum(found.values())}
+
+
+def _written_kb(pid: int) -> int:
+    """Proportional size of a process without mapped files, kB; 0 when it has ended meanwhile."""
+    try:
+        lines = (processes.PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+
+
 def soak(settings: dict[str, str], run_dir: str, minutes: float, rate: int = 1000) -> bool:
     """Prints the memory of each service over time and a verdict; True when all are flat and every message is accounted for."""
     prefix, where, seconds = f"soak{int(time.time())}", Paths(run_dir, settings["ENMS_ENV_DIR"]), int(minutes * 60)
     sent = multiprocessing.Value("l", 0)
     sender = multiprocessing.Process(target=_publish, args=(settings, prefix, seconds, rate, sent), daemon=True)
-    print(f"\nSoak: {rate:,} messages/s for {minutes:g} minutes, memory of each service (PSS, MB)", flush=True)
+    print(f"\nSoak: {rate:,} messages/s for {minutes:g} minutes, memory of each service (without mapped files, MB)", flush=True)
     begin = time.monotonic()
     sender.start()
     samples: dict[str, list[tuple[float, float]]] = {}
     printed = -1e9
     while sender.is_alive():
         at = time.monotonic() - begin
-        state = status.collect(where)
-        now = {name: entry["memory_kb"] / 1024 for name, entry in state["services"].items() if entry.get("memory_kb")}
-        now["supervisor"] = state["supervisor"]["memory_kb"] / 1024
-        now["all"] = sum(now.values())
+        now = _memory(where)
         for name, mb in now.items():
             samples.setdefault(name, []).append((at, mb))
         if printed < 0:
