@@ -210,9 +210,11 @@ def test_a_missing_package_is_a_sentence_with_the_command(tmp_path):
 
 
 def test_commands_without_a_stack_say_so(tmp_path):
-    for words in (("env",), ("device", "list"), ("import", str(ROOT / "CHANGELOG.md"))):
+    for words in (("env",), ("device", "list"), ("import", str(ROOT / "CHANGELOG.md")), ("backup", str(tmp_path / "x.zip")), ("setting",)):
         done = enms(tmp_path / "none", *words)
         assert done.returncode == 1 and "./enms up" in done.stderr and "Traceback" not in done.stderr, words
+    missing = enms(tmp_path / "none", "restore", str(tmp_path / "x.zip"))
+    assert missing.returncode == 1 and "There is no file" in missing.stderr and not (tmp_path / "none").exists()
     assert "Nothing is running" in enms(tmp_path / "none", "down").stdout
     assert enms(tmp_path / "none", "status").returncode == 3
 
