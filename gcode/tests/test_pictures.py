@@ -8,6 +8,7 @@ from PIL import Image
 
 from gcode import analyze
 from gcode.tests.support import cube
+from gcode.tests.test_qoi import encode
 
 
 def _embedded(form, image, name="thumbnail"):
@@ -29,6 +30,12 @@ def test_largest_embedded_picture_is_taken_and_made_small_enough(tmp_path):
     result, image = _picture(tmp_path, text)
     assert result["thumbnail"] | {"bytes": 0} == {"source": "embedded", "format": "jpg", "width": 640, "height": 480, "bytes": 0}
     assert image.size == (640, 480) and image.getpixel((5, 5))[2] > 240
+
+
+def test_qoi_in_comments_is_read(tmp_path):
+    data = base64.b64encode(encode(16, 16, [(200, 30, 40, 255)] * 256)).decode()
+    result, image = _picture(tmp_path, f"; thumbnail_QOI begin 16x16 {len(data)}\n; {data}\n; thumbnail_QOI end\n" + cube())
+    assert result["thumbnail"]["format"] == "qoi" and image.getpixel((8, 8)) == (200, 30, 40, 255)
 
 
 def test_damaged_picture_is_told_and_the_next_one_taken(tmp_path):
