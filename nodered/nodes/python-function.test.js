@@ -39,7 +39,7 @@ test('the python-function node', { timeout: 60000 }, async (t) => {
 
   await t.test('a script with a mistake is told at the deploy, with its line, on the node and in the log', async () => {
     await shown(/^mistaken: line 2: SyntaxError/);
-    assert.match(nodered.log(), /the script of "mistaken": line 2: SyntaxError: '\(' was never closed/);
+    assert.match(nodered.log(), /the script of \\?"mistaken\\?": line 2: SyntaxError: '\(' was never closed/);
   });
 
   await t.test('typed arrays of a function node go and come in binary', async () => {
