@@ -12,6 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 import alarms
 import analysis_openapi
+import devices_openapi
 import docs
 import dpp_simulator
 import health
@@ -41,7 +42,7 @@ def create_app(database=None, nodered=None, share_s=SHARE_S):
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
     database = database or Database()
     nodered = nodered or health.NodeRed(nodered_url(os.environ))
-    document = openapi.description(VERSION, analysis_openapi.PATHS, analysis_openapi.SCHEMAS)
+    document = openapi.description(VERSION, [devices_openapi, analysis_openapi])
     docs_page, docs_style = docs.page(document), (Path(__file__).parent / "docs.css").read_text(encoding="utf-8")
     live = SummaryCache(dpp_simulator.LiveRows(database), database, share_s)
 

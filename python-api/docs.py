@@ -8,8 +8,8 @@ STYLESHEET = "/api/docs.css"
 def page(document):
     """HTML of the whole document."""
     info = document["info"]
-    contents = "".join(f'<li><a href="#{anchor(path)}"><code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
-                       for path, methods in document["paths"].items() for operation in methods.values())
+    contents = "".join(f'<li><a href="#{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
+                       for path, methods in document["paths"].items() for method, operation in methods.items())
     operations = "".join(section(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items())
     schemas = "".join(f'<section><h3 id="schema-{escape(name)}">{escape(name)}</h3>{fields(schema)}</section>'
                       for name, schema in document["components"]["schemas"].items())
@@ -22,12 +22,10 @@ def page(document):
     )
 
 
-def anchor(path):
-    return escape(path.strip("/").replace("/", "-").replace("{", "").replace("}", ""))
-
-
 def section(path, method, operation):
-    parts = [f'<section><h2 id="{anchor(path)}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>']
+    parts = [f'<section><h2 id="{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>']
+    if "security" in operation:
+        parts.append("<p>For the operator: HTTP Basic, or the cookie of the session with its X-CSRF-Token.</p>")
     if operation["parameters"]:
         rows = "".join(
             f'<tr><td><code>{escape(one["name"])}</code><br>{one["in"]}{", required" if one["required"] else ""}</td>'

@@ -443,25 +443,24 @@ PATHS = {
     },
     "/metrics": prometheus("Figures of the API for Prometheus", "Requests, latencies, database pool, process.", "metrics"),
 }
-# What Node-RED serves of it, behind the same door.
-NODERED_PATHS = {
-    "/metrics/ingest": prometheus("Figures of the ingest for Prometheus", "Messages, rejects, lag, spool, batches, polls, Python calls, event loop.",
-                                  "metrics_ingest"),
-}
 
 
-def description(version, more_paths=None, more_schemas=None):
-    """The whole document; `more_paths` with `more_schemas` are what others serve behind the same door."""
+def description(version, others=()):
+    """The whole document; `others` are modules that describe what Node-RED serves behind the same door: PATHS, SCHEMAS and perhaps SECURITY."""
+    paths, schemas, security = dict(PATHS), dict(SCHEMAS), {}
+    for module in others:
+        paths |= module.PATHS
+        schemas |= module.SCHEMAS
+        security |= getattr(module, "SECURITY", {})
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "ENMS reading API",
+            "title": "ENMS API",
             "version": version,
-            "description": "Energy of a printer fleet: who prints what, and what it takes. Everything here only reads, needs no login "
-            "and never holds a credential. Errors are {\"error\": sentence}. /api/analyze and /api/model are served by Node-RED, and so are "
-            "/api/devices and /api/meters, under which devices and meters are managed.",
+            "description": "Energy of a printer fleet: who prints what, and what it takes. Reading needs no login on the network that ENMS is bound to; whatever "
+            "changes something needs the operator. No answer holds a credential. Errors are {\"error\": sentence}.",
         },
         "servers": [{"url": "/"}],
-        "paths": {**PATHS, **NODERED_PATHS, **(more_paths or {})},
-        "components": {"schemas": {**SCHEMAS, **(more_schemas or {})}},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": security},
     }
