@@ -126,6 +126,7 @@ def mock(name=None, job=None, ago_s=8, past=(), **facts):
         printer.update(facts)
         printer["status_ts"] = None if ago_s is None else now_ts - ago_s
         printer["state_since_ts"] = now_ts - printer.pop("state_age_s", 1800)
+        printer.setdefault("steady_w", printer["power_w"])
         printer["power_ts"] = None if printer["power_w"] is None else now_ts - 4
         printer["job"] = running_job(now_ts, **job) if job else None
         if job:

@@ -284,7 +284,7 @@ def situation(facts, factory, status, job, progress, details, analysis, usual, r
         printing=status == "Printing" and job is not None,
         state_age_s=None if facts["state_since_ts"] is None else now_ts - facts["state_since_ts"],
         last_error=facts["state_text"],
-        power_w=printer_state.current_power_w(facts, now_ts),
+        steady_w=None if printer_state.current_power_w(facts, now_ts) is None else facts["steady_w"],
         idle_power_w=facts["idle_power_w"],
         bed_c=facts["bed"],
         bed_target_c=facts["bed_target"],

@@ -33,7 +33,7 @@ class Situation:
     printing: bool = False
     state_age_s: Optional[float] = None
     last_error: Optional[str] = None
-    power_w: Optional[float] = None
+    steady_w: Optional[float] = None  # what it drew at least, over the last two minutes: a printer that begins to heat is not idle any more
     idle_power_w: Optional[float] = None
     bed_c: Optional[float] = None
     bed_target_c: Optional[float] = None
@@ -67,9 +67,9 @@ def idle(s):
 
 def idle_excess_w(s):
     """Watts above the idle power of an idle printer; None when unknown or within the margin."""
-    if s.status not in ("Idle", "Completed") or s.power_w is None or s.idle_power_w is None:
+    if s.status not in ("Idle", "Completed") or s.steady_w is None or s.idle_power_w is None:
         return None
-    excess = s.power_w - s.idle_power_w
+    excess = s.steady_w - s.idle_power_w
     return excess if excess > IDLE_POWER_MARGIN_W else None
 
 
@@ -154,7 +154,7 @@ RULES = (
     Rule("first_layer", lambda s: s.printing and s.progress is not None and 0 < s.progress < FIRST_LAYER_PERCENT,
          lambda s: "First layer: a look now saves the energy of a failed print."),
     Rule("idle_power", lambda s: idle_excess_w(s) is not None,
-         lambda s: (f"Idle, but drawing {s.power_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still on saves "
+         lambda s: (f"Idle, but drawing {s.steady_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still on saves "
                     f"{with_money(s, per_day(idle_excess_w(s))['kwh'])}."),
          lambda s: per_day(idle_excess_w(s))),
     Rule("hot_bed_idle", lambda s: s.status in ("Idle", "Completed") and bool(s.bed_target_c) and s.bed_target_c > HOT_IDLE_BED_C,
@@ -182,8 +182,8 @@ RULES = (
          lambda s: {"kwh": (s.kwh_per_g - s.usual_kwh_per_g) * s.grams} if s.grams else None),
     Rule("idle", lambda s: idle(s),
          lambda s: "Nothing to print: switched off, the printer draws nothing."
-         if not s.power_w else f"Nothing to print: switched off, the printer would save {with_money(s, per_day(s.power_w)['kwh'])}.",
-         lambda s: per_day(s.power_w) if s.power_w else None),
+         if not s.steady_w else f"Nothing to print: switched off, the printer would save {with_money(s, per_day(s.steady_w)['kwh'])}.",
+         lambda s: per_day(s.steady_w) if s.steady_w else None),
     Rule("default", lambda s: True,
          lambda s: "All well: nothing to improve at the moment."),
 )

@@ -107,7 +107,7 @@ printer_row AS (
            date_part('epoch', l.status_at) AS status_ts, l.state, l.state_text, date_part('epoch', l.state_since) AS state_since_ts,
            l.nozzle_temp_actual AS nozzle, l.nozzle_temp_target AS nozzle_target, l.bed_temp_actual AS bed, l.bed_temp_target AS bed_target,
            l.material, l.filename, l.progress_percent AS progress, l.time_left_seconds AS time_left_s,
-           l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, day.wh AS wh_24h, predicted.w AS predicted_w,
+           l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, steady_power.w AS steady_w, day.wh AS wh_24h, predicted.w AS predicted_w,
            j.job_id::text, j.filename AS job_filename, date_part('epoch', j.start_time) AS job_start_ts, j.paused_seconds AS job_paused_s,
            j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s, j.filament_used_g AS job_grams, j.material AS job_material,
            j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, j.thumbnail_url AS job_thumbnail_url, (j.gcode_analysis_data -> 'job_details')::text AS job_details, e.wh AS job_wh,
@@ -124,6 +124,14 @@ printer_row AS (
     LEFT JOIN costs ON costs.job_id = p.job_id
     LEFT JOIN steady ON steady.factory_id = p.factory_id
     LEFT JOIN past ON past.device_id = p.device_id
+    -- What a printer at rest drew at least over two minutes: its newest reading may be of a print that no poll has seen yet.
+    LEFT JOIN LATERAL (SELECT sum(least(
+                           (SELECT e.power_watts FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp <= m.now - interval '2 minutes' AND e.power_watts IS NOT NULL
+                            ORDER BY e.timestamp DESC LIMIT 1),
+                           (SELECT min(e.power_watts) FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp > m.now - interval '2 minutes'))) AS w
+                       FROM meter_assignments a JOIN meters USING (meter_id) CROSS JOIN moment m
+                       WHERE a.device_id = p.device_id AND a.role = 'main' AND a.valid_to = 'infinity' AND energy_type = 'electricity'
+                         AND l.state IN ('idle', 'ready', 'finished')) steady_power ON true
     LEFT JOIN LATERAL (SELECT predicted_power_watts AS w FROM ml_predictions WHERE device_id = p.device_id
                          AND timestamp > (SELECT now FROM moment) - interval '1 minute' ORDER BY timestamp DESC LIMIT 1) predicted ON true
 ),

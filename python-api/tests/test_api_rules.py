@@ -47,7 +47,7 @@ def test_tips_are_ordered_and_the_first_is_the_tip_text():
 
 
 def test_idle_power_saving_is_the_excess_of_a_day_in_energy_and_money():
-    situation = tips.Situation(status="Idle", power_w=46.0, idle_power_w=12.0, price_per_kwh=0.30, currency="EUR")
+    situation = tips.Situation(status="Idle", steady_w=46.0, idle_power_w=12.0, price_per_kwh=0.30, currency="EUR")
     assert tips.tips_for(situation)[0] == {
         "id": "idle_power",
         "priority": 6,
@@ -57,7 +57,7 @@ def test_idle_power_saving_is_the_excess_of_a_day_in_energy_and_money():
 
 
 def test_a_saving_has_no_money_without_a_tariff():
-    situation = tips.Situation(status="Idle", power_w=46.0, idle_power_w=12.0)
+    situation = tips.Situation(status="Idle", steady_w=46.0, idle_power_w=12.0)
     assert tips.tips_for(situation)[0]["saving"] == {"kwhPerDay": 0.816, "moneyPerDay": None, "currency": None}
 
 
@@ -73,7 +73,7 @@ def test_a_cleaner_hour_is_a_tip_when_the_price_is_flat():
     status=st.sampled_from(printer_state.STATUSES),
     printing=st.booleans(),
     **{name: st.none() | st.floats(0, 1e5) for name in (
-        "state_age_s", "power_w", "idle_power_w", "bed_c", "bed_target_c", "time_left_s", "warm_up_kwh", "kwh_per_g", "usual_kwh_per_g",
+        "state_age_s", "steady_w", "idle_power_w", "bed_c", "bed_target_c", "time_left_s", "warm_up_kwh", "kwh_per_g", "usual_kwh_per_g",
         "usual_job_kwh", "grams", "price_per_kwh")},
     progress=st.none() | st.floats(0, 100),
     part_mm=st.none() | st.tuples(st.none() | st.floats(0, 500), st.none() | st.floats(0, 500)),

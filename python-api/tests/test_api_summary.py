@@ -171,6 +171,21 @@ def test_stale_values_are_not_shown_as_live(client, fleet, now):
     assert 355 <= printer["statusAgeSeconds"] <= 370
 
 
+def test_a_printer_that_begins_to_heat_is_not_blamed_for_its_idle_power(client, fleet, now):
+    """Its plug is heard more often than it is asked: the tip wants two minutes of it."""
+    tips = {}
+    for name, high_s in (("Begins-1", 20), ("Forgotten-1", 600)):
+        fleet.device(name, idle_power_w=8)
+        meter = fleet.meter(name)
+        counter = fleet.readings(meter, now - timedelta(minutes=30), now - timedelta(seconds=high_s + 5), 8.0, every_s=10)
+        fleet.readings(meter, now - timedelta(seconds=high_s), now, 180.0, every_s=10, counter_wh=counter)
+        fleet.status(name, now - timedelta(seconds=25), "idle")
+    for printer in client.get("/api/dpp_summary").json["printers"]:
+        assert printer["powerWatts"] == 180
+        tips[printer["deviceId"]] = [tip["id"] for tip in printer["tips"]]
+    assert "idle_power" not in tips["Begins-1"] and tips["Forgotten-1"][0] == "idle_power"
+
+
 def test_no_projection_below_a_sensible_progress(client, fleet, now):
     fleet.device("A")
     meter = fleet.meter("A")
