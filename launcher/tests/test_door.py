@@ -79,8 +79,10 @@ def door(env, start):
     ("GET", "/api/devices", "nodered"), ("PATCH", "/api/devices/A-1", "nodered"), ("POST", "/api/devices/test", "nodered"),
     ("GET", "/api/meters", "nodered"), ("POST", "/api/meters/assign", "nodered"), ("POST", "/api/login", "nodered"),
     ("POST", "/api/logout", "nodered"), ("GET", "/api/session", "nodered"), ("POST", "/api/analyze", "nodered"),
-    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/grafana/", "grafana"), ("POST", "/grafana/api/ds/query", "grafana"), ("POST", "/grafana/login", "grafana"), ("GET", "/api/dpp_summary", "api"),
-    ("GET", "/api/health", "api"), ("GET", "/api/devicesX", "api"), ("GET", "/api/openapi.json", "api")])
+    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/grafana/", "grafana"),
+    ("POST", "/grafana/api/ds/query", "grafana"), ("POST", "/grafana/login", "grafana"),
+    ("GET", "/api/dpp_summary", "api"),
+    ("GET", "/api/health", "api"), ("GET", "/api/devicesX", "api"), ("GET", "/api/openapi.json", "api"), ("GET", "/metrics", "api")])
 def test_routes(door, method, path, service):
     status, headers, text = door(method, path)
     assert status == 200 and json.loads(text)["service"] == service and json.loads(text)["path"] == path
@@ -88,6 +90,12 @@ def test_routes(door, method, path, service):
     assert headers.get_all("X-Content-Type-Options") == ["nosniff"] and headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
     assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith(("/nodered/", "/grafana/"))
+
+
+def test_the_figures_of_the_ingest_come_from_node_red(door):
+    _, _, text = door("GET", "/metrics/ingest")
+    assert json.loads(text)["service"] == "nodered" and json.loads(text)["path"] == "/api/nodered/metrics"
+    assert door("GET", "/metrics/other")[0] == 404
 
 
 def test_pages_have_a_strict_policy_and_hidden_files_stay_hidden(door, env):
