@@ -4,6 +4,7 @@ Time series come by COPY BINARY: every field of a query has a fixed width (NULL 
 queries), so that the whole answer is one structured array without an object per row.
 """
 
+import io
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ import numpy as np
 import psycopg2
 import psycopg2.extensions
 
-from .errors import DatabaseAway
+from .errors import AnalysisError, DatabaseAway
 
 CONNECT_TIMEOUT_S = 2
 ALIVE_WITHIN_S = 2
@@ -66,6 +67,9 @@ class Database:
             with connection.cursor() as cursor:
                 yield Snapshot(cursor)
             connection.rollback()
+        except AnalysisError:
+            connection.rollback()
+            raise
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             self.close()
             slow = isinstance(error, psycopg2.errors.QueryCanceled)
@@ -149,17 +153,12 @@ class Snapshot:
     def columns(self, query, **parameters):
         """{column: numpy array}; times as int64 microseconds since 1970 (NULL, sent as infinity, is NO_TIME)."""
         text, layout = query_text(query), query_layout(query)
-        chunks = []
+        answer = io.BytesIO()
         begun = time.perf_counter()
         statement = self._cursor.mogrify(text, parameters).decode()
-        self._cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", _Sink(chunks.append))
+        self._cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", answer)
         self.seconds += time.perf_counter() - begun
-        return decode(b"".join(chunks), layout)
-
-
-class _Sink:
-    def __init__(self, write):
-        self.write = write
+        return decode(answer.getbuffer(), layout)
 
 
 def decode(data, layout):

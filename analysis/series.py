@@ -1,8 +1,9 @@
 """What is drawn: at most a thousand points, each the mean of the rows that it stands for, so that no energy hides between them."""
 
+from math import isnan
+
 import numpy as np
 
-from .dataset import instant
 from .states import PHASES
 
 MAX_POINTS = 1_000
@@ -18,7 +19,7 @@ def thin(rows_at, actual, predicted, phase):
     edges = np.linspace(0, n, points + 1).astype(int)
     middle = (edges[:-1] + edges[1:]) // 2
     return {
-        "timestamps": [instant(us).isoformat(timespec="milliseconds").replace("+00:00", "Z") for us in rows_at[middle]],
+        "timestamps": [f"{text}Z" for text in np.datetime_as_string(rows_at[middle].astype("datetime64[us]"), unit="ms")],
         "actual": _means(actual, edges),
         "predicted": _means(predicted, edges) if predicted is not None else [None] * points,
         "phase": [PHASES[index] for index in phase[middle]],
@@ -32,4 +33,5 @@ def _means(values, edges):
     starts = edges[:-1]
     total = np.add.reduceat(np.where(known, values, 0.0), starts)
     count = np.add.reduceat(known.astype(float), starts)
-    return [round(float(t / c), 2) if c else None for t, c in zip(total, count)]
+    means = np.round(total / np.where(count > 0, count, np.nan), 2).tolist()
+    return [None if isnan(mean) else mean for mean in means]
