@@ -130,6 +130,7 @@ def answer_call(text, arrays):
 def main():
     for descriptor in (3, 4):
         os.set_inheritable(descriptor, False)    # what user code starts has no business with them
+    os.nice(5)    # Node.js, which takes in the readings, goes first
     calls = os.fdopen(3, "rb", buffering=1 << 16)
     answers = os.fdopen(4, "wb", buffering=1 << 16)
     sys.stdout.reconfigure(line_buffering=True)
