@@ -14,20 +14,12 @@ from .interpreter import ARC_STEPS, LIMIT, Interpreter
 
 WINDOW = 1 << 18
 _DIGIT, _DOT, _SIGN, _LETTER, _SPACE, _LINE_END, _COMMENT, _G = range(1, 9)      # classes of characters; 0 is any other
-_CLASSES = bytearray(256)
-for _characters, _class in ((b"0123456789", _DIGIT), (b".", _DOT), (b"-", _SIGN), (b"XYZEF", _LETTER), (b" \t\r", _SPACE), (b"\n", _LINE_END),
-                            (b";", _COMMENT), (b"G", _G)):
-    for _character in _characters:
-        _CLASSES[_character] = _class
+_CHARACTERS = {_DIGIT: b"0123456789", _DOT: b".", _SIGN: b"-", _LETTER: b"XYZEF", _SPACE: b" \t\r", _LINE_END: b"\n", _COMMENT: b";", _G: b"G"}
+_CLASSES = bytes(next((kind for kind, characters in _CHARACTERS.items() if n in characters), 0) for n in range(256))
 # What may follow what in a plain move; a G only begins a line.
 _FOLLOWS = {_DIGIT: (_DIGIT, _DOT, _LETTER, _SPACE, _LINE_END), _DOT: (_DIGIT, _LETTER, _SPACE, _LINE_END), _SIGN: (_DIGIT, _DOT), _LETTER: (_DIGIT, _DOT, _SIGN),
-            _SPACE: (_LETTER, _SPACE, _LINE_END), _G: (_DIGIT,)}
-_WRONG = bytearray(b"\1" * 256)
-for _class, _others in _FOLLOWS.items():
-    for _other in _others:
-        _WRONG[_class << 4 | _other] = 0
-for _class in range(9):
-    _WRONG[_LINE_END << 4 | _class] = 0
+            _SPACE: (_LETTER, _SPACE, _LINE_END), _G: (_DIGIT,), _LINE_END: range(9)}
+_WRONG = bytes(n & 15 not in _FOLLOWS.get(n >> 4, ()) for n in range(256))       # by pairs of classes
 _BLANK_LETTERS = bytes.maketrans(b"XYZEF", b"     ")
 _KEEPS_STRETCH = re.compile(rb";|M(?!0*8[23](?!\d))")      # all M commands but M82 and M83 either do nothing to moves or are events
 X, Y, Z, E, F = range(5)
@@ -46,16 +38,13 @@ class Window:
         if text[-1:] != b"\n":
             text += b"\n"
         self.text = text
-        codes = np.frombuffer(text.translate(bytes(_CLASSES)), np.uint8)
+        codes = np.frombuffer(text.translate(_CLASSES), np.uint8)
         self.ends = np.flatnonzero(codes == _LINE_END)
         self.starts = np.concatenate(([0], self.ends[:-1] + 1))
         plain, head = self._plain_lines(codes)
         self.words, self.is_set = np.empty((5, 0)), np.empty(0, bool)
         if plain.any():
-            try:
-                self._read_words(plain, head)
-            except ValueError:          # something like X1.2.3 in between
-                plain[:] = False
+            self._read_words(plain, head)
         self.others = np.flatnonzero(~plain).tolist()
         self.next_other = 0
         self.done = self.at = 0             # number of the next move to be handed over; of the one that is read next
@@ -65,9 +54,8 @@ class Window:
     def _plain_lines(self, codes):
         """(which lines are plain moves, how many characters their command has); comments behind a move are blanked in the text."""
         bytes_ = np.frombuffer(self.text, np.uint8)
-        first, long = codes[self.starts] == _G, self.ends - self.starts > 4
-        lines = np.flatnonzero(first & long)
         blank = self.ends == self.starts
+        lines = np.flatnonzero((codes[self.starts] == _G) & (self.ends - self.starts > 4))
         a, b, c = (bytes_[self.starts[lines] + n] for n in (1, 2, 3))
         moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] != _DIGIT)
         sets = (a == 57) & (b == 50) & (c == 32)
@@ -79,7 +67,7 @@ class Window:
         codes = self._without_comments(codes, plain)
         pairs = codes << 4
         pairs[:-1] |= codes[1:]
-        wrong = np.frombuffer(pairs.tobytes().translate(bytes(_WRONG)), np.uint8)
+        wrong = np.frombuffer(pairs.tobytes().translate(_WRONG), np.uint8)
         return plain & (np.maximum.reduceat(wrong, self.starts) == 0), head
 
     def _without_comments(self, codes, plain):
@@ -98,28 +86,22 @@ class Window:
 
     def _read_words(self, plain, head):
         """Fills words (5, moves), NaN where a word is not there, and is_set (G92); takes lines with damaged numbers out of `plain`."""
-        bytes_ = np.frombuffer(self.text, np.uint8)
         sizes = self.ends + 1 - self.starts
-        chosen = np.repeat(plain, sizes)
-        if not chosen.all():
-            bytes_ = bytes_[chosen]
+        bytes_ = np.frombuffer(self.text, np.uint8)[np.repeat(plain, sizes)]
         begins = np.concatenate(([0], np.cumsum(sizes[plain])[:-1]))
-        bytes_ = bytes_.copy()
         head = head[plain]
         is_set = head == 3
         for place in range(3):
             bytes_[begins[head > place] + place] = 32
         letters = np.flatnonzero(bytes_ > 64)
-        numbers = np.fromstring(bytes_.tobytes().translate(_BLANK_LETTERS), sep=" ") if len(letters) else np.empty(0)
-        if len(numbers) != len(letters):
-            raise ValueError("not one number a letter")
+        numbers = _numbers(bytes_.tobytes().translate(_BLANK_LETTERS))
         move = np.searchsorted(begins, letters, side="right") - 1
         words = np.full((5, len(begins)), np.nan)
         column = _COLUMN[bytes_[letters]]
         words[column, move] = numbers
-        # Numbers that no machine could reach, too long ones, and G92 but of E alone are read with care, line by line.
+        # Damaged numbers, those that no machine could reach, too long ones, and G92 but of E alone are read with care, line by line.
         bad = is_set & np.isnan(words[E])
-        bad[move[(np.abs(numbers) > LIMIT) | (np.diff(letters, append=len(bytes_)) > 18)]] = True
+        bad[move[~(np.abs(numbers) <= LIMIT) | (np.diff(letters, append=len(bytes_)) > 18)]] = True
         bad[move[is_set[move] & (column != E)]] = True
         if bad.any():
             plain[np.flatnonzero(plain)[bad]] = False
@@ -162,26 +144,27 @@ class BulkInterpreter(Interpreter):
             if unmarked:                     # each move may begin a layer, and so a run
                 room = min(room, k.MAX_RUNS - ARC_STEPS - 2 - s.n_runs - len(window.marks))
             if moves - window.done > room:
-                self._hand_over(window, window.done + max(room, 0), unmarked)
+                self._hand_over(window, window.done + max(room, 0))
                 return k.FULL, window.begin + int(starts[window.done + n])
             if here == len(starts):
-                self._hand_over(window, moves, unmarked)
+                self._hand_over(window, moves)
                 return k.NEED_DATA, window.end
             start = int(starts[here])
             if s.n_comments >= k.MAX_COMMENTS or s.n_runs + len(window.marks) + ARC_STEPS + 1 >= k.MAX_RUNS:
-                self._hand_over(window, moves, unmarked)
+                self._hand_over(window, moves)
                 return k.FULL, window.begin + start
             line = text[start:ends[here]]
-            keeps = not s.relative and _KEEPS_STRETCH.match(line)
+            # A comment may be the first mark of a layer, from which on heights make none.
+            keeps = not s.relative and _KEEPS_STRETCH.match(line) and not (unmarked and line[:1] == b";")
             if not keeps:
-                self._hand_over(window, moves, unmarked)
+                self._hand_over(window, moves)
             window.next_other, window.at = n + 1, moves
             s.lines += 1
             code = self._line(line, window.begin + start)
             if code:
                 if keeps:
                     self._note_run(window)
-                    self._hand_over(window, moves, unmarked)
+                    self._hand_over(window, moves)
                 return code, min(window.begin + int(ends[here]) + 1, window.end)
 
     def _note_run(self, window):
@@ -195,7 +178,7 @@ class BulkInterpreter(Interpreter):
             window.marks.append((window.at, self._run_state()))
             s.dirty = s.barrier = 0
 
-    def _hand_over(self, window, upto, unmarked):
+    def _hand_over(self, window, upto):
         """Appends the plain moves up to number `upto` to moves and runs, and ends the stretch."""
         s = self.state
         first, window.done, window.at = window.done, upto, upto
@@ -212,15 +195,16 @@ class BulkInterpreter(Interpreter):
             gone = far.any(axis=0)
             s.bad_lines += int(gone.sum())
             words, is_set = np.where(gone, np.nan, words), is_set & ~gone
-        x, y, z, feed = (_carried(words[column] * scale - offset, before) for column, scale, offset, before in (
-            (X, s.unit, s.offset_x, s.x), (Y, s.unit, s.offset_y, s.y), (Z, s.unit, s.offset_z, s.z), (F, s.unit / 60, 0.0, s.feed)))
+        x, y, z = (_carried(words[column] * s.unit - offset, before) for column, offset, before in (
+            (X, s.offset_x, s.x), (Y, s.offset_y, s.y), (Z, s.offset_z, s.z)))
+        feed = _carried(np.where(words[F] > 0, words[F] * s.unit / 60, np.nan), s.feed)
         de = self._filament(words[E], is_set)
         along = (x[1:] != x[:-1]) | (y[1:] != y[:-1])
         index = np.flatnonzero(along | (z[1:] != z[:-1]) | (de != 0))
         begins = [(int(at), state) for at, (_, state) in zip(np.searchsorted(index + first, [at for at, _ in marks]), marks)]
         self._dirty_again([mark for mark in begins if mark[0] == len(index)])
         begins = [mark for mark in begins if mark[0] < len(index)]
-        if unmarked:
+        if s.layer_marker < 0:
             begins = self._layers_by_height(begins, run, z[index + 1], along[index] & (de[index] > 0))
         n = s.n_moves
         self.moves[:, n:n + len(index)] = x[index + 1], y[index + 1], z[index + 1], de[index], feed[index + 1]
@@ -257,10 +241,9 @@ class BulkInterpreter(Interpreter):
         """Adds the runs that begin with a layer where the file marks none: extrusion goes on at another height."""
         s = self.state
         at = np.flatnonzero(extruding)
-        heights = z[at]
-        changes = [(number, height) for number, height in zip(at[np.diff(heights, prepend=np.nan) != 0].tolist(), heights[np.diff(heights, prepend=np.nan) != 0].tolist())]
+        at = at[np.diff(z[at], prepend=np.nan) != 0]
+        events = sorted([(number, 0, state) for number, state in begins] + [(number, 1, height) for number, height in zip(at.tolist(), z[at].tolist())], key=lambda event: event[:2])
         result, layer = [], s.layer
-        events = sorted([(number, 0, state) for number, state in begins] + [(number, 1, height) for number, height in changes], key=lambda event: event[:2])
         for number, is_height, what in events:
             if is_height:
                 if layer >= 0 and abs(what - s.layer_z) <= 0.03:
@@ -293,6 +276,21 @@ class BulkInterpreter(Interpreter):
     def _run_state(self):
         s = self.state
         return s.layer, s.feature, s.object, s.tool, s.barrier, s.height, s.width, s.acc_print, s.acc_travel, s.acc_retract, s.corner
+
+
+def _numbers(text):
+    """The numbers of a text, NaN for what is none (``1.2.3``)."""
+    try:
+        return np.fromstring(text, sep=" ") if not text.isspace() else np.empty(0)
+    except ValueError:
+        pass
+    numbers = []
+    for word in text.split():
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            numbers.append(np.nan)
+    return np.array(numbers)
 
 
 def _carried(values, before):

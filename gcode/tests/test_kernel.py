@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gcode import analyze, dialects, kernel, packing, program
-from gcode.bulk import BulkInterpreter
+from gcode import analyze, bulk, dialects, kernel, packing, program
 from gcode.interpreter import Interpreter
 from gcode.measure import measure
 from gcode.planner import MachineLimits
@@ -29,11 +28,14 @@ plain = st.sampled_from([
     ";WIDTH:x", "; printing object a b id:0 copy 0", "; printing object ", "; stop printing object a", ";MESH:x.stl", ";MESH:NONMESH", "EXCLUDE_OBJECT_START NAME=p",
     "EXCLUDE_OBJECT_END NAME=p", "SET_VELOCITY_LIMIT ACCEL=500", "; outer perimeter", "; outer perimeter x", "; 'Loop Path', 1.0", ";WIPE_START", "; a = b", ";", "; ", "", "   ",
     "%", "(comment)", "?bad", "N", "N3", "é", "PRINT_START A=1", "_x", "M117 Hello X5", "\x00\x01", ";\x02x"])
-coordinate = st.floats(-90, 90).map(lambda v: f"{v:.3f}") | st.sampled_from(["5", "5", "-.5", "5.", "1.2.3", "-", "900000"])
-move = st.tuples(st.sampled_from(["G1 ", "G1 ", "G1 ", "G0 ", "G1", "G92 E", "G92 "]), st.lists(st.tuples(st.sampled_from("XYZEEF"), coordinate, st.sampled_from([" ", " ", ""])).map("".join), max_size=4)
+coordinate = st.floats(-90, 90).map(lambda v: f"{v:.3f}") | st.sampled_from(["5", "5", "0", "-.5", "5.", "900000"])
+move = st.tuples(st.sampled_from(["G1 ", "G1 ", "G1 ", "G0 ", "G1", "G92 E0", "G92 "]), st.lists(st.tuples(st.sampled_from("XYZEEF"), coordinate, st.sampled_from([" ", " ", ""])).map("".join), max_size=4)
                 .map("".join), st.sampled_from(["", "", "", " ; note X9", "\r"])).map("".join)
 programs = st.lists(st.one_of(command, command, plain), max_size=60)
-mostly_moves = st.lists(st.one_of(move, move, move, move, move, plain, command), max_size=80)
+calm = st.sampled_from(["M204 P500", "M204 P800", "; note", ";WIDTH:.5", ";WIDTH:.4", ";HEIGHT:.3", "M106 S5", ""])      # leave the way in which moves are read as it is
+stretch = st.tuples(st.lists(move, max_size=9), calm | calm | command | plain).map(lambda parts: [*parts[0], parts[1]])
+mostly_moves = st.tuples(st.lists(st.sampled_from(["M83", "G20", "G91", "G92 X900000 Y0", ";LAYER_CHANGE"]), max_size=2), st.lists(stretch, max_size=8)).map(
+    lambda parts: sum(parts[1], parts[0]))
 
 
 def _drive(machine, data, cut):
@@ -71,6 +73,7 @@ def _same(text, cut, make=_compiled, other=Interpreter):
     """The first of two machines that read the same of a program."""
     data = "\n".join(text).encode()
     one, two = make(), other(dialects.MARKERS)
+    one.state.per_e = two.state.per_e = 0.4
     assert _drive(one, data, cut) == _drive(two, data, cut)
     for name, _ in kernel.STATE_FIELDS:
         if name not in ("pending_label", "event_start", "event_length", "event_marker"):
@@ -88,10 +91,12 @@ def test_compiled_kernel_and_interpreter_read_the_same(text, cut):
     _same(text, cut)
 
 
-@settings(max_examples=100 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(mostly_moves | programs, st.integers(1, 2000))
-def test_bulk_and_single_interpreter_read_the_same(text, cut):
-    _same(text, cut, lambda: Interpreter(dialects.MARKERS), BulkInterpreter)
+@settings(max_examples=250 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mostly_moves | programs, st.integers(1, 2000), st.sampled_from([0, 0, bulk.FEW]))
+def test_bulk_and_single_interpreter_read_the_same(text, cut, few):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bulk, "FEW", few)          # 0: by numpy however short the stretch is
+        _same(text, cut, lambda: Interpreter(dialects.MARKERS), bulk.BulkInterpreter)
 
 
 @pytest.mark.parametrize("marks", [True, False])
