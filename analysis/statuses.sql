@@ -10,5 +10,5 @@ SELECT s.timestamp,
        coalesce(s.fan_rpm, 'NaN'), coalesce(s.progress_percent, 'NaN'),
        CASE WHEN s.material IS NULL THEN 0 ELSE hashtext(s.material) END
 FROM printer_status s
-WHERE s.device_id = %(device)s AND s.timestamp >= %(from)s::timestamptz - interval '10 minutes' AND s.timestamp < %(to)s
+WHERE s.device_id = %(device)s AND s.timestamp >= %(from)s::timestamptz - interval '10 minutes' AND s.timestamp <= %(to)s
 ORDER BY s.timestamp

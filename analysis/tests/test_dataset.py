@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from analysis.database import decode, query_layout
@@ -43,6 +43,7 @@ def number(value):
     climate=st.lists(st.tuples(st.integers(-2000, 5000), st.one_of(st.none(), st.sampled_from([15.5, 20.25, 30.0])), st.one_of(st.none(), st.sampled_from([20.0, 47.5, 80.0]))), max_size=8, unique_by=lambda c: c[0]),
     cut=st.tuples(st.integers(-10, 1800), st.integers(1801, 3700)),
 )
+@example(readings=[1801], statuses=[(1801, "idle", 20.0, "PLA")], climate=[], cut=(0, 1801))  # all at the very end
 def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, cut):
     begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
     at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
