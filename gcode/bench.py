@@ -66,11 +66,11 @@ import json, sys, time
 import gcode
 from gcode import worker
 worker.warm()
-times = []
-for options in ({}, {"thumbnail": sys.argv[1] + ".png"}):
+times = {}
+for options in ({}, {"thumbnail": sys.argv[1] + ".png"}) * 3:
     started = time.perf_counter()
     gcode.analyze(sys.argv[1], preview=sys.argv[1] + ".bin", **options)
-    times.append(time.perf_counter() - started)
+    times[len(options)] = min(times.get(len(options), 1e9), time.perf_counter() - started)
 print(json.dumps(1000 * (times[1] - times[0])))
 """
 

@@ -51,7 +51,12 @@ def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colo
     grown = _grow(buffer, bead, view)
     solid = grown >= 0
     depth = (grown >> 8) / _DEPTH_STEPS * view.range - view.far      # mm towards the viewer
-    light = _light(depth, solid, view.scale, max(2 * float(np.median(height)) * stride, 1.5 * width, 5 / view.scale))
+    if not solid.any():
+        return None
+    rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)      # there is nothing to light elsewhere
+    light = np.zeros((SIDE, SIDE), np.float32)
+    light[part] = _light(depth[part], solid[part], view.scale, max(2 * float(np.median(height)) * stride, 1.5 * width, 5 / view.scale))
     image = np.zeros((SIDE, SIDE, 4), np.float32)
     base = np.where((grown & 1 == 1)[..., None], np.float32(SUPPORT), np.float32(_visible(colour or OBJECT)))
     image[..., :3] = np.where(solid[..., None], np.clip(base * light[..., None], 0, 255), (24, 32, 48))
@@ -158,7 +163,8 @@ def _grow(buffer, radius, view):
 
 def _shifted(array, dy, dx):
     """The part of an array that has a neighbour at (-dy, -dx)."""
-    return array[max(dy, 0):SIDE + min(dy, 0), max(dx, 0):SIDE + min(dx, 0)]
+    rows, columns = array.shape
+    return array[max(dy, 0):rows + min(dy, 0), max(dx, 0):columns + min(dx, 0)]
 
 
 def _light(depth, solid, scale, edge):
