@@ -57,7 +57,7 @@ class Window:
         blank = self.ends == self.starts
         lines = np.flatnonzero((codes[self.starts] == _G) & (self.ends - self.starts > 4))
         a, b, c = (bytes_[self.starts[lines] + n] for n in (1, 2, 3))
-        moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] != _DIGIT)
+        moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] >= _LETTER)       # neither G10 nor G1.1
         sets = (a == 57) & (b == 50) & (c == 32)
         plain = np.zeros(len(self.starts), bool)
         plain[lines] = moves | sets

@@ -56,8 +56,17 @@ def mutated(rng):
     return bytes(data)
 
 
+@pytest.fixture(params=["compiled", "numpy"])
+def either_reader(request, monkeypatch):
+    """Each test with the compiled kernel and without a compiler."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernel, "library", lambda: None)
+    elif kernel.library() is None:
+        pytest.skip("no C compiler: there is only the reader by numpy")
+
+
 @pytest.mark.parametrize("first", range(0, MUTATIONS, PER_CASE))
-def test_mutated_files_give_a_result_or_a_sentence(first, tmp_path):
+def test_mutated_files_give_a_result_or_a_sentence(either_reader, first, tmp_path):
     for number in range(first, first + PER_CASE):
         data = mutated(random.Random(number))
         started = time.monotonic()
@@ -170,15 +179,6 @@ SAME_AS_CUBE = {
     "a picture in a picture": b"; thumbnail begin 16x16 4\n" * 2 + b"; AAAA\n" + b"; thumbnail end\n" * 2 + LINES, "a thousand pictures": b"; thumbnail begin 1x1 4\n; AAAA\n; thumbnail end\n" * 1000 + LINES,
     "a picture of a gigapixel": b"; thumbnail begin 99999x99999 4\n; iVBORw0KGgo=\n; thumbnail end\n" + LINES,
 }
-
-
-@pytest.fixture(params=["compiled", "numpy"])
-def either_reader(request, monkeypatch):
-    """Each test with the compiled kernel and without a compiler."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernel, "library", lambda: None)
-    elif kernel.library() is None:
-        pytest.skip("no C compiler: there is only the reader by numpy")
 
 
 @pytest.mark.parametrize("name", SAME_AS_CUBE)

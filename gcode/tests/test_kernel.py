@@ -23,7 +23,7 @@ word = st.tuples(st.sampled_from("XYZEFIJKRxyzePSQ"), number, st.sampled_from(["
 command = st.tuples(st.sampled_from(["G0 ", "G1 ", "G1", "g1 ", "G2 ", "G3 ", "G92 ", "M204 ", "G10 ", "N5 G1 ", "N7G1 ", "G1 X1 Y2*71 ", "G28 ", "M83 "]),
                     st.lists(word, max_size=6).map("".join), st.sampled_from(["", "", " ; note", "*12", "(a) X9"])).map("".join)
 plain = st.sampled_from([
-    "G90", "G91", "M82", "M83", "G17", "G18", "G19", "G20", "G21", "G92", "G92 E0", "T1", "T0", "G28", "M600", "G29.1 X1", "M862.3 P \"MK4\"", "G999999 X1", "G10", "G11",
+    "G90", "G91", "M82", "M83", "G17", "G18", "G19", "G20", "G21", "G92", "G92 E0", "T1", "T0", "G28", "M600", "G29.1 X1", "G1.1 X9", "G1-1 X9", "G01 X3", "M862.3 P \"MK4\"", "G999999 X1", "G10", "G11",
     ";LAYER_CHANGE", "; CHANGE_LAYER", ";LAYER:4", ";LAYER:x", "; layer 3, Z = 1", "; layer end", ";TYPE:Perimeter", "; FEATURE: Outer wall", ";TYPE: ", ";HEIGHT:0.2", ";WIDTH:.45",
     ";WIDTH:x", "; printing object a b id:0 copy 0", "; printing object ", "; stop printing object a", ";MESH:x.stl", ";MESH:NONMESH", "EXCLUDE_OBJECT_START NAME=p",
     "EXCLUDE_OBJECT_END NAME=p", "SET_VELOCITY_LIMIT ACCEL=500", "; outer perimeter", "; outer perimeter x", "; 'Loop Path', 1.0", ";WIPE_START", "; a = b", ";", "; ", "", "   ",
