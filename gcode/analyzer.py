@@ -329,7 +329,7 @@ def _job_details(document, values, source, slicer):
         supports = True
     layer_height = values.get("layer_height_mm")
     if not layer_height and document["layers"]["count"] > 1:
-        layer_height = float(np.median(document["layers"]["height_mm"]))
+        layer_height = sorted(document["layers"]["height_mm"])[document["layers"]["count"] // 2]
     return {"object_name": name, "infill_density_percent": values.get("infill_density_percent"), "layer_height_mm": layer_height, "supports_enabled": supports,
             "nozzle_diameter_mm": values.get("nozzle_diameter_mm"), "object_dimensions_mm": document["geometry"]["size_mm"],
             "estimated_material_g": document["filament"]["total_g"], "slicer_profile_name": values.get("print_profile"), "estimated_print_time_s": document["time"]["total_s"]}

@@ -620,15 +620,30 @@ i64 gcode_thin(i32 *points, i64 n_points, i64 *starts, i64 n_lines, double toler
     return t.count;
 }
 
-/* Base-128 numbers, seven bits a byte, low first; the high bit says that more follow. Returns the number of bytes. */
-i64 gcode_varints(const u64 *numbers, i64 n, u8 *out) {
-    i64 i, o = 0;
-    for (i = 0; i < n; i++) {
-        u64 v = numbers[i];
-        for (; v > 127; v >>= 7) out[o++] = (u8)(v | 128);
-        out[o++] = (u8)v;
+/* A number in base 128, seven bits a byte, low first; the high bit says that more follow. */
+static u8 *put(u8 *out, u64 v) {
+    for (; v > 127; v >>= 7) *out++ = (u8)(v | 128);
+    *out++ = (u8)v;
+    return out;
+}
+
+/* Lines as the preview file holds them, in `order`: the count of points, then each point against the one before, from (x, y) on.
+ * Fills offsets, where each line begins; returns the number of bytes. */
+i64 gcode_pack(const i32 *points, const i64 *starts, const i64 *sizes, const i64 *order, i64 n_lines, i32 x, i32 y, u8 *out, i64 *offsets) {
+    u8 *at = out;
+    i64 line, i;
+    for (line = 0; line < n_lines; line++) {
+        const i32 *point = points + 2 * starts[order[line]];
+        offsets[line] = at - out;
+        at = put(at, (u64)sizes[order[line]]);
+        for (i = 0; i < sizes[order[line]]; i++, point += 2) {
+            const i64 dx = (i64)point[0] - x, dy = (i64)point[1] - y;
+            at = put(at, (u64)(dx < 0 ? -2 * dx - 1 : 2 * dx));
+            at = put(at, (u64)(dy < 0 ? -2 * dy - 1 : 2 * dy));
+            x = point[0]; y = point[1];
+        }
     }
-    return o;
+    return at - out;
 }
 
 /* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too small. */

@@ -185,8 +185,8 @@ def library():
     loaded.gcode_lines.restype = ctypes.c_int64
     loaded.gcode_thin.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]
     loaded.gcode_thin.restype = ctypes.c_int64
-    loaded.gcode_varints.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p]
-    loaded.gcode_varints.restype = ctypes.c_int64
+    loaded.gcode_pack.argtypes = [*[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p]
+    loaded.gcode_pack.restype = ctypes.c_int64
     loaded.meatpack_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
     loaded.meatpack_decode.restype = ctypes.c_int64
     loaded.heatshrink_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_int32]

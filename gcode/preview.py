@@ -108,24 +108,12 @@ class Preview:
             self.stride *= 2
         known = (layer < len(z)) & (layer % self.stride == 0)
         points, starts, layer, feature = _select((points, starts, layer, feature), known)
-        order = np.lexsort((np.arange(len(starts)), feature, layer))
-        ends = np.append(starts[1:], len(points))
-        sizes = (ends - starts)[order]
-        at = np.repeat(starts[order] - np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64), sizes) + np.arange(sizes.sum())
-        points, layer, feature = points[at], layer[order], feature[order]
+        order = np.lexsort((feature, layer))
         origin = points.min(axis=0) if len(points) else np.zeros(2, np.int32)
         far = points.max(axis=0) if len(points) else origin
         shown = range(0, len(z), self.stride)
-        deltas = np.diff(points, axis=0, prepend=origin[None, :].astype(np.int32)).astype(np.int64)
-        zigzag = (deltas << 1) ^ (deltas >> 63)
-        # Each line as one row of numbers: count of points, then dx, dy of each against the point before it.
-        numbers = np.empty(2 * len(points) + len(sizes), np.int64)
-        heads = 2 * np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) + np.arange(len(sizes))
-        body = np.ones(len(numbers), bool)
-        body[heads] = False
-        numbers[heads] = sizes
-        numbers[body] = zigzag.ravel()
-        packed, offsets = _varints(numbers, heads)
+        packed, offsets = _pack(points, starts, order, origin)
+        layer, feature = layer[order], feature[order]
         groups = np.flatnonzero(np.concatenate([[True], (np.diff(layer) != 0) | (np.diff(feature) != 0)])) if len(layer) else np.zeros(0, np.int64)
         group_ends = np.append(groups[1:], len(layer))
         table = np.zeros(len(groups), GROUP)
@@ -142,7 +130,7 @@ class Preview:
         head = json.dumps({
             "quantum_mm": QUANTUM, "tolerance_mm": round(self.tolerance + self.step, 3), "origin_mm": (origin * QUANTUM).round(3).tolist(),
             "size_mm": ((far - origin) * QUANTUM).round(3).tolist(), "origin": origin.tolist(), "layers": len(shown), "layer_stride": self.stride, "left_out": self.left_out,
-            "groups": len(groups), "lines": len(sizes), "points": len(points), "features": list(FEATURES),
+            "groups": len(groups), "lines": len(starts), "points": len(points), "features": list(FEATURES),
         }, separators=(",", ":")).encode()
         head += b" " * (-len(head) % 4)
         return b"".join((MAGIC, struct.pack("<HHI", VERSION, 0, len(head)), head, layers.tobytes(), table.tobytes(), packed))
@@ -153,6 +141,8 @@ GROUP = np.dtype([("layer", "<u4"), ("feature", "<u4"), ("lines", "<u4"), ("offs
 
 
 def _select(part, keep):
+    if keep.all():
+        return part
     points, starts, layer, feature = part
     sizes = np.diff(starts, append=len(points))
     points = points[np.repeat(keep, sizes)]
@@ -166,20 +156,37 @@ def simplify(points, starts, layer, feature, tolerance):
     return points, starts, layer, feature
 
 
-def _varints(numbers, marked):
-    """Base-128 numbers, seven bits a byte, low first, the high bit says that more follow: (bytes, where the marked numbers begin)."""
+def _pack(points, starts, order, origin):
+    """(bytes of the lines in this order, where each of them begins): the count of points and their zigzag steps as base-128 numbers."""
+    sizes = np.diff(starts, append=len(points))
+    if (kernel := library()) is None:
+        return _pack_numpy(points, starts, sizes, order, origin)
+    points, offsets = np.ascontiguousarray(points, np.int32), np.empty(len(order), np.int64)
+    data = np.empty(5 * (2 * len(points) + len(order)), np.uint8)
+    size = kernel.gcode_pack(points.ctypes.data, starts.ctypes.data, sizes.ctypes.data, order.ctypes.data, len(order), *origin.tolist(), data.ctypes.data, offsets.ctypes.data)
+    return data[:size].tobytes(), offsets
+
+
+def _pack_numpy(points, starts, sizes, order, origin):
+    sizes = sizes[order]
+    before = np.cumsum(sizes) - sizes
+    points = points[np.repeat(starts[order] - before, sizes) + np.arange(sizes.sum())]
+    steps = np.diff(points, axis=0, prepend=origin[None, :].astype(np.int32)).astype(np.int64)
+    numbers = np.empty(2 * len(points) + len(sizes), np.int64)
+    heads = 2 * before + np.arange(len(sizes))
+    body = np.ones(len(numbers), bool)
+    body[heads] = False
+    numbers[heads] = sizes
+    numbers[body] = ((steps << 1) ^ (steps >> 63)).ravel()
     widths = np.ones(len(numbers), np.int64)
     for k in range(1, 5):
         widths += numbers >= 1 << 7 * k
-    ends = np.cumsum(widths)
-    data = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-    if (kernel := library()) is not None:
-        kernel.gcode_varints(numbers.ctypes.data, len(numbers), data.ctypes.data)
-    else:
-        for k in range(5):
-            chosen = np.flatnonzero(widths > k)
-            data[(ends - widths)[chosen] + k] = numbers[chosen] >> 7 * k & 127 | np.where(widths[chosen] > k + 1, 128, 0)
-    return data.tobytes(), (ends - widths)[marked]
+    begins = np.cumsum(widths) - widths
+    data = np.empty(int(widths.sum()), np.uint8)
+    for k in range(5):
+        chosen = np.flatnonzero(widths > k)
+        data[begins[chosen] + k] = numbers[chosen] >> 7 * k & 127 | np.where(widths[chosen] > k + 1, 128, 0)
+    return data.tobytes(), begins[heads]
 
 
 def decode(data):

@@ -56,7 +56,7 @@ def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colo
     rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)      # there is nothing to light elsewhere
     light = np.zeros((SIDE, SIDE), np.float32)
-    light[part] = _light(depth[part], solid[part], view.scale, max(2 * float(np.median(height)) * stride, 1.5 * width, 5 / view.scale))
+    light[part] = _light(depth[part], solid[part], view.scale, max(2 * float(np.sort(height)[len(height) // 2]) * stride, 1.5 * width, 5 / view.scale))
     image = np.zeros((SIDE, SIDE, 4), np.float32)
     base = np.where((grown & 1 == 1)[..., None], np.float32(SUPPORT), np.float32(_visible(colour or OBJECT)))
     image[..., :3] = np.where(solid[..., None], np.clip(base * light[..., None], 0, 255), (24, 32, 48))

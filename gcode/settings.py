@@ -8,9 +8,8 @@ from . import dialects
 def identify(headlines, raw):
     """(name, version, dialect) of the slicer; the dialect is None when it is not one that we know."""
     for slicer in dialects.SLICERS:
-        pattern = re.compile(slicer.pattern)
         for line in [raw.get("Producer", ""), raw.get("GENERATOR.NAME", ""), *headlines]:
-            found = pattern.search(line)
+            found = slicer.pattern.search(line)
             if not found:
                 continue
             version = next((group for group in found.groups() if group), None)
