@@ -86,6 +86,7 @@ class MqttSource {
     clearTimeout(this.heldTimer);
     // Without a DISCONNECT handshake to wait for: the session stays with the broker either way.
     if (this.client) await new Promise((resolve) => this.client.end(true, {}, resolve));
+    this.giveUp?.();
     await this.barrier;
     this.journal.close();
   }
@@ -253,12 +254,13 @@ class MqttSource {
     await this.journal.sync();
     await delay(SETTLE_MS);
     for (let turn = 0; turn < SETTLE_TURNS; turn++) await new Promise(setImmediate);
-    await Promise.race([this.flushed(), this.#whenClosing()]);
+    if (this.closing) return;
+    // The end of this node need not wait for a database that is away.
+    await new Promise((resolve, reject) => {
+      this.giveUp = resolve;
+      this.flushed().then(resolve, reject);
+    });
     if (!this.closing) this.journal.checkpoint(seq);
-  }
-
-  async #whenClosing() {
-    while (!this.closing) await delay(HELD_RETRY_MS);
   }
 }
 

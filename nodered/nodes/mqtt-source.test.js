@@ -71,6 +71,27 @@ test('while the database lags, memory does not grow, and the order stays', { tim
   assert.deepEqual(numbers(), range(1, 3000));
 });
 
+test('a barrier leaves nothing behind, and none holds back the end', { timeout: 60000 }, async (t) => {
+  let barriers = 0;
+  const { source, publish } = await setup(t, { folder: temporaryFolder(t, 'journal'), barrierMs: 1, flushed: async () => { barriers += 1; } });
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const passed = async (count) => {
+    for (let wanted = barriers + 1, last = barriers + count; wanted <= last; wanted++) {
+      await publish(wanted, wanted);
+      await until('a barrier', () => barriers >= wanted);
+    }
+    await delay(100);
+    return timers();
+  };
+  const before = await passed(2);
+  assert.ok(await passed(12) <= before + 3, 'each barrier has left a timer');
+  // The database is away: closing must not wait for it.
+  source.flushed = () => new Promise(() => {});
+  await publish(99, 99);
+  await delay(400);
+  await source.close();
+});
+
 test('every message has its own moment, and a replay has the same ones', { timeout: 60000 }, async (t) => {
   const folder = temporaryFolder(t, 'journal');
   const { source, options, seen, publish } = await setup(t, { folder, flushed: () => new Promise(() => {}) });
