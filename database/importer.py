@@ -4,7 +4,8 @@ The kind is told by the header (names as in the database):
 
 * readings: ``device_id`` or ``meter_id``, ``timestamp``, ``power_watts`` and/or ``energy_total_wh`` (+ voltage, current_amps,
   power_factor, frequency_hz, plug_temp_c),
-* jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know),
+* jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know); one that
+  still runs has no end_time, the status printing or paused, and where known last_seen,
 * statuses: ``device_id, timestamp, state`` (+ other columns of printer_status).
 
 Readings go through ``ingest_energy``, the accounting of live readings, so a file may be repeated without doubling anything.
@@ -33,7 +34,7 @@ READING_VALUES = ("power_watts", "energy_total_wh", "voltage", "current_amps", "
 JOB_TEXTS = {"device_id", "filename", "status", "status_reason", "source_job_id", "simplyprint_job_id", "material", "thumbnail_url",
              "preview_url", "job_id"}
 JOB_NUMBERS = {"paused_seconds", "filament_used_g", "filament_used_mm", "nozzle_diameter", "filament_diameter", "progress_percent"}
-JOB_TIMES = {"start_time", "end_time"}
+JOB_TIMES = {"start_time", "end_time", "last_seen"}
 
 
 class ImportProblem(Exception):

@@ -10,8 +10,27 @@ from .errors import LauncherError
 from .settings import SECRETS
 
 
-def register(simulator, nodered, user, password):
-    """Registers the fleet of the simulator at URL `simulator` through the Devices API at `nodered`; returns their number.
+def begin(where, env, say):
+    """Registers the fleet and, once per run directory, brings in its past.
+
+    The prints that run at the border of past and present come in before the first poll: not every printer tells for how long it has been
+    printing, and ENMS could only count from its first look on.
+    """
+    fleet = (f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}", env["ENMS_EDITOR_USER"],
+             env["ENMS_EDITOR_PASSWORD"])
+    past = where.state / "demo-history"
+    waits = past.exists() and not where.demo_done.exists()
+    if waits:
+        register(*fleet, is_active=False)
+        bring(past / "running.csv", where, env)
+    number = register(*fleet, **({"is_active": True} if waits else {}))
+    say("demo fleet", f"{number} devices registered")
+    if waits:
+        bring_past(past, where, env, say)
+
+
+def register(simulator, nodered, user, password, **more):
+    """Registers the fleet of the simulator at URL `simulator` through the Devices API at `nodered`, with `more` fields; returns their number.
 
     A device that is registered already is brought up to date, because the addresses of emulated printers may change.
     """
@@ -19,6 +38,7 @@ def register(simulator, nodered, user, password):
     base = f"{nodered}/api/devices"
     known = {device["device_id"] for device in listed(base)}
     for device in fleet:
+        device |= more
         if device["device_id"] in known:
             body = {name: value for name, value in device.items() if name != "device_id"}
             status, answer, _ = probes.request("PATCH", f"{base}/{device['device_id']}", body, user, password)
@@ -49,21 +69,21 @@ def has_history(where):
                                         and (where.state / "simulator/state.json").exists())
 
 
-def bring_history(where, env, say):
-    """Imports the fleet's past, once per run directory. The meters' counters in it end where the live ones begin."""
-    source = where.state / "demo-history"
-    if where.demo_done.exists() or not source.exists():
-        return
+def bring_past(past, where, env, say):
+    """Imports what lies behind. The meters' counters in it end where the live ones begin."""
     began = time.monotonic()
     for name in ("readings", "statuses", "jobs"):
-        path = source / f"{name}.csv"
-        if path.exists():
-            say("history", f"importing {name} ({path.stat().st_size / 1e6:.0f} MB)")
-            if import_file(path, env, where.log("import")):
-                raise LauncherError(f"The demo's past ({name}) could not be imported.",
-                                    "Start without the demo: ./enms up --no-demo", where.log("import"))
+        path = past / f"{name}.csv"
+        say("history", f"importing {name} ({path.stat().st_size / 1e6:.0f} MB)")
+        bring(path, where, env)
     files.write_json(where.demo_done, {"imported_at": time.time(), "seconds": round(time.monotonic() - began, 1)})
-    shutil.rmtree(source)
+    shutil.rmtree(past)
+
+
+def bring(path, where, env):
+    """Imports one file of the past."""
+    if import_file(path, env, where.log("import")):
+        raise LauncherError(f"The demo's past ({path.stem}) could not be imported.", "Start without the demo: ./enms up --no-demo", where.log("import"))
 
 
 def import_file(path, env, log=None):

@@ -124,10 +124,7 @@ def start(where, with_demo, steps):
     chosen = [service for service in chosen if service.name not in skipped]
     with launched(where, env, chosen, with_demo, steps):
         if with_demo and not {"simulator", "nodered"} & set(skipped):
-            number = demo.register(f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
-                                   env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"])
-            steps.say("demo fleet", f"{number} devices registered")
-            demo.bring_history(where, env, steps.say)
+            demo.begin(where, env, steps.say)
     steps.say("ready", "")
     print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
           f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"

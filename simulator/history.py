@@ -1,6 +1,6 @@
 """Days of plausible past for the demo fleet, by the same physics as live: `python -m simulator.history --days 7 --out DIR`.
 
-Writes readings.csv, statuses.csv, jobs.csv (import format) and truth.json, and leaves the fleet's state so that live goes
+Writes readings.csv, statuses.csv, jobs.csv, running.csv (import format) and truth.json, and leaves the fleet's state so that live goes
 on from the last counter. The same seed, fleet and end give the same bytes.
 """
 
@@ -29,7 +29,7 @@ UNTOLD = {
     "octoprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm", "material"}, "simplyprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm"},
 }
 JOB_COLUMNS = ("device_id", "filename", "start_time", "end_time", "status", "status_reason", "source_job_id", "material", "filament_used_g",
-               "filament_used_mm", "paused_seconds", "nozzle_diameter", "filament_diameter")
+               "filament_used_mm", "paused_seconds", "nozzle_diameter", "filament_diameter", "last_seen")
 
 
 def iso(at: float) -> str:
@@ -74,10 +74,11 @@ def status_row(printer, stamp: str) -> list:
     return ["" if column in untold else value for column, value in zip(STATUS_COLUMNS, row, strict=True)]
 
 
-def job_row(job: dict) -> list:
-    """One row of jobs.csv from a ground-truth job."""
-    return [job["device_id"], job["filename"], iso(job["start"]), iso(job["end"]), job["status"], job["reason"] or "", job["source_job_id"] or "",
-            job["material"], f"{job['filament_g']:.2f}", f"{job['filament_mm']:.1f}", f"{job['paused_seconds']:.1f}", "0.4", "1.75"]
+def job_row(job: dict, seen: float) -> list:
+    """One row of jobs.csv or running.csv from a ground-truth job that was last seen at `seen`."""
+    end, status = (iso(job["end"]), job["status"]) if job["end"] else ("", "printing")
+    return [job["device_id"], job["filename"], iso(job["start"]), end, status, job["reason"] or "", job["source_job_id"] or "",
+            job["material"], f"{job['filament_g']:.2f}", f"{job['filament_mm']:.1f}", f"{job['paused_seconds']:.1f}", "0.4", "1.75", iso(seen)]
 
 
 def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
@@ -113,10 +114,12 @@ def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
             readings.writerows([(c.meter_id, stamp, f"{c.power:.1f}", counter_text(kind, c.counter_wh), f"{c.voltage(at):.1f}")
                                 for kind, c in meters])
     jobs.sort(key=lambda j: (j["start"], j["device_id"]))
-    with open(out / "jobs.csv", "w", newline="", encoding="utf-8") as f:
-        writer = csv.writer(f, lineterminator="\n")
-        writer.writerow(JOB_COLUMNS)
-        writer.writerows(job_row(j) for j in jobs)
+    running = [printer.describe(printer.job) for printer in printers.values() if printer.job and printer.job.ended is None]
+    for name, some in (("jobs", jobs), ("running", running)):
+        with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as f:
+            writer = csv.writer(f, lineterminator="\n")
+            writer.writerow(JOB_COLUMNS)
+            writer.writerows(job_row(job, job["end"] or end) for job in some)
     truth = {"from": iso(start), "to": iso(end), "jobs": jobs,
              "meters": {c.meter_id: {"device_id": c.load, "first_wh": first[c.meter_id], "last_wh": c.counter_wh,
                                      "energy_wh": c.counter_wh - first[c.meter_id]} for _, c in meters}}
@@ -129,7 +132,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulator.history", description="Write plausible past of the fleet for `./enms import`.")
     parser.add_argument("--days", type=float, default=7, help="how far back (7)")
     parser.add_argument("--end", type=datetime.fromisoformat, metavar="ISO", help="end of the history (now)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for readings.csv, statuses.csv, jobs.csv, truth.json")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for readings.csv, statuses.csv, jobs.csv, running.csv, truth.json")
     parser.add_argument("--fleet", default=str(DEMO), metavar="FILE", help="the fleet's declaration")
     parser.add_argument("--seed", type=int, help="other dice than the fleet's own")
     parser.add_argument("--state-dir", default=os.environ.get("ENMS_STATE_DIR"), metavar="DIR",

@@ -52,6 +52,18 @@ def test_energy_of_a_running_print_rises(demo):
     wait_for("its energy to rise", lambda: any(now > before.get(device, now) for device, now in printing().items()), 40, every=1)
 
 
+def test_a_print_that_ran_before_the_first_look_has_its_whole_energy(demo):
+    """The past goes over into the present within a print; it counts from its true start, whatever its printer tells of its age."""
+    running = [job for job in truth(demo)["jobs"] if job["end"] is None and job["start"] < demo.up_at - 900]
+    assert running
+    printers = {p["deviceId"]: p for p in demo.summary()["printers"]}
+    rated = {d["device_id"]: d["rated_power_w"] for d in call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/fleet").json()}
+    for job in running:
+        kwh = printers[job["device_id"]]["jobKwhConsumed"]
+        # The summary is up to a report of the plug (30 s) older than the truth.
+        assert kwh * 1000 == pytest.approx(job["energy_wh"], abs=0.2 + rated[job["device_id"]] * 40 / 3600), job
+
+
 def test_history_of_a_week_is_there(demo):
     """The imported past: finished prints with energy, cost and CO2, none of them without a meter's word."""
     history = demo.summary()["globalHistory"]

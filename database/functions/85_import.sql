@@ -53,14 +53,16 @@ CREATE FUNCTION import_job(p jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     j print_jobs := jsonb_populate_record(NULL::print_jobs, p);
 BEGIN
-    IF j.start_time IS NULL OR j.end_time IS NULL THEN
-        PERFORM bad_input('a past job needs start_time and end_time');
-    ELSIF j.end_time < j.start_time THEN
-        PERFORM bad_input('end_time is before start_time');
-    ELSIF j.end_time > now() + interval '5 minutes' THEN
-        PERFORM bad_input('end_time is in the future');
-    ELSIF j.status IS NULL OR j.status NOT IN ('done', 'cancelled', 'error', 'unknown') THEN
-        PERFORM bad_input('status is done, cancelled, error or unknown');
+    IF j.start_time IS NULL THEN
+        PERFORM bad_input('a job needs a start_time');
+    ELSIF j.end_time IS NULL AND coalesce(j.status, '') NOT IN ('printing', 'paused') THEN
+        PERFORM bad_input('a past job needs an end_time; one that still runs has the status printing or paused');
+    ELSIF j.end_time IS NOT NULL AND coalesce(j.status, '') NOT IN ('done', 'cancelled', 'error', 'unknown') THEN
+        PERFORM bad_input('status of a job with an end_time is done, cancelled, error or unknown');
+    ELSIF j.end_time < j.start_time OR j.last_seen < j.start_time THEN
+        PERFORM bad_input('end_time or last_seen is before start_time');
+    ELSIF greatest(j.start_time, j.end_time, j.last_seen) > now() + interval '5 minutes' THEN
+        PERFORM bad_input('start_time, end_time or last_seen is in the future');
     ELSIF j.progress_percent NOT BETWEEN 0 AND 100 THEN
         PERFORM bad_input('progress_percent is not within 0 and 100');
     END IF;
@@ -68,9 +70,9 @@ BEGIN
                             status, status_reason, progress_percent, last_seen, filament_used_g, filament_used_mm, material, nozzle_diameter,
                             filament_diameter, thumbnail_url, preview_url)
     VALUES (coalesce(j.job_id, gen_random_uuid()), j.device_id, j.source_job_id, j.simplyprint_job_id, j.filename, j.start_time, j.end_time,
-            extract(epoch FROM j.end_time - j.start_time), coalesce(j.paused_seconds, 0), j.status, j.status_reason, j.progress_percent, j.end_time,
+            extract(epoch FROM j.end_time - j.start_time), coalesce(j.paused_seconds, 0), j.status, j.status_reason, j.progress_percent, coalesce(j.end_time, j.last_seen, j.start_time),
             j.filament_used_g, j.filament_used_mm, j.material, j.nozzle_diameter, j.filament_diameter, j.thumbnail_url, j.preview_url)
     ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END $$;
-COMMENT ON FUNCTION import_job(jsonb) IS 'One past job (keys = columns of print_jobs); false when it is known already.';
+COMMENT ON FUNCTION import_job(jsonb) IS 'One past job, or one that still runs and that the next look at the printer goes on with (keys = columns of print_jobs); false when it is known already or another one runs.';

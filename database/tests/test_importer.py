@@ -99,6 +99,20 @@ def test_statuses_and_jobs(plain, at, write):
     assert plain.one("SELECT session_energy_wh, energy_final, cost FROM print_jobs WHERE device_id = 'historic'") == (pytest.approx(60), True, pytest.approx(0.018))
 
 
+def test_a_print_that_still_runs_goes_on_live(plain, at, write):
+    plain.device("late")
+    path = write(table(["device_id", "filename", "source_job_id", "start_time", "end_time", "status", "last_seen", "paused_seconds"],
+                       [["late", "a.gcode", "7", at(0).isoformat(), "", "printing", at(600).isoformat(), 60], ["late", "b.gcode", "8", at(5).isoformat(), "", "paused", "", ""],
+                        ["late", "c.gcode", "9", at(0).isoformat(), "", "done", "", ""], ["late", "d.gcode", "9", at(9).isoformat(), "", "printing", at(8).isoformat(), ""]]))
+    report = import_file(plain.dsn, path)
+    assert (report.accepted, report.repeated, report.bad) == (1, 1, 2), "one print at a time"
+    job, seen = plain.one("SELECT job_id, last_seen FROM print_jobs WHERE device_id = 'late'")
+    assert seen == at(600)
+    polled = plain.one("SELECT p -> 'open_job' FROM devices_to_poll() p WHERE p ->> 'device_id' = 'late'")
+    assert (polled["job_id"], polled["print_elapsed_s"]) == (str(job), 540)
+    assert import_file(plain.dsn, path).accepted == 0
+
+
 @pytest.mark.parametrize("text, part", [("", "empty"), ("a,b\n1,2\n", "no known kind"), ("device_id,timestamp,timestamp,power_watts\n", "twice"),
                                         ("device_id,timestamp,state,colour\n", "no column colour"), ("device_id,start_time,end_time,status,cost\n", "column cost")])
 def test_files_that_are_no_import(plain, write, text, part):

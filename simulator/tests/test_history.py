@@ -30,7 +30,7 @@ def test_same_seed_and_end_give_the_same_bytes_and_another_seed_others(past, tmp
     other = load()
     other.seed += 1
     write(other, END, DAYS, tmp_path / "other")
-    for name in ("readings.csv", "statuses.csv", "jobs.csv", "truth.json"):
+    for name in ("readings.csv", "statuses.csv", "jobs.csv", "running.csv", "truth.json"):
         assert (past[0] / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert (past[0] / "jobs.csv").read_bytes() != (tmp_path / "other" / "jobs.csv").read_bytes()
 
@@ -69,6 +69,17 @@ def test_jobs_are_plausible_and_never_overlap(past):
         last[row["device_id"]] = end
         assert row["status"] in ("done", "cancelled", "error") and float(row["filament_used_g"]) >= 0
     assert any(ord(c) > 127 for r in found for c in r["filename"]) and any(" " in r["filename"] for r in found)
+
+
+def test_prints_that_still_run_are_told_with_their_start(past):
+    folder, state = past
+    running = {r["device_id"]: r for r in rows(folder / "running.csv")}
+    assert set(running) == {device for device, saved in state["printers"].items() if saved["job"] and saved["job"]["ended"] is None} and running
+    ended = max(datetime.fromisoformat(r["end_time"]) for r in rows(folder / "jobs.csv") if r["device_id"] in running)
+    for device, row in running.items():
+        assert (row["end_time"], row["status"]) == ("", "printing")
+        assert datetime.fromisoformat(row["start_time"]).timestamp() == pytest.approx(state["printers"][device]["job"]["started"], abs=0.001)
+        assert datetime.fromisoformat(row["last_seen"]).timestamp() == state["at"] >= ended.timestamp()
 
 
 def test_statuses_agree_with_the_jobs(past):
