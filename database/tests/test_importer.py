@@ -100,7 +100,7 @@ def test_statuses_and_jobs(plain, at, write):
 
 
 def test_a_print_that_still_runs_goes_on_live(plain, at, write):
-    plain.device("late")
+    plain.device("late", source="prusalink")
     path = write(table(["device_id", "filename", "source_job_id", "start_time", "end_time", "status", "last_seen", "paused_seconds"],
                        [["late", "a.gcode", "7", at(0).isoformat(), "", "printing", at(600).isoformat(), 60], ["late", "b.gcode", "8", at(5).isoformat(), "", "paused", "", ""],
                         ["late", "c.gcode", "9", at(0).isoformat(), "", "done", "", ""], ["late", "d.gcode", "9", at(9).isoformat(), "", "printing", at(8).isoformat(), ""]]))
