@@ -1,4 +1,4 @@
-"""Builds, loads and drives the compiled kernel (kernel.c); falls back to numpy (bulk.py) where no C compiler is.
+"""Builds, loads and drives the compiled kernel (kernel.c); program.py takes numpy (bulk.py) where no C compiler is.
 
 The kernel is built once per source text into a private cache folder (about half a second) with any of ``$CC``, cc, gcc,
 clang or tcc. ``python -m gcode.build`` does so ahead of time. ``ENMS_GCODE_KERNEL=python``
@@ -195,12 +195,3 @@ def library():
     if loaded.gcode_kernel_size() != ctypes.sizeof(_Kernel):
         return None
     return loaded
-
-
-def new_kernel(markers):
-    """A kernel for one program: the compiled one, or numpy's with the same interface."""
-    loaded = library()
-    if loaded is not None:
-        return CompiledKernel(loaded, markers)
-    from .bulk import BulkInterpreter
-    return BulkInterpreter(markers)

@@ -5,7 +5,8 @@ import re
 import numpy as np
 
 from . import dialects
-from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, new_kernel
+from .bulk import BulkInterpreter
+from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, CompiledKernel, library
 from .planner import MachineLimits, cura_limits
 
 MAX_LINE = 1 << 20          # bytes; what is longer can't be G-code and is skipped
@@ -42,6 +43,12 @@ def _key_value(comment):
 
 def new_box():
     return np.array([_BIG] * 3 + [-_BIG] * 3)
+
+
+def new_kernel(markers):
+    """What reads one program: the compiled kernel, or numpy with the same interface."""
+    compiled = library()
+    return BulkInterpreter(markers) if compiled is None else CompiledKernel(compiled, markers)
 
 
 class Program:

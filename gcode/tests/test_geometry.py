@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gcode import analyze, dialects, kernel
+from gcode import analyze, dialects
 from gcode.interpreter import Interpreter
 from gcode.planner import MachineLimits
+from gcode.program import new_kernel
 from gcode.tests.support import EXAMPLES, cube
 
 def _result(text, **options):
@@ -34,7 +35,7 @@ def test_arcs_in_every_plane(clockwise, plane, radius, begin, sweep, rise, by_ra
     how = f"R{radius if sweep < math.pi else -radius:.6f}" if by_radius else f"{letters[0]}{centre[a] - start[a]:.6f} {letters[1]}{centre[b] - start[b]:.6f}"
     text = [f"G1{plane + 7}", "M83", "G1 " + " ".join(f"{axis}{v:.6f}" for axis, v in zip("XYZ", start)),
             f"G{2 if clockwise else 3} " + " ".join(f"{axis}{v:.6f}" for axis, v in zip("XYZ", end)) + f" {how} E2"]
-    for machine in [kernel.new_kernel(dialects.MARKERS), Interpreter(dialects.MARKERS)]:
+    for machine in [new_kernel(dialects.MARKERS), Interpreter(dialects.MARKERS)]:
         data = bytearray("\n".join(text).encode())
         machine.feed(data, 0, len(data), True)
         moves = machine.moves[:, :machine.state.n_moves]

@@ -112,9 +112,8 @@ def test_long_programs_are_the_same_by_all_machines(monkeypatch, marks):
     text = "\n".join(lines).encode()
     results = []
     for library in dict.fromkeys((kernel.library(), None)):
-        monkeypatch.setattr(kernel, "library", lambda: library)
+        monkeypatch.setattr(program, "library", lambda: library)
         results.append(analyze(io.BytesIO(text)))
-    monkeypatch.setattr(kernel, "new_kernel", Interpreter)
     monkeypatch.setattr(program, "new_kernel", Interpreter)
     expected = analyze(io.BytesIO(text))
     for result in results:

@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gcode import dialects, kernel
+from gcode.program import new_kernel
 from gcode.tests.support import EXAMPLES
 
 pygcode = pytest.importorskip("pygcode", reason="pygcode is not installed")
@@ -11,7 +12,7 @@ pygcode = pytest.importorskip("pygcode", reason="pygcode is not installed")
 
 def _positions(text):
     """Where the kernel is after each line, in mm as the program counts them (G92 shifts its origin)."""
-    machine, carry = kernel.new_kernel(dialects.MARKERS), bytearray()
+    machine, carry = new_kernel(dialects.MARKERS), bytearray()
     places = []
     for line in text:
         carry[:] = line.encode() + b"\n"
