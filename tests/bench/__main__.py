@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import launcher.settings
-from analysis.bench import run as analysis_bench
 
-from . import crowd, dashboards, enrichment, fleet_data, ingest, soak, storage, summary
-from .report import Row, show
+from . import crowd, dashboards, enrichment, fleet_data, gcode_file, ingest, one_analysis, soak, storage, summary
+from .report import show
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "dashboards", "storage")
@@ -35,8 +34,7 @@ def main() -> None:
     printers, days, messages, seconds = (100, 3, 30_000, 8) if options.quick else (100, 30, 300_000, 30)
 
     if "gcode" in options.only:
-        from gcode.bench import run as gcode_bench
-        show("G-code", [Row(row["name"], row["value"], row["unit"], row["ratio"], row["baseline"] or "") for row in gcode_bench()])
+        show("G-code", gcode_file.run())
     if set(options.only) == {"gcode"}:
         return
     run_dir = str(Path(os.environ.get("ENMS_RUN_DIR", ROOT / ".run"), "bench").resolve())
@@ -55,7 +53,7 @@ def main() -> None:
         if "summary" in options.only:
             show(f"Summary ({printers} printers x {days} days)", summary.summary(settings, printers))
         if "analysis" in options.only:
-            show("Analysis of one printer", analysis_bench(settings))
+            show("Analysis of one printer", one_analysis.run(settings))
             show("Python and many analyses at once (7 days)", [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)])
         if "dashboards" in options.only:
             show(f"Dashboards ({printers} printers x {days} days, bound 200 ms)", dashboards.dashboards(settings, days))

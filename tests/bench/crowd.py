@@ -12,10 +12,10 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from analysis.bench import DRIVERS
 from tests.support.enms import children
 
 from . import ingest
+from .one_analysis import DRIVERS
 from .report import Row, percentile
 
 AT_ONCE = 20

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psycopg2
 
-from gcode.bench import make_file
-
 from . import ingest
+from .gcode_file import make_file
 from .report import Row
 
 MEGABYTES = 176

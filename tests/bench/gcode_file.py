@@ -1,7 +1,5 @@
-"""Speed and memory of the analysis on a big file, beside the public Python parsers in the same run.
+"""Speed and memory of the G-code analysis on a big file, beside the public Python parsers in the same run."""
 
-``run()`` is called by ``./enms bench``; ``python -m gcode.bench`` prints the rows.
-"""
 import importlib.util
 import json
 import math
@@ -11,8 +9,10 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 
+from .report import Row
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEGABYTES = 160
 BASELINE_MEGABYTES = 20
 
@@ -83,12 +83,12 @@ _THEIRS = {
 
 def _timed(code, *arguments, environment=None):
     done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=True,
-                          cwd=pathlib.Path(__file__).parent.parent, env={**os.environ, **(environment or {})})
+                          cwd=ROOT, env={**os.environ, **(environment or {})})
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def run(megabytes=MEGABYTES):
-    """Rows {name, value, unit, ratio, baseline}: the whole analysis with preview, each in a fresh process, the best of three."""
+    """The whole analysis with preview, each in a fresh process, the best of three."""
     with tempfile.TemporaryDirectory(prefix="enms-gcode-") as folder:
         big, small = pathlib.Path(folder) / "big.gcode", pathlib.Path(folder) / "small.gcode"
         make_file(big, megabytes)
@@ -105,11 +105,11 @@ def run(megabytes=MEGABYTES):
             code = f"import json, sys, time\npath, count = sys.argv[1], 0\nstarted = time.perf_counter()\n{body}\nprint(json.dumps(time.perf_counter() - started))"
             theirs[name] = small_size / _timed(code, small)
         best = max(theirs, key=theirs.get, default=None)
-        baseline = f"{best} {theirs[best]:.2f} MB/s, the fastest of {', '.join(f'{name} {speed:.2f}' for name, speed in sorted(theirs.items()))}" if best else None
+        baseline = f"{best} {theirs[best]:.2f} MB/s, the fastest of {', '.join(f'{name} {speed:.2f}' for name, speed in sorted(theirs.items()))}" if best else ""
 
         def row(name, value, unit, against_best=False):
             compared = against_best and best
-            return {"name": f"G-code: {name}", "value": round(value, 1), "unit": unit, "ratio": round(value / theirs[best], 1) if compared else None, "baseline": baseline if compared else None}
+            return Row(f"G-code: {name}", value, unit, value / theirs[best] if compared else None, baseline if compared else "")
 
         return [
             row(f"analysis with preview, {size:.0f} MB", size / ours[0], "MB/s", True),
@@ -129,10 +129,3 @@ def _warm(path):
     code = ("import json, sys, time\nfrom gcode import worker\nworker.warm()\nstarted = time.perf_counter()\n"
             "worker.analyze_file({'path': sys.argv[1]})\nprint(json.dumps(1000 * (time.perf_counter() - started)))")
     return _timed(code, head)
-
-
-if __name__ == "__main__":
-    started = time.perf_counter()
-    for row in run(int(sys.argv[1]) if len(sys.argv) > 1 else MEGABYTES):
-        print(json.dumps(row, ensure_ascii=False))
-    print(f"{time.perf_counter() - started:.0f} s")
