@@ -1,85 +1,148 @@
-"""The worked examples of docs/accounting.md, run against the functions that they describe."""
+"""The documentation against the tree: whatever a page names is there. What it shows as printed is run by test_docs_examples.py."""
 
-import os
+from __future__ import annotations
+
 import re
-import uuid
-from datetime import datetime, timedelta, timezone
+import shlex
+import subprocess
+from functools import cache
 from pathlib import Path
 
-import psycopg2
 import pytest
 
-from database.migrate import migrate
+import analysis_openapi
+import devices_openapi
+import openapi
+from launcher import cli
+from support.markdown import ROOT, pages
 
-ROOT = Path(__file__).resolve().parent.parent
-START = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)  # within the raw rows kept
-MISSING = {"–", "·", ""}
-
-
-def worked_examples():
-    """Each table of the page with a counter and an energy row: {row name: cells}, cells as text."""
-    page = (ROOT / "docs" / "accounting.md").read_text()
-    for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
-        rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines() if not line.startswith("|---")]
-        table = {row[0]: row[1:] for row in rows}
-        if "counter, Wh" in table:
-            yield table
+EACH = pytest.mark.parametrize("page", pages().values(), ids=pages().keys())
+SOURCE = (".py", ".js", ".mjs", ".c", ".sql", ".sh", ".css", ".md", ".ini", ".acl")
+FOREIGN = {"GCodeWriter.py"}  # Cura's
+# Words in capitals, <words> and an ellipsis stand for what the reader puts there.
+PLACEHOLDER = re.compile(r"[A-Z][A-Z_.-]*|<[^>]*>|…")
 
 
-@pytest.fixture(scope="module")
-def cursor():
-    server = os.environ["ENMS_TEST_PG"]
-    name = f"docs_{uuid.uuid4().hex[:8]}"
-    admin = psycopg2.connect(server)
-    admin.autocommit = True
-    admin.cursor().execute(f"CREATE DATABASE {name}")
-    dsn = server.rsplit("/", 1)[0] + "/" + name
-    migrate(dsn, {})
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-    yield connection.cursor()
-    connection.close()
-    admin.cursor().execute(f"DROP DATABASE {name}")
-    admin.close()
+@cache
+def tree() -> set[str]:
+    """Files and folders that git would ship."""
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.splitlines()
+    return {str(path) for name in names for path in (Path(name), *Path(name).parents)} - {"."}
 
 
-def meter(cursor):
-    name = f"m-{uuid.uuid4().hex[:8]}"
-    cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", (name,))
-    return name
+@EACH
+def test_links_lead_somewhere(page):
+    """Relative links and images exist, and so do the headings that they name."""
+    wrong = []
+    for line, target in page.links:
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        named = Path(page.name).parent / path if path else Path(page.name)
+        name = str((ROOT / named).resolve().relative_to(ROOT))
+        if name not in tree():
+            wrong.append(f"line {line}: there is no {target}")
+        elif anchor and anchor not in pages()[name].anchors:
+            wrong.append(f"line {line}: {name} has no heading #{anchor}")
+    assert not wrong, "\n".join(wrong)
 
 
-def ingest(cursor, name, times, powers, counters):
-    nothing = [None] * len(times)
-    cursor.execute("SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
-                   ([name] * len(times), times, powers, counters, *[nothing] * 5))
+class Wrong(Exception):
+    """What the launcher's parser says of a command."""
 
 
-def test_the_page_has_examples():
-    assert len(list(worked_examples())) >= 7
+def parse(words: list[str], monkeypatch) -> None:
+    """Gives the words after ./enms to the launcher's own parser. Raises Wrong with its complaint."""
+    def complain(_parser, message):
+        raise Wrong(message)
+    monkeypatch.setattr(cli.argparse.ArgumentParser, "error", complain)
+    monkeypatch.setattr(cli.argparse.ArgumentParser, "exit", lambda *_: None)  # --help
+    arguments, rest = cli.parser().parse_known_args(words)
+    if rest and arguments.command not in ("test", "bench", "train"):
+        raise Wrong(f"unknown: {' '.join(rest)}")
 
 
-@pytest.mark.parametrize("table", list(worked_examples()), ids=lambda table: " ".join(table["counter, Wh"]))
-def test_worked_example(cursor, table):
-    name = meter(cursor)
-    counters = [None if cell in MISSING else float(cell) for cell in table["counter, Wh"]]
-    times = [START + timedelta(seconds=10 * i) for i in range(len(counters))]
-    ingest(cursor, name, times, [None if c is not None else 50.0 for c in counters], counters)
-    cursor.execute("SELECT energy_delta_wh, coalesce(quality, '') FROM energy_data WHERE meter_id = %s ORDER BY timestamp", (name,))
-    rows = cursor.fetchall()
-    expected = [None if cell in MISSING else pytest.approx(float(cell), abs=1e-9) for cell in table["energy, Wh"]]
-    assert [row[0] for row in rows] == expected
-    if "flag" in table:
-        assert [row[1] for row in rows] == table["flag"]
+def commands(text: str) -> list[str]:
+    """Every `./enms …` in it, to the end of the command; lines that end with a backslash go on."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    return [found.strip() for found in re.findall(r"(?<![\w/.])\./enms(?: (?:\"[^\"]*\"|'[^']*'|[^;&|)#\n\"'])*|$|(?=[;)]))", text, re.M)]
 
 
-@pytest.mark.parametrize("powers, expected", [([None, None], 4.0), ([20.0, 130.0], 8.125)], ids=["evenly", "by power"])
-def test_an_interval_is_cut_where_a_print_begins(cursor, powers, expected):
-    name = meter(cursor)
-    begin = START + timedelta(minutes=6)
-    rows = [(START, powers[0], 1000.0), (START + timedelta(minutes=10), None, 1010.0)]
-    if powers[1] is not None:
-        rows.insert(1, (begin, powers[1], None))
-    ingest(cursor, name, *map(list, zip(*rows)))
-    cursor.execute("SELECT energy_between(%s, %s, %s)", (name, begin, START + timedelta(minutes=10)))
-    assert cursor.fetchone()[0] == pytest.approx(expected)
+@EACH
+def test_commands_are_those_of_the_launcher(page, monkeypatch):
+    """In code blocks as they stand, in a line of text also without what is required (`./enms device`)."""
+    wrong = []
+    for line, text, whole in [*((block.line, block.text, True) for block in page.blocks if not block.printed), *((line, text, False) for line, text in page.code)]:
+        for command in commands(text):
+            words = shlex.split(command)[1:]
+            try:
+                if words:
+                    parse([word if word != "…" else "x" for word in words], monkeypatch)
+            except Wrong as error:
+                unfinished = not whole and "the following arguments are required" in str(error)
+                placeholder = re.search(r"invalid int value: '(.*)'", str(error))
+                if not unfinished and not (placeholder and PLACEHOLDER.fullmatch(placeholder[1])):
+                    wrong.append(f"line {line}: {command}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+@EACH
+def test_variables_are_documented(page):
+    example = set(re.findall(r"\bENMS_[A-Z0-9_]+", (ROOT / ".env.example").read_text()))
+    named = set(re.findall(r"\bENMS_[A-Z0-9_]*[A-Z0-9]\b(?!_|…|\*)", page.text))
+    assert named - example == set()
+
+
+def is_there(name: str, page) -> bool | None:
+    """Whether a path of ours exists, as seen from the root, from the page or (a bare source file) anywhere; None when it is not one of ours."""
+    first = name.split("/")[0]
+    folder = str(Path(page.name).parent)
+    candidates = [name] + ([f"{folder}/{name}"] if folder != "." else [])
+    ours = [base for base in candidates if ("/" in base and base.split("/")[0] in tree()) and (base == name or f"{folder}/{first}" in tree())]
+    if "/" not in name:
+        if not name.endswith(SOURCE):
+            return None
+        return any(path == name or path.endswith("/" + name) for path in tree())
+    if not ours:
+        return None
+    pattern = [re.compile(re.sub(r"<[^>]*>|NNNN\w*|…", "*", base).rstrip("/").replace(".", r"\.").replace("**", ".*").replace("*", "[^/]*")) for base in ours]
+    return any(each.fullmatch(path) for each in pattern for path in tree())
+
+
+@EACH
+def test_paths_are_there(page):
+    """Files and folders in backticks. A path of the run directory, of a printer or of the reader's machine is none of ours."""
+    missing = [f"line {line}: {text}" for line, text in page.code if re.fullmatch(r"[\w.*<>…-]+(/[\w.*<>…-]+)*/?", text)
+               and text not in FOREIGN and is_there(text, page) is False]
+    assert not missing, "\n".join(missing)
+
+
+@cache
+def addresses() -> dict[str, set[str]]:
+    """{path with {} for what varies: methods} of the OpenAPI document."""
+    document = openapi.description("0", [devices_openapi, analysis_openapi])
+    return {re.sub(r"\{\w+\}", "{}", path): {method.upper() for method in operations} for path, operations in document["paths"].items()}
+
+
+@EACH
+def test_addresses_are_described(page):
+    """Every /api/… is in the OpenAPI document, with the method that stands before it. A prefix ends with … or /."""
+    wrong = []
+    for method, path in re.findall(r"(?:\b(GET|POST|PUT|PATCH|DELETE) )?(?<![\w/])(?:http://[\w.:-]+)?(/api/[\w/{}<>.…-]*)", page.text):
+        plain = re.sub(r"\{\w+\}|<\w+>|[0-9a-f]{8}-[0-9a-f-]{27}", "{}", path).rstrip(".")
+        if plain.endswith(("/", "…")):
+            known = [operations for address, operations in addresses().items() if address.startswith(plain.rstrip("…"))]
+        else:
+            known = [operations for address, operations in addresses().items() if re.fullmatch(re.escape(address).replace(r"\{\}", r"[^/]+"), plain)]
+        if not known or (method and not any(method in operations for operations in known)):
+            wrong.append(f"{method} {path}".strip())
+    assert not wrong, "\n".join(wrong)
+
+
+@EACH
+def test_names_of_ours_are_known(page):
+    """`enms_…` is a metric of the table in operations.md (which a test compares with what is told), a database role, or the session's cookie."""
+    metrics = set(re.findall(r"^\| `(enms_\w+)`", pages()["docs/operations.md"].text, re.M))
+    known = {"enms_owner", "enms_ingest", "enms_api", "enms_grafana", "enms_session"} | metrics
+    named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\benms_[a-z][a-z0-9_]*", page.text)}
+    assert named - known == set()

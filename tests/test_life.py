@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -15,17 +14,6 @@ from support.http import call
 from support.waiting import wait_for
 
 ROOT = stacks.ROOT
-
-
-@pytest.fixture(scope="module")
-def demo():
-    """A stack with the demo fleet, in a run directory of its own; `demo.up_at` is when it was up."""
-    stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / "life")
-    stack.up_at = time.time()
-    try:
-        yield stack
-    finally:
-        stack.launch("down", check=False)
 
 
 def truth(demo) -> dict:
