@@ -107,11 +107,11 @@ class Catalog:
                             FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""", name)
 
     def rights(self, role):
-        """What a role lacks: {right: [relations]} for SELECT, INSERT, UPDATE, DELETE; [columns] that it may not read; [functions] that it may not call."""
+        """What a role lacks: {SELECT, INSERT, UPDATE, DELETE: [relations]}, the number of tables, [columns] not readable, [(function, changes data)] not callable."""
         relations = self.rows("""
-            SELECT c.relname, c.relkind = 'v', has_any_column_privilege(%(role)s, c.oid, 'SELECT'), has_table_privilege(%(role)s, c.oid, 'INSERT'),
-                   has_table_privilege(%(role)s, c.oid, 'UPDATE'), has_table_privilege(%(role)s, c.oid, 'DELETE')
-            FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""".replace("%(role)s", f"'{role}'"))
+            SELECT c.relname, c.relkind = 'v', has_any_column_privilege(r.name, c.oid, 'SELECT'), has_table_privilege(r.name, c.oid, 'INSERT'),
+                   has_table_privilege(r.name, c.oid, 'UPDATE'), has_table_privilege(r.name, c.oid, 'DELETE')
+            FROM pg_class c CROSS JOIN (VALUES (%s::name)) r (name) WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""", role)
         lacking = {right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])] for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)}
         columns = [f"{table}.{column}" for table, column in self.rows("""
             SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -188,7 +188,7 @@ def section(catalog, entry):
         lines += [keys, ""]
     lines += ["| column | type | NULL | meaning |", "|---|---|---|---|"] if is_table else ["| column | type | meaning |", "|---|---|---|"]
     for name, kind, may_be_null, default, meaning, allowed in described_columns.pop():
-        cells = [f"`{name}`", short(kind)] + (["yes" if may_be_null else ""] if is_table else []) + [meaning + extra(default, allowed)]
+        cells = [f"`{name}`", short(kind)] + (["yes" if may_be_null else ""] if is_table else []) + [(meaning + extra(default, allowed)).replace("|", "\\|")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -230,15 +230,19 @@ def function_part(catalog):
             parts.append(f"{text}\n")
         for name in entries:
             for arguments, result, comment in catalog.functions(name):
-                parts.append(f"- **`{name}({short(tidy(arguments))})`**{' → ' + '`' + short(result) + '`' if result not in ('', 'void') else ''}  \n  {comment}")
+                taken, given = split(arguments)
+                gives = given or result
+                parts.append(f"- **`{name}({taken})`**" + (f" → `{short(gives)}`" if gives not in ("", "void") else "") + f"  \n  {comment}")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def tidy(arguments):
-    """Arguments without OUT ones, and without the casts of their defaults."""
-    shown = [argument for argument in re.split(r", (?=(?:[A-Z]+ )?\w+ )", arguments) if not argument.startswith("OUT ")]
-    return re.sub(r"::[a-z \[\]]+", "", ", ".join(shown))
+def split(arguments):
+    """(what is taken, what is given by OUT arguments), without the casts of defaults."""
+    each = re.split(r", (?=(?:OUT )?\w+ )", re.sub(r"::[a-z \[\]]+", "", short(arguments)))
+    taken = [one for one in each if not one.startswith("OUT ")]
+    given = [one.removeprefix("OUT ") for one in each if one.startswith("OUT ")]
+    return ", ".join(taken), f"({', '.join(given)})" if given else ""
 
 
 def main(arguments=None):

@@ -14,14 +14,18 @@ PRINTED = "<!-- printed -->"
 
 @dataclass
 class Block:
-    """A fenced code block. `printed`: the page says that this is real output; `commands` are then the blocks since the last such one, its own command last."""
+    """A fenced code block. `printed`: the page says that this is real output, of the last block before it that is none (`command`).
+
+    `file`: what the block holds is that file, because the line before it ends with the file's name and a colon.
+    """
 
     page: str
     line: int
     language: str
     lines: list[str]
     printed: bool = False
-    commands: tuple[str, ...] = ()
+    command: str = ""
+    file: str = ""
 
     @property
     def text(self) -> str:
@@ -38,19 +42,21 @@ class Page:
     blocks: list[Block] = field(default_factory=list)
 
     def __post_init__(self):
-        prose, block, printed, commands = [], None, False, ()
+        prose, block, printed, command, said = [], None, False, "", ""
         for number, line in enumerate(self.text.splitlines(), 1):
             fence = line.strip().startswith("```")
             if block is None and fence:
-                block = Block(self.name, number, line.strip().strip("`"), [], printed, commands if printed else ())
+                named = re.search(r"`([\w-]+\.\w+)`:$", said)
+                block = Block(self.name, number, line.strip().strip("`"), [], printed, command if printed else "", named[1] if named and not printed else "")
             elif fence:
                 self.blocks.append(block)
-                commands = () if block.printed else (*commands, block.text)
-                block, printed = None, False
+                command = command if block.printed else block.text
+                block, printed, said = None, False, ""
             elif block is not None:
                 block.lines.append(line)
             else:
                 printed = line.strip() == PRINTED or (printed and not line.strip())
+                said = line.strip() or said
                 prose.append(line)
                 continue
             prose.append("")

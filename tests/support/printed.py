@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 STATES = "(?i:offline|idle|ready|heating|printing|paused|attention|finished|cancelled|error|unknown|completed|cooling|done)"
@@ -36,6 +37,31 @@ def pattern(line: str) -> re.Pattern:
     return re.compile("".join([*made, re.escape(line[at:])]).replace("…", ".*"))
 
 
+def document(line: str):
+    """The JSON object or list that a line holds, else None."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, (dict, list)) else None
+
+
+def alike(one, other) -> bool:
+    """Whether two JSON values have the same fields. A list is known by its first entry; what is missing (null, an empty list) is like anything."""
+    if not one or not other or not isinstance(one, (dict, list)):
+        return not isinstance(other, (dict, list)) or not other or not one
+    if isinstance(one, list):
+        return isinstance(other, list) and alike(one[0], other[0])
+    return isinstance(other, dict) and one.keys() == other.keys() and all(alike(value, other[name]) for name, value in one.items())
+
+
+def fits(shown: str, real: str) -> bool:
+    """Whether a real line has the shape of the one that a page shows."""
+    if (one := document(shown)) is not None and (other := document(real)) is not None:
+        return alike(one, other)
+    return bool(pattern(bare(shown)).fullmatch(bare(real)))
+
+
 def bare(line: str) -> str:
     """Without indentation, and without the comma that depends on what follows."""
     return line.strip().rstrip(",")
@@ -48,8 +74,7 @@ def difference(printed: list[str], real: list[str]) -> str:
         if bare(line) == "…":
             gap = True
             continue
-        shape = pattern(bare(line))
-        where = next((n for n in range(place, len(real) if gap else min(place + 1, len(real))) if shape.fullmatch(bare(real[n]))), None)
+        where = next((n for n in range(place, len(real) if gap else min(place + 1, len(real))) if fits(line, real[n])), None)
         if where is None:
             seen = "\n  ".join(real[place:place + (30 if gap else 1)]) or "nothing more"
             return f"line {number} of the block:\n  {line}\n{'is nowhere in' if gap else 'is not'} the real output:\n  {seen}"
