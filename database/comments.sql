@@ -99,7 +99,7 @@ COMMENT ON COLUMN print_jobs.start_time IS 'Start (UTC); never moves once set.';
 COMMENT ON COLUMN print_jobs.end_time IS 'End (UTC); NULL while it runs.';
 COMMENT ON COLUMN print_jobs.duration_seconds IS 'End - start in s.';
 COMMENT ON COLUMN print_jobs.paused_seconds IS 'Time in pause or attention in s.';
-COMMENT ON COLUMN print_jobs.status IS 'printing, paused, done, cancelled, error or unknown.';
+COMMENT ON COLUMN print_jobs.status IS 'How it goes or how it ended; printing and paused are open.';
 COMMENT ON COLUMN print_jobs.status_reason IS 'Why, in words.';
 COMMENT ON COLUMN print_jobs.progress_percent IS 'Progress 0-100.';
 COMMENT ON COLUMN print_jobs.time_left_seconds IS 'Remaining time that the source told, s.';
@@ -123,7 +123,7 @@ COMMENT ON COLUMN print_jobs.preview_url IS 'Preview geometry.';
 COMMENT ON COLUMN print_jobs.per_part_analysis IS 'Shares of the parts.';
 COMMENT ON COLUMN print_jobs.nozzle_diameter IS 'Nozzle in mm.';
 COMMENT ON COLUMN print_jobs.filament_diameter IS 'Filament in mm.';
-COMMENT ON COLUMN print_jobs.dpp_pdf_url IS 'Passport as PDF.';
+COMMENT ON COLUMN print_jobs.dpp_pdf_url IS 'Passport as PDF; kept for it, NULL in this version.';
 COMMENT ON COLUMN print_jobs.download_ref IS 'Where the source offers the G-code.';
 
 COMMENT ON INDEX print_jobs_one_open IS 'A printer has one open print at most.';

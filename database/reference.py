@@ -103,7 +103,8 @@ class Catalog:
 
     def functions(self, name):
         """[(arguments, result, comment)] of all forms of a function or procedure."""
-        return self.rows("""SELECT pg_get_function_arguments(oid), CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END, obj_description(oid, 'pg_proc')
+        return self.rows("""SELECT pg_get_function_arguments(oid), CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END,
+                                   obj_description(oid, 'pg_proc') || CASE WHEN prosecdef THEN ' Runs with the owner''s rights.' ELSE '' END
                             FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""", name)
 
     def rights(self, role):
@@ -142,7 +143,7 @@ def contents():
     lines = ["- [Who may do what](#who-may-do-what)"]
     for title, _, entries in TABLES:
         lines.append(f"- [{title}](#{anchor(title)}): " + ", ".join(f"[{heading(entry)}](#{anchor(heading(entry))})" for entry in entries))
-    lines.append("- [Functions](#functions): " + ", ".join(f"[{title.lower()}](#{anchor(function_title(title))})" for title, *_ in FUNCTIONS))
+    lines.append("- [Functions](#functions): " + ", ".join(f"[{title}](#{anchor(function_title(title))})" for title, *_ in FUNCTIONS))
     return "\n".join(lines) + "\n\n"
 
 
@@ -218,7 +219,7 @@ def short(kind):
 
 
 def function_title(title):
-    return f"Functions: {title.lower()}"
+    return f"Functions: {title}"
 
 
 def function_part(catalog):
@@ -232,7 +233,7 @@ def function_part(catalog):
             for arguments, result, comment in catalog.functions(name):
                 taken, given = split(arguments)
                 gives = given or result
-                parts.append(f"- **`{name}({taken})`**" + (f" → `{short(gives)}`" if gives not in ("", "void") else "") + f"  \n  {comment}")
+                parts.append(f"- **`{name}({taken})`**" + (f" → `{short(gives)}`" if gives not in ("", "void") else "") + f"  \n  {comment.replace('<', '&lt;')}")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 

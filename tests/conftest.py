@@ -1,7 +1,6 @@
-"""What the cross-module tests share: one complete private stack per test process, without the demo fleet and with it, and a place for figures."""
+"""What the cross-module tests share: one complete private stack per test process, without the demo fleet, and a place for figures."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,6 @@ from support import enms as stacks
 def enms(worker_id):
     """A stack of its own: own run directory, ports and database; the environments are shared."""
     stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / f"stack-{worker_id}", "--no-demo")
-    try:
-        yield stack
-    finally:
-        stack.launch("down", check=False)
-
-
-@pytest.fixture(scope="session")
-def demo(worker_id):
-    """One as people see it first, with the demo fleet and its past; `demo.up_at` is when it was up."""
-    stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / f"demo-{worker_id}")
-    stack.up_at = time.time()
     try:
         yield stack
     finally:

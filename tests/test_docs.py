@@ -1,4 +1,4 @@
-"""The documentation against the tree: whatever a page names is there. What it shows as printed is run by test_docs_examples.py."""
+"""The documentation against the tree: whatever a page names is there. What it shows as printed is made anew by test_life.py."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import devices_openapi
 import openapi
 from launcher import cli
 from support.markdown import ROOT, pages
+from support.printed import difference
+from support.reader import BLOCKS, PROVOKED
 
 EACH = pytest.mark.parametrize("page", pages().values(), ids=pages().keys())
 SOURCE = (".py", ".js", ".mjs", ".c", ".sql", ".sh", ".css", ".md", ".ini", ".acl")
@@ -146,3 +148,17 @@ def test_names_of_ours_are_known(page):
     known = {"enms_owner", "enms_ingest", "enms_api", "enms_grafana", "enms_session"} | metrics
     named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\benms_[a-z][a-z0-9_]*", page.text)}
     assert named - known == set()
+
+
+def test_every_special_way_to_make_a_printed_block_is_used():
+    assert [begin for begin in PROVOKED if not any(block.lines[0].startswith(begin) for block in BLOCKS)] == []
+
+
+def test_a_wrong_line_in_a_printed_block_is_found():
+    """Other words, a missing and an additional line; numbers, times and what an ellipsis stands for are no difference."""
+    shown = ["total   12 prints, 3.4 kWh", "…", '  "status": "done",', "end at 2026-11-26T17:43:06Z", '{"jobs": [{"kwh": 1.5}]}']
+    real = ["total   7 prints, 0.9 kWh", "one", "two", '  "status": null', "end at 2027-01-01T00:00:00.5Z", '{"jobs": [{"kwh": null}, {"kwh": 2}]}']
+    assert difference(shown, real) == ""
+    for place, other in ((0, "total 7 jobs, 0.9 kWh"), (3, '  "state": null'), (4, "end"), (5, '{"jobs": [{"wh": 1}]}'), (5, '{"prints": []}')):
+        assert difference(shown, [*real[:place], other, *real[place + 1:]])
+    assert difference(shown, real[:-1]) and difference(shown, [*real, "more"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +12,22 @@ import pytest
 
 from support import enms as stacks
 from support.http import call
+from support.markdown import pages
+from support.reader import BLOCKS, LONG, Reader, compare
 from support.waiting import wait_for
 
 ROOT = stacks.ROOT
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """A stack with the demo fleet, in a run directory of its own; `demo.up_at` is when it was up."""
+    stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / "life")
+    stack.up_at = time.time()
+    try:
+        yield stack
+    finally:
+        stack.launch("down", check=False)
 
 
 def truth(demo) -> dict:
@@ -138,3 +152,15 @@ def test_no_secret_in_logs_flows_and_status(demo):
     assert len(texts) > 8
     leaks = [(name, where) for where, text in texts.items() for name, secret in secrets.items() if secret in text]
     assert not leaks
+
+
+@pytest.fixture(scope="module")
+def readers(demo, tmp_path_factory):
+    """{page: who follows it}."""
+    return {name: Reader(pages()[name], demo, tmp_path_factory.mktemp("reader")) for name in {block.page for block in BLOCKS}}
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if block.lines[0].startswith(LONG) else []) for block in BLOCKS])
+def test_what_the_pages_show_is_what_is_printed(block, readers):
+    said = compare(block, readers[block.page])
+    assert not said, f"{block.page}, line {block.line}: {said}"

@@ -1,7 +1,7 @@
-"""Every block after `<!-- printed -->` is real output: it is made anew and compared line by line.
+"""Makes anew what a page shows after `<!-- printed -->`, and compares it line by line.
 
 The command is that of the code block before it, run on a stack with the demo fleet; PROVOKED names the blocks that need more than that. What changes
-from run to run is left open (support/printed.py); a line that is only an ellipsis stands for lines that a page leaves out.
+from run to run is left open (printed.py); a line that is only an ellipsis stands for lines that a page leaves out.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-import pytest
-
-from support.markdown import ROOT, Block, pages
-from support.printed import bare, difference, fits, pattern
+from .markdown import ROOT, Block, pages
+from .printed import bare, difference, fits, pattern
 
 PATIENCE_S = 20  # for what a fleet that has just started does not say at once
 # A command that is run once: it changes something, or waits by itself.
@@ -139,35 +137,7 @@ def special(command: Block) -> bool:
     return any(block.lines[0].startswith(tuple(PROVOKED)) for block in BLOCKS if block.command == command.text)
 
 
-@pytest.fixture(scope="module")
-def readers(demo, tmp_path_factory):
-    """readers(page): the one who follows that page."""
-    made: dict[str, Reader] = {}
-
-    def reader(name):
-        if name not in made:
-            made[name] = Reader(pages()[name], demo, tmp_path_factory.mktemp("reader"))
-        return made[name]
-    return reader
-
-
-@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if block.lines[0].startswith(LONG) else []) for block in BLOCKS])
-def test_printed(block, readers):
+def compare(block: Block, reader: Reader) -> str:
+    """'' when the block is what is printed now, else what differs."""
     make = next((make for begin, make in PROVOKED.items() if block.lines[0].startswith(begin)), None)
-    reader = readers(block.page)
-    said = make(block, reader) if make else reader.run(block)
-    assert not said, f"{block.page}, line {block.line}: {said}"
-
-
-def test_every_special_way_is_used():
-    assert [begin for begin in PROVOKED if not any(block.lines[0].startswith(begin) for block in BLOCKS)] == []
-
-
-def test_a_wrong_line_is_found():
-    """The comparison itself: other words, a missing and an additional line are found; numbers, times and what an ellipsis stands for are not."""
-    shown = ["total   12 prints, 3.4 kWh", "…", '  "status": "done",', "end at 2026-11-26T17:43:06Z", '{"jobs": [{"kwh": 1.5}]}']
-    real = ["total   7 prints, 0.9 kWh", "one", "two", '  "status": null', "end at 2027-01-01T00:00:00.5Z", '{"jobs": [{"kwh": null}, {"kwh": 2}]}']
-    assert difference(shown, real) == ""
-    for place, other in ((0, "total 7 jobs, 0.9 kWh"), (3, '  "state": null'), (4, "end"), (5, '{"jobs": [{"wh": 1}]}'), (5, '{"prints": []}')):
-        assert difference(shown, [*real[:place], other, *real[place + 1:]])
-    assert difference(shown, real[:-1]) and difference(shown, [*real, "more"])
+    return make(block, reader) if make else reader.run(block)
