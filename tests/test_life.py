@@ -13,7 +13,7 @@ import pytest
 from support import enms as stacks
 from support.http import call
 from support.markdown import pages
-from support.reader import BLOCKS, LONG, Reader, compare
+from support.reader import BLOCKS, LONG, Reader, compare, special
 from support.waiting import wait_for
 
 ROOT = stacks.ROOT
@@ -160,7 +160,7 @@ def readers(demo, tmp_path_factory):
     return {name: Reader(pages()[name], demo, tmp_path_factory.mktemp("reader")) for name in {block.page for block in BLOCKS}}
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if block.lines[0].startswith(LONG) else []) for block in BLOCKS])
+@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if special(block) in LONG else []) for block in BLOCKS])
 def test_what_the_pages_show_is_what_is_printed(block, readers):
     said = compare(block, readers[block.page])
     assert not said, f"{block.page}, line {block.line}: {said}"

@@ -42,14 +42,14 @@ class Reader:
 
     def reach(self, block: Block) -> None:
         """Does what the page tells before the block: its files, and the commands on which later ones build."""
-        shown = {other.command for other in self.page.blocks if other.printed}
+        shown = {other.command for other in self.page.blocks if other.printed and not special(other)}
         for other in self.page.blocks[:self.page.blocks.index(block)]:
             if other.line in self.done or other.printed or other.text == block.command:
                 continue
             self.done.add(other.line)
             if other.file:
                 (self.folder / other.file).write_text(recent(other.text) + "\n")
-            elif PREPARING.match(other.text) or (other.text in shown and CHANGING.search(other.text) and not special(other)):
+            elif PREPARING.match(other.text) or (other.text in shown and CHANGING.search(other.text)):
                 self.shell(other.text)
 
     def run(self, block: Block) -> str:
@@ -118,7 +118,7 @@ def soak(block, _reader):
     return difference(once(block.lines), once(lines[begin:]))
 
 
-# How the first line of a block begins → what makes it; every other block is what its command prints.
+# How the first line of a block begins (but an ellipsis) → what makes it; every other block is what its command prints.
 PROVOKED = {
     "  ENMS  ": up,
     "FAILED: backups/cut.zip": cut_archive,
@@ -128,16 +128,17 @@ PROVOKED = {
     "time=": log_lines,
     "Soak:": soak,
 }
-LONG = ("verified ", "Soak:")
+LONG = (restored, soak)
 BLOCKS = [block for page in pages().values() for block in page.blocks if block.printed]
 
 
-def special(command: Block) -> bool:
-    """Whether the block that shows what this command prints is made in a way of its own."""
-    return any(block.lines[0].startswith(tuple(PROVOKED)) for block in BLOCKS if block.command == command.text)
+def special(block: Block):
+    """What makes the block, when it is not simply its command."""
+    first = next(line for line in block.lines if bare(line) != "…")
+    return next((make for begin, make in PROVOKED.items() if first.startswith(begin)), None)
 
 
 def compare(block: Block, reader: Reader) -> str:
     """'' when the block is what is printed now, else what differs."""
-    make = next((make for begin, make in PROVOKED.items() if block.lines[0].startswith(begin)), None)
+    make = special(block)
     return make(block, reader) if make else reader.run(block)
