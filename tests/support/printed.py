@@ -19,7 +19,7 @@ KINDS = [
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[0-9a-f-]{36}"),
     (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}\b", r"[0-9a-f]{7,64}(?:-dirty)?"),                    # a commit, a checksum
     (r"(?<![\w/.:])(?:/(?!api/|nodered/|grafana/|metrics|files/)[\w.-]+)+/?|(?<![\w/.:])[\w.-]+/[\w./-]+\.(?:zip|csv)", r"[^\s:]+"),  # a path of the machine
-    (rf"(?<![\w-])-?{NUMBER}{UNIT}\b", rf"(?:-?{NUMBER}{UNIT}\b|-)"),
+    (rf"(?<![\w-])[-+]?{NUMBER}{UNIT}\b", rf"(?:[-+]?{NUMBER}{UNIT}\b|-)"),
     (NUMBER, NUMBER),                                                                                 # within a word
     (rf"\b{STATES}\b", STATES),
     (r"\s+", r"\s*"),
