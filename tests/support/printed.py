@@ -69,15 +69,16 @@ def bare(line: str) -> str:
 
 def difference(printed: list[str], real: list[str]) -> str:
     """Compares line by line; a line that holds only an ellipsis stands for any lines. Returns what does not fit, '' when all does."""
-    place, gap = 0, False
+    places, gap = {0}, False  # how many real lines may have been read
     for number, line in enumerate(printed, 1):
         if bare(line) == "…":
             gap = True
             continue
-        where = next((n for n in range(place, len(real) if gap else min(place + 1, len(real))) if fits(line, real[n])), None)
-        if where is None:
-            seen = "\n  ".join(real[place:place + (30 if gap else 1)]) or "nothing more"
+        first = min(places)
+        places = {n + 1 for n in (range(first, len(real)) if gap else places) if n < len(real) and fits(line, real[n])}
+        if not places:
+            seen = "\n  ".join(real[first:first + (30 if gap else 1)]) or "nothing more"
             return f"line {number} of the block:\n  {line}\n{'is nowhere in' if gap else 'is not'} the real output:\n  {seen}"
-        place, gap = where + 1, False
-    rest = [line for line in real[place:] if line.strip()]
+        gap = False
+    rest = [line for line in real[max(places):] if line.strip()]
     return "" if gap or not rest else "the real output goes on:\n  " + "\n  ".join(rest[:5])
