@@ -76,15 +76,21 @@ def up(block, reader):
     return difference(block.lines, demo.up_output[demo.up_output.index("  ENMS  "):].replace(demo.editor[1], shown).splitlines())
 
 
+def backup(reader) -> Path:
+    """The archive that the page makes first."""
+    reader.shell("test -e /mnt/elsewhere/enms.zip || ./enms backup /mnt/elsewhere/enms.zip")
+    return reader.folder / "elsewhere/enms.zip"
+
+
 def cut_archive(block, reader):
-    reader.shell("./enms backup /mnt/elsewhere/whole.zip")
-    whole = (reader.folder / "elsewhere/whole.zip").read_bytes()
+    whole = backup(reader).read_bytes()
     (reader.folder / "cut.zip").write_bytes(whole[:len(whole) // 2])
     return difference(block.lines, reader.shell("./enms restore cut.zip --replace"))
 
 
 def restored(block, reader):
-    return difference(block.lines, reader.shell("./enms backup /mnt/elsewhere/enms.zip >/dev/null && ./enms restore /mnt/elsewhere/enms.zip --replace"))
+    backup(reader)
+    return difference(block.lines, reader.shell("./enms restore /mnt/elsewhere/enms.zip --replace"))
 
 
 def first_command(block, reader):
@@ -95,7 +101,8 @@ def first_command(block, reader):
 def doctor(block, reader):
     """Each finding is there, in its words; what one about the machine says depends on the machine, so there only its subject counts."""
     machine = ("python", "packages", "environment", "disk", "memory", "clock")
-    told = reader.shell("./enms backup /mnt/elsewhere/enms.zip >/dev/null; ./enms doctor")
+    backup(reader)
+    told = reader.shell("./enms doctor")
     subject = lambda line: line[9:25].strip()
     missing = [line for line in block.lines if not line.startswith(" ") and not any(fits(line, one) for one in told)
                and not (subject(line) in machine and subject(line) in map(subject, told))]
