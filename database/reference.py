@@ -16,14 +16,16 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "schema.md"
 
 # What is described, in the order in which a stranger asks for it. A tuple is one section for relations with equal columns.
 TABLES = (
-    ("Energy by time", "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share the energy of a reading by the time in which it "
-     "flowed, so each level sums to the one below.",
+    ("Energy by time", "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share the energy of a\n"
+     "reading by the time in which it flowed, so each level sums to the one below.",
      (("energy_readings_1min", "energy_readings_15min", "energy_readings_1hour", "energy_readings_1day"), "printer_phase_1hour")),
     ("Prints", "", ("print_jobs",)),
     ("Registry", "Machines, the meters on them, and who measured what when.", ("factories", "devices", "meters", "meter_assignments", "device_latest")),
     ("Prices and carbon", "", ("energy_tariffs", "carbon_factors")),
-    ("Readings as they came", "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). Each is keyed by what was measured, then by time; none has a foreign key.",
-     ("energy_data", "printer_status", "environment_data", "smartplug_data", "max6675_temperature_data", "mpu6050_accelerometer_data", "mpu6050_gyroscope_data", "ml_predictions")),
+    ("Readings as they came", "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). Each is keyed by what was measured,\n"
+     "then by time; none has a foreign key.",
+     ("energy_data", "printer_status", "environment_data", "smartplug_data", "max6675_temperature_data", "mpu6050_accelerometer_data",
+      "mpu6050_gyroscope_data", "ml_predictions")),
     ("Looking after it", "", ("ingest_rejects", "audit_log", "settings")),
 )
 # How the accounting remembers where it was. Nothing outside the database's own functions may rely on them.
@@ -39,10 +41,11 @@ FUNCTIONS = (
     ("Ingest", "Called by the flows. Arrays go in, all of one length; a repeated call changes nothing.",
      ("ingest_readings", "record_status", "record_smartplug", "record_environment", "record_sensor", "record_predictions", "record_rejects")),
     ("Registry", "Called by the devices API. A person's bad input is SQLSTATE 22023 with a sentence; every change is in `audit_log`.",
-     ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device", "change_setting")),
+     ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device")),
     ("G-code of prints", "Called by the flow Historical Enrichment.", ("jobs_to_enrich", "record_gcode", "request_gcode", "forget_gcode")),
-    ("Housekeeping", "Called by the flow Housekeeping, each minute or hour, and by the migration.",
-     ("run_rollups", "refresh_rollups", "refresh_phases", "finalize_jobs", "finalize_job", "reap_devices", "learn_reporting_intervals", "apply_retention", "apply_compression")),
+    ("Housekeeping", "Called by the flow Housekeeping, each minute or hour, and by the migration; `change_setting` by `./enms setting`.",
+     ("run_rollups", "refresh_rollups", "refresh_phases", "finalize_jobs", "finalize_job", "reap_devices", "learn_reporting_intervals", "apply_retention",
+      "apply_compression", "change_setting")),
     ("Import", "Called by `./enms import`.", ("register_meters", "ingest_energy", "meter_for_import", "set_assignment", "record_status_rows", "import_job")),
 )
 
@@ -52,8 +55,9 @@ HEAD = """# Schema reference
 
 Made from the database's own comments by `python -m database.reference`; a test fails when this page is older than they are.
 
-Every time is a `timestamptz` in UTC. **A missing value is NULL, never 0.** The unit stands in the column's name or in its meaning. How energy is counted: [accounting.md](accounting.md). To connect:
-[integrator.md](integrator.md#sql). Both engines have the same tables, views and functions; on TimescaleDB the readings are hypertables.
+Every time is a `timestamptz` in UTC. **A missing value is NULL, never 0.** The unit stands in the column's name or in its meaning. How energy is counted:
+[accounting.md](accounting.md). To connect: [integrator.md](integrator.md#sql). Both engines have the same tables, views and functions; on TimescaleDB the
+readings are hypertables.
 
 """
 
@@ -81,19 +85,21 @@ class Catalog:
     def columns(self, name):
         """[(name, type, may be NULL, default, comment, allowed values)], in order."""
         return self.rows("""
-            SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, CASE WHEN a.attidentity <> '' THEN 'counts up' ELSE pg_get_expr(d.adbin, d.adrelid) END,
-                   col_description(a.attrelid, a.attnum),
-                   (SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'c' AND c.conkey = ARRAY[a.attnum]
-                    AND pg_get_constraintdef(c.oid) LIKE '%%= ANY (ARRAY[%%' LIMIT 1)
+            SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+                   CASE WHEN a.attidentity <> '' THEN 'counts up' ELSE pg_get_expr(d.adbin, d.adrelid) END, col_description(a.attrelid, a.attnum),
+                   (SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'c'
+                    AND c.conkey = ARRAY[a.attnum] AND pg_get_constraintdef(c.oid) LIKE '%%= ANY (ARRAY[%%' LIMIT 1)
             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
             WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""", name)
 
     def keys(self, name):
         """[(kind p, u or f, columns, referred table)], primary key first."""
         return self.rows("""
-            SELECT contype::text, (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(conkey) WITH ORDINALITY k (attnum, n) JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum),
+            SELECT contype::text, (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(conkey) WITH ORDINALITY k (attnum, n)
+                                   JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum),
                    (SELECT relname FROM pg_class WHERE oid = confrelid)
-            FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u', 'f') ORDER BY array_position('{p,u,f}'::"char"[], contype), conname""", name)
+            FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u', 'f')
+            ORDER BY array_position('{p,u,f}'::"char"[], contype), conname""", name)
 
     def unique_indexes(self, name):
         """Comments of the unique indexes that are no constraints: rules that a key cannot say."""
@@ -112,13 +118,18 @@ class Catalog:
         relations = self.rows("""
             SELECT c.relname, c.relkind = 'v', has_any_column_privilege(r.name, c.oid, 'SELECT'), has_table_privilege(r.name, c.oid, 'INSERT'),
                    has_table_privilege(r.name, c.oid, 'UPDATE'), has_table_privilege(r.name, c.oid, 'DELETE')
-            FROM pg_class c CROSS JOIN (VALUES (%s::name)) r (name) WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""", role)
-        lacking = {right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])] for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)}
+            FROM pg_class c CROSS JOIN (VALUES (%s::name)) r (name)
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""", role)
+        lacking = {right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])]
+                   for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)}
         columns = [f"{table}.{column}" for table, column in self.rows("""
             SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT has_column_privilege(%s, c.oid, a.attnum, 'SELECT') ORDER BY c.relname, a.attnum""", role)
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT has_column_privilege(%s, c.oid, a.attnum, 'SELECT')
+            ORDER BY c.relname, a.attnum""", role)
             if table not in lacking["SELECT"]]
-        functions = self.rows("SELECT DISTINCT proname, provolatile = 'v' FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE') ORDER BY 1", role)
+        functions = self.rows("""
+            SELECT DISTINCT proname, provolatile = 'v' FROM pg_proc p
+            WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE') ORDER BY 1""", role)
         tables = sum(not row[1] for row in relations)
         return lacking, tables, columns, functions
 
@@ -223,8 +234,8 @@ def function_title(title):
 
 
 def function_part(catalog):
-    parts = ["## Functions\n", "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', p_to => now())`. Those with a default may be left out. What is not listed here is "
-             "internal and may change.\n"]
+    parts = ["## Functions\n", "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', p_to => now())`. Those with a\n"
+             "default may be left out. What is not listed here is internal and may change.\n"]
     for title, text, entries in FUNCTIONS:
         parts.append(f"### {function_title(title)}\n")
         if text:
