@@ -56,10 +56,16 @@ class Reader:
         """Runs the block's command; '' when it prints what the page shows."""
         self.reach(block)
         self.done |= {other.line for other in self.page.blocks if other.text == block.command and other.line < block.line}
-        until = time.monotonic() + (0 if CHANGING.search(block.command) else PATIENCE_S)
-        while (said := difference(block.lines, self.shell(block.command))) and time.monotonic() < until:
-            time.sleep(1)
-        return said
+        ask = lambda: difference(block.lines, self.shell(block.command))
+        return ask() if CHANGING.search(block.command) else patiently(ask)
+
+
+def patiently(ask) -> str:
+    """What ask() says, asked again for a while until it says nothing."""
+    until = time.monotonic() + PATIENCE_S
+    while (said := ask()) and time.monotonic() < until:
+        time.sleep(1)
+    return said
 
 
 def recent(text: str) -> str:
@@ -101,12 +107,15 @@ def first_command(block, reader):
 def doctor(block, reader):
     """Each finding is there, in its words; what one about the machine says depends on the machine, so there only its subject counts."""
     machine = ("python", "packages", "environment", "disk", "memory", "clock")
-    backup(reader)
-    told = reader.shell("./enms doctor")
     subject = lambda line: line[9:25].strip()
-    missing = [line for line in block.lines if not line.startswith(" ") and not any(fits(line, one) for one in told)
-               and not (subject(line) in machine and subject(line) in map(subject, told))]
-    return "\n".join(["the doctor does not say:", *missing, "but:", *told]) if missing else ""
+
+    def ask():
+        told = reader.shell("./enms doctor")
+        missing = [line for line in block.lines if not line.startswith(" ") and not any(fits(line, one) for one in told)
+                   and not (subject(line) in machine and subject(line) in map(subject, told))]
+        return "\n".join(["the doctor does not say:", *missing, "but:", *told]) if missing else ""
+    backup(reader)
+    return patiently(ask)
 
 
 def log_lines(block, reader):
