@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from .demo import import_file
 from .errors import LauncherError, Terminated, from_os_error
 
 SHOWN = ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
-         "ENMS_DATABASE_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD", "ENMS_BIND", "ENMS_HTTP_PORT", "ENMS_DB_HOST",
+         "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD", "ENMS_BIND", "ENMS_HTTP_PORT", "ENMS_DB_HOST",
          "ENMS_DB_PORT", "ENMS_DB_NAME", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_RUN_DIR", "ENMS_ENV_DIR",
          "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
 
@@ -65,11 +66,11 @@ def test(arguments):
     return testing.test(arguments)
 
 
-def env(_arguments):
-    """Prints the stack's settings as KEY=VALUE lines."""
+def env(arguments):
+    """Prints the stack's settings as KEY=VALUE lines, or as what a shell takes over."""
     values = settings.recorded(settings.paths())
-    for name in SHOWN:
-        print(f"{name}={values[name]}")
+    for name in (name for name in SHOWN if name in values):  # a stack of an older version lacks some
+        print(f"export {name}={shlex.quote(values[name])}" if arguments.export else f"{name}={values[name]}")
     return 0
 
 
@@ -166,7 +167,8 @@ def parser():
     log.add_argument("service", nargs="?")
     log.add_argument("-f", "--follow", action="store_true")
     log.add_argument("-n", "--lines", type=int, default=20)
-    add("env", env, "the stack's settings as KEY=VALUE lines")
+    show = add("env", env, "the stack's settings as KEY=VALUE lines")
+    show.add_argument("--export", action="store_true", help='for a shell: eval "$(./enms env --export)"')
     tests = add("test", test, "run the test suite on its own database and ports; further arguments go to pytest")
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
     add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)
@@ -187,16 +189,15 @@ def parser():
     device = commands.add_parser("device", help="add, list, test, remove devices")
     actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("add", help="register a device")
-    devices.options(action, required=True)
+    devices.options(action)
     action.add_argument("--replace", action="store_true", help="change the given columns of an existing device")
     action.set_defaults(function=devices.add)
     actions.add_parser("list", help="list the registry").set_defaults(function=devices.listing)
-    action = actions.add_parser("test", help="ask the printer and the plug")
-    action.add_argument("existing", nargs="?", metavar="ID")
-    devices.options(action, required=False)
+    action = actions.add_parser("test", help="ask the printer and the plug of a registered device, or with more options of one that is to be")
+    devices.options(action)
     action.set_defaults(function=devices.test)
-    action = actions.add_parser("remove", help="remove a device")
-    action.add_argument("device_id", metavar="ID")
+    action = actions.add_parser("remove", help="remove a device; one that has a past is deactivated")
+    devices.id_option(action)
     action.set_defaults(function=devices.remove)
     return top
 

@@ -36,10 +36,15 @@ REMEDIES = {400: "./enms device add --help lists the options.", 404: "./enms dev
             409: "./enms device add --replace changes an existing device.", 422: "./enms device add --help lists the options."}
 
 
-def options(parser, required):
-    """Adds the options of `device add` and `device test` to an argparse parser."""
-    parser.add_argument("--id", dest="device_id", required=required, metavar="ID",
+def id_option(parser):
+    """Adds `--id`, which every command about one device takes."""
+    parser.add_argument("--id", dest="device_id", required=True, metavar="ID",
                         help="letters, digits, dot, dash, underscore; e.g. PrusaMK4-1")
+
+
+def options(parser):
+    """Adds the options of `device add` and `device test` to an argparse parser."""
+    id_option(parser)
     for name, (column, kind, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", dest=column, type=kind, metavar=kind.__name__.upper().replace("STR", "TEXT"), help=text)
 
@@ -75,7 +80,7 @@ def add(arguments):
     else:
         body.setdefault("friendly_name", device_id)
         call("POST", "/api/devices", body)
-        print(f"{device_id} added. Does it answer? ./enms device test {device_id}")
+        print(f"{device_id} added. Does it answer? ./enms device test --id {device_id}")
     return 0
 
 
@@ -86,10 +91,11 @@ def listing(_arguments):
     if not devices:
         print("No devices yet: ./enms device add --help")
         return 0
-    rows = [("id", "name", "type", "source", "host", "meter", "every")]
+    rows = [("id", "name", "type", "source", "host", "meter", "every", "state")]
     for device in devices:
         rows.append((*(str(device.get(column) or "-") for column in ("device_id", "friendly_name", "device_type", "source", "api_ip",
-                                                                      "shelly_id")), f"{device.get('data_interval_seconds') or '-'} s"))
+                                                                      "shelly_id")), f"{device.get('data_interval_seconds') or '-'} s",
+                     device.get("state") or "-" if device["is_active"] else "not active"))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths)).rstrip())
@@ -99,10 +105,8 @@ def listing(_arguments):
 def test(arguments):
     """Asks the printer and the plug of a registered device, or of one described by options."""
     body = given(arguments)
-    if arguments.existing:
-        body = {"deviceId": arguments.existing}
-    elif not body:
-        raise LauncherError("Which device?", "./enms device test ID, or describe one: ./enms device test --source prusalink --host …")
+    if len(body) == 1:  # nothing but its id: as it is registered
+        body = {"deviceId": arguments.device_id}
     answer = call("POST", "/api/devices/test", body, timeout=90)
     good = True
     for name, value in answer.items():
@@ -119,7 +123,6 @@ def test(arguments):
 
 
 def remove(arguments):
-    """Removes a device; its measured past stays with its meter."""
-    call("DELETE", f"/api/devices/{quote(arguments.device_id, safe='')}")
-    print(f"{arguments.device_id} removed.")
+    """Removes a device, or deactivates one that has a past; says which."""
+    print(call("DELETE", f"/api/devices/{quote(arguments.device_id, safe='')}")["message"])
     return 0

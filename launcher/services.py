@@ -231,7 +231,7 @@ def wanted(env, demo, history):
 
 def environment(service, env):
     """The variables that a service sees: all but the secrets that are not its business."""
-    hidden = set(SECRETS + ("ENMS_DATABASE_URL",)) - set(service.secrets)
+    hidden = set(SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")) - set(service.secrets)
     # Only nginx and the broker, which plugs must reach, listen where ENMS_BIND says; everything behind them stays on this machine.
     return {**{name: value for name, value in env.items() if name not in hidden}, "ENMS_BIND": "127.0.0.1",
             "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **service.extra(env)}

@@ -50,7 +50,7 @@ SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGE
 # The two that people type into devices and into the editor; the others are nobody's business but the services'.
 SETTABLE_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD")
 PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_GRAFANA_PORT")
-DECIDED = PORTS + ("ENMS_RUN_DIR", "ENMS_ENV_DIR", "ENMS_DB_HOST", "ENMS_MQTT_HOST", "ENMS_DATABASE_URL", "ENMS_HTTP_URL",
+DECIDED = PORTS + ("ENMS_RUN_DIR", "ENMS_ENV_DIR", "ENMS_DB_HOST", "ENMS_MQTT_HOST", "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_HTTP_URL",
                    "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
 # Of the caller's environment the services see these and ENMS_*: a stray PGHOST or PYTHONPATH changes nothing.
 PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
@@ -215,8 +215,8 @@ def build(where, environ=os.environ, root=ROOT):
         "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
         "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": host.strip("[]"),
         "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}"})
-    values["ENMS_DATABASE_URL"] = (f"postgresql://enms_owner:{values['ENMS_DB_OWNER_PASSWORD']}@127.0.0.1:"
-                                   f"{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}")
+    for name, role in (("ENMS_DATABASE_URL", "OWNER"), ("ENMS_DATABASE_READ_URL", "GRAFANA")):
+        values[name] = f"postgresql://enms_{role.lower()}:{values[f'ENMS_DB_{role}_PASSWORD']}@127.0.0.1:{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}"
     return values
 
 

@@ -3,7 +3,7 @@
 
 const path = require('node:path');
 const { createStorage } = require('./storage');
-const { Auth, LoginGuard, sameText } = require('./lib/auth');
+const { Auth, LoginGuard, keyOfLogin, sameText } = require('./lib/auth');
 const { createEnrichment } = require('./lib/enrichment');
 const library = require('./lib');
 const { logging } = require('./log');
@@ -25,7 +25,8 @@ const editorUser = environment.ENMS_EDITOR_USER || 'operator';
 const editorPassword = required('ENMS_EDITOR_PASSWORD');
 const secretKey = required('ENMS_SECRET_KEY');
 const guard = new LoginGuard();
-const auth = new Auth({ user: editorUser, password: editorPassword, secret: secretKey });
+const login = { user: editorUser, password: editorPassword, secret: secretKey };
+const auth = new Auth(login);
 const operator = { username: editorUser, permissions: '*' };
 
 /** Whether objects and lists stand in each other deeper than any request here needs: copying such a body would end Node.js. */
@@ -67,7 +68,10 @@ module.exports = {
   httpAdminRoot: '/nodered',
   httpNodeRoot: '/api',
   userDir: path.join(path.resolve(stateDir), 'nodered'),
-  storageModule: createStorage({ flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows, examplesDir: path.join(__dirname, 'examples') }),
+  storageModule: createStorage({
+    flowsDir, seedDir: flowsDir === ownFlows ? undefined : ownFlows, examplesDir: path.join(__dirname, 'examples'),
+    loginMark: keyOfLogin(login, 'enms editor sessions').toString('hex'),
+  }),
   nodesDir: path.join(__dirname, 'nodes'),
   credentialSecret: secretKey,
   functionGlobalContext: {

@@ -16,9 +16,10 @@ const LAST_KEYS = ['x', 'y', 'w', 'h', 'wires'];
 
 /**
  * Storage API for settings.storageModule.
- * @param {{flowsDir: string, seedDir?: string, examplesDir?: string}} options  flowsDir follows the flows of seedDir where nobody edited them
+ * @param {{flowsDir: string, seedDir?: string, examplesDir?: string, loginMark?: string}} options  flowsDir follows the flows of seedDir where
+ *   nobody edited them; the editor's sessions are kept only as long as loginMark is the same: a new password ends them
  */
-function createStorage({ flowsDir, seedDir, examplesDir }) {
+function createStorage({ flowsDir, seedDir, examplesDir, loginMark }) {
   let userDir;
   // File name → content as it lies on disk, so that a deploy writes only what it changed.
   const written = new Map();
@@ -84,8 +85,11 @@ function createStorage({ flowsDir, seedDir, examplesDir }) {
     saveCredentials: (credentials) => writeJson(inUserDir('credentials.json'), credentials),
     getSettings: () => readJson(inUserDir('runtime.json')),
     saveSettings: (settings) => writeJson(inUserDir('runtime.json'), settings),
-    getSessions: () => readJson(inUserDir('sessions.json')),
-    saveSessions: (sessions) => writeJson(inUserDir('sessions.json'), sessions),
+    async getSessions() {
+      const kept = await readJson(inUserDir('sessions.json'));
+      return kept.loginMark === loginMark ? kept.sessions ?? {} : {};
+    },
+    saveSessions: (sessions) => writeJson(inUserDir('sessions.json'), { loginMark, sessions }),
     async getLibraryEntry(type, name) {
       const own = await readLibrary(path.join(librariesDir(type), name));
       if (type !== 'flows' || !examplesDir || typeof own === 'string') return own ?? [];

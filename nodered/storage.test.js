@@ -154,6 +154,20 @@ test('credentials, settings and sessions go to the user folder, readable by the 
   assert.ok(fs.readdirSync(flowsDir).every((name) => !fs.readFileSync(path.join(flowsDir, name), 'utf8').includes('encrypted')));
 });
 
+test('the editor\'s sessions survive a restart, but no change of the login', async (t) => {
+  const { flowsDir, folder } = await setup(t);
+  const start = async (loginMark) => {
+    const storage = createStorage({ flowsDir, loginMark });
+    await storage.init({ userDir: path.join(folder, 'user') });
+    return storage;
+  };
+  assert.deepEqual(await (await start('one')).getSessions(), {});
+  await (await start('one')).saveSessions({ token: { user: 'operator' } });
+  assert.deepEqual(await (await start('one')).getSessions(), { token: { user: 'operator' } });
+  assert.deepEqual(await (await start('two')).getSessions(), {});
+  assert.equal(fs.statSync(path.join(folder, 'user', 'sessions.json')).mode & 0o777, 0o600);
+});
+
 test('a damaged flow file is named, with the remedy', async (t) => {
   const { storage, flowsDir } = await setup(t);
   fs.mkdirSync(flowsDir);

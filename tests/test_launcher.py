@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from launcher import processes
 from support import enms as stacks
+from support.http import call
 from support.waiting import wait_for
 
 ROOT = stacks.ROOT
@@ -77,9 +80,45 @@ def test_status_tells_every_service(stack):
 
 def test_env_is_complete_and_true(stack):
     for name in ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
-                 "ENMS_DATABASE_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD"):
+                 "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD"):
         assert stack.settings[name]
     assert stack.value("SELECT current_user") == "enms_owner"
+    with psycopg2.connect(stack.settings["ENMS_DATABASE_READ_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM devices")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.execute("SELECT api_key FROM devices")
+
+
+def test_env_for_a_shell(stack):
+    taken = subprocess.run(["sh", "-c", f'eval "$({shlex.quote(str(ROOT / "enms"))} env --export)"; env'], env=stack.env, text=True, capture_output=True, check=True)
+    assert set(f"{name}={value}" for name, value in stack.settings.items()) <= set(taken.stdout.splitlines())
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(stack):
+    """Both kinds: the cookie of the pages and the token of the editor."""
+    password = stack.settings["ENMS_EDITOR_PASSWORD"]
+    login = call("POST", stack.url + "/api/login", {"user": "operator", "password": password})
+    page = {"Cookie": login.headers["set-cookie"].partition(";")[0]}
+    token = call("POST", stack.url + "/nodered/auth/token", {"client_id": "node-red-editor", "grant_type": "password", "scope": "*",
+                                                             "username": "operator", "password": password}).json()["access_token"]
+    editor = {"Authorization": f"Bearer {token}"}
+
+    def known():
+        return stack.get("/api/session", headers=page).json()["user"], stack.get("/nodered/settings", headers=editor).status
+
+    def restart(env):
+        stack.launch("down")
+        done = subprocess.run([ROOT / "enms", "up", "--no-demo"], env=env, text=True, capture_output=True, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    assert known() == ("operator", 200)
+    restart(stack.env)
+    assert known() == ("operator", 200)
+    try:
+        restart({**stack.env, "ENMS_EDITOR_PASSWORD": "quite another one"})
+        assert known() == (None, 401)
+    finally:
+        restart({**stack.env, "ENMS_EDITOR_PASSWORD": password})
 
 
 def test_secrets_are_for_the_owner_only(stack):
@@ -270,6 +309,9 @@ def test_device_commands(stack):
     assert "The old lathe" in stack.launch("device", "list").stdout
     refused = stack.launch("device", "add", "--id", "bad id!", check=False)
     assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
-    stack.launch("device", "test", "Lathe-1", check=False)
-    stack.launch("device", "remove", "Lathe-1")
+    tested = stack.launch("device", "test", "--id", "Lathe-1").stdout
+    assert "is not asked" in tested and "plug-lathe has not sent anything yet" in tested
+    described = stack.launch("device", "test", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", "--api-key", "x", check=False)
+    assert described.returncode == 1 and "nothing listens there" in described.stdout
+    assert "The device was removed." in stack.launch("device", "remove", "--id", "Lathe-1").stdout
     assert "Lathe-1" not in stack.launch("device", "list").stdout

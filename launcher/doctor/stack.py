@@ -17,7 +17,7 @@ CLOCK_OFF_S = 120
 CERTIFICATE_WARN_DAYS = 21
 MANY = 5  # alarms of a kind that are told one by one
 REMEDIES = {
-    "printer_silent": "./enms device test {object}",
+    "printer_silent": "./enms device test --id {object}",
     "printer_error": "look at the printer",
     "printer_attention": "look at the printer",
     "counter_jump": "Is its max_power_w too low, or do two devices share one meter id?",
@@ -100,7 +100,7 @@ def database(env, state):
     if facts["rejects"]:
         growing = facts["rejects"] > 2 * facts["rejects_before"]
         yield Finding(WARNING, "rejects", f"{facts['rejects']} messages refused within an hour ({facts['rejects_before']} in the hour before"
-                      f"{', growing' if growing else ''}); most: {facts['reject']}", "/api/rejects shows them with their payloads")
+                      f"{', growing' if growing else ''}); most: {facts['reject']}", "/api/rejects lists them; the table ingest_rejects keeps what they sent")
 
 
 def server_version(runs, installed):

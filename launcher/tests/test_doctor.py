@@ -145,7 +145,7 @@ def test_alarms_have_a_remedy():
     told = [{"kind": kind, "object": "A", "text": "…"} for kind in (*stack.REMEDIES, "rejects")]
     found = list(stack.alarms({"alarms": told}))
     assert len(found) == len(stack.REMEDIES) and all(finding.remedy for finding in found)
-    assert found[0].remedy == "./enms device test A"
+    assert found[0].remedy == "./enms device test --id A"
     assert list(stack.alarms(None)) == []
     crowd = only(stack.alarms({"alarms": [{"kind": "meter_unassigned", "object": f"m{n}", "text": "…"} for n in range(100)]}))
     assert crowd.subject == "meter unassigned" and crowd.text == "100 times: m0, m1, m2, m3, m4 and 95 more"

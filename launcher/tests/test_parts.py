@@ -74,7 +74,7 @@ def test_secrets_are_made_once_and_settable_ones_are_taken_over(tmp_path):
 
 
 def test_a_service_sees_only_its_own_secrets(tmp_path):
-    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL",)} | {"ENMS_BIND": "0.0.0.0"}
+    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")} | {"ENMS_BIND": "0.0.0.0"}
     seen = services.environment(services.BY_NAME["simulator"], env)
     assert [name for name, value in seen.items() if value == "hidden"] == ["ENMS_MQTT_DEVICE_PASSWORD"]
     assert seen["ENMS_BIND"] == "127.0.0.1"

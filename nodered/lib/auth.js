@@ -66,6 +66,15 @@ class LoginGuard {
   }
 }
 
+/**
+ * A key that only this login with this secret gives: a new password makes everything signed with the old one void.
+ * @param {{user: string, password: string, secret: string}} login @param {string} purpose  keys of different purposes are worth nothing for each other
+ * @returns {Buffer}
+ */
+function keyOfLogin({ user, password, secret }, purpose) {
+  return crypto.createHmac('sha256', secret).update(JSON.stringify([purpose, user, password])).digest();
+}
+
 class AuthError extends Error {
   /** @param {number} status  HTTP status @param {string} sentence  for the person */
   constructor(status, sentence) {
@@ -83,8 +92,7 @@ class Auth {
     if (!password) throw new Error('ENMS_EDITOR_PASSWORD is not set');
     if (!secret) throw new Error('ENMS_SECRET_KEY is not set');
     Object.assign(this, { user, password, now, guard });
-    // A key of its own, so that a session signature is worth nothing elsewhere.
-    this.key = crypto.createHmac('sha256', secret).update('enms session').digest();
+    this.key = keyOfLogin({ user, password, secret }, 'enms session');
   }
 
   /** @returns {Promise<{user, cookie, csrf_token, expires}>} `cookie` is a Set-Cookie value @throws AuthError 401, 429 */
@@ -187,4 +195,4 @@ function cookieValue(header, name) {
   return null;
 }
 
-module.exports = { Auth, AuthError, LoginGuard, sameText };
+module.exports = { Auth, AuthError, LoginGuard, keyOfLogin, sameText };

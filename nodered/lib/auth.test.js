@@ -45,6 +45,14 @@ test('a session ends in time, and a changed or foreign cookie is none', async ()
   await assert.rejects(auth.authorize({ cookie }, 'a'), { status: 401 });
 });
 
+test('a new password, user or secret ends the sessions of the old one', async () => {
+  const login = { user: 'operator', password: 'pass: wörd', secret: 's3cret' };
+  const cookie = cookieOf(await setup().auth.login('operator', 'pass: wörd', 'a'));
+  const session = (changed) => new Auth({ ...login, ...changed, now: () => START }).session({ cookie });
+  assert.equal(session({}).user, 'operator');
+  for (const changed of [{ password: 'new' }, { user: 'other' }, { secret: 'new' }]) assert.equal(session(changed), null);
+});
+
 test('HTTP Basic allows passwords with colons and umlauts', async () => {
   const { auth } = setup();
   assert.equal(await auth.authorize(basic('operator:pass: wörd'), 'a'), 'operator');
