@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = {
     "ENMS_BIND": "127.0.0.1",
     "ENMS_HTTP_PORT": "8080",
+    "ENMS_BROKER_PORT": "0",
     "ENMS_DB_NAME": "enms",
     "ENMS_MQTT_DEVICE_USER": "device",
     "ENMS_MQTT_INGEST_USER": "ingest",
@@ -41,7 +42,8 @@ DEFAULTS = {
     "ENMS_BACKUP_KEEP_DAYS": "30",
 }
 # Name: lowest and highest value, and what it is.
-NUMBERS = {"ENMS_HTTP_PORT": (0, 65535, "a port number, 1 to 65535, or 0 for any free one"),
+PORT = (0, 65535, "a port number, 1 to 65535, or 0 for any free one")
+NUMBERS = {"ENMS_HTTP_PORT": PORT, "ENMS_BROKER_PORT": PORT,
            "ENMS_BACKUP_HOUR": (0, 23, "an hour of the day, 0 to 23"),
            "ENMS_BACKUP_KEEP_DAYS": (1, 36500, "a number of days")}
 SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD",
@@ -189,13 +191,13 @@ def load_secrets(where, chosen):
 
 
 def load_ports(where, chosen):
-    """The internal ports (and the public one, when it is 0): remembered ones where still free."""
+    """The internal ports and the public ones that are 0: remembered ones where still free; the broker's where a person chose it."""
     remembered = files.read_json(where.ports, {})
     names = PORTS + (("ENMS_HTTP_PORT",) if chosen["ENMS_HTTP_PORT"] == "0" else ())
-    chosen = ports.choose(names, remembered)
-    if chosen != remembered:
-        files.write_json(where.ports, chosen)
-    return chosen
+    found = ports.choose(names, remembered)
+    if found != remembered:
+        files.write_json(where.ports, found)
+    return found if chosen["ENMS_BROKER_PORT"] == "0" else {**found, "ENMS_MQTT_PORT": int(chosen["ENMS_BROKER_PORT"])}
 
 
 def build(where, environ=os.environ, root=ROOT):

@@ -62,17 +62,17 @@ def end_leftovers(where):
     return found
 
 
-def check_http_port(env):
-    """Raises a LauncherError when the one public port is taken, or may not be opened."""
-    port = int(env["ENMS_HTTP_PORT"])
-    try:
-        free = ports.is_free(port, env["ENMS_BIND"])
-    except PermissionError as error:
-        raise LauncherError(f"This user may not open port {port}.", "Choose one above 1023: ENMS_HTTP_PORT=8080 ./enms up") from error
-    if not free:
-        who = processes.listener(port)
-        raise LauncherError(f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
-                            f"Choose another: ENMS_HTTP_PORT={port + 1} ./enms up")
+def check_ports(env):
+    """Raises a LauncherError when a port that people and plugs use is taken, or may not be opened."""
+    for name, port in (("ENMS_HTTP_PORT", int(env["ENMS_HTTP_PORT"])), ("ENMS_BROKER_PORT", int(env["ENMS_MQTT_PORT"]))):
+        try:
+            free = ports.is_free(port, env["ENMS_BIND"])
+        except PermissionError as error:
+            raise LauncherError(f"This user may not open port {port}.", f"Choose one above 1023: {name}={8080 if name == 'ENMS_HTTP_PORT' else 1883} ./enms up") from error
+        if not free:
+            who = processes.listener(port)
+            raise LauncherError(f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
+                                f"Choose another: {name}={port + 1} ./enms up")
 
 
 def up(arguments):
@@ -141,7 +141,7 @@ def prepare(where, steps):
     done = install.environment(where, lambda text: steps.say("environment", text))
     steps.say("environment", "installed" if done else "up to date")
     env = settings.build(where)
-    check_http_port(env)
+    check_ports(env)
     if postgres.create(where.postgres, env["ENMS_DB_SUPERUSER_PASSWORD"], where.log("postgres")):
         steps.say("database", "private PostgreSQL cluster made")
     files.write_json(where.settings, env, 0o600)

@@ -207,13 +207,14 @@ def test_down_works_without_a_supervisor_and_leaves_nothing(figures):
     made.launch("down")
 
 
-def test_a_port_in_use_is_a_sentence_with_the_remedy():
+@pytest.mark.parametrize("name", ["ENMS_HTTP_PORT", "ENMS_BROKER_PORT"])
+def test_a_port_in_use_is_a_sentence_with_the_remedy(name):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = enms(RUN / "taken", "up", "--no-demo", ENMS_HTTP_PORT=str(port))
-    assert done.returncode == 1 and f"Port {port}" in done.stderr and "ENMS_HTTP_PORT=" in done.stderr
+        done = enms(RUN / "taken", "up", "--no-demo", **{name: str(port)})
+    assert done.returncode == 1 and f"Port {port}" in done.stderr and f"{name}=" in done.stderr
     assert "Traceback" not in done.stderr
     assert processes_of(RUN / "taken") == []
 

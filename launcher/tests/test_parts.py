@@ -92,6 +92,13 @@ def test_ports_are_remembered_until_somebody_takes_them():
     assert second["b"] == first["b"] and second["a"] != first["a"]
 
 
+def test_the_brokers_port_may_be_chosen_and_the_one_found_before_is_kept(tmp_path):
+    where = settings.Paths(tmp_path)
+    found = settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "0"})
+    assert settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "1883"}) == {**found, "ENMS_MQTT_PORT": 1883}
+    assert settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "0"}) == found
+
+
 def test_another_programs_answer_on_the_port_is_not_the_services(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
