@@ -108,18 +108,9 @@ def test(arguments):
     if len(body) == 1:  # nothing but its id: as it is registered
         body = {"deviceId": arguments.device_id}
     answer = call("POST", "/api/devices/test", body, timeout=90)
-    good = True
-    for name, value in answer.items():
-        if isinstance(value, dict):
-            ok = value.get("ok")
-            good = good and ok is not False
-            text = value.get("message") or value.get("text") or ", ".join(f"{k} {v}" for k, v in value.items() if k != "ok" and not isinstance(v, (dict, list)))
-            print(f"{name:<10} {'ok' if ok else 'PROBLEM' if ok is False else '-':<8} {text}")
-        elif name == "ok":
-            good = good and value is not False
-        else:
-            print(f"{name:<10} {value}")
-    return 0 if good else 1
+    for name, good, otherwise in (("printer", answer["ok"], "PROBLEM"), ("plug", answer["plugOk"], "WARNING")):
+        print(f"{name:<8} {'ok' if good else otherwise:<8} {answer[name]}")
+    return 0 if answer["ok"] else 1
 
 
 def remove(arguments):
