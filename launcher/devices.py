@@ -1,5 +1,6 @@
 """`device`: a thin client of the Devices API, the one implementation of adding, testing and removing devices."""
 
+import re
 from urllib.parse import quote
 
 from . import probes, settings
@@ -30,8 +31,8 @@ OPTIONS = {
     "gcode-host": ("gcode_preview_host", str, "host that serves G-code previews"),
     "gcode-key": ("gcode_preview_api_key", str, "its key"),
 }
-
-
+# What a sentence of the API calls a column, people call by its option.
+OPTION_OF = {column: f"--{name}" for name, (column, _, _) in OPTIONS.items()}
 REMEDIES = {400: "./enms device add --help lists the options.", 404: "./enms device list shows what there is.",
             409: "./enms device add --replace changes an existing device.", 422: "./enms device add --help lists the options."}
 
@@ -49,6 +50,11 @@ def options(parser):
         parser.add_argument(f"--{name}", dest=column, type=kind, metavar=kind.__name__.upper().replace("STR", "TEXT"), help=text)
 
 
+def in_options(sentence):
+    """A sentence of the API with the names of columns as the options are called."""
+    return re.sub(r"\b[a-z]+(?:_[a-z]+)+\b", lambda name: OPTION_OF.get(name[0], name[0]), sentence)
+
+
 def call(method, path, body=None, timeout=60):
     """One request to the running stack with the operator's login; returns the answer, raises LauncherError on a refusal."""
     env = settings.recorded(settings.paths())
@@ -59,7 +65,7 @@ def call(method, path, body=None, timeout=60):
         raise LauncherError(f"The stack does not answer at {env['ENMS_HTTP_URL']}: {error}.", "Is it running? ./enms status") from error
     if status >= 400:
         text = answer.get("error") if isinstance(answer, dict) else None
-        raise LauncherError(text or f"The Devices API answers {status}.",
+        raise LauncherError(in_options(text) if text else f"The Devices API answers {status}.",
                             REMEDIES.get(status, "./enms status shows what runs."))
     return answer
 
@@ -109,7 +115,7 @@ def test(arguments):
         body = {"deviceId": arguments.device_id}
     answer = call("POST", "/api/devices/test", body, timeout=90)
     for name, good, otherwise in (("printer", answer["ok"], "PROBLEM"), ("plug", answer["plugOk"], "WARNING")):
-        print(f"{name:<8} {'ok' if good else otherwise:<8} {answer[name]}")
+        print(f"{name:<8} {'ok' if good else otherwise:<8} {in_options(answer[name])}")
     return 0 if answer["ok"] else 1
 
 

@@ -312,6 +312,8 @@ def test_device_commands(stack):
     assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
     tested = stack.launch("device", "test", "--id", "Lathe-1").stdout
     assert "is not asked" in tested and "plug-lathe has not sent anything yet" in tested
+    keyless = stack.launch("device", "add", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", check=False)
+    assert "--api-key is missing" in keyless.stderr
     described = stack.launch("device", "test", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", "--api-key", "x", check=False)
     assert described.returncode == 1 and "nothing listens there" in described.stdout
     assert "The device was removed." in stack.launch("device", "remove", "--id", "Lathe-1").stdout
