@@ -32,7 +32,7 @@ OPTIONS = {
     "gcode-key": ("gcode_preview_api_key", str, "its key"),
 }
 # What a sentence of the API calls a column, people call by its option.
-OPTION_OF = {column: f"--{name}" for name, (column, _, _) in OPTIONS.items()}
+OPTION_OF = {"device_id": "--id"} | {column: f"--{name}" for name, (column, _, _) in OPTIONS.items()}
 REMEDIES = {400: "./enms device add --help lists the options.", 404: "./enms device list shows what there is.",
             409: "./enms device add --replace changes an existing device.", 422: "./enms device add --help lists the options."}
 
