@@ -210,6 +210,8 @@ RETURNS TABLE (energy_wh double precision, coverage_s double precision, gap_s do
         SELECT a.meter_id, greatest(a.valid_from, p_from) AS t0, least(a.valid_to, p_to) AS t1
         FROM meter_assignments a JOIN meters m USING (meter_id)
         WHERE a.device_id = p_device AND a.role = 'main' AND m.energy_type = p_energy_type AND a.valid_from < p_to AND a.valid_to > p_from
+          -- one that came from a file says nothing about the time after it
+          AND (m.protocol <> 'import' OR EXISTS (SELECT 1 FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp > p_from))
     ), steps AS (   -- each row with its predecessor, cut to the range; the first row after the range closes it
         SELECT p.meter_id, r.timestamp, r.quality, r.in_range,
                extract(epoch FROM greatest(interval '0', least(r.timestamp, p.t1) - greatest(lag(r.timestamp) OVER (PARTITION BY p.meter_id, p.t0 ORDER BY r.timestamp), p.t0)))::float8 AS seconds

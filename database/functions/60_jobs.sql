@@ -223,8 +223,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    SELECT count(*), bool_and(coalesce(CASE WHEN m.reading_kind = 'power_only' THEN s.last_power_at ELSE s.last_counter_at END
-                                       >= least(j.end_time, a.valid_to), false)),
+    -- A meter that came from a file never speaks again by itself: nobody waits for it.
+    SELECT count(*), bool_and(m.protocol = 'import' OR coalesce(CASE WHEN m.reading_kind = 'power_only' THEN s.last_power_at ELSE s.last_counter_at END
+                                                               >= least(j.end_time, a.valid_to), false)),
            CASE WHEN bool_and(m.reading_kind = 'power_only') THEN 'integrated' WHEN bool_or(m.reading_kind = 'power_only') THEN 'mixed' ELSE 'counter' END
         INTO v_meters, v_passed, v_method
         FROM meter_assignments a JOIN meters m USING (meter_id) LEFT JOIN meter_state s USING (meter_id)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from datetime import timedelta
 
 import pytest
@@ -44,6 +45,20 @@ def test_history_before_live_rows_joins_them(plain, at, write):
     assert import_file(plain.dsn, path).accepted == 500
     assert plain.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) == 501
     assert plain.one("SELECT first_seen FROM meters WHERE meter_id = %s", meter) == at(0)
+
+
+def test_a_meter_from_a_file_keeps_no_later_print_waiting(plain, at, write):
+    """An old meter's counter has a meter of its own; what the new plug counts afterwards is whole and final."""
+    meter = plain.meter(device="replaced")
+    path = write(table(["device_id", "meter_id", "timestamp", "energy_total_wh"], [["replaced", "old-meter", at(10 * i).isoformat(), 100 + i] for i in range(11)]))
+    assert import_file(plain.dsn, path).accepted == 11
+    plain.ingest(meter, [(at(10_000 + 10 * i), 184_000 + i) for i in range(21)])
+    job = json.dumps({"device_id": "replaced", "filename": "x.gcode", "start_time": at(10_000).isoformat(), "end_time": at(10_100).isoformat(), "status": "done"})
+    assert plain.one("SELECT import_job(%s)", job)
+    plain.one("SELECT finalize_jobs(%s)", at(10_200))
+    energy, final, quality = plain.one("SELECT session_energy_wh, energy_final, energy_quality FROM print_jobs WHERE device_id = 'replaced'")
+    assert (energy, final, quality["coverage_pct"], quality["provisional"]) == (pytest.approx(10), True, 100, False)
+    assert plain.one("SELECT device_energy('replaced', %s, %s)", at(0), at(20_000)) == pytest.approx(30)  # each meter's own, nothing between them
 
 
 def test_bad_lines_are_numbered_and_cost_only_themselves(plain, at, write):

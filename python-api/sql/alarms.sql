@@ -20,6 +20,7 @@ WITH alarm AS (
     FROM meters m JOIN meter_assignments a ON a.meter_id = m.meter_id AND a.valid_to = 'infinity'
     JOIN devices d ON d.device_id = a.device_id AND d.is_active
     WHERE coalesce(m.last_seen, '-infinity') < now() - make_interval(secs => $2::integer)
+      AND m.protocol <> 'import'  -- it came from a file
     UNION ALL
     SELECT 'meter_unassigned', m.meter_id, NULL, m.first_seen, m.protocol
     FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id AND a.valid_to = 'infinity')
