@@ -15,6 +15,7 @@ LEFT JOIN LATERAL (SELECT b.timestamp, b.nozzle_temp_actual, b.bed_temp_actual F
                    ORDER BY b.timestamp DESC LIMIT 1) b ON true
 LEFT JOIN LATERAL (SELECT e.temperature_c FROM environment_data e
                    WHERE e.location_id = coalesce((SELECT x.location_id FROM environment_data x WHERE x.location_id = d.device_id LIMIT 1),
+                                                  (SELECT x.location_id FROM environment_data x WHERE x.location_id = substring(d.mqtt_topic FROM '^esp32/(.+)$') LIMIT 1),
                                                   (SELECT x.location_id FROM environment_data x WHERE x.location_id = d.location LIMIT 1), p.only)
                      AND e.timestamp >= now() - interval '15 minutes' AND e.temperature_c IS NOT NULL
                    ORDER BY e.timestamp DESC LIMIT 1) c ON true

@@ -24,7 +24,7 @@ COMMENT ON COLUMN devices.bed_depth IS 'Bed depth in mm.';
 COMMENT ON COLUMN devices.rated_power_w IS 'Rated power in W.';
 COMMENT ON COLUMN devices.idle_power_w IS 'Usual power when idle in W.';
 COMMENT ON COLUMN devices.data_interval_seconds IS 'Seconds between two polls.';
-COMMENT ON COLUMN devices.mqtt_topic IS 'Unique topic prefix of a machine that publishes itself.';
+COMMENT ON COLUMN devices.mqtt_topic IS 'Unique topic prefix of a machine that publishes itself, or of the ESP32 hub that is mounted on it (esp32/NAME).';
 COMMENT ON COLUMN devices.source IS 'Protocol by which its state is read.';
 COMMENT ON COLUMN devices.api_ip IS 'Host or host:port of the printer''s interface.';
 COMMENT ON COLUMN devices.api_key IS 'Secret of the printer''s interface; ingest role only.';

@@ -18,7 +18,7 @@ OPTIONS = {
     "interval": ("data_interval_seconds", int, "seconds between two polls, 2 to 3600"),
     "location": ("location", str, "where it stands"),
     "notes": ("notes", str, "anything"),
-    "mqtt-topic": ("mqtt_topic", str, "topic prefix of a machine that publishes itself"),
+    "mqtt-topic": ("mqtt_topic", str, "topic prefix of a machine that publishes itself, or of the ESP32 hub on it: esp32/NAME"),
     "size-category": ("printer_size_category", str, "e.g. small, medium, large"),
     "bed-width": ("bed_width", float, "mm"),
     "bed-depth": ("bed_depth", float, "mm"),

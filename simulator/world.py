@@ -146,6 +146,8 @@ class World:
                 "rated_power_w": round((profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w) / profile.efficiency),
                 "idle_power_w": round(profile.electronics_w / profile.efficiency, 1), "data_interval_seconds": spec.interval_s,
                 "source": spec.protocol, "api_ip": host, "api_key": key, "shelly_id": meters.get(name)}
+            if self.hubs and self.hubs[0].spec.mounted_on == name:  # hubs share their topics: only one can be told apart
+                device["mqtt_topic"] = f"esp32/{self.hubs[0].org}"
             if spec.protocol == "simplyprint":
                 device |= {"simplyprint_id": str(PRINTER_ID), "sp_company_id": COMPANY, "sp_api_key": key}
                 del device["api_key"]

@@ -14,12 +14,17 @@ $$;
 COMMENT ON FUNCTION record_smartplug(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[]) IS
     'Detail rows of Tasmota plugs (meter, time, W, kWh, V, A, power factor, VA, var); answers how many are new.';
 
+CREATE FUNCTION device_of_hub(p_hub text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT device_id FROM devices WHERE mqtt_topic = 'esp32/' || p_hub
+$$;
+COMMENT ON FUNCTION device_of_hub(text) IS 'The device on which an ESP32 hub is mounted: its mqtt_topic is that of the hub; NULL when none is.';
+
 CREATE FUNCTION record_environment(p_location text[], p_ts timestamptz[], p_device text[], p_temperature_c float8[], p_humidity_pct float8[],
     p_pressure_hpa float8[], p_source text[]) RETURNS bigint LANGUAGE sql AS $$
     -- Temperature and humidity may come in separate calls for the same moment: the row is completed, never overwritten.
     WITH stored AS (
         INSERT INTO environment_data AS e (location_id, timestamp, device_id, temperature_c, humidity_pct, pressure_hpa, source)
-        SELECT DISTINCT ON (coalesce(u.loc, u.dev), u.ts) coalesce(u.loc, u.dev), u.ts, u.dev, as_real(u.t), as_real(u.h), as_real(u.p), u.src
+        SELECT DISTINCT ON (coalesce(u.loc, u.dev), u.ts) coalesce(u.loc, u.dev), u.ts, coalesce(u.dev, device_of_hub(u.loc)), as_real(u.t), as_real(u.h), as_real(u.p), u.src
         FROM unnest(p_location, p_ts, p_device, p_temperature_c, p_humidity_pct, p_pressure_hpa, p_source) AS u (loc, ts, dev, t, h, p, src)
         WHERE coalesce(u.loc, u.dev) IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
           AND coalesce(as_real(u.t), as_real(u.h), as_real(u.p)) IS NOT NULL
@@ -36,22 +41,25 @@ CREATE FUNCTION record_sensor(p_kind text, p_sensor text[], p_ts timestamptz[], 
     p_z float8[] DEFAULT NULL, p_temperature_c float8[] DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_rows bigint;
+    -- A sensor's id is that of its hub and what it is: hall/mpu6050.
+    v_device text[] := ARRAY(SELECT coalesce(u.dev, device_of_hub(regexp_replace(u.id, '/[^/]+$', '')))
+                             FROM unnest(p_sensor, p_device) WITH ORDINALITY AS u (id, dev, n) ORDER BY u.n);
 BEGIN
     IF p_kind = 'max6675_temperature' THEN
         INSERT INTO max6675_temperature_data (sensor_id, timestamp, device_id, temperature_c)
-        SELECT u.id, u.ts, u.dev, as_real(coalesce(u.t, u.x)) FROM unnest(p_sensor, p_ts, p_device, p_x, p_temperature_c) AS u (id, ts, dev, x, t)
+        SELECT u.id, u.ts, u.dev, as_real(coalesce(u.t, u.x)) FROM unnest(p_sensor, p_ts, v_device, p_x, p_temperature_c) AS u (id, ts, dev, x, t)
         WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes' AND as_real(coalesce(u.t, u.x)) IS NOT NULL
         ON CONFLICT DO NOTHING;
     ELSIF p_kind = 'mpu6050_accelerometer' THEN
         INSERT INTO mpu6050_accelerometer_data (sensor_id, timestamp, device_id, accel_x_ms2, accel_y_ms2, accel_z_ms2, temperature_c)
         SELECT u.id, u.ts, u.dev, as_real(u.x), as_real(u.y), as_real(u.z), as_real(u.t)
-        FROM unnest(p_sensor, p_ts, p_device, p_x, p_y, p_z, p_temperature_c) AS u (id, ts, dev, x, y, z, t)
+        FROM unnest(p_sensor, p_ts, v_device, p_x, p_y, p_z, p_temperature_c) AS u (id, ts, dev, x, y, z, t)
         WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
         ON CONFLICT DO NOTHING;
     ELSIF p_kind = 'mpu6050_gyroscope' THEN
         INSERT INTO mpu6050_gyroscope_data (sensor_id, timestamp, device_id, gyro_x_rads, gyro_y_rads, gyro_z_rads)
         SELECT u.id, u.ts, u.dev, as_real(u.x), as_real(u.y), as_real(u.z)
-        FROM unnest(p_sensor, p_ts, p_device, p_x, p_y, p_z) AS u (id, ts, dev, x, y, z)
+        FROM unnest(p_sensor, p_ts, v_device, p_x, p_y, p_z) AS u (id, ts, dev, x, y, z)
         WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
         ON CONFLICT DO NOTHING;
     ELSE
