@@ -123,10 +123,10 @@ def test_a_flood_of_rejects_is_counted_and_bounded(plain):
 def test_sensors_of_a_hub_keep_the_device_on_which_it_is_mounted(db, at):
     carrier = db.device("carries-a-hub", mqtt_topic="esp32/lab/west")["device_id"]
     for hub, expected in (("lab/west", carrier), ("lab", None)):
-        for kind, table in (("mpu6050_accelerometer",) * 2, ("mpu6050_gyroscope",) * 2, ("max6675_temperature",) * 2):
+        for kind in ("mpu6050_accelerometer", "mpu6050_gyroscope", "max6675_temperature"):
             sensor = f"{hub}/{kind.partition('_')[0]}"
             assert db.one("SELECT record_sensor(%s, ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0], ARRAY[1.0], ARRAY[1.0])", kind, sensor, at(0)) == 1
-            assert db.one(f"SELECT device_id FROM {table}_data WHERE sensor_id = %s", sensor) == expected
+            assert db.one(f"SELECT device_id FROM {kind}_data WHERE sensor_id = %s", sensor) == expected
         db.one("SELECT record_environment(ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[20.0], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['dht22'])", hub, at(0))
         assert db.one("SELECT device_id FROM environment_data WHERE location_id = %s", hub) == expected
 
