@@ -21,7 +21,7 @@ COMMENT ON COLUMN devices.notes IS 'Free text.';
 COMMENT ON COLUMN devices.printer_size_category IS 'Size class of a printer.';
 COMMENT ON COLUMN devices.bed_width IS 'Bed width in mm.';
 COMMENT ON COLUMN devices.bed_depth IS 'Bed depth in mm.';
-COMMENT ON COLUMN devices.rated_power_w IS 'Rated power in W.';
+COMMENT ON COLUMN devices.rated_power_w IS 'Rated power in W; its meters take up to twice that for plausible, if it is more than their own limit.';
 COMMENT ON COLUMN devices.idle_power_w IS 'Usual power when idle in W.';
 COMMENT ON COLUMN devices.data_interval_seconds IS 'Seconds between two polls.';
 COMMENT ON COLUMN devices.mqtt_topic IS 'Unique topic prefix of a machine that publishes itself, or of the ESP32 hub that is mounted on it (esp32/NAME).';
@@ -46,7 +46,7 @@ COMMENT ON COLUMN meters.energy_type IS 'Carrier that it measures; carriers are 
 COMMENT ON COLUMN meters.reading_kind IS 'counter (running total), interval (energy of an interval) or power_only.';
 COMMENT ON COLUMN meters.unit IS 'Unit of the device''s own counter.';
 COMMENT ON COLUMN meters.wh_per_unit IS 'Wh per such unit.';
-COMMENT ON COLUMN meters.max_power_w IS 'Highest plausible power in W; too low turns energy into jumps.';
+COMMENT ON COLUMN meters.max_power_w IS 'Highest plausible power in W; too low turns energy into jumps. A device with a larger rated power raises it.';
 COMMENT ON COLUMN meters.max_hold_s IS 'Longest time in s for which a power value counts (power_only).';
 COMMENT ON COLUMN meters.counter_step_wh IS 'Resolution of the counter in Wh.';
 COMMENT ON COLUMN meters.slack_s IS 'Tolerance of the plausibility limit in s.';

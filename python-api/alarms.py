@@ -10,7 +10,7 @@ SENTENCES = {
     "printer_silent": "{name} has not answered{because}.",
     "printer_error": "{name} reports an error{because}.",
     "printer_attention": "{name} waits for somebody{because}.",
-    "counter_jump": "The counter of {object} jumps ({detail} times in a row): its energy is unknown meanwhile. Check the meter and its maximum power.",
+    "counter_jump": "The counter of {object} jumps ({detail} times in a row): its energy is unknown meanwhile. Check the meter; a machine beyond 3,680 W a phase needs its rated power set.",
     "meter_silent": "The meter {object} of {name} has been silent for more than an hour.",
     "meter_unassigned": "The meter {object} belongs to no device yet.",
     "rejects": "Messages of {object} were refused within the last hour ({detail}); the devices page tells why.",

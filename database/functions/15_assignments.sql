@@ -34,12 +34,16 @@ BEGIN
     UPDATE meter_assignments SET valid_to = v_from WHERE meter_id = p_meter AND valid_to > v_from;
     IF p_device IS NOT NULL THEN
         INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES (p_meter, p_device, p_role, v_from);
+        PERFORM allow_power(p_meter, plausible_power_w(d)) FROM devices d WHERE d.device_id = p_device;
     END IF;
     PERFORM reattribute(p_meter, v_from, v_devices || p_device);
     RETURN v_from;
 END $$;
 COMMENT ON FUNCTION set_assignment(text, text, text, timestamptz) IS
     'Assigns the meter from that moment on (device NULL ends it) and corrects rows, rollups and jobs after it; answers the moment.';
+
+CREATE FUNCTION plausible_power_w(d devices) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$ SELECT 2 * d.rated_power_w $$;
+COMMENT ON FUNCTION plausible_power_w(devices) IS 'What a meter of the device may well measure in W, generously: twice its rated power; NULL when that is unknown.';
 
 -- Gives stored rows the device of their time again and marks rollups and jobs that this changes.
 CREATE FUNCTION reattribute(p_meter text, p_from timestamptz, p_devices text[]) RETURNS void LANGUAGE plpgsql AS $$

@@ -287,6 +287,26 @@ CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) 
 $$;
 COMMENT ON FUNCTION reopen_jobs(text, timestamptz, timestamptz) IS 'Ended jobs whose energy a late row may have changed are computed again.';
 
+-- A limit that was too low had turned real energy into jumps: they are judged again.
+CREATE FUNCTION allow_power(p_meter text, p_watts double precision) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_jumps timestamptz[];
+    v_range tstzrange;
+BEGIN
+    PERFORM 1 FROM meter_state WHERE meter_id = p_meter FOR UPDATE;
+    UPDATE meters SET max_power_w = p_watts WHERE meter_id = p_meter AND max_power_w < p_watts;
+    IF FOUND THEN
+        SELECT array_agg(timestamp ORDER BY timestamp) INTO v_jumps FROM energy_data WHERE meter_id = p_meter AND has_flag(quality, 'jump');
+        IF v_jumps IS NOT NULL THEN
+            v_range := refold(p_meter, v_jumps);
+            PERFORM mark_dirty(p_meter, lower(v_range), upper(v_range) + interval '1 microsecond');
+            PERFORM reopen_jobs(p_meter, lower(v_range), upper(v_range));
+        END IF;
+    END IF;
+END $$;
+COMMENT ON FUNCTION allow_power(text, double precision) IS
+    'Raises the highest plausible power of the meter to that many W (never lowers it) and counts what had been a jump because of the old limit.';
+
 -- device_latest is the lock of a device: whoever changes it or devices.last_seen locks the device_latest rows first, sorted.
 CREATE FUNCTION refresh_device_power(p_devices text[]) RETURNS text[] LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE

@@ -83,6 +83,10 @@ BEGIN
     IF v_new.shelly_id IS DISTINCT FROM v_old.shelly_id OR v_new.is_active IS DISTINCT FROM v_old.is_active THEN
         PERFORM follow_shelly_id(v_id, v_old.shelly_id, CASE WHEN v_new.is_active THEN v_new.shelly_id END);
     END IF;
+    IF v_new.rated_power_w IS DISTINCT FROM v_old.rated_power_w THEN
+        PERFORM allow_power(a.meter_id, plausible_power_w(v_new))
+            FROM (SELECT meter_id FROM meter_assignments WHERE device_id = v_id AND valid_to = 'infinity' ORDER BY meter_id) a;
+    END IF;
     INSERT INTO audit_log (actor, action, object, before, after)
         VALUES (p_actor, CASE WHEN v_exists THEN 'device.change' ELSE 'device.add' END, v_id,
                 CASE WHEN v_exists THEN public_device(v_old) END, public_device(v_new));

@@ -2,6 +2,7 @@
 
 import math
 import random
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -201,6 +202,24 @@ def test_secondary_values_that_a_real_can_not_hold_become_null(db, at):
     db.all("SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[5.0], ARRAY['1e300'::float8], ARRAY['nan'::float8], ARRAY['1e-300'::float8])",
            meter, at(0))
     assert db.one("SELECT voltage IS NULL AND current_amps IS NULL AND power_factor IS NULL FROM energy_data WHERE meter_id = %s", meter)
+
+
+def test_the_rated_power_of_a_device_makes_its_real_load_count(db, at):
+    """A furnace of 30 kW at a meter that is believed to have 3,680 W: jumps, until its rated power is known; a meter that it gets later knows at once."""
+    device = f"furnace-{uuid.uuid4().hex[:6]}"
+    meter = db.meter(device=device)
+    rows = [(at(60 * i), 1000.0 + 500 * i) for i in range(6)]
+    db.ingest(meter, rows)
+    assert [flag for _, flag in db.deltas(meter)].count("jump") >= 4
+    db.device(device, rated_power_w=30_000)
+    assert db.deltas(meter) == [(None, "first"), *[(500, None)] * 5]
+    assert db.one("SELECT max_power_w, base_wh FROM meters JOIN meter_state USING (meter_id) WHERE meter_id = %s", meter) == (60_000, 3500)
+    db.device(device, rated_power_w=100)
+    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", meter) == 60_000, "generous once is generous for ever"
+    db.device(device, rated_power_w=20_000)
+    other = db.meter()
+    db.one("SELECT meter_assign(%s, %s, 'main', NULL, 'test')", other, device)
+    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", other) == 40_000
 
 
 def test_repeated_jumps_raise_an_alarm_and_a_good_row_ends_it(db, at):

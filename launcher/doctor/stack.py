@@ -20,7 +20,7 @@ REMEDIES = {
     "printer_silent": "./enms device test --id {object}",
     "printer_error": "look at the printer",
     "printer_attention": "look at the printer",
-    "counter_jump": "Is its max_power_w too low, or do two devices share one meter id?",
+    "counter_jump": "Give its machine its rated power (./enms device add --replace --id … --rated-power W); or do two devices share one meter id?",
     "meter_silent": "Is the plug on the network, and does it know the broker? At constant load some plugs say nothing for hours.",
     "meter_unassigned": "assign it on the page Devices, or POST /api/meters/assign",
 }

@@ -256,7 +256,7 @@ export const en = {
   'form.key': 'API key', 'form.key.keep': 'Leave empty to keep the stored one',
   'form.spId': 'SimplyPrint printer number', 'form.spCompany': 'SimplyPrint company', 'form.spKey': 'SimplyPrint API key',
   'form.plug': 'Plug', 'form.plug.hint': 'Its MQTT name; meters nobody claimed are offered',
-  'form.bedWidth': 'Bed width, mm', 'form.bedDepth': 'Bed depth, mm', 'form.idle': 'Idle power, W', 'form.plant': 'Plant',
+  'form.bedWidth': 'Bed width, mm', 'form.bedDepth': 'Bed depth, mm', 'form.idle': 'Idle power, W', 'form.rated': 'Rated power, W', 'form.plant': 'Plant',
   'form.more': 'More',
   'form.test': 'Test now', 'form.save': 'Save',
   'form.testLive': 'The connection is tested while you type.',

@@ -31,6 +31,7 @@ const FIELDS = [
   { name: 'bed_width', text: 'bedWidth', kind: 'number', more: true },
   { name: 'bed_depth', text: 'bedDepth', kind: 'number', more: true },
   { name: 'idle_power_w', text: 'idle', kind: 'number', more: true },
+  { name: 'rated_power_w', text: 'rated', kind: 'number', more: true },
 ];
 const DEFAULTS = { source: 'prusalink', device_type: 'printer', plant_type: 'generic_plant' };
 
