@@ -84,7 +84,7 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
         idle = next(iter(states))
         for command in ("cancel", "clear"):
             call("POST", f"{sim}/printers/{idle}/{command}", {})
-    wait_for(f"{idle} to be seen idle", lambda: next(p for p in demo.summary()["printers"] if p["deviceId"] == idle)["currentStatus"] in ("Idle", "Cooling"), 60)
+    wait_for(f"{idle} to be seen idle", lambda: next(p for p in demo.summary()["printers"] if p["deviceId"] == idle)["currentStatus"] in ("Idle", "Cooling", "Completed"), 60)
     assert demo.change("PATCH", f"/api/devices/{idle}", {"data_interval_seconds": 2}).status == 200
     time.sleep(5)
     started = call("POST", f"{sim}/printers/{idle}/start", {"filename": "after-up.gcode", "duration_s": 20})
