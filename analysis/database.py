@@ -1,15 +1,18 @@
-"""One kept, read-only connection of a worker to PostgreSQL, and range scans that arrive as numpy columns.
+"""A worker's kept, read-only connections to PostgreSQL, and range scans that arrive as numpy columns.
 
 Time series come by COPY BINARY: every field of a query has a fixed width (NULL is sent as NaN, infinity or -1, see the
-queries), so that the whole answer is one structured array without an object per row.
+queries), so that the whole answer is one structured array without an object per row. What can come meanwhile is fetched by
+a second connection, as one row of arrays: dearer for the server, but it leaves the interpreter to who fetches rows.
 """
 
 import io
 import os
 import re
 import socket
+import struct
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +35,10 @@ NO_TIME = np.iinfo(np.int64).max
 HEADER_BYTES = 19
 TRAILER = b"\xff\xff"
 WIDTHS = {"time": ">i8", "float8": ">f8", "float4": ">f4", "int4": ">i4", "int2": ">i2"}
+TYPES = {"time": 1184, "float8": 701, "float4": 700, "int4": 23, "int2": 21}
+"""OIDs, as an array tells the type of its elements."""
+# Of a binary array: dimensions, whether an element is NULL, type, number of elements, index of the first.
+ARRAY_HEADER = struct.Struct(">iiIii")
 
 
 def connection_settings(environ=os.environ):
@@ -46,12 +53,12 @@ def connection_settings(environ=os.environ):
 
 
 class Database:
-    """A connection that is made at the first use and again after it died."""
+    """Two connections, the second for what is fetched beside the first; at most one snapshot at a time."""
 
     def __init__(self, settings=None, options=""):
-        self._settings = settings or connection_settings()
-        self._options = f"{SESSION} {options}"
-        self._connection = None
+        settings = settings or connection_settings()
+        self._first, self._second = (_Kept(settings, f"{SESSION} {options}") for _ in range(2))
+        self._beside = ThreadPoolExecutor(1, "enms-analysis-beside")
 
     @contextmanager
     def snapshot(self):
@@ -60,12 +67,12 @@ class Database:
         Raises DatabaseAway when there is no connection or it breaks.
         """
         try:
-            connection = self._connected()
+            connection = self._first.connected()
         except psycopg2.OperationalError as error:
             raise DatabaseAway("The database is not reachable at the moment.") from error
         try:
             with connection.cursor() as cursor:
-                yield Snapshot(cursor)
+                yield Snapshot(cursor, self._fetch_beside)
             connection.rollback()
         except AnalysisError:
             connection.rollback()
@@ -79,12 +86,44 @@ class Database:
             raise
 
     def close(self):
-        """Ends the connection; the next use makes a new one."""
+        """Ends the connections; the next use makes new ones."""
+        self._first.close()
+        self._beside.submit(self._second.close)  # by the thread that uses it
+
+    def _fetch_beside(self, snapshot, statement):
+        """The Future of what COPY of the statement sends, in the transaction of an exported snapshot."""
+        return self._beside.submit(self._fetch, snapshot, statement)
+
+    def _fetch(self, snapshot, statement):
+        answer = io.BytesIO()
+        try:
+            connection = self._second.connected()
+            connection.rollback()  # asking whether it is alive began a transaction
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
+                cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", answer)
+            connection.rollback()
+        except BaseException:
+            self._second.close()
+            raise
+        return answer.getbuffer()
+
+
+class _Kept:
+    """A connection that is made at the first use and again after it died."""
+
+    def __init__(self, settings, options):
+        self._settings, self._options = settings, options
+        self._connection = None
+
+    def close(self):
+        """Ends it; the next use makes a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _connected(self):
+    def connected(self):
+        """A connection that was alive a moment ago, in a transaction."""
         if self._connection is not None:
             try:
                 # An idle connection may have died: ask before a transaction relies on it. Nobody answers for a server that hangs.
@@ -119,8 +158,8 @@ def _cut(descriptor):
 class Snapshot:
     """Queries of one transaction. A query is the name of a file analysis/<name>.sql with %(name)s parameters."""
 
-    def __init__(self, cursor):
-        self._cursor = cursor
+    def __init__(self, cursor, beside):
+        self._cursor, self._beside = cursor, beside
         self.seconds = 0.0
         """Time spent waiting for the database."""
 
@@ -161,6 +200,25 @@ class Snapshot:
         return decode(answer.getbuffer(), layout)
 
 
+    def columns_beside(self, query, **parameters):
+        """columns() by another connection, which sees the same, while this one goes on: a function that waits for them."""
+        layout = query_layout(query)
+        names = [name for name, _ in layout]
+        statement = self._cursor.mogrify(query_text(query), parameters).decode()
+        self._cursor.execute("SELECT pg_export_snapshot()")
+        arriving = self._beside(self._cursor.fetchone()[0],
+                                f"SELECT {', '.join(f'array_agg({name})' for name in names)} FROM ({statement}) AS q ({', '.join(names)})")
+
+        def columns():
+            begun = time.perf_counter()
+            try:
+                return decode_arrays(arriving.result(), layout)
+            finally:
+                self.seconds += time.perf_counter() - begun
+
+        return columns
+
+
 def decode(data, layout):
     """The columns of a binary COPY whose rows all have the same width. `layout` is ((name, kind), …)."""
     fields = [("count", ">i2")]
@@ -172,6 +230,20 @@ def decode(data, layout):
     if rest or any(np.any(table[f"{name} length"] != table.dtype[name].itemsize) for name, _ in layout):
         raise ValueError("a column of the query is NULL or has another type than its layout says")
     return {name: _native(table[name], kind) for name, kind in layout}
+
+
+def decode_arrays(data, layout):
+    """The columns of a binary COPY of one row that holds an array for each; NULL is an empty one."""
+    columns, place = {}, HEADER_BYTES + 2  # the number of fields
+    for name, kind in layout:
+        size = int.from_bytes(data[place:place + 4], "big", signed=True)
+        array, place = data[place + 4:place + 4 + max(size, 0)], place + 4 + max(size, 0)
+        dimensions, has_null, element, count, _ = ARRAY_HEADER.unpack_from(array) if len(array) else (1, 0, TYPES[kind], 0, 1)
+        if dimensions > 1 or has_null or element != TYPES[kind]:
+            raise ValueError(f"column {name} of the query is NULL or has another type than its layout says")
+        values = np.frombuffer(array, [("length", ">i4"), ("value", WIDTHS[kind])], count, ARRAY_HEADER.size) if count else np.empty(0, [("value", WIDTHS[kind])])
+        columns[name] = _native(values["value"], kind)
+    return columns
 
 
 def _native(column, kind):

@@ -74,7 +74,7 @@ def build(snapshot, device, start, end):
     meters = snapshot.rows("meters", device=device["device_id"])
     if start is None:
         start = _first_moment(device, meters, end)
-    statuses = read_statuses(snapshot, device["device_id"], start, end)
+    arriving = snapshot.columns_beside("statuses", device=device["device_id"], **_range(start, end))
     level = _level(device, start, end)
     pieces, flags, at, power = [], dict.fromkeys(("gaps", "resets", "jumps", "backs", "integrated"), 0), [], []
     for meter in meters:
@@ -92,6 +92,7 @@ def build(snapshot, device, start, end):
             power.append(_power_of_rows(rows)[inside])
         else:
             pieces.append(_from_rollups(snapshot, device, meter, begin, finish, *level))
+    statuses = with_phases(arriving())
     segments = summed(pieces) if pieces else Segments(*(np.empty(0, kind) for kind in (np.int64, np.int64, float, float, bool)))
     line = EnergyLine(segments)
     rows = _rows_of_readings(at, power, segments) if level is None else _rows_of_buckets(line, start, end, level[0])
@@ -101,9 +102,8 @@ def build(snapshot, device, start, end):
                    flags if level is None else dict.fromkeys(flags), level[0] if level else 0, *_frozen_phases(snapshot, device, start, end), meters)
 
 
-def read_statuses(snapshot, device_id, start, end):
-    """The columns of statuses.sql with phases and heating rates."""
-    statuses = snapshot.columns("statuses", device=device_id, **_range(start, end))
+def with_phases(statuses):
+    """The columns of statuses.sql, with phases and heating rates."""
     statuses["phase"] = phases_of_statuses(statuses)
     statuses["nozzle_rate"] = rates(statuses["at"], statuses["nozzle_temp_actual"])
     statuses["bed_rate"] = rates(statuses["at"], statuses["bed_temp_actual"])

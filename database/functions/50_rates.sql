@@ -27,7 +27,9 @@ COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS 'Carbon factor (g CO2 
 -- quarters of an hour in UTC too, everywhere) or at a valid_from/valid_to.
 CREATE FUNCTION rates_between(p_factory uuid, p_energy_type text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh double precision, currency text, factor_id bigint, g_co2_per_kwh double precision)
-LANGUAGE sql STABLE AS $$
+LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
+#variable_conflict use_column
+BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
     WITH varies AS (    -- rates that hold around the clock change at their dates only
         SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
                        AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
@@ -57,8 +59,8 @@ LANGUAGE sql STABLE AS $$
         LEFT JOIN LATERAL carbon_at(p_factory, p_energy_type, c.at) f ON true
     )
     SELECT at, lead(at, 1, p_to) OVER (ORDER BY at), tariff_id, price_per_kwh, currency, factor_id, g_co2_per_kwh
-    FROM rated WHERE changed
-$$;
+    FROM rated WHERE changed;
+END $$;
 COMMENT ON FUNCTION rates_between(uuid, text, timestamptz, timestamptz) IS
     '[from, to) cut where the rate changes: tariff (per kWh, currency) and carbon factor (g per kWh) of each piece, NULL where none holds.';
 
