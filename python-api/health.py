@@ -11,6 +11,7 @@ from db import DatabaseAway, DatabaseSlow
 FRESH_S = 300  # readings and statuses that are older mean that something stands still
 NODERED_TIMEOUT_S = 2
 NODERED_KEEP_S = 3  # many who ask cost Node-RED one question
+NODERED_RETRY_S = 0.5  # it may just be starting
 
 
 class NodeRed:
@@ -24,7 +25,7 @@ class NodeRed:
     def health(self):
         """Its own answer as a dict, or None when it doesn't answer."""
         with self._lock:
-            if time.monotonic() - self._at > NODERED_KEEP_S:
+            if time.monotonic() - self._at > (NODERED_RETRY_S if self._answer is None else NODERED_KEEP_S):
                 self._answer, self._at = self._ask(), time.monotonic()
             return self._answer
 
