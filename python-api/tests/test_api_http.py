@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import schemathesis
@@ -15,6 +16,7 @@ from hypothesis.errors import Unsatisfiable
 import app as application
 import db
 import dpp_simulator
+import health
 import openapi
 from conftest import CREDENTIALS, NoNodeRed
 
@@ -338,3 +340,27 @@ def test_whatever_is_asked_conforms_to_the_description(api, populated, path, mod
         ask()
     except Unsatisfiable:
         assert mode is schemathesis.GenerationMode.NEGATIVE  # nothing in it could be wrong
+
+
+def test_a_node_red_that_was_starting_is_found_soon():
+    """That it does not answer is not kept for as long as what it answers."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    nodered = health.NodeRed(f"http://127.0.0.1:{port}/")
+    assert nodered.health() is None
+
+    class Started(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"flows": "started"}')
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", port), Started) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        time.sleep(health.NODERED_RETRY_S + 0.1)
+        assert nodered.health() == {"flows": "started"}
+        server.shutdown()
