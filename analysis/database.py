@@ -199,7 +199,6 @@ class Snapshot:
         self.seconds += time.perf_counter() - begun
         return decode(answer.getbuffer(), layout)
 
-
     def columns_beside(self, query, **parameters):
         """columns() by another connection, which sees the same, while this one goes on: a function that waits for them."""
         layout = query_layout(query)

@@ -9,6 +9,7 @@ import time
 from datetime import timedelta
 
 import numpy as np
+import psycopg2
 import pytest
 
 from analysis.database import Database
@@ -172,11 +173,13 @@ def test_database_away_is_503(service, monkeypatch):
     assert "not reachable" in service.predict_all()["error"]
 
 
-def test_an_attempt_that_takes_too_long_costs_only_itself(database):
-    with database.snapshot() as snapshot:
+def test_an_attempt_that_takes_too_long_costs_only_itself(plant, database):
+    with database.snapshot() as snapshot, psycopg2.connect(plant.dsn) as changing:
         snapshot._cursor.execute("SHOW statement_timeout")
         usual = snapshot._cursor.fetchone()
-        assert snapshot.rows_within(0.001, "rates", factory=None, **{"from": "2020-01-01", "to": "2020-02-01"}) in (None, [])
+        changing.cursor().execute("LOCK TABLE devices")  # whoever reads it waits
+        assert snapshot.rows_within(0.05, "training_devices", device_model="none such") is None
+        changing.rollback()
         assert snapshot.rows_within(5, "training_devices", device_model="none such") == []
         snapshot._cursor.execute("SHOW statement_timeout")
         assert snapshot._cursor.fetchone() == usual
