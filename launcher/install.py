@@ -28,8 +28,10 @@ GRAFANA_TYPES = ROOT / "grafana" / "tests" / "schema"
 PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
             ("mosquitto", lambda: find("mosquitto")),
             ("nginx-light", lambda: find("nginx")))
+# What makes something faster, and is no reason to stop when it can't be had: a C compiler, for the kernel that reads G-code.
+WISHED = (("tcc", lambda: any(map(shutil.which, ("cc", "gcc", "clang", "tcc")))),)
 # What the tests start besides.
-TEST_PACKAGES = PACKAGES + (("chromium", lambda: find("chromium")), ("docker-compose", lambda: find("docker-compose")),
+TEST_PACKAGES = PACKAGES + (("tcc", lambda: find("tcc")), ("chromium", lambda: find("chromium")), ("docker-compose", lambda: find("docker-compose")),
                             ("mosquitto-clients", lambda: find("mosquitto_sub")))
 # What the tests of `--long` start besides: slicers, 95 MB to fetch, 50 s to install.
 LONG_TEST_PACKAGES = TEST_PACKAGES + (("prusa-slicer", lambda: find("prusa-slicer")), ("cura-engine", lambda: find("CuraEngine")))
@@ -48,7 +50,7 @@ def digest(*paths):
 
 
 def missing_packages(packages):
-    """Debian packages that are not there."""
+    """Those of (name, is it there?) whose program is not there, and what Debian leaves out of Python."""
     missing = [name for name, present in packages if not present()]
     try:
         import ensurepip  # noqa: F401 - Debian leaves it out of python3
@@ -70,15 +72,30 @@ def check_disk(where, needed_mb):
 def system_packages(log, say, packages):
     """Installs missing Debian packages as root, without starting their services; else says the command to run."""
     missing = missing_packages(packages)
-    if not missing:
-        return
-    command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing)}"
-    if not shutil.which("apt-get"):
-        raise LauncherError(f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
-                            "Install them with this system's package manager, then run ./enms up again.")
-    if os.geteuid() != 0:
-        raise LauncherError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
-    say(f"installing {', '.join(missing)}")
+    wished = [name for name, present in WISHED if name not in missing and not present()]
+    may_install = os.geteuid() == 0 and shutil.which("apt-get")
+    if missing:
+        command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing + wished)}"
+        if not shutil.which("apt-get"):
+            raise LauncherError(f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
+                                "Install them with this system's package manager, then run ./enms up again.")
+        if not may_install:
+            raise LauncherError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
+        say(f"installing {', '.join(missing + wished)}")
+        apt_install(missing + wished, log)
+        still = missing_packages(packages)
+        if still:
+            raise LauncherError(f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log)
+    elif wished and may_install:
+        say(f"installing {', '.join(wished)}")
+        try:
+            apt_install(wished, log)
+        except LauncherError as error:
+            say(f"goes on without: {error}")
+
+
+def apt_install(names, log):
+    """Debian packages, none of whose services is started or set to start with the machine."""
     # Debian starts a service when it is installed. A policy-rc.d that answers 101 ("not allowed") prevents exactly that for
     # new ones, and touches none that runs; an existing policy is somebody's decision and stays as it is.
     policy = Path("/usr/sbin/policy-rc.d")
@@ -87,24 +104,21 @@ def system_packages(log, say, packages):
         files.write(policy, "#!/bin/sh\nexit 101\n", 0o755)
     # No "main" cluster either: PostgreSQL's package would make one that starts with the machine.
     cluster_config = Path("/etc/postgresql-common/createcluster.conf")
-    no_cluster = not cluster_config.exists() and any(name.startswith("postgresql") for name in missing)
+    no_cluster = not cluster_config.exists() and any(name.startswith("postgresql") for name in names)
     if no_cluster:
         cluster_config.parent.mkdir(parents=True, exist_ok=True)
         files.write(cluster_config, "create_main_cluster = false\n")
     try:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update", "-q"], log, "The package lists could not be updated.", environment)
-        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *missing],
-            log, f"Debian could not install {', '.join(missing)}.", environment)
-        for unit in [name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in missing)]:
+        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *names],
+            log, f"Debian could not install {', '.join(names)}.", environment)
+        for unit in [name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in names)]:
             if shutil.which("systemctl"):
                 subprocess.run(["systemctl", "disable", "-q", unit], capture_output=True, check=False)
     finally:
         if ours:
             policy.unlink(missing_ok=True)
-    still = missing_packages(packages)
-    if still:
-        raise LauncherError(f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log)
 
 
 def run(command, log, failure, environment=None, cwd=None):

