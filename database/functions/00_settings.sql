@@ -8,8 +8,8 @@ COMMENT ON FUNCTION setting(text) IS 'Value of one setting, NULL when there is n
 CREATE FUNCTION engine() RETURNS text LANGUAGE sql STABLE AS $$ SELECT setting('engine') $$;
 COMMENT ON FUNCTION engine() IS 'timescale or plain; decided at the first migration.';
 
-CREATE FUNCTION factory_zone(p_factory uuid DEFAULT NULL) RETURNS text LANGUAGE sql STABLE AS
-$$ SELECT timezone FROM factories WHERE p_factory IS NULL OR factory_id = p_factory ORDER BY slug LIMIT 1 $$;
+CREATE FUNCTION factory_zone(p_factory uuid DEFAULT NULL) RETURNS text LANGUAGE plpgsql STABLE AS
+$$ BEGIN RETURN (SELECT timezone FROM factories WHERE p_factory IS NULL OR factory_id = p_factory ORDER BY slug LIMIT 1); END $$;
 COMMENT ON FUNCTION factory_zone(uuid) IS 'IANA time zone of the factory; without an id that of the (first) factory.';
 
 CREATE FUNCTION floor_to(p_seconds integer, p_at timestamptz) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS

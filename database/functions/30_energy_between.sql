@@ -122,33 +122,33 @@ LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
     WITH wanted AS MATERIALIZED (
         SELECT u.n, u.meter_id, u.t0, u.t1, u.s0, u.s1, ceil_to(3600, u.s0) AS h0, floor_to(3600, u.s1) AS h1, ceil_to(900, u.s0) AS q0, floor_to(900, u.s1) AS q1,
-               u.s0 < u.s1 AND u.t0 >= f.frozen AND NOT EXISTS (SELECT 1 FROM rollup_dirty d WHERE d.meter_id = u.meter_id) AS stored
+               u.s0 < u.s1 AND u.t0 >= (SELECT coalesce(setting('frozen_before')::timestamptz, '-infinity')) AND NOT EXISTS (SELECT 1 FROM rollup_dirty d WHERE d.meter_id = u.meter_id) AS stored
         FROM (SELECT w.n, w.meter_id, w.t0, w.t1, ceil_to(60, w.t0) AS s0,
                      -- without fresh rows everything up to the newest row is stored
                      CASE WHEN s.dirty_from IS NULL AND w.t1 >= s.last_at THEN ceil_to(60, w.t1) ELSE floor_to(60, least(w.t1, s.dirty_from)) END AS s1
               FROM unnest(p_meter, p_from, p_to) WITH ORDINALITY AS w (meter_id, t0, t1, n) JOIN meter_state s ON s.meter_id = w.meter_id
               WHERE w.t0 < w.t1) u
-        CROSS JOIN (SELECT coalesce(setting('frozen_before')::timestamptz, '-infinity') AS frozen) f
-    ), pieces AS (
-        SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1hour r ON r.meter_id = w.meter_id AND r.bucket >= w.h0 AND r.bucket < w.h1 WHERE w.stored
+    ), pieces AS (      -- each level is asked only by those that need it: edges on the hour, as tariffs have them, need nothing finer
+        SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1hour r ON r.meter_id = w.meter_id AND r.bucket >= w.h0 AND r.bucket < w.h1
+            WHERE w.stored AND w.h0 < w.h1
         UNION ALL
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_15min r ON r.meter_id = w.meter_id
-            AND r.bucket >= w.q0 AND r.bucket < least(w.h0, w.q1) WHERE w.stored
+            AND r.bucket >= w.q0 AND r.bucket < least(w.h0, w.q1) WHERE w.stored AND w.q0 < least(w.h0, w.q1)
         UNION ALL
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_15min r ON r.meter_id = w.meter_id
-            AND r.bucket >= greatest(w.h1, w.h0) AND r.bucket < w.q1 WHERE w.stored
+            AND r.bucket >= greatest(w.h1, w.h0) AND r.bucket < w.q1 WHERE w.stored AND greatest(w.h1, w.h0) < w.q1
         UNION ALL
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1min r ON r.meter_id = w.meter_id
-            AND r.bucket >= w.s0 AND r.bucket < least(w.q0, w.s1) WHERE w.stored
+            AND r.bucket >= w.s0 AND r.bucket < least(w.q0, w.s1) WHERE w.stored AND w.s0 < least(w.q0, w.s1)
         UNION ALL
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1min r ON r.meter_id = w.meter_id
-            AND r.bucket >= greatest(w.q1, w.q0) AND r.bucket < w.s1 WHERE w.stored
+            AND r.bucket >= greatest(w.q1, w.q0) AND r.bucket < w.s1 WHERE w.stored AND greatest(w.q1, w.q0) < w.s1
         UNION ALL   -- energy_between() of both ends, in place: whole intervals, and the cut ones at each edge
         SELECT w.n, e.energy_delta_wh FROM wanted w JOIN energy_data e ON e.meter_id = w.meter_id
-            AND e.timestamp > w.t0 AND e.timestamp <= w.s0 AND e.interval_start IS NOT NULL WHERE w.stored
+            AND e.timestamp > w.t0 AND e.timestamp <= w.s0 AND e.interval_start IS NOT NULL WHERE w.stored AND w.t0 < w.s0
         UNION ALL
         SELECT w.n, e.energy_delta_wh FROM wanted w JOIN energy_data e ON e.meter_id = w.meter_id
-            AND e.timestamp > w.s1 AND e.timestamp <= w.t1 AND e.interval_start IS NOT NULL WHERE w.stored
+            AND e.timestamp > w.s1 AND e.timestamp <= w.t1 AND e.interval_start IS NOT NULL WHERE w.stored AND w.s1 < w.t1
         UNION ALL
         SELECT w.n, c.sign * CASE WHEN EXISTS (SELECT 1 FROM energy_data i WHERE i.meter_id = w.meter_id AND i.timestamp > o.begins AND i.timestamp < o.ends)
                                   THEN energy_edge(w.meter_id, c.at)
@@ -157,7 +157,7 @@ BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs
         CROSS JOIN LATERAL (VALUES (w.t0, -1, w.t0 < w.s0), (w.s0, 1, w.t0 < w.s0), (w.s1, -1, w.s1 < w.t1), (w.t1, 1, w.s1 < w.t1)) AS c (at, sign, wanted)
         CROSS JOIN LATERAL (SELECT e.timestamp AS ends, e.interval_start AS begins, e.energy_delta_wh AS wh FROM energy_data e
             WHERE e.meter_id = w.meter_id AND e.timestamp > c.at AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1) o
-        WHERE w.stored AND c.wanted AND o.begins < c.at
+        WHERE w.stored AND (w.t0 < w.s0 OR w.s1 < w.t1) AND c.wanted AND o.begins < c.at
         UNION ALL
         SELECT w.n, meter_energy(w.meter_id, w.t0, w.t1) FROM wanted w WHERE NOT w.stored
     )

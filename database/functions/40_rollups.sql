@@ -94,10 +94,11 @@ COMMENT ON FUNCTION rollup_spans(integer, text[]) IS 'Ranges whose stored rollup
 
 CREATE FUNCTION rollup_day_spans(p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
 LANGUAGE sql STABLE AS $$
+    WITH zone AS MATERIALIZED (SELECT factory_zone() AS zone)
     SELECT w.meter_id, lower(x.span), upper(x.span)
     FROM (SELECT d.meter_id, range_agg(tstzrange(date_trunc('day', d.t0, z.zone),
                  (date_trunc('day', d.t1 - interval '1 microsecond', z.zone) AT TIME ZONE z.zone + interval '1 day') AT TIME ZONE z.zone)) AS spans
-          FROM rollup_spans(900, p_meters) d CROSS JOIN (SELECT factory_zone() AS zone) z GROUP BY d.meter_id) w
+          FROM rollup_spans(900, p_meters) d CROSS JOIN zone z GROUP BY d.meter_id) w
     CROSS JOIN LATERAL unnest(w.spans) AS x (span)
 $$;
 COMMENT ON FUNCTION rollup_day_spans(text[]) IS 'Days of the factory whose stored rollups are not current, per meter.';
@@ -229,7 +230,7 @@ $$;
 COMMENT ON FUNCTION tail_1hour() IS 'Hour buckets whose stored rows are not current.';
 
 CREATE FUNCTION tail_1day() RETURNS SETOF energy_rollup_1day LANGUAGE sql STABLE AS $$
-    SELECT meter_id, date_trunc('day', bucket, factory_zone()), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
+    SELECT meter_id, date_trunc('day', bucket, (SELECT factory_zone())), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
            min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
     FROM (SELECT * FROM tail_15min()
           UNION ALL

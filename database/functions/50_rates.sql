@@ -30,19 +30,19 @@ RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh d
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
-    WITH varies AS (    -- rates that hold around the clock change at their dates only
+    WITH varies AS MATERIALIZED (   -- rates that hold around the clock change at their dates only
         SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
                        AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
-            OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes
+            OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes, factory_zone(p_factory) AS zone
     ), clocks AS (      -- where a rate may change within a day: at midnight, where hours of a tariff begin or end, with the hour of a profile
         SELECT time '00:00' AS clock
         UNION SELECT c FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.time_from), (t.time_to)) v (c) WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
         UNION SELECT make_time(h, 0, 0) FROM generate_series(0, 23) h
               WHERE EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL)
     ), days AS (
-        SELECT d, z.zone, d AT TIME ZONE z.zone AS t0, (d + interval '1 day') AT TIME ZONE z.zone AS t1
-        FROM varies CROSS JOIN (SELECT factory_zone(p_factory) AS zone) z
-        CROSS JOIN LATERAL generate_series(date_trunc('day', p_from AT TIME ZONE z.zone), p_to AT TIME ZONE z.zone, interval '1 day') d WHERE varies.yes
+        SELECT d, v.zone, d AT TIME ZONE v.zone AS t0, (d + interval '1 day') AT TIME ZONE v.zone AS t1
+        FROM varies v
+        CROSS JOIN LATERAL generate_series(date_trunc('day', p_from AT TIME ZONE v.zone), p_to AT TIME ZONE v.zone, interval '1 day') d WHERE v.yes
     ), cuts AS (
         SELECT p_from AS at
         UNION SELECT (d + clock) AT TIME ZONE zone FROM days CROSS JOIN clocks WHERE t1 - t0 = interval '24 hours'
@@ -80,17 +80,18 @@ BEGIN RETURN QUERY
         SELECT row_number() OVER () AS piece, w.n, w.device_id, greatest(w.t0, r.t0) AS t0, least(w.t1, r.t1) AS t1,
                r.tariff_id, r.price_per_kwh, r.currency, r.factor_id, r.g_co2_per_kwh
         FROM wanted w JOIN rates r ON r.factory_id = w.factory_id AND r.t0 < w.t1 AND r.t1 > w.t0
-    ), known AS (
-        SELECT p.*, e.energy_wh AS wh FROM pieces p
+    ), known AS (       -- the pieces of one rate together: there are few rates and many pieces
+        SELECT p.n, p.tariff_id, p.price_per_kwh, p.currency, p.factor_id, p.g_co2_per_kwh, sum(e.energy_wh) AS wh, bool_or(e.energy_wh <> 0) AS used FROM pieces p
         LEFT JOIN devices_energy((SELECT array_agg(device_id ORDER BY piece) FROM pieces), (SELECT array_agg(t0 ORDER BY piece) FROM pieces),
                                  (SELECT array_agg(t1 ORDER BY piece) FROM pieces), p_energy_type) e ON e.n = p.piece
+        GROUP BY p.n, p.tariff_id, p.price_per_kwh, p.currency, p.factor_id, p.g_co2_per_kwh
     ), sums AS (
         SELECT k.n, sum(wh) AS wh, sum(wh / 1000 * price_per_kwh) AS cost, min(k.currency) AS currency, sum(wh / 1000 * k.g_co2_per_kwh) AS co2,
                array_agg(DISTINCT k.tariff_id ORDER BY k.tariff_id) FILTER (WHERE wh IS NOT NULL AND k.tariff_id IS NOT NULL) AS tariffs,
                array_agg(DISTINCT k.factor_id ORDER BY k.factor_id) FILTER (WHERE wh IS NOT NULL AND k.factor_id IS NOT NULL) AS factors,
                -- energy without a rate, or in two currencies, has no cost
-               coalesce(bool_or(wh <> 0 AND price_per_kwh IS NULL), false) OR count(DISTINCT k.currency) > 1 AS no_cost,
-               coalesce(bool_or(wh <> 0 AND k.g_co2_per_kwh IS NULL), false) AS no_co2
+               coalesce(bool_or(used AND price_per_kwh IS NULL), false) OR count(DISTINCT k.currency) > 1 AS no_cost,
+               coalesce(bool_or(used AND k.g_co2_per_kwh IS NULL), false) AS no_co2
         FROM known k GROUP BY k.n
     )
     SELECT s.n, s.wh, CASE WHEN NOT s.no_cost THEN s.cost END, CASE WHEN NOT s.no_cost AND s.cost IS NOT NULL THEN s.currency END,

@@ -14,7 +14,7 @@ CREATE TRIGGER print_jobs_keep_start BEFORE UPDATE ON print_jobs FOR EACH ROW
 CREATE FUNCTION record_status(p_statuses jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     s jsonb; a jsonb;
-    v_device text; v_at timestamptz;
+    v_device text; v_at timestamptz; v_floor timestamptz := raw_floor();
     v_known text[];
     v_stored integer := 0; v_repeated integer := 0; v_rejected integer := 0; v_rows integer;
     v_jobs jsonb := '[]'; v_done jsonb;
@@ -32,7 +32,7 @@ BEGIN
         END IF;
         BEGIN
             v_at := (s ->> 'timestamp')::timestamptz;
-            IF v_at IS NULL OR v_at > now() + interval '5 minutes' OR v_at < raw_floor() THEN
+            IF v_at IS NULL OR v_at > now() + interval '5 minutes' OR v_at < v_floor THEN
                 RAISE EXCEPTION 'time missing, in the future or older than the raw rows kept' USING ERRCODE = '22023';
             END IF;
             IF s ->> 'state' IS NOT NULL THEN

@@ -7,7 +7,7 @@ CREATE FUNCTION record_smartplug(p_meter text[], p_ts timestamptz[], p_power_w f
         SELECT u.id, u.ts, nullif(device_at(u.id, u.ts), ''), as_real(u.w), CASE WHEN u.kwh >= 0 AND u.kwh < 'infinity' THEN u.kwh END, as_real(u.v), as_real(u.a), as_real(u.pf), as_real(u.va), as_real(u.var)
         FROM unnest(p_meter, p_ts, p_power_w, p_energy_total_kwh, p_voltage_v, p_current_a, p_power_factor, p_apparent_power_va, p_reactive_power_var)
             AS u (id, ts, w, kwh, v, a, pf, va, var)
-        WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
+        WHERE u.id IS NOT NULL AND u.ts BETWEEN (SELECT raw_floor()) AND now() + interval '5 minutes'
         ON CONFLICT DO NOTHING RETURNING 1)
     SELECT count(*) FROM stored
 $$;
@@ -26,7 +26,7 @@ CREATE FUNCTION record_environment(p_location text[], p_ts timestamptz[], p_devi
         INSERT INTO environment_data AS e (location_id, timestamp, device_id, temperature_c, humidity_pct, pressure_hpa, source)
         SELECT DISTINCT ON (coalesce(u.loc, u.dev), u.ts) coalesce(u.loc, u.dev), u.ts, coalesce(u.dev, device_of_hub(u.loc)), as_real(u.t), as_real(u.h), as_real(u.p), u.src
         FROM unnest(p_location, p_ts, p_device, p_temperature_c, p_humidity_pct, p_pressure_hpa, p_source) AS u (loc, ts, dev, t, h, p, src)
-        WHERE coalesce(u.loc, u.dev) IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
+        WHERE coalesce(u.loc, u.dev) IS NOT NULL AND u.ts BETWEEN (SELECT raw_floor()) AND now() + interval '5 minutes'
           AND coalesce(as_real(u.t), as_real(u.h), as_real(u.p)) IS NOT NULL
         ON CONFLICT (location_id, timestamp) DO UPDATE SET temperature_c = coalesce(e.temperature_c, excluded.temperature_c),
             humidity_pct = coalesce(e.humidity_pct, excluded.humidity_pct), pressure_hpa = coalesce(e.pressure_hpa, excluded.pressure_hpa)
@@ -48,19 +48,19 @@ BEGIN
     IF p_kind = 'max6675_temperature' THEN
         INSERT INTO max6675_temperature_data (sensor_id, timestamp, device_id, temperature_c)
         SELECT u.id, u.ts, u.dev, as_real(coalesce(u.t, u.x)) FROM unnest(p_sensor, p_ts, v_device, p_x, p_temperature_c) AS u (id, ts, dev, x, t)
-        WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes' AND as_real(coalesce(u.t, u.x)) IS NOT NULL
+        WHERE u.id IS NOT NULL AND u.ts BETWEEN (SELECT raw_floor()) AND now() + interval '5 minutes' AND as_real(coalesce(u.t, u.x)) IS NOT NULL
         ON CONFLICT DO NOTHING;
     ELSIF p_kind = 'mpu6050_accelerometer' THEN
         INSERT INTO mpu6050_accelerometer_data (sensor_id, timestamp, device_id, accel_x_ms2, accel_y_ms2, accel_z_ms2, temperature_c)
         SELECT u.id, u.ts, u.dev, as_real(u.x), as_real(u.y), as_real(u.z), as_real(u.t)
         FROM unnest(p_sensor, p_ts, v_device, p_x, p_y, p_z, p_temperature_c) AS u (id, ts, dev, x, y, z, t)
-        WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
+        WHERE u.id IS NOT NULL AND u.ts BETWEEN (SELECT raw_floor()) AND now() + interval '5 minutes'
         ON CONFLICT DO NOTHING;
     ELSIF p_kind = 'mpu6050_gyroscope' THEN
         INSERT INTO mpu6050_gyroscope_data (sensor_id, timestamp, device_id, gyro_x_rads, gyro_y_rads, gyro_z_rads)
         SELECT u.id, u.ts, u.dev, as_real(u.x), as_real(u.y), as_real(u.z)
         FROM unnest(p_sensor, p_ts, v_device, p_x, p_y, p_z) AS u (id, ts, dev, x, y, z)
-        WHERE u.id IS NOT NULL AND u.ts BETWEEN raw_floor() AND now() + interval '5 minutes'
+        WHERE u.id IS NOT NULL AND u.ts BETWEEN (SELECT raw_floor()) AND now() + interval '5 minutes'
         ON CONFLICT DO NOTHING;
     ELSE
         PERFORM bad_input(format('unknown kind of sensor %s', p_kind));

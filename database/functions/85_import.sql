@@ -32,7 +32,7 @@ DECLARE
 BEGIN
     PERFORM lock_registry(false);
     IF EXISTS (SELECT 1 FROM jsonb_array_elements(p_rows) e WHERE (e ->> 'timestamp')::timestamptz > now() + interval '5 minutes'
-               OR (e ->> 'timestamp')::timestamptz < raw_floor()) THEN
+               OR (e ->> 'timestamp')::timestamptz < (SELECT raw_floor())) THEN
         PERFORM bad_input('a time is in the future or older than the raw rows kept');
     END IF;
     PERFORM 1 FROM device_latest WHERE device_id IN (SELECT e ->> 'device_id' FROM jsonb_array_elements(p_rows) e) ORDER BY device_id FOR UPDATE;
