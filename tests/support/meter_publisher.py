@@ -12,12 +12,13 @@ import paho.mqtt.client as mqtt
 class MeterPublisher:
     """`meters` Shelly Gen2 plugs that publish NotifyStatus (QoS 1) with their own time, `rate` messages a second over all.
 
-    Each message of a meter carries a counter that no other message of it has. `accepted[(meter_id, counter)]` is the plug's
+    Each message of a meter carries a counter that no other message of it has, from `start_wh` on. `accepted[(meter_id, counter)]` is the plug's
     time of each reading that the broker acknowledged; what was on its way when the broker died is in `unacknowledged`.
     """
 
-    def __init__(self, settings: dict[str, str], prefix: str, meters: int = 100, rate: float = 200):
-        self.settings, self.rate = settings, rate
+    def __init__(self, settings: dict[str, str], prefix: str, meters: int = 100, rate: float = 200,
+                 start_wh: float = 1000):
+        self.settings, self.rate, self.start_wh = settings, rate, start_wh
         self.meters = [f"{prefix}-{i:03d}" for i in range(meters)]
         self.accepted: dict[tuple[str, float], float] = {}
         self.unacknowledged: dict[int, tuple[tuple[str, float], float]] = {}
@@ -61,8 +62,8 @@ class MeterPublisher:
                 n += 1
                 continue
             meter = self.meters[n % len(self.meters)]
-            # 0.1 Wh a message and meter: the counter is the message's number.
-            counter = round(1000 + 0.1 * (n // len(self.meters)), 1)
+            # 0.1 Wh a message and meter: the counter tells the message's number.
+            counter = round(self.start_wh + 0.1 * (n // len(self.meters)), 1)
             at = time.time()
             payload = {"src": meter, "dst": f"{meter}/events", "method": "NotifyStatus", "params": {
                 "ts": round(at, 3), "switch:0": {"id": 0, "apower": 720.0, "aenergy": {"total": counter}}}}
