@@ -8,10 +8,20 @@ CREATE FUNCTION default_max_power_w(p_meter text, p_protocol text) RETURNS doubl
 $$;
 COMMENT ON FUNCTION default_max_power_w(text, text) IS 'Highest plausible power of a new meter in W, by kind.';
 
+-- Whoever may speak to the broker could name meters without end.
+CREATE FUNCTION room_for_meters() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT 1000 - count(*) FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id));
+END $$;
+COMMENT ON FUNCTION room_for_meters() IS 'How many more meters may appear that no device names: 1,000 at most wait for one.';
+
+CREATE FUNCTION is_meter_name(p_name text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT p_name ~ '^[^\x01-\x1f\x7f]{1,200}$' $$;
+COMMENT ON FUNCTION is_meter_name(text) IS 'Whether a meter may have that name: 1 to 200 characters, no control characters.';
+
 CREATE FUNCTION register_meters(p_meter text[], p_protocol text[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_new text[];
-    v_room integer;
+    v_room bigint;
 BEGIN
     -- The usual case, nothing new, costs one look-up and no lock.
     SELECT array_agg(DISTINCT u.id ORDER BY u.id) INTO v_new
@@ -21,12 +31,11 @@ BEGIN
     END IF;
     PERFORM lock_registry(true);
     INSERT INTO meter_state (meter_id) SELECT meter_id FROM meters WHERE meter_id = ANY (v_new) ON CONFLICT DO NOTHING;
-    SELECT 1000 - count(*) INTO v_room FROM meters m
-        WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id);
+    v_room := room_for_meters();
     WITH wanted AS (
         SELECT DISTINCT ON (u.id) u.id, coalesce(u.protocol, 'unknown') AS protocol
         FROM unnest(p_meter, p_protocol) AS u (id, protocol)
-        WHERE u.id = ANY (v_new) AND u.id ~ '^[^\x01-\x1f\x7f]{1,200}$'
+        WHERE u.id = ANY (v_new) AND is_meter_name(u.id)
           AND NOT EXISTS (SELECT 1 FROM meters m WHERE m.meter_id = u.id)
         ORDER BY u.id
     ), ranked AS (

@@ -468,7 +468,10 @@ RETURNS bigint LANGUAGE sql AS $$
         array_agg(json_build_object('meter_id', meter_id, 'timestamp', ts, 'power_watts', power::text, 'energy_total_wh', counter::text)::text),
         array_agg(reason))
     FROM (SELECT u.*, CASE
-            WHEN u.meter_id IS NULL OR m.meter_id IS NULL THEN 'unknown meter'
+            WHEN m.meter_id IS NULL AND is_meter_name(u.meter_id) IS NOT TRUE THEN 'a meter needs a name of 1 to 200 characters, none of them a control character'
+            WHEN m.meter_id IS NULL AND (SELECT room_for_meters()) <= 0
+                THEN 'unknown meter, and 1,000 wait for a device already: assign some, or name this one as the plug of a device'
+            WHEN m.meter_id IS NULL THEN 'unknown meter'
             WHEN u.ts IS NULL OR u.ts IN ('infinity', '-infinity') THEN 'unknown time'
             WHEN u.ts > now() + interval '5 minutes' THEN 'time more than 5 minutes in the future'
             WHEN u.ts < p_floor THEN 'older than the raw rows kept'

@@ -177,10 +177,11 @@ def test_what_can_not_be_is_refused_with_a_reason(db, at):
     for row in bad:
         answer = db.ingest(meter, [row])
         assert (answer["accepted"], answer["rejected"]) == (0, 1), row
-    assert db.ingest("nobody", [(at(0), 1.0)])["rejected"] == 1
+    assert db.ingest("nobody", [(at(0), 1.0)])["rejected"] == db.ingest("no\nbody", [(at(0), 1.0)])["rejected"] == 1
     assert db.rows(meter) == []
     reasons = dict(db.all("SELECT reason, count FROM ingest_rejects WHERE topic IN (%s, 'nobody')", meter))
     assert sum(reasons.values()) - before == len(bad) + 1
+    assert db.one("SELECT reason FROM ingest_rejects WHERE topic = %s", "no\nbody").startswith("a meter needs a name")
     assert {"unknown meter", "unknown time", "older than the raw rows kept", "neither power nor counter"} <= set(reasons)
 
 

@@ -109,6 +109,7 @@ def test_unknown_meters_appear_at_most_a_thousand(plain):
         assert plain.one(unassigned) == 1000
         answer = plain.ingest("flood-1099", [("2026-01-01", 1)])
         assert answer["rejected"] == 1
+        assert "1,000 wait for a device" in plain.one("SELECT reason FROM ingest_rejects WHERE topic = 'flood-1099'")
         plain.device("flooded", shelly_id="flood-new")
         plain.one("SELECT register_meters(ARRAY['flood-new/relay:0'], ARRAY['shelly_gen1'])")     # has a device: always welcome
         assert plain.one("SELECT device_id FROM meter_assignments WHERE meter_id = 'flood-new/relay:0'") == "flooded"
