@@ -41,10 +41,22 @@ class Fitted:
 def fit(kind, settings, values, watts, seed):
     """A Fitted candidate."""
     if kind == "xgboost":
-        options = {"objective": "reg:squarederror", "tree_method": "hist", "max_depth": settings["depth"], "eta": settings["eta"],
-                   "min_child_weight": 10, "subsample": 0.8, "colsample_bytree": 0.8, "lambda": 1.0, "seed": seed, "nthread": THREADS,
-                   "verbosity": 0}
-        return Fitted(kind, settings, xgboost().train(options, xgboost().DMatrix(values, watts), settings["trees"]), None)
+        options = {
+            "objective": "reg:squarederror",
+            "tree_method": "hist",
+            "max_depth": settings["depth"],
+            "eta": settings["eta"],
+            "min_child_weight": 10,
+            "subsample": 0.8,
+            "colsample_bytree": 0.8,
+            "lambda": 1.0,
+            "seed": seed,
+            "nthread": THREADS,
+            "verbosity": 0,
+        }
+        return Fitted(
+            kind, settings, xgboost().train(options, xgboost().DMatrix(values, watts), settings["trees"]), None
+        )
     scaler = _scaler(values)
     known = (np.where(np.isnan(values), scaler["mean"], values) - scaler["mean"]) / scaler["scale"]
     if kind == "linear":
@@ -54,8 +66,14 @@ def fit(kind, settings, values, watts, seed):
     else:
         from sklearn.ensemble import RandomForestRegressor
 
-        estimator = RandomForestRegressor(settings["trees"], min_samples_leaf=settings["leaf"], max_features=0.5, max_samples=0.5, n_jobs=THREADS,
-                                          random_state=seed)
+        estimator = RandomForestRegressor(
+            settings["trees"],
+            min_samples_leaf=settings["leaf"],
+            max_features=0.5,
+            max_samples=0.5,
+            n_jobs=THREADS,
+            random_state=seed,
+        )
     return Fitted(kind, settings, estimator.fit(known, watts), scaler)
 
 
@@ -77,7 +95,12 @@ class MeanByState:
 
     def predict(self, states, models):
         """Watts per row."""
-        return np.array([self._by_both.get((model, state), self._by_state.get(state, self._all)) for model, state in zip(models, states)])
+        return np.array(
+            [
+                self._by_both.get((model, state), self._by_state.get(state, self._all))
+                for model, state in zip(models, states)
+            ]
+        )
 
 
 def _means(keys, watts):

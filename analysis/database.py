@@ -80,7 +80,9 @@ class Database:
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             self.close()
             slow = isinstance(error, psycopg2.errors.QueryCanceled)
-            raise DatabaseAway("The database took too long to answer." if slow else "The database is not reachable at the moment.") from error
+            raise DatabaseAway(
+                "The database took too long to answer." if slow else "The database is not reachable at the moment."
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -205,8 +207,10 @@ class Snapshot:
         names = [name for name, _ in layout]
         statement = self._cursor.mogrify(query_text(query), parameters).decode()
         self._cursor.execute("SELECT pg_export_snapshot()")
-        arriving = self._beside(self._cursor.fetchone()[0],
-                                f"SELECT {', '.join(f'array_agg({name})' for name in names)} FROM ({statement}) AS q ({', '.join(names)})")
+        arriving = self._beside(
+            self._cursor.fetchone()[0],
+            f"SELECT {', '.join(f'array_agg({name})' for name in names)} FROM ({statement}) AS q ({', '.join(names)})",
+        )
 
         def columns():
             begun = time.perf_counter()
@@ -235,12 +239,18 @@ def decode_arrays(data, layout):
     """The columns of a binary COPY of one row that holds an array for each; NULL is an empty one."""
     columns, place = {}, HEADER_BYTES + 2  # the number of fields
     for name, kind in layout:
-        size = int.from_bytes(data[place:place + 4], "big", signed=True)
-        array, place = data[place + 4:place + 4 + max(size, 0)], place + 4 + max(size, 0)
-        dimensions, has_null, element, count, _ = ARRAY_HEADER.unpack_from(array) if len(array) else (1, 0, TYPES[kind], 0, 1)
+        size = int.from_bytes(data[place : place + 4], "big", signed=True)
+        array, place = data[place + 4 : place + 4 + max(size, 0)], place + 4 + max(size, 0)
+        dimensions, has_null, element, count, _ = (
+            ARRAY_HEADER.unpack_from(array) if len(array) else (1, 0, TYPES[kind], 0, 1)
+        )
         if dimensions > 1 or has_null or element != TYPES[kind]:
             raise ValueError(f"column {name} of the query is NULL or has another type than its layout says")
-        values = np.frombuffer(array, [("length", ">i4"), ("value", WIDTHS[kind])], count, ARRAY_HEADER.size) if count else np.empty(0, [("value", WIDTHS[kind])])
+        values = (
+            np.frombuffer(array, [("length", ">i4"), ("value", WIDTHS[kind])], count, ARRAY_HEADER.size)
+            if count
+            else np.empty(0, [("value", WIDTHS[kind])])
+        )
         columns[name] = _native(values["value"], kind)
     return columns
 

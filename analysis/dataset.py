@@ -11,7 +11,21 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from .database import NO_TIME
-from .energy import BACK, GAP, INTEGRATED, JUMP, RESET, US, EnergyLine, Segments, clipped, joined, segments_of_readings, segments_of_rollup, summed
+from .energy import (
+    BACK,
+    GAP,
+    INTEGRATED,
+    JUMP,
+    RESET,
+    US,
+    EnergyLine,
+    Segments,
+    clipped,
+    joined,
+    segments_of_readings,
+    segments_of_rollup,
+    summed,
+)
 from .states import PHASE_OF_STATE, phases_of_statuses
 
 STATUS_HOLDS_US = 5 * 60 * US
@@ -23,8 +37,16 @@ READINGS_UP_TO_US = 8 * DAY_US
 LEVELS = ((62 * DAY_US, 60, "rollup_1min"), (800 * DAY_US, 900, "rollup_15min"), (None, 3600, "rollup_1hour"))
 KEPT_1MIN_US = 700 * DAY_US
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-STATUS_VALUES = ("nozzle_temp_actual", "nozzle_temp_target", "bed_temp_actual", "bed_temp_target", "z_height_mm", "speed_multiplier_percent",
-                 "fan_rpm", "progress_percent")
+STATUS_VALUES = (
+    "nozzle_temp_actual",
+    "nozzle_temp_target",
+    "bed_temp_actual",
+    "bed_temp_target",
+    "z_height_mm",
+    "speed_multiplier_percent",
+    "fan_rpm",
+    "progress_percent",
+)
 CLIMATE_VALUES = ("temperature_c", "humidity_pct")
 
 
@@ -93,13 +115,28 @@ def build(snapshot, device, start, end):
         else:
             pieces.append(_from_rollups(snapshot, device, meter, begin, finish, *level))
     statuses = with_phases(arriving())
-    segments = summed(pieces) if pieces else Segments(*(np.empty(0, kind) for kind in (np.int64, np.int64, float, float, bool)))
+    segments = (
+        summed(pieces)
+        if pieces
+        else Segments(*(np.empty(0, kind) for kind in (np.int64, np.int64, float, float, bool)))
+    )
     line = EnergyLine(segments)
     rows = _rows_of_readings(at, power, segments) if level is None else _rows_of_buckets(line, start, end, level[0])
     _join_statuses(rows, statuses)
     _join_climate(snapshot, device, rows, start, end)
-    return Dataset(device, start, end, line, rows, statuses, _material_names(snapshot, device["device_id"], statuses),
-                   flags if level is None else dict.fromkeys(flags), level[0] if level else 0, *_frozen_phases(snapshot, device, start, end), meters)
+    return Dataset(
+        device,
+        start,
+        end,
+        line,
+        rows,
+        statuses,
+        _material_names(snapshot, device["device_id"], statuses),
+        flags if level is None else dict.fromkeys(flags),
+        level[0] if level else 0,
+        *_frozen_phases(snapshot, device, start, end),
+        meters,
+    )
 
 
 def with_phases(statuses):
@@ -124,7 +161,10 @@ def _range(start, end):
 
 
 def _first_moment(device, meters, end):
-    known = [device["first_status"], *(max(m["first_reading"], m["valid_from"]) for m in meters if m["first_reading"] is not None)]
+    known = [
+        device["first_status"],
+        *(max(m["first_reading"], m["valid_from"]) for m in meters if m["first_reading"] is not None),
+    ]
     known = [int(moment * US) for moment in known if moment is not None and moment * US < end]
     return min(known, default=end - DAY_US)
 
@@ -135,8 +175,11 @@ def _level(device, start, end):
     if end - start <= READINGS_UP_TO_US and not frozen:
         return None
     minutes_gone = micros(datetime.now(timezone.utc)) - start > KEPT_1MIN_US
-    return next((bucket_s, query) for longest, bucket_s, query in LEVELS
-                if longest is None or (end - start <= longest and not (bucket_s == 60 and minutes_gone)))
+    return next(
+        (bucket_s, query)
+        for longest, bucket_s, query in LEVELS
+        if longest is None or (end - start <= longest and not (bucket_s == 60 and minutes_gone))
+    )
 
 
 def _count_flags(flags, rows, start, end):
@@ -154,7 +197,9 @@ def _power_of_rows(rows):
     silent = np.isnan(power)
     if silent.any():
         seconds = (rows["at"] - rows["interval_start"]) / US
-        mean = np.where(rows["interval_start"] != NO_TIME, rows["delta_wh"] * 3600 / np.where(seconds > 0, seconds, np.nan), np.nan)
+        mean = np.where(
+            rows["interval_start"] != NO_TIME, rows["delta_wh"] * 3600 / np.where(seconds > 0, seconds, np.nan), np.nan
+        )
         power = np.where(silent & ((rows["quality"] & GAP) == 0), mean, power)
     return power
 
@@ -226,7 +271,11 @@ def _join_statuses(rows, statuses):
 
 def _join_climate(snapshot, device, rows, start, end):
     """The nearest known value of each climate column within ±15 minutes of each row; of two equally near the earlier."""
-    place = snapshot.row("environment_place", device=device["device_id"], location=device["location"] or "")["location_id"] if len(rows["at"]) else None
+    place = (
+        snapshot.row("environment_place", device=device["device_id"], location=device["location"] or "")["location_id"]
+        if len(rows["at"])
+        else None
+    )
     if place is None:
         rows.update({name: np.full(len(rows["at"]), np.nan) for name in CLIMATE_VALUES})
         return
@@ -236,7 +285,12 @@ def _join_climate(snapshot, device, rows, start, end):
     if hourly * (end - start) / (3600 * US) <= CLIMATE_ROWS:
         climate = snapshot.columns("environment", place=place, **_range(start, end))
     else:
-        climate = snapshot.columns("environment_thinned", place=place, step_min=5 if end - start <= READINGS_UP_TO_US else 15, **_range(start, end))
+        climate = snapshot.columns(
+            "environment_thinned",
+            place=place,
+            step_min=5 if end - start <= READINGS_UP_TO_US else 15,
+            **_range(start, end),
+        )
     for name in CLIMATE_VALUES:
         known = ~np.isnan(climate[name])
         rows[name] = nearest(rows["at"], climate["at"][known], climate[name][known])

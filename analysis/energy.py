@@ -35,7 +35,10 @@ def segments_of_readings(rows):
         first = begin[owner[0]]
         place = np.searchsorted(at, first)
         if at[place] != first:
-            at, power, delta, begin = (np.insert(values, place, value) for values, value in ((at, first), (power, np.nan), (delta, np.nan), (begin, NO_TIME)))
+            at, power, delta, begin = (
+                np.insert(values, place, value)
+                for values, value in ((at, first), (power, np.nan), (delta, np.nan), (begin, NO_TIME))
+            )
             flags = np.insert(flags, place, flags[place])
             owner = owner + 1
     start, end, held = at[:-1], at[1:], power[:-1]
@@ -93,7 +96,12 @@ def clipped(segments, start, end):
 
 def joined(pieces):
     """Segments of consecutive pieces of time as one."""
-    return Segments(*(np.concatenate([getattr(piece, field) for piece in pieces]) for field in ("start", "end", "energy_wh", "power_w", "gap")))
+    return Segments(
+        *(
+            np.concatenate([getattr(piece, field) for piece in pieces])
+            for field in ("start", "end", "energy_wh", "power_w", "gap")
+        )
+    )
 
 
 def summed(meters):

@@ -13,8 +13,18 @@ from .states import STATES
 ROOM_C = 22.0  # where no climate is measured
 
 # The values that a status row brings as they are.
-MEASURED = ("nozzle_temp_actual", "nozzle_temp_target", "bed_temp_actual", "bed_temp_target", "z_height_mm", "speed_multiplier_percent",
-            "fan_rpm", "progress_percent", "nozzle_rate", "bed_rate")
+MEASURED = (
+    "nozzle_temp_actual",
+    "nozzle_temp_target",
+    "bed_temp_actual",
+    "bed_temp_target",
+    "z_height_mm",
+    "speed_multiplier_percent",
+    "fan_rpm",
+    "progress_percent",
+    "nozzle_rate",
+    "bed_rate",
+)
 STATE_FEATURES = {
     "state_heating": ("heating",),
     "state_printing": ("printing",),
@@ -66,8 +76,17 @@ class Features:
 
 def names(categories):
     """All feature names in their order."""
-    return (*MEASURED, "nozzle_missing_c", "bed_missing_c", "bed_above_room_c", "temperature_c", *STATE_FEATURES, *DEVICE_VALUES,
-            *(f"material={name}" for name in categories.materials), *(f"model={name}" for name in categories.models))
+    return (
+        *MEASURED,
+        "nozzle_missing_c",
+        "bed_missing_c",
+        "bed_above_room_c",
+        "temperature_c",
+        *STATE_FEATURES,
+        *DEVICE_VALUES,
+        *(f"material={name}" for name in categories.materials),
+        *(f"model={name}" for name in categories.models),
+    )
 
 
 def group_of(name):
@@ -96,7 +115,9 @@ def build(statuses, materials, climate_c, devices, categories):
         # A heater that is off misses nothing, whatever it was set to before.
         missing = np.asarray(statuses[f"{part}_temp_target"]) - np.asarray(statuses[f"{part}_temp_actual"])
         column[f"{part}_missing_c"][:] = np.maximum(missing, 0)
-    column["bed_above_room_c"][:] = np.where(np.asarray(statuses["bed_temp_target"]) > 0, statuses["bed_temp_target"], room) - room
+    column["bed_above_room_c"][:] = (
+        np.where(np.asarray(statuses["bed_temp_target"]) > 0, statuses["bed_temp_target"], room) - room
+    )
     column["temperature_c"][:] = climate_c
     for name, members in STATE_FEATURES.items():
         column[name][:] = np.isin(state, [STATES.index(member) for member in members])
@@ -113,8 +134,11 @@ def build(statuses, materials, climate_c, devices, categories):
 
 
 def _number(value):
-    return np.asarray([np.nan if item is None else item for item in value], float) if isinstance(value, (list, tuple)) else (
-        np.nan if value is None else value)
+    return (
+        np.asarray([np.nan if item is None else item for item in value], float)
+        if isinstance(value, (list, tuple))
+        else (np.nan if value is None else value)
+    )
 
 
 def of_dataset(dataset, categories, rows=None):

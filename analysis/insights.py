@@ -24,7 +24,7 @@ DRIVER_WORDS = {
 
 
 def duration(seconds):
-    """"3 d 4 h", "2 h 5 min" or "40 s"."""
+    """ "3 d 4 h", "2 h 5 min" or "40 s"."""
     seconds = round(seconds)
     for big, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
         if seconds >= size:
@@ -41,27 +41,27 @@ def digits(value, count):
 
 
 def energy(wh):
-    """"850 Wh" or "4.21 kWh"."""
+    """ "850 Wh" or "4.21 kWh"."""
     return f"{digits(wh, 3)} Wh" if abs(wh) < 999.5 else f"{digits(wh / 1000, 3)} kWh"
 
 
 def money(amount, currency):
-    """"1.26 EUR", "0.004 EUR"."""
+    """ "1.26 EUR", "0.004 EUR"."""
     return f"{amount:.2f} {currency}" if abs(amount) >= 0.095 else f"{digits(amount, 1)} {currency}"
 
 
 def mass(grams):
-    """"4.8 kg", "27 g"."""
+    """ "4.8 kg", "27 g"."""
     return f"{digits(grams / 1000, 2)} kg" if grams >= 995 else f"{digits(grams, 2)} g"
 
 
 def percent(share):
-    """"63 %", "0.4 %"."""
+    """ "63 %", "0.4 %"."""
     return f"{share:.0f} %" if share >= 0.95 else f"{digits(share, 1)} %"
 
 
 def listed(names):
-    """"a, b and c"."""
+    """ "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -80,8 +80,12 @@ def summary_sentence(name, sums, account, metrics):
 
 def sentences(sums, dataset, correlation, regression, prediction):
     """Plain sentences about phases, drivers, model and data, most telling first."""
-    return [*_phase_sentences(sums), *_driver_sentences(dataset.rows["power_w"], correlation, regression), *_model_sentences(prediction),
-            *_data_sentences(sums, dataset)]
+    return [
+        *_phase_sentences(sums),
+        *_driver_sentences(dataset.rows["power_w"], correlation, regression),
+        *_model_sentences(prediction),
+        *_data_sentences(sums, dataset),
+    ]
 
 
 def _phase_sentences(sums):
@@ -104,14 +108,21 @@ def _driver_sentences(power, correlation, regression):
         return []
     mean, spread = float(known.mean()), float(known.std())
     if spread <= STEADY * mean:
-        return [f"The power hardly varied ({digits(mean, 3)} ± {digits(spread, 1)} W), so there is little for drivers to explain."]
+        return [
+            f"The power hardly varied ({digits(mean, 3)} ± {digits(spread, 1)} W), so there is little for drivers to explain."
+        ]
     found = []
-    certain = [(abs(values["pearson"]), name, values) for name, values in correlation.items()
-               if values["pearson"] is not None and values["p_effective"] is not None and values["p_effective"] < CERTAIN_P]
+    certain = [
+        (abs(values["pearson"]), name, values)
+        for name, values in correlation.items()
+        if values["pearson"] is not None and values["p_effective"] is not None and values["p_effective"] < CERTAIN_P
+    ]
     if certain:
         _, name, values = max(certain, key=lambda item: item[0])
-        found.append(f"Of the drivers, {_word(name)} goes along most closely with the power "
-                     f"(r = {values['pearson']:.2f} over {values['n']} rows that are worth {values['n_effective']:.0f} independent ones).")
+        found.append(
+            f"Of the drivers, {_word(name)} goes along most closely with the power "
+            f"(r = {values['pearson']:.2f} over {values['n']} rows that are worth {values['n_effective']:.0f} independent ones)."
+        )
     else:
         found.append("None of the drivers goes along with the power more than chance would have it.")
     if regression["r_squared"] is not None:
@@ -123,20 +134,31 @@ def _driver_sentences(power, correlation, regression):
 def _coefficient_sentence(regression, spread):
     if regression["r_squared"] < MIN_R_SQUARED:
         return []
-    strength = {name: abs(regression["coefficients"][name]) / max(regression["standard_errors"][name], 1e-12) for name in regression["drivers"]}
+    strength = {
+        name: abs(regression["coefficients"][name]) / max(regression["standard_errors"][name], 1e-12)
+        for name in regression["drivers"]
+    }
     told = {}
     for name in regression["drivers"]:
         _, unit, step = DRIVER_WORDS.get(name, (name, "", 1))
         watts = step * regression["coefficients"][name]
-        if regression["p_values"][name] < CERTAIN_P and regression["vif"][name] <= MAX_VIF and abs(watts) >= STEADY * spread:
+        if (
+            regression["p_values"][name] < CERTAIN_P
+            and regression["vif"][name] <= MAX_VIF
+            and abs(watts) >= STEADY * spread
+        ):
             what = f"{step} {unit} more of {_word(name)}" if unit else _word(name)
             held = "With the other drivers held, " if len(regression["drivers"]) > 1 else "By itself, "
-            told[name] = f"{held}{what} goes along with {watts:+.1f} W (± {1.96 * step * regression['standard_errors'][name]:.1f})."
+            told[name] = (
+                f"{held}{what} goes along with {watts:+.1f} W (± {1.96 * step * regression['standard_errors'][name]:.1f})."
+            )
     if told:
         return [told[max(told, key=strength.get)]]
     worst = max(regression["drivers"], key=regression["vif"].get)
     if regression["vif"][worst] > MAX_VIF:
-        return [f"The drivers tell much the same (VIF {regression['vif'][worst]:.0f} for {_word(worst)}), so what each adds by itself can't be told: choose fewer."]
+        return [
+            f"The drivers tell much the same (VIF {regression['vif'][worst]:.0f} for {_word(worst)}), so what each adds by itself can't be told: choose fewer."
+        ]
     return []
 
 
@@ -149,7 +171,9 @@ def _model_sentences(prediction):
         return []
     more = prediction["difference_percent"]
     verdict = f"{abs(more):.0f} % {'more' if more > 0 else 'less'}" if abs(more) >= 3 else "as usual"
-    return [f"For what the printer did, the model expects {energy(1000 * prediction['predicted_kwh'])}; it drew {energy(1000 * prediction['actual_kwh'])}: {verdict}."]
+    return [
+        f"For what the printer did, the model expects {energy(1000 * prediction['predicted_kwh'])}; it drew {energy(1000 * prediction['actual_kwh'])}: {verdict}."
+    ]
 
 
 def _data_sentences(sums, dataset):
@@ -173,16 +197,38 @@ def savings(sums, dataset, heatings, price, currency):
         if kwh >= WORTH_KWH:
             cost = kwh * price if price is not None else None
             worth = f"{digits(kwh, 2)} kWh" + (f", {money(cost, currency)}" if cost is not None else "")
-            found.append({"id": name, "text": f"{text} ({worth}).", "kwh": kwh, "money": cost, "currency": currency if cost is not None else None})
+            found.append(
+                {
+                    "id": name,
+                    "text": f"{text} ({worth}).",
+                    "kwh": kwh,
+                    "money": cost,
+                    "currency": currency if cost is not None else None,
+                }
+            )
 
     rest_wh, rest_s = sums.energy_wh[IDLE] + sums.energy_wh[COOLING], sums.seconds[IDLE] + sums.seconds[COOLING]
-    add("switch_off", rest_wh, f"It stood idle for {duration(rest_s)}: switched off in that time, it would have saved what it drew then")
+    add(
+        "switch_off",
+        rest_wh,
+        f"It stood idle for {duration(rest_s)}: switched off in that time, it would have saved what it drew then",
+    )
     idle_w = dataset.device["idle_power_w"]
     if idle_w and sums.known_s[IDLE] > 0 and sums.energy_wh[IDLE] * 3600 / sums.known_s[IDLE] > ABOVE_IDLE * idle_w:
-        add("idle_too_high", sums.energy_wh[IDLE] - idle_w * sums.known_s[IDLE] / 3600,
-            f"While idle it drew {sums.energy_wh[IDLE] * 3600 / sums.known_s[IDLE]:.0f} W instead of {idle_w:.0f} W: look for a heater or a light that stays on")
-    add("paused", sums.energy_wh[PAUSED], f"Waiting in pause or for attention for {duration(sums.seconds[PAUSED])} kept it hot")
+        add(
+            "idle_too_high",
+            sums.energy_wh[IDLE] - idle_w * sums.known_s[IDLE] / 3600,
+            f"While idle it drew {sums.energy_wh[IDLE] * 3600 / sums.known_s[IDLE]:.0f} W instead of {idle_w:.0f} W: look for a heater or a light that stays on",
+        )
+    add(
+        "paused",
+        sums.energy_wh[PAUSED],
+        f"Waiting in pause or for attention for {duration(sums.seconds[PAUSED])} kept it hot",
+    )
     if heatings >= 2:
-        add("batch", sums.energy_wh[HEATING] / heatings * (heatings // 2),
-            f"It warmed up {heatings} times at {energy(sums.energy_wh[HEATING] / heatings)} each: printing two jobs back to back spares every second one")
+        add(
+            "batch",
+            sums.energy_wh[HEATING] / heatings * (heatings // 2),
+            f"It warmed up {heatings} times at {energy(sums.energy_wh[HEATING] / heatings)} each: printing two jobs back to back spares every second one",
+        )
     return sorted(found, key=lambda hint: -hint["kwh"])

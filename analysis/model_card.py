@@ -69,18 +69,34 @@ def page(card):
 
 
 def _candidate(item):
-    return f"{item['kind'].replace('_', ' ')}: " + ", ".join(f"{name} {value:g}" for name, value in item["settings"].items())
+    return f"{item['kind'].replace('_', ' ')}: " + ", ".join(
+        f"{name} {value:g}" for name, value in item["settings"].items()
+    )
 
 
 def _table(head, rows, style=""):
     cells = lambda tag, row: "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row) + "</tr>"  # noqa: E731
-    return f'<table class="{style}">' + (cells("th", head) if any(head) else "") + "".join(cells("td", row) for row in rows) + "</table>"
+    return (
+        f'<table class="{style}">'
+        + (cells("th", head) if any(head) else "")
+        + "".join(cells("td", row) for row in rows)
+        + "</table>"
+    )
 
 
 def _line(name, values):
-    return name.replace("_", " "), f"{values['mae_w']:.2f}", f"{values['rmse_w']:.2f}", "" if values["r2"] is None else f"{values['r2']:.3f}", values["n"]
+    return (
+        name.replace("_", " "),
+        f"{values['mae_w']:.2f}",
+        f"{values['rmse_w']:.2f}",
+        "" if values["r2"] is None else f"{values['r2']:.3f}",
+        values["n"],
+    )
 
 
 def _parts(parts):
-    rows = [(name, f"{v['mean_w']:.1f}", f"{v['mae_w']:.2f}", f"{v['baseline_mae_w']:.2f}", v["n"]) for name, v in parts.items()]
+    rows = [
+        (name, f"{v['mean_w']:.1f}", f"{v['mae_w']:.2f}", f"{v['baseline_mae_w']:.2f}", v["n"])
+        for name, v in parts.items()
+    ]
     return _table(("", "mean power W", "mean error W", "baseline W", "rows"), rows)

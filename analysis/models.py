@@ -26,7 +26,10 @@ class ModelRefused(Exception):
 
 def folder(state_dir=None, device_model=None):
     """Where the model of the fleet, or of one printer model, lives."""
-    base = Path(state_dir or os.environ.get("ENMS_STATE_DIR") or Path(os.environ.get("ENMS_RUN_DIR", ".run"), "state")) / "models"
+    base = (
+        Path(state_dir or os.environ.get("ENMS_STATE_DIR") or Path(os.environ.get("ENMS_RUN_DIR", ".run"), "state"))
+        / "models"
+    )
     return base / slug(device_model) if device_model else base
 
 
@@ -111,20 +114,32 @@ def load(place):
     body = (place / MODEL).read_bytes()
     # Unpickling runs code: nothing is unpacked before the hash is right.
     if hashlib.sha256(body).hexdigest() != card.get("sha256"):
-        raise ModelRefused(f"The model file {MODEL} is not the one that its card describes (wrong hash). Train again: ./enms train")
+        raise ModelRefused(
+            f"The model file {MODEL} is not the one that its card describes (wrong hash). Train again: ./enms train"
+        )
     import joblib
 
     contents = joblib.load(io.BytesIO(body))
     categories = Categories(*map(tuple, contents["categories"]))
     if not set(contents["features"]) <= set(names(categories)):
-        raise ModelRefused("The model was trained by another version of ENMS, with other features. Train again: ./enms train")
+        raise ModelRefused(
+            "The model was trained by another version of ENMS, with other features. Train again: ./enms train"
+        )
     estimator = contents["estimator"]
     if contents["kind"] == "xgboost":
         estimator = xgboost().Booster()
         estimator.load_model(bytearray(contents["estimator"]))
         # There are several workers, and threads that wait for each other on busy cores cost more than they bring.
         estimator.set_param({"nthread": 1})
-    return Model(contents["kind"], estimator, tuple(contents["features"]), categories, contents["scaler"], contents["version"], card)
+    return Model(
+        contents["kind"],
+        estimator,
+        tuple(contents["features"]),
+        categories,
+        contents["scaler"],
+        contents["version"],
+        card,
+    )
 
 
 class Models:
@@ -140,7 +155,7 @@ class Models:
         A file that was changed by somebody else is refused; the model that was loaded before it stays in use.
         """
         note = None
-        for wanted in ((device_model, None) if device_model else (None,)):
+        for wanted in (device_model, None) if device_model else (None,):
             model, problem = self._loaded(folder(self._state_dir, wanted))
             if model:
                 return model, note or problem
@@ -150,7 +165,9 @@ class Models:
     def version(self):
         """A text that changes when any model file does."""
         base = folder(self._state_dir)
-        return repr(sorted((str(path.parent.name), stamp) for path in base.glob(f"**/{MODEL}") if (stamp := _stamp(path))))
+        return repr(
+            sorted((str(path.parent.name), stamp) for path in base.glob(f"**/{MODEL}") if (stamp := _stamp(path)))
+        )
 
     def _loaded(self, place):
         stamp = _stamp(place / MODEL), _stamp(place / CARD)
@@ -162,7 +179,11 @@ class Models:
             try:
                 known = (stamp, load(place), None)
             except Exception as error:  # an unpickler of other library versions may raise anything, and an analysis goes on without a model
-                sentence = str(error) if isinstance(error, ModelRefused) else f"The model file can't be read ({type(error).__name__}). Train again: ./enms train"
+                sentence = (
+                    str(error)
+                    if isinstance(error, ModelRefused)
+                    else f"The model file can't be read ({type(error).__name__}). Train again: ./enms train"
+                )
                 # Perhaps it is just being replaced: the next call looks again.
                 known = (None, known[1], sentence)
             self._known[place] = known

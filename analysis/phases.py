@@ -25,21 +25,33 @@ class PhaseSums:
 
 def split(dataset):
     """The PhaseSums of the data set's range."""
-    by_power = not len(dataset.statuses["at"]) and not dataset.frozen and (
-        dataset.device["device_type"] != "printer" or dataset.device["source"] == "none")
+    by_power = (
+        not len(dataset.statuses["at"])
+        and not dataset.frozen
+        and (dataset.device["device_type"] != "printer" or dataset.device["source"] == "none")
+    )
     begin, finish, phase = _spans_by_power(dataset) if by_power else _spans_by_status(dataset)
     line, size = dataset.line, len(PHASES)
     # Without any span bincount forgets that it sums floats.
-    seconds, energy, known = (np.bincount(phase, amounts, size).astype(float) for amounts in (
-        (finish - begin) / US, line.wh_until(finish) - line.wh_until(begin), line.known_s_until(finish) - line.known_s_until(begin)))
+    seconds, energy, known = (
+        np.bincount(phase, amounts, size).astype(float)
+        for amounts in (
+            (finish - begin) / US,
+            line.wh_until(finish) - line.wh_until(begin),
+            line.known_s_until(finish) - line.known_s_until(begin),
+        )
+    )
     for index, (frozen_s, frozen_wh) in dataset.frozen.items():
         seconds[index] += frozen_s
         energy[index] += frozen_wh
         known[index] += frozen_s
     # What no span covers is the rest of the range.
     edges = np.array([dataset.start, dataset.end])
-    for sums, whole in ((seconds, (dataset.end - dataset.start) / US), (energy, np.diff(line.wh_until(edges))[0]),
-                        (known, np.diff(line.known_s_until(edges))[0])):
+    for sums, whole in (
+        (seconds, (dataset.end - dataset.start) / US),
+        (energy, np.diff(line.wh_until(edges))[0]),
+        (known, np.diff(line.known_s_until(edges))[0]),
+    ):
         rest = whole - sums.sum()
         # Less than that is rounding, and nothing should not show as −0.000000001.
         sums[NO_DATA] += rest if abs(rest) > 1e-9 * max(whole, 1.0) else 0.0

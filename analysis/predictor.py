@@ -40,8 +40,13 @@ def _rows(model, printers):
     for part in ("nozzle", "bed"):
         statuses[f"{part}_rate"] = np.array([_rate(p, f"before_{part}", f"{part}_temp_actual") for p in printers])
     statuses["state"] = np.array([STATES.index(p["state"]) for p in printers])
-    features = build(statuses, [p["material"] for p in printers], np.array([_number(p["temperature_c"]) for p in printers]),
-                     {name: [p[name] for p in printers] for name in DEVICE_COLUMNS}, model.categories)
+    features = build(
+        statuses,
+        [p["material"] for p in printers],
+        np.array([_number(p["temperature_c"]) for p in printers]),
+        {name: [p[name] for p in printers] for name in DEVICE_COLUMNS},
+        model.categories,
+    )
     watts = model.predict(features)
     return [
         {"device_id": printer["device_id"],

@@ -23,7 +23,9 @@ def make(snapshot, request, models, clock):
     """The results for a checked request; `clock.lap` is told when a step is done."""
     device = snapshot.row("device", device=request.device_id)
     dataset = build(snapshot, device, micros(request.start) if request.start else None, micros(request.end))
-    rates = snapshot.rows_within(RATES_S, "rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)})
+    rates = snapshot.rows_within(
+        RATES_S, "rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)}
+    )
     clock.lap("dataset_ms", snapshot.seconds)
 
     sums = phases.split(dataset)
@@ -113,7 +115,9 @@ def regress(dataset, columns, notes, everywhere=False):
         unknown = [name for name, column in columns.items() if np.isnan(column).mean() > OFTEN_UNKNOWN]
         columns = {name: column for name, column in columns.items() if name not in unknown}
         if unknown:
-            notes.append(f"Left out of the regression, because often unknown in this range: {insights.listed(unknown)}. Choose a driver to look at the rows that know it.")
+            notes.append(
+                f"Left out of the regression, because often unknown in this range: {insights.listed(unknown)}. Choose a driver to look at the rows that know it."
+            )
     materials = [name for name in columns if name.startswith("material=")]
     reference = materials[0] if materials else None
     if reference:
@@ -125,13 +129,21 @@ def regress(dataset, columns, notes, everywhere=False):
         known &= ~np.isnan(column)
     at = dataset.rows["at"][known]
     step = float(np.median(np.diff(at))) / US if len(at) > 1 else 0.0
-    fit = statistics.ols(power[known], {name: column[known].astype(float) for name, column in columns.items()}, statistics.newey_west_lag(len(at), step))
+    fit = statistics.ols(
+        power[known],
+        {name: column[known].astype(float) for name, column in columns.items()},
+        statistics.newey_west_lag(len(at), step),
+    )
     fit["reference_material"] = reference.removeprefix("material=") if reference else None
     for reason in dict.fromkeys(fit["dropped"].values()):
-        notes.append(f"Left out of the regression, because {reason}: {insights.listed([name for name in fit['dropped'] if fit['dropped'][name] == reason])}.")
+        notes.append(
+            f"Left out of the regression, because {reason}: {insights.listed([name for name in fit['dropped'] if fit['dropped'][name] == reason])}."
+        )
     if columns and len(at) < len(power):
         scarce = max(columns, key=lambda name: np.count_nonzero(np.isnan(columns[name])))
-        notes.append(f"The regression uses {len(at)} of {len(power)} rows: those in which all drivers are known ({scarce} is missing most).")
+        notes.append(
+            f"The regression uses {len(at)} of {len(power)} rows: those in which all drivers are known ({scarce} is missing most)."
+        )
     return fit
 
 
@@ -190,7 +202,10 @@ def warm_ups(dataset):
     """How many times heating began in the range."""
     heating = dataset.statuses["phase"] == HEATING
     inside = dataset.statuses["at"] >= dataset.start
-    return int(np.count_nonzero(heating[1:] & ~heating[:-1] & inside[1:]) + (len(heating) > 0 and bool(heating[0] and inside[0])))
+    return int(
+        np.count_nonzero(heating[1:] & ~heating[:-1] & inside[1:])
+        + (len(heating) > 0 and bool(heating[0] and inside[0]))
+    )
 
 
 def quality(dataset, sums, notes):
@@ -205,7 +220,10 @@ def quality(dataset, sums, notes):
     if not dataset.meters:
         notes = ["No main electricity meter is assigned to this device.", *notes]
     if dataset.resolution_s:
-        notes = [f"The range is long: one row is the mean of {insights.duration(dataset.resolution_s)}, from the stored rollups.", *notes]
+        notes = [
+            f"The range is long: one row is the mean of {insights.duration(dataset.resolution_s)}, from the stored rollups.",
+            *notes,
+        ]
     if sums.by_power:
         notes = ["No status is known; phases are told apart by power.", *notes]
     return {
@@ -223,7 +241,11 @@ def grafana_urls(device_id, dataset):
     """{"machine": URL} for the device and range, None when there is no Grafana."""
     if not os.environ.get("ENMS_GRAFANA_URL"):
         return None
-    return {"machine": GRAFANA_DASHBOARD.format(device=quote(device_id, safe=""), start=dataset.start // 1000, end=dataset.end // 1000)}
+    return {
+        "machine": GRAFANA_DASHBOARD.format(
+            device=quote(device_id, safe=""), start=dataset.start // 1000, end=dataset.end // 1000
+        )
+    }
 
 
 def _peak(power):

@@ -19,7 +19,9 @@ def thin(rows_at, actual, predicted, phase):
     edges = np.linspace(0, n, points + 1).astype(int)
     middle = (edges[:-1] + edges[1:]) // 2
     return {
-        "timestamps": [f"{text}Z" for text in np.datetime_as_string(rows_at[middle].astype("datetime64[us]"), unit="ms")],
+        "timestamps": [
+            f"{text}Z" for text in np.datetime_as_string(rows_at[middle].astype("datetime64[us]"), unit="ms")
+        ],
         "actual": _means(actual, edges),
         "predicted": _means(predicted, edges) if predicted is not None else [None] * points,
         "phase": [PHASES[index] for index in phase[middle]],

@@ -34,7 +34,14 @@ def analyze(request):
         with _database().snapshot() as snapshot:
             answer = _answer(snapshot, wanted, request, clock)
     except errors.AnalysisError as error:
-        answer = {"success": False, "error": str(error), "results": None, "status": error.status, "etag": None, "cached": False}
+        answer = {
+            "success": False,
+            "error": str(error),
+            "results": None,
+            "status": error.status,
+            "etag": None,
+            "cached": False,
+        }
     return {**answer, "timing": clock.milliseconds()}
 
 
@@ -75,7 +82,9 @@ def _answer(snapshot, wanted, request, clock):
     if newest is None:
         raise errors.UnknownDevice(f"There is no device {wanted.device_id}.")
     etag = _etag(wanted, newest)
-    if request.get("ifNoneMatch") and etag in [tag.strip().removeprefix("W/") for tag in str(request["ifNoneMatch"]).split(",")]:
+    if request.get("ifNoneMatch") and etag in [
+        tag.strip().removeprefix("W/") for tag in str(request["ifNoneMatch"]).split(",")
+    ]:
         return {"success": True, "error": None, "results": None, "status": 304, "etag": etag, "cached": True}
     kept = request.get("cache", True) is not False
     results = _answers.get(etag) if kept else None
@@ -92,7 +101,16 @@ def _answer(snapshot, wanted, request, clock):
 def _etag(wanted, newest):
     # A relative range moves on even when nothing new arrives, and a late row may leave no trace here once it is rolled up.
     minute = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M")
-    known = repr((ANSWER_VERSION, wanted.key(), sorted(newest.items()), minute, _models().version(), os.environ.get("ENMS_GRAFANA_URL", "")))
+    known = repr(
+        (
+            ANSWER_VERSION,
+            wanted.key(),
+            sorted(newest.items()),
+            minute,
+            _models().version(),
+            os.environ.get("ENMS_GRAFANA_URL", ""),
+        )
+    )
     return f'"{hashlib.sha256(known.encode()).hexdigest()[:24]}"'
 
 

@@ -2,7 +2,19 @@
 
 import numpy as np
 
-STATES = ("offline", "idle", "ready", "heating", "printing", "paused", "attention", "finished", "cancelled", "error", "unknown")
+STATES = (
+    "offline",
+    "idle",
+    "ready",
+    "heating",
+    "printing",
+    "paused",
+    "attention",
+    "finished",
+    "cancelled",
+    "error",
+    "unknown",
+)
 PHASES = ("Heating", "Printing", "Paused", "Cooling", "Idle", "Active", "No data")
 HEATING, PRINTING, PAUSED, COOLING, IDLE, ACTIVE, NO_DATA = range(len(PHASES))
 # Phases in which the machine is wanted to do something.
@@ -26,7 +38,9 @@ def phases_of_statuses(statuses):
     phase = _PHASES[statuses["state"]]
     resting = phase == IDLE
     nozzle_on, bed_on = statuses["nozzle_temp_target"] > 0, statuses["bed_temp_target"] > 0
-    hot = ((statuses["nozzle_temp_actual"] > HOT_NOZZLE_C) & ~nozzle_on) | ((statuses["bed_temp_actual"] > HOT_BED_C) & ~bed_on)
+    hot = ((statuses["nozzle_temp_actual"] > HOT_NOZZLE_C) & ~nozzle_on) | (
+        (statuses["bed_temp_actual"] > HOT_BED_C) & ~bed_on
+    )
     # A heater that somebody switched on by hand is neither a print nor rest.
     phase = np.where(resting & (nozzle_on | bed_on), ACTIVE, phase)
     return np.where(resting & hot & ~nozzle_on & ~bed_on, COOLING, phase).astype(np.int8)

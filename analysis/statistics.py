@@ -67,7 +67,15 @@ class Correlation:
             x, y = x[known], y[known]
         n = len(x)
         if n < 3 or (r := _pearson(x, y)) is None:
-            return {"pearson": None, "pearson_p": None, "spearman": None, "spearman_p": None, "n": n, "n_effective": None, "p_effective": None}
+            return {
+                "pearson": None,
+                "pearson_p": None,
+                "spearman": None,
+                "spearman_p": None,
+                "n": n,
+                "n_effective": None,
+                "p_effective": None,
+            }
         if whole and self._ranks is None:
             self._ranks, self._lag = ranks(y), _lag_one(y)
         y_ranks, y_lag = (self._ranks, self._lag) if whole else (ranks(y), _lag_one(y))
@@ -118,8 +126,18 @@ def ols(y, columns, lags):
     answer = {"drivers": kept, "dropped": dropped, "n_samples": n, "hac_lags": lags}
     freedom = n - len(kept) - 1
     if not kept or n < MIN_ROWS or freedom < 1:
-        return {**answer, "coefficients": {}, "standard_errors": {}, "p_values": {}, "vif": {}, "intercept": None,
-                "intercept_standard_error": None, "r_squared": None, "adjusted_r_squared": None, "residual_std": None}
+        return {
+            **answer,
+            "coefficients": {},
+            "standard_errors": {},
+            "p_values": {},
+            "vif": {},
+            "intercept": None,
+            "intercept_standard_error": None,
+            "r_squared": None,
+            "adjusted_r_squared": None,
+            "residual_std": None,
+        }
     units = np.column_stack([unit for unit, _, _ in scaled])
     sizes = np.array([size for _, size, _ in scaled])
     means = np.array([mean for _, _, mean in scaled])

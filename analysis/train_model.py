@@ -43,13 +43,20 @@ def train(data, place, *, seed=0, device_model=None, max_rows=MAX_ROWS, say=prin
     data = data.thinned(max_rows)
     groups, number = np.unique(data.columns["group"].astype(str), return_inverse=True)
     if len(data) < MIN_ROWS or len(groups) < MIN_GROUPS:
-        raise NoTrainingData(f"Too little to learn from: {len(data)} rows of {len(groups)} prints and rests; at least {MIN_ROWS} of {MIN_GROUPS} are needed.")
+        raise NoTrainingData(
+            f"Too little to learn from: {len(data)} rows of {len(groups)} prints and rests; at least {MIN_ROWS} of {MIN_GROUPS} are needed."
+        )
     work = _Workbench(data, number, len(groups), seed)
-    say(f"training: {all_rows} rows ({len(data)} used), {len(groups)} prints and rests, {len(work.features.names)} features")
+    say(
+        f"training: {all_rows} rows ({len(data)} used), {len(groups)} prints and rests, {len(work.features.names)} features"
+    )
 
     early, late = work.by_time()
     tried = work.search(early, say)
-    chosen = {kind: min((item for item in tried if item["kind"] == kind), key=lambda item: item["mae_w"]) for kind in candidates.SETTINGS}
+    chosen = {
+        kind: min((item for item in tried if item["kind"] == kind), key=lambda item: item["mae_w"])
+        for kind in candidates.SETTINGS
+    }
     best = min(chosen.values(), key=lambda item: item["mae_w"])
     say(f"chosen: {best['kind']} {best['settings']}; now the last quarter of the time")
     held_out = work.held_out(early, late, chosen)
@@ -92,8 +99,10 @@ def decide(held_out, job_out, kind):
     if low <= 0:
         return False, f"Not promoted: no certain gain over the mean by state: {figures}."
     if held_out[kind]["mae_w"] >= held_out["baseline"]["mae_w"]:
-        return False, (f"Not promoted: in the last quarter of the time it is no better than the mean by state "
-                       f"({held_out[kind]['mae_w']:.1f} W against {held_out['baseline']['mae_w']:.1f} W).")
+        return False, (
+            f"Not promoted: in the last quarter of the time it is no better than the mean by state "
+            f"({held_out[kind]['mae_w']:.1f} W against {held_out['baseline']['mae_w']:.1f} W)."
+        )
     return True, f"Promoted: {figures}."
 
 
@@ -137,7 +146,12 @@ class _Workbench:
         found = []
         for kind, settings in candidates.SETTINGS.items():
             for setting in settings:
-                errors = [self._errors(candidates.fit(kind, setting, self.features.values[learn], self.watts[learn], self.seed), check) for learn, check in folds]
+                errors = [
+                    self._errors(
+                        candidates.fit(kind, setting, self.features.values[learn], self.watts[learn], self.seed), check
+                    )
+                    for learn, check in folds
+                ]
                 found.append({"kind": kind, "settings": setting, "mae_w": float(np.concatenate(errors).mean())})
                 say(f"  {kind} {setting}: {found[-1]['mae_w']:.2f} W")
         return found
@@ -154,14 +168,18 @@ class _Workbench:
         found = {"baseline": explain.evaluation(self.watts[late], self._baseline(early, late))}
         for kind, item in chosen.items():
             fitted = candidates.fit(kind, item["settings"], self.features.values[early], self.watts[early], self.seed)
-            found[kind] = explain.evaluation(self.watts[late], np.maximum(fitted.predict(self.features.values[late]), 0))
+            found[kind] = explain.evaluation(
+                self.watts[late], np.maximum(fitted.predict(self.features.values[late]), 0)
+            )
         return found
 
     def job_out(self, best):
         """Metrics over rows whose whole print (or rest) was kept from the model, and the gain with its bootstrap interval over groups."""
         predicted, base = np.empty(len(self.watts)), np.empty(len(self.watts))
         for learn, check in self.folds(np.arange(len(self.watts)), FINAL_FOLDS):
-            fitted = candidates.fit(best["kind"], best["settings"], self.features.values[learn], self.watts[learn], self.seed)
+            fitted = candidates.fit(
+                best["kind"], best["settings"], self.features.values[learn], self.watts[learn], self.seed
+            )
             predicted[check] = np.maximum(fitted.predict(self.features.values[check]), 0)
             base[check] = self._baseline(learn, check)
         error, base_error = np.abs(predicted - self.watts), np.abs(base - self.watts)
@@ -184,8 +202,11 @@ class _Workbench:
         found = {}
         for label in np.unique(labels):
             rows = labels == label
-            found[str(label)] = {**explain.evaluation(self.watts[rows], predicted[rows]), "mean_w": float(self.watts[rows].mean()),
-                                 "baseline_mae_w": float(np.abs(base[rows] - self.watts[rows]).mean())}
+            found[str(label)] = {
+                **explain.evaluation(self.watts[rows], predicted[rows]),
+                "mean_w": float(self.watts[rows].mean()),
+                "baseline_mae_w": float(np.abs(base[rows] - self.watts[rows]).mean()),
+            }
         return found
 
     def importance(self, fitted):
@@ -197,8 +218,11 @@ class _Workbench:
 
 def worth_learning(known):
     """The Features without those that are always the same or known in few rows: what a model makes of these few is chance, and may be asked of it all the time later."""
-    kept = [place for place, column in enumerate(known.values.T)
-            if np.mean(~np.isnan(column)) >= OFTEN_KNOWN and np.nanmin(column) < np.nanmax(column)]
+    kept = [
+        place
+        for place, column in enumerate(known.values.T)
+        if np.mean(~np.isnan(column)) >= OFTEN_KNOWN and np.nanmin(column) < np.nanmax(column)
+    ]
     return features.Features(tuple(known.names[place] for place in kept), known.values[:, kept])
 
 
@@ -215,9 +239,11 @@ class _Plain:
 def limits(data, work):
     """Sentences on what the model can't know."""
     columns = data.columns
-    found = [f"It knows the printer models {', '.join(work.categories.models) or 'none'} and the materials {', '.join(work.categories.materials) or 'none'}; others are judged by their temperatures and rated power alone.",
-             f"It learnt from {len(set(columns['device_id']))} printers between {instant(columns['at'][0]):%Y-%m-%d} and {instant(columns['at'][-1]):%Y-%m-%d}; seasons, repairs and new firmware are beyond that.",
-             "It tells what a printer usually draws in such a state. A difference is a reason to look, not a proof of a fault."]
+    found = [
+        f"It knows the printer models {', '.join(work.categories.models) or 'none'} and the materials {', '.join(work.categories.materials) or 'none'}; others are judged by their temperatures and rated power alone.",
+        f"It learnt from {len(set(columns['device_id']))} printers between {instant(columns['at'][0]):%Y-%m-%d} and {instant(columns['at'][-1]):%Y-%m-%d}; seasons, repairs and new firmware are beyond that.",
+        "It tells what a printer usually draws in such a state. A difference is a reason to look, not a proof of a fault.",
+    ]
     ignored = [name for name in features.names(work.categories) if name not in work.features.names]
     if ignored:
         found.append(f"It takes no account of what was always the same or mostly unknown: {', '.join(ignored)}.")
@@ -235,12 +261,18 @@ def _libraries():
 
 def main(arguments=None):
     """The command line; 0 when the training ran to its end (promoted or not), 1 with a sentence when it could not."""
-    parser = argparse.ArgumentParser(prog="./enms train", description="Train the power model from the running stack's database or a CSV file.")
+    parser = argparse.ArgumentParser(
+        prog="./enms train", description="Train the power model from the running stack's database or a CSV file."
+    )
     parser.add_argument("--csv", metavar="FILE", help="learn from this file instead of the database")
     parser.add_argument("--device-model", metavar="M", help="a model of its own for this printer model")
-    parser.add_argument("--from", dest="start", metavar="ISO", help=f"begin of the data (default: {DAYS} days before the end)")
+    parser.add_argument(
+        "--from", dest="start", metavar="ISO", help=f"begin of the data (default: {DAYS} days before the end)"
+    )
     parser.add_argument("--to", dest="end", metavar="ISO", help="end of the data (default: now)")
-    parser.add_argument("--seed", type=int, default=0, help="of every dice (default 0): the same data and seed give the same model")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of every dice (default 0): the same data and seed give the same model"
+    )
     parser.add_argument("--state-dir", help="where models/ lives (default: ENMS_STATE_DIR)")
     parser.add_argument("--max-rows", type=int, default=MAX_ROWS, help=f"rows used, evenly chosen (default {MAX_ROWS})")
     options = parser.parse_args(arguments)
@@ -259,13 +291,22 @@ def main(arguments=None):
             print("training: reading the database", flush=True)
             data = from_database(Database(), start, end, options.device_model)
         place = models.folder(options.state_dir, options.device_model)
-        card = train(data, place, seed=options.seed, device_model=options.device_model, max_rows=options.max_rows, say=lambda text: print(text, flush=True))
+        card = train(
+            data,
+            place,
+            seed=options.seed,
+            device_model=options.device_model,
+            max_rows=options.max_rows,
+            say=lambda text: print(text, flush=True),
+        )
     except AnalysisError as error:
         print(f"train: {error}", file=sys.stderr)
         return 1
     print(card["decision"])
-    print(f"{card['seconds']:.0f} s; {'model ' + card['version'] + ' in ' + str(place / models.MODEL) if card['promoted'] else 'the model in use stays'}; "
-          f"card: {place / ('best_model.html' if card['promoted'] else 'last_training.json')}")
+    print(
+        f"{card['seconds']:.0f} s; {'model ' + card['version'] + ' in ' + str(place / models.MODEL) if card['promoted'] else 'the model in use stays'}; "
+        f"card: {place / ('best_model.html' if card['promoted'] else 'last_training.json')}"
+    )
     return 0
 
 

@@ -60,7 +60,13 @@ class TrainingSet:
         """The Features of all rows."""
         c = self.columns
         statuses = {name: c[name] for name in (*features.MEASURED, "state")}
-        return features.build(statuses, c["material"], c["temperature_c"], {name: c[name] for name in (*DEVICE_NUMBERS, "device_model")}, categories)
+        return features.build(
+            statuses,
+            c["material"],
+            c["temperature_c"],
+            {name: c[name] for name in (*DEVICE_NUMBERS, "device_model")},
+            categories,
+        )
 
     def fingerprint(self):
         """SHA-256 of the rows: the same data give the same text."""
@@ -68,7 +74,11 @@ class TrainingSet:
         for name in sorted(self.columns):
             values = self.columns[name]
             digest.update(name.encode())
-            digest.update("\x1f".join(map(str, values)).encode() if values.dtype == object else np.ascontiguousarray(values).tobytes())
+            digest.update(
+                "\x1f".join(map(str, values)).encode()
+                if values.dtype == object
+                else np.ascontiguousarray(values).tobytes()
+            )
         return digest.hexdigest()
 
 
@@ -89,7 +99,9 @@ def from_database(database, start, end, device_model=None):
     parts = [part for part in parts if part is not None]
     if not parts:
         what = f"printer of model {device_model}" if device_model else "printer"
-        raise NoTrainingData(f"No {what} has readings with a status between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC.")
+        raise NoTrainingData(
+            f"No {what} has readings with a status between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC."
+        )
     return _in_order(parts, "database")
 
 
@@ -104,10 +116,21 @@ def _of_device(snapshot, device_id, jobs, start, end):
         return None
     at = data.rows["at"][rows]
     columns = {name: data.statuses[name][found].astype(float) for name in features.MEASURED}
-    columns |= {"at": at, "state": data.statuses["state"][found].astype(np.int64), "phase": data.statuses["phase"][found].astype(np.int64),
-                "temperature_c": data.rows["temperature_c"][rows], "power_w": data.rows["power_w"][rows], "group": groups_of_jobs(device_id, at, jobs)}
-    columns |= {name: np.full(len(rows), np.nan if device[name] is None else float(device[name])) for name in DEVICE_NUMBERS}
-    columns |= {"device_id": _repeated(device_id, len(rows)), "device_model": _repeated(device["device_model"], len(rows))}
+    columns |= {
+        "at": at,
+        "state": data.statuses["state"][found].astype(np.int64),
+        "phase": data.statuses["phase"][found].astype(np.int64),
+        "temperature_c": data.rows["temperature_c"][rows],
+        "power_w": data.rows["power_w"][rows],
+        "group": groups_of_jobs(device_id, at, jobs),
+    }
+    columns |= {
+        name: np.full(len(rows), np.nan if device[name] is None else float(device[name])) for name in DEVICE_NUMBERS
+    }
+    columns |= {
+        "device_id": _repeated(device_id, len(rows)),
+        "device_model": _repeated(device["device_model"], len(rows)),
+    }
     codes = data.statuses["material"][found]
     material = _repeated(None, len(rows))
     for code, name in data.materials.items():
@@ -150,7 +173,9 @@ def from_csv(path, device_model=None):
             reader = csv.DictReader(file)
             missing = {"timestamp", "power_watts", "state"} - set(reader.fieldnames or ())
             if missing:
-                raise NoTrainingData(f"{path}: the column {sorted(missing)[0]} is missing; needed are timestamp, power_watts and state.")
+                raise NoTrainingData(
+                    f"{path}: the column {sorted(missing)[0]} is missing; needed are timestamp, power_watts and state."
+                )
             for line, row in enumerate(reader, 2):
                 try:
                     rows.append(_csv_row(row))
@@ -162,12 +187,17 @@ def from_csv(path, device_model=None):
         raise NoTrainingData(f"{path} is no CSV file in UTF-8: {error}.") from None
     rows = [row for row in rows if row is not None and (device_model is None or row["device_model"] == device_model)]
     if not rows:
-        raise NoTrainingData(f"{path}: no row with a power and a state" + (f" of model {device_model}." if device_model else "."))
+        raise NoTrainingData(
+            f"{path}: no row with a power and a state" + (f" of model {device_model}." if device_model else ".")
+        )
     parts = []
     for device_id in sorted({row["device_id"] for row in rows}):
         mine = sorted((row for row in rows if row["device_id"] == device_id), key=lambda row: row["at"])
         columns = {name: np.array([row[name] for row in mine], float) for name in NUMBERS if not name.endswith("_rate")}
-        columns |= {name: np.array([row[name] for row in mine] + [None], object)[:-1] for name in ("device_id", "device_model", "material")}
+        columns |= {
+            name: np.array([row[name] for row in mine] + [None], object)[:-1]
+            for name in ("device_id", "device_model", "material")
+        }
         columns |= {name: np.array([row[name] for row in mine], np.int64) for name in ("at", "state")}
         for part in ("nozzle", "bed"):
             columns[f"{part}_rate"] = rates(columns["at"], columns[f"{part}_temp_actual"])
@@ -190,11 +220,20 @@ def _csv_row(row):
         raise ValueError(f"timestamp {str(row['timestamp'])[:40]!r} is no ISO 8601 time") from None
     if at.tzinfo is None:
         raise ValueError("timestamp needs an offset or Z")
-    values = {name: np.nan if (value := _csv_number(row, name)) is None else value
-              for name in NUMBERS if name != "power_w" and not name.endswith("_rate")}
+    values = {
+        name: np.nan if (value := _csv_number(row, name)) is None else value
+        for name in NUMBERS
+        if name != "power_w" and not name.endswith("_rate")
+    }
     words = {name: (row.get(name) or "").strip() or None for name in ("device_id", "device_model", "material", "job")}
-    return {**values, **words, "device_id": words["device_id"] or "printer", "at": micros(at.astimezone(timezone.utc)),
-            "state": STATES.index(state), "power_w": power}
+    return {
+        **values,
+        **words,
+        "device_id": words["device_id"] or "printer",
+        "at": micros(at.astimezone(timezone.utc)),
+        "state": STATES.index(state),
+        "power_w": power,
+    }
 
 
 def _csv_number(row, name):

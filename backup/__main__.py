@@ -26,8 +26,15 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("write", help="make an archive of the running stack")
     command.add_argument("file")
-    command.add_argument("--with-secrets", action="store_true", help="printers' keys and the operator's, too: keep the file where you keep passwords")
-    for name, text in (("check", "verify an archive, touching nothing"), ("restore", "restore an archive while Node-RED and the API are stopped")):
+    command.add_argument(
+        "--with-secrets",
+        action="store_true",
+        help="printers' keys and the operator's, too: keep the file where you keep passwords",
+    )
+    for name, text in (
+        ("check", "verify an archive, touching nothing"),
+        ("restore", "restore an archive while Node-RED and the API are stopped"),
+    ):
         command = commands.add_parser(name, help=text)
         command.add_argument("file")
         command.add_argument("--replace", action="store_true", help="also when the stack holds data")
@@ -50,7 +57,10 @@ def main(arguments=None):
     except LauncherError as error:
         problem = error
     except (MigrationError, psycopg2.Error) as error:
-        problem = LauncherError(str(error).strip().splitlines()[0], "The present database was not touched; ./enms doctor looks for the usual causes.")
+        problem = LauncherError(
+            str(error).strip().splitlines()[0],
+            "The present database was not touched; ./enms doctor looks for the usual causes.",
+        )
     except OSError as error:
         problem = from_os_error(error)
     if options.command == "write":

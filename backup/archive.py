@@ -141,9 +141,11 @@ def refuse_newer(path, manifest):
     ours = {file.name for file in MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")}
     unknown = sorted(set(manifest["migrations"]) - ours)
     if unknown:
-        raise LauncherError(f"{path} was made by a newer version of ENMS ({manifest['version']}): its database knows "
-                          f"{', '.join(unknown)}, which this version ({len(ours)} migrations) does not.",
-                          "Restore it with that version or a newer one.")
+        raise LauncherError(
+            f"{path} was made by a newer version of ENMS ({manifest['version']}): its database knows "
+            f"{', '.join(unknown)}, which this version ({len(ours)} migrations) does not.",
+            "Restore it with that version or a newer one.",
+        )
 
 
 def read(path, name):
@@ -154,7 +156,10 @@ def read(path, name):
 
 def extract(path, name, target):
     """Writes a member to a file that is its owner's alone."""
-    with _opened(path) as archive, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with (
+        _opened(path) as archive,
+        os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
+    ):
         for chunk in _chunks(path, archive, name):
             file.write(chunk)
 
@@ -189,7 +194,10 @@ def _manifest(path, archive):
         raise damaged(path, "its manifest is not the one that was written")
     manifest = json.loads(text)
     if manifest["format"] > FORMAT:
-        raise LauncherError(f"{path} was made by a newer version of ENMS ({manifest['version']}).", "Restore it with that version or a newer one.")
+        raise LauncherError(
+            f"{path} was made by a newer version of ENMS ({manifest['version']}).",
+            "Restore it with that version or a newer one.",
+        )
     return manifest
 
 
@@ -198,8 +206,10 @@ def _same_names(path, archive, members):
     found = [name for name in archive.namelist() if name not in (MANIFEST, SEAL)]
     unsafe = [name for name in found if not is_safe(name)]
     if unsafe:
-        raise LauncherError(f"{path} is no backup to trust: its member {unsafe[0]!r} would be written outside the stack's folders.",
-                          "Use a backup that ./enms backup made.")
+        raise LauncherError(
+            f"{path} is no backup to trust: its member {unsafe[0]!r} would be written outside the stack's folders.",
+            "Use a backup that ./enms backup made.",
+        )
     if sorted(found) != sorted(members):
         wrong = sorted(set(found) ^ set(members)) or ["a name that stands in it twice"]
         raise damaged(path, f"manifest and content differ ({wrong[0]})")
@@ -208,7 +218,13 @@ def _same_names(path, archive, members):
 def is_safe(name):
     """True for a relative path without steps upwards."""
     parts = PurePosixPath(name).parts
-    return bool(parts) and name == "/".join(parts) and not {"/", "..", "."} & set(parts) and "\\" not in name and "\0" not in name
+    return (
+        bool(parts)
+        and name == "/".join(parts)
+        and not {"/", "..", "."} & set(parts)
+        and "\\" not in name
+        and "\0" not in name
+    )
 
 
 def _chunks(path, archive, name):

@@ -30,11 +30,21 @@ SERVICES = ("enms-nodered", "enms-api")  # what writes and reads while the stack
 
 def dsn(env, user, database=None):
     """Connection string of `owner` or `superuser` from the ENMS_DB_* variables."""
-    name, variable = {"owner": ("enms_owner", "ENMS_DB_OWNER_PASSWORD"), "superuser": ("postgres", "ENMS_DB_SUPERUSER_PASSWORD")}[user]
+    name, variable = {
+        "owner": ("enms_owner", "ENMS_DB_OWNER_PASSWORD"),
+        "superuser": ("postgres", "ENMS_DB_SUPERUSER_PASSWORD"),
+    }[user]
     if not env.get(variable):
-        raise LauncherError(f"{variable} is not set.", "Run this as ./enms backup or ./enms restore, or in the container `backup`.")
-    return psycopg2.extensions.make_dsn(host=env.get("ENMS_DB_HOST", "127.0.0.1"), port=env.get("ENMS_DB_PORT", "5432"),
-                                        dbname=database or env.get("ENMS_DB_NAME", "enms"), user=name, password=env[variable])
+        raise LauncherError(
+            f"{variable} is not set.", "Run this as ./enms backup or ./enms restore, or in the container `backup`."
+        )
+    return psycopg2.extensions.make_dsn(
+        host=env.get("ENMS_DB_HOST", "127.0.0.1"),
+        port=env.get("ENMS_DB_PORT", "5432"),
+        dbname=database or env.get("ENMS_DB_NAME", "enms"),
+        user=name,
+        password=env[variable],
+    )
 
 
 @contextlib.contextmanager
@@ -43,7 +53,10 @@ def connected(target):
     try:
         connection = psycopg2.connect(target, connect_timeout=5, application_name="enms-backup")
     except psycopg2.OperationalError as error:
-        raise LauncherError(f"The database can't be reached: {str(error).strip().splitlines()[-1]}", "Is the stack running? ./enms status") from error
+        raise LauncherError(
+            f"The database can't be reached: {str(error).strip().splitlines()[-1]}",
+            "Is the stack running? ./enms status",
+        ) from error
     try:
         yield connection
     finally:
@@ -78,22 +91,40 @@ class Snapshot:
         """What a restore must know beforehand: {engine, postgresql, timescaledb, migrations, database_bytes}."""
         self._cursor.execute("SELECT name FROM schema_migrations WHERE name <> 'derived' ORDER BY name")
         migrations = [name for (name,) in self._cursor.fetchall()]
-        return {"engine": self._one("SELECT value FROM settings WHERE name = 'engine'"), "migrations": migrations,
-                "postgresql": self._one("SELECT split_part(current_setting('server_version'), ' ', 1)"),
-                "timescaledb": self._one("SELECT max(extversion) FROM pg_extension WHERE extname = 'timescaledb'"),
-                "database_bytes": self._one("SELECT pg_database_size(current_database())")}
+        return {
+            "engine": self._one("SELECT value FROM settings WHERE name = 'engine'"),
+            "migrations": migrations,
+            "postgresql": self._one("SELECT split_part(current_setting('server_version'), ' ', 1)"),
+            "timescaledb": self._one("SELECT max(extversion) FROM pg_extension WHERE extname = 'timescaledb'"),
+            "database_bytes": self._one("SELECT pg_database_size(current_database())"),
+        }
 
     def dump(self, source, target):
         """pg_dump of this moment in its custom format, without the rows of the registry; `source`: connection string."""
         name = self._one("SELECT pg_export_snapshot()")
-        words = [postgres.find("pg_dump") or "pg_dump", "--format=custom", "--no-password", f"--snapshot={name}",
-                 f"--exclude-table-data=public.{REGISTRY}", "--lock-wait-timeout=60s"]
-        with subprocess.Popen(words, env=client_environment(source), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        words = [
+            postgres.find("pg_dump") or "pg_dump",
+            "--format=custom",
+            "--no-password",
+            f"--snapshot={name}",
+            f"--exclude-table-data=public.{REGISTRY}",
+            "--lock-wait-timeout=60s",
+        ]
+        with subprocess.Popen(
+            words,
+            env=client_environment(source),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as child:
             while chunk := child.stdout.read(1 << 20):
                 target.write(chunk)
             message = child.stderr.read().decode(errors="replace").strip()
         if child.returncode:
-            raise LauncherError(f"pg_dump failed: {message.splitlines()[0] if message else child.returncode}", "./enms doctor looks for the usual causes.")
+            raise LauncherError(
+                f"pg_dump failed: {message.splitlines()[0] if message else child.returncode}",
+                "./enms doctor looks for the usual causes.",
+            )
 
     def registry(self, target):
         """The devices as CSV, without their credentials."""
@@ -101,11 +132,16 @@ class Snapshot:
 
     def credentials(self, target):
         """The devices' credentials as CSV, where they have any."""
-        self._copy(["device_id", *self._secret], sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in self._secret), target)
+        self._copy(
+            ["device_id", *self._secret],
+            sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in self._secret),
+            target,
+        )
 
     def _copy(self, columns, condition, target):
-        statement = sql.SQL("COPY (SELECT {} FROM {} WHERE {} ORDER BY device_id) TO STDOUT (FORMAT csv, HEADER)").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(REGISTRY), condition)
+        statement = sql.SQL(
+            "COPY (SELECT {} FROM {} WHERE {} ORDER BY device_id) TO STDOUT (FORMAT csv, HEADER)"
+        ).format(sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(REGISTRY), condition)
         self._cursor.copy_expert(statement, target)
 
     def checks(self):
@@ -114,22 +150,28 @@ class Snapshot:
         The statements travel with their answers, so that a later version asks an old database what was asked when it was saved.
         """
         self._cursor.execute(TABLES)
-        statements = {"energy of each device and UTC day, from the readings": """
+        statements = {
+            "energy of each device and UTC day, from the readings": """
                 SELECT device_id, (timestamp AT TIME ZONE 'UTC')::date AS day, count(*), sum(energy_delta_wh::numeric)
                 FROM energy_data GROUP BY 1, 2 ORDER BY 1, 2""",
             "energy of each device and day, from the daily rollups": """
                 SELECT device_id, bucket, sum(energy_wh::numeric) FROM energy_rollup_1day GROUP BY 1, 2 ORDER BY 1, 2""",
             "prints of each device, with energy, cost and CO2": """
                 SELECT device_id, count(*), sum(session_energy_wh::numeric), sum(cost::numeric), sum(co2_g::numeric)
-                FROM print_jobs GROUP BY 1 ORDER BY 1"""}
+                FROM print_jobs GROUP BY 1 ORDER BY 1""",
+        }
         for table, time_column in self._cursor.fetchall():
             if time_column:
                 statements[f"rows of {table}"] = f"SELECT count(*), min({time_column}), max({time_column}) FROM {table}"
             else:  # small enough to compare every value; the sum does not depend on the order of the rows
                 columns = ", ".join(self._open) if table == REGISTRY else "*"
                 statements[f"content of {table}"] = (
-                    f"SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) FROM (SELECT {columns} FROM {table}) t")
-        return [{"name": name, "sql": statement, "rows": answer(self._cursor, statement)} for name, statement in statements.items()]
+                    f"SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) FROM (SELECT {columns} FROM {table}) t"
+                )
+        return [
+            {"name": name, "sql": statement, "rows": answer(self._cursor, statement)}
+            for name, statement in statements.items()
+        ]
 
 
 def answer(cursor, statement):
@@ -141,8 +183,16 @@ def answer(cursor, statement):
 def client_environment(target):
     """The environment of PostgreSQL's programs: whom to connect to, and nothing else."""
     parts = psycopg2.extensions.parse_dsn(target)
-    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "PGHOST": parts["host"], "PGPORT": parts["port"],
-            "PGDATABASE": parts["dbname"], "PGUSER": parts["user"], "PGPASSWORD": parts["password"], "PGCONNECT_TIMEOUT": "5"}
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "LANG": "C.UTF-8",
+        "PGHOST": parts["host"],
+        "PGPORT": parts["port"],
+        "PGDATABASE": parts["dbname"],
+        "PGUSER": parts["user"],
+        "PGPASSWORD": parts["password"],
+        "PGCONNECT_TIMEOUT": "5",
+    }
 
 
 def holds_data(env):
@@ -158,7 +208,9 @@ def holds_data(env):
         cursor.execute("SELECT to_regclass('public.devices') IS NOT NULL")
         if not cursor.fetchone()[0]:
             return ""
-        cursor.execute("SELECT (SELECT count(*) FROM devices), (SELECT count(*) FROM meters), (SELECT count(*) FROM print_jobs)")
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM devices), (SELECT count(*) FROM meters), (SELECT count(*) FROM print_jobs)"
+        )
         devices, meters, prints = cursor.fetchone()
     return f"{devices} devices, {meters} meters and {prints} prints" if devices or meters or prints else ""
 
@@ -167,11 +219,16 @@ def refuse_running_services(env):
     """Raises LauncherError while Node-RED or the API use the database."""
     with connected(dsn(env, "superuser", "postgres")) as server:
         cursor = server.cursor()
-        cursor.execute("SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s AND application_name = ANY (%s) ORDER BY 1",
-                       (env.get("ENMS_DB_NAME", "enms"), list(SERVICES)))
+        cursor.execute(
+            "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s AND application_name = ANY (%s) ORDER BY 1",
+            (env.get("ENMS_DB_NAME", "enms"), list(SERVICES)),
+        )
         busy = [name for (name,) in cursor.fetchall()]
     if busy:
-        raise LauncherError(f"The database is in use by {' and '.join(busy)}.", "Stop them first: docker compose stop nodered python-api")
+        raise LauncherError(
+            f"The database is in use by {' and '.join(busy)}.",
+            "Stop them first: docker compose stop nodered python-api",
+        )
 
 
 def restore(env, manifest, dump, registry, credentials, checks, say):
@@ -208,22 +265,30 @@ def _refuse_other_server(cursor, manifest):
     cursor.execute("SHOW server_version_num")
     ours = int(cursor.fetchone()[0]) // 10000
     if ours < int(manifest["postgresql"].split(".")[0]):
-        raise LauncherError(f"The backup is of PostgreSQL {manifest['postgresql']}, this server is version {ours}: a newer database can't be read by an older server.",
-                            "Restore it on a server of that version or a newer one.")
+        raise LauncherError(
+            f"The backup is of PostgreSQL {manifest['postgresql']}, this server is version {ours}: a newer database can't be read by an older server.",
+            "Restore it on a server of that version or a newer one.",
+        )
     wanted = manifest["timescaledb"]
     if wanted:
         cursor.execute("SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'")
         there = [version for (version,) in cursor.fetchall()]
         if wanted not in there:
-            raise LauncherError(f"The backup needs TimescaleDB {wanted}; this server has {', '.join(sorted(there)) or 'none'}.",
-                                "Restore it on a server with that version, and update TimescaleDB afterwards.")
+            raise LauncherError(
+                f"The backup needs TimescaleDB {wanted}; this server has {', '.join(sorted(there)) or 'none'}.",
+                "Restore it on a server with that version, and update TimescaleDB afterwards.",
+            )
 
 
 def _fill(target, manifest, dump, registry):
     """Tables, rows and what depends on them; the registry's rows come before the foreign keys that point to them."""
     timescale = manifest["timescaledb"]
     if timescale:
-        _run(target, sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(timescale)), "SELECT timescaledb_pre_restore()")
+        _run(
+            target,
+            sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(timescale)),
+            "SELECT timescaledb_pre_restore()",
+        )
     _pg_restore(target, dump, "pre-data")
     _pg_restore(target, dump, "data")
     with connected(target) as connection, connection, connection.cursor() as cursor:
@@ -243,18 +308,36 @@ def _run(target, *statements):
 
 def _pg_restore(target, dump, section):
     # A hypertable's rows go through TimescaleDB's triggers of the restore mode, one connection at a time.
-    done = subprocess.run([postgres.find("pg_restore") or "pg_restore", "--no-password", "--exit-on-error", f"--section={section}",
-                           "--dbname=" + psycopg2.extensions.parse_dsn(target)["dbname"], str(dump)],
-                          env=client_environment(target), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            postgres.find("pg_restore") or "pg_restore",
+            "--no-password",
+            "--exit-on-error",
+            f"--section={section}",
+            "--dbname=" + psycopg2.extensions.parse_dsn(target)["dbname"],
+            str(dump),
+        ],
+        env=client_environment(target),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
-        raise LauncherError(f"pg_restore failed: {(done.stderr.strip().splitlines() or ['no message'])[0]}", "The present database was not touched.")
+        raise LauncherError(
+            f"pg_restore failed: {(done.stderr.strip().splitlines() or ['no message'])[0]}",
+            "The present database was not touched.",
+        )
 
 
 def _copy_in(cursor, table, file):
     """Rows of a CSV file whose first line names the columns."""
     columns = file.readline().decode().strip().split(",")
-    cursor.copy_expert(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))), file)
+    cursor.copy_expert(
+        sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
+            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
+        ),
+        file,
+    )
     return columns
 
 
@@ -267,9 +350,14 @@ def _compare(target, checks):
         for check in checks:
             found = answer(cursor, check["sql"])
             if found != check["rows"]:
-                expected, got = next(((a, b) for a, b in zip(check["rows"], found) if a != b), (f"{len(check['rows'])} rows", f"{len(found)} rows"))
-                raise LauncherError(f"The restored database differs from the saved one: {check['name']}: {expected} was saved, {got} is there.",
-                                    "The present database was not touched. Use another backup, and keep this one for whoever looks into it.")
+                expected, got = next(
+                    ((a, b) for a, b in zip(check["rows"], found) if a != b),
+                    (f"{len(check['rows'])} rows", f"{len(found)} rows"),
+                )
+                raise LauncherError(
+                    f"The restored database differs from the saved one: {check['name']}: {expected} was saved, {got} is there.",
+                    "The present database was not touched. Use another backup, and keep this one for whoever looks into it.",
+                )
     return f"{len(checks)} sums and checksums are those of the backup"
 
 
@@ -278,27 +366,53 @@ def _put_credentials(env, target, credentials, say):
     with connected(target) as connection, connection, connection.cursor() as cursor:
         cursor.execute(REGISTRY_COLUMNS)
         secret = [name for name, readable in cursor.fetchall() if not readable]
-        cursor.execute(sql.SQL("CREATE TEMPORARY TABLE found ON COMMIT DROP AS SELECT device_id, {} FROM devices WHERE false").format(
-            sql.SQL(", ").join(map(sql.Identifier, secret))))
+        cursor.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE found ON COMMIT DROP AS SELECT device_id, {} FROM devices WHERE false"
+            ).format(sql.SQL(", ").join(map(sql.Identifier, secret)))
+        )
         if credentials is not None:
             _copy_in(cursor, "found", credentials)
         elif holds_data(env):
             with connected(dsn(env, "superuser")) as present:
                 theirs = present.cursor()
                 theirs.execute(REGISTRY_COLUMNS)
-                columns = ["device_id", *sorted({name for name, readable in theirs.fetchall() if not readable} & set(secret))]
-                theirs.execute(sql.SQL("SELECT {} FROM devices").format(sql.SQL(", ").join(map(sql.Identifier, columns))))
+                columns = [
+                    "device_id",
+                    *sorted({name for name, readable in theirs.fetchall() if not readable} & set(secret)),
+                ]
+                theirs.execute(
+                    sql.SQL("SELECT {} FROM devices").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
+                )
                 for row in theirs.fetchall():
-                    cursor.execute(sql.SQL("INSERT INTO found ({}) VALUES ({})").format(
-                        sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join([sql.Placeholder()] * len(row))), row)
-        cursor.execute(sql.SQL("UPDATE devices d SET {} FROM found f WHERE f.device_id = d.device_id AND ({})").format(
-            sql.SQL(", ").join(sql.SQL("{0} = f.{0}").format(sql.Identifier(name)) for name in secret),
-            sql.SQL(" OR ").join(sql.SQL("f.{} IS NOT NULL").format(sql.Identifier(name)) for name in secret)))
+                    cursor.execute(
+                        sql.SQL("INSERT INTO found ({}) VALUES ({})").format(
+                            sql.SQL(", ").join(map(sql.Identifier, columns)),
+                            sql.SQL(", ").join([sql.Placeholder()] * len(row)),
+                        ),
+                        row,
+                    )
+        cursor.execute(
+            sql.SQL("UPDATE devices d SET {} FROM found f WHERE f.device_id = d.device_id AND ({})").format(
+                sql.SQL(", ").join(sql.SQL("{0} = f.{0}").format(sql.Identifier(name)) for name in secret),
+                sql.SQL(" OR ").join(sql.SQL("f.{} IS NOT NULL").format(sql.Identifier(name)) for name in secret),
+            )
+        )
         have = cursor.rowcount
-        lacking = [name for (name,) in _all(cursor, sql.SQL("SELECT device_id FROM devices WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND {} ORDER BY 1").format(
-            sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in secret)))]
-    say("credentials", f"of {have} devices, {'from the backup' if credentials is not None else 'from the stack as it was'}"
-        + (f"; to be entered again: {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""))
+        lacking = [
+            name
+            for (name,) in _all(
+                cursor,
+                sql.SQL(
+                    "SELECT device_id FROM devices WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND {} ORDER BY 1"
+                ).format(sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in secret)),
+            )
+        ]
+    say(
+        "credentials",
+        f"of {have} devices, {'from the backup' if credentials is not None else 'from the stack as it was'}"
+        + (f"; to be entered again: {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""),
+    )
 
 
 def _all(cursor, statement):
@@ -309,7 +423,10 @@ def _all(cursor, statement):
 def _take_over(cursor, name, fresh):
     """Both renames in one transaction: at no moment is there no database of that name."""
     for last_try in (False,) * 20 + (True,):
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()", (name, fresh))
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()",
+            (name, fresh),
+        )
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
         present = cursor.fetchone()
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")

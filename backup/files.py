@@ -12,7 +12,9 @@ from . import archive
 SECRETS = "secrets/settings.json"
 # Typed into plugs and browsers, or the key of what is encrypted; the other passwords are the new stack's own business.
 KEPT_SECRETS = (*SETTABLE_SECRETS, "ENMS_SECRET_KEY")
-FLOW_CREDENTIALS = "secrets/flow-credentials.json"  # what operators typed into nodes; Node-RED encrypts it with ENMS_SECRET_KEY
+FLOW_CREDENTIALS = (
+    "secrets/flow-credentials.json"  # what operators typed into nodes; Node-RED encrypts it with ENMS_SECRET_KEY
+)
 SIMULATOR = "demo/simulator.json"  # the counters of the emulated meters, so that they go on where they were
 
 
@@ -40,8 +42,11 @@ def has_demo(env):
 
 def contents(folder):
     """Files below a folder, relative; none when it isn't there. Half-written ones are left out."""
-    return sorted(path.relative_to(folder) for path in folder.rglob("*")
-                  if path.is_file() and not path.is_symlink() and not path.name.endswith((".part", ".new")))
+    return sorted(
+        path.relative_to(folder)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and not path.name.endswith((".part", ".new"))
+    )
 
 
 def add(writer, env, with_secrets):
@@ -97,7 +102,10 @@ def restore_secrets(path, manifest, env, say):
     kept = Path(env["ENMS_RUN_DIR"], "secrets.json")
     known = files.read_json(kept)
     if known is None:
-        say("secrets", f"put these into .env and start again: {', '.join(values)} (unzip -p {path} {SECRETS} shows them)")
+        say(
+            "secrets",
+            f"put these into .env and start again: {', '.join(values)} (unzip -p {path} {SECRETS} shows them)",
+        )
     else:
         files.write_json(kept, {**known, **values}, 0o600)
         say("secrets", f"{', '.join(values)} are those of the backup")

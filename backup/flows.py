@@ -29,10 +29,16 @@ def edited(env):
     present = {path.name for path in place.glob("*.json")}
     if place == CHECKOUT:
         told = _git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", ".")
-        changed = present if told is None else {PurePosixPath(line[3:]).name for line in told.split("\0") if line.endswith(".json")}
+        changed = (
+            present
+            if told is None
+            else {PurePosixPath(line[3:]).name for line in told.split("\0") if line.endswith(".json")}
+        )
     else:
         seeded = small_files.read_json(place / SEEDED, {})
-        changed = {name for name in present | set(seeded) if name not in present or seeded.get(name) != _digest(place / name)}
+        changed = {
+            name for name in present | set(seeded) if name not in present or seeded.get(name) != _digest(place / name)
+        }
     return sorted(changed & present), sorted(changed - present)
 
 
@@ -54,13 +60,17 @@ def restore(path, manifest, env, say):
     place = folder(env)
     place.mkdir(parents=True, exist_ok=True)
     aside = Path(env["ENMS_STATE_DIR"], time.strftime("replaced-flows-%Y%m%d-%H%M%S"))
-    wanted = {name.removeprefix(PREFIX): archive.read(path, name) for name in manifest["members"] if name.startswith(PREFIX)}
+    wanted = {
+        name.removeprefix(PREFIX): archive.read(path, name) for name in manifest["members"] if name.startswith(PREFIX)
+    }
     present = {path.name for path in place.glob("*.json")}
     whole = manifest["flows_whole"] and place != CHECKOUT
     removed = present - set(wanted) if whole else set(manifest["flows_removed"])
     now_changed, now_removed = edited(env)
     shipped_again = (set(now_changed) | set(now_removed)) - set(wanted) - removed
-    written = {name for name, text in wanted.items() if not (place / name).exists() or (place / name).read_bytes() != text}
+    written = {
+        name for name, text in wanted.items() if not (place / name).exists() or (place / name).read_bytes() != text
+    }
     for name in (written | removed | shipped_again) & present:
         aside.mkdir(parents=True, exist_ok=True)
         shutil.move(place / name, aside / name)
@@ -76,7 +86,11 @@ def restore(path, manifest, env, say):
         seeded = small_files.read_json(place / SEEDED, {})
         kept = {name: digest for name, digest in seeded.items() if name not in shipped_again}
         small_files.write_json(place / SEEDED, {**kept, **{name: "" for name in removed}})
-    say("flows", f"{len(wanted)} changed and {len(removed)} removed ones" + (f"; what was there is in {aside}" if aside.exists() else ""))
+    say(
+        "flows",
+        f"{len(wanted)} changed and {len(removed)} removed ones"
+        + (f"; what was there is in {aside}" if aside.exists() else ""),
+    )
 
 
 def _digest(path):

@@ -21,8 +21,12 @@ NAME = "enms-%Y%m%dT%H%M%SZ.zip"
 
 def run(env):
     """Makes the backups until the process is stopped. What fails is recorded and tried again after an hour."""
-    folder, hour, days, zone = (Path(env["ENMS_BACKUP_DIR"]), int(env.get("ENMS_BACKUP_HOUR", 3)), int(env.get("ENMS_BACKUP_KEEP_DAYS", 30)),
-                                ZoneInfo(env.get("ENMS_TIMEZONE", "Europe/Berlin")))
+    folder, hour, days, zone = (
+        Path(env["ENMS_BACKUP_DIR"]),
+        int(env.get("ENMS_BACKUP_HOUR", 3)),
+        int(env.get("ENMS_BACKUP_KEEP_DAYS", 30)),
+        ZoneInfo(env.get("ENMS_TIMEZONE", "Europe/Berlin")),
+    )
     logs.configure("backup", env.get("ENMS_LOG_LEVEL") or "info")
     log.info("one a day at %d:00 (%s) into %s, kept for %d days", hour, zone, folder, days)
     not_before = 0.0
@@ -69,7 +73,9 @@ def is_due(now, last, hour, zone):
     local = now.astimezone(zone)
     moment = local.replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(timezone.utc)
     if moment > now:
-        moment = (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(timezone.utc)
+        moment = (
+            (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(timezone.utc)
+        )
     return last is None or last < moment
 
 

@@ -36,8 +36,14 @@ def write(env, path, with_secrets):
                     snapshot.credentials(member)
             writer.add(CHECKS, json.dumps(snapshot.checks()).encode())
             files.add(writer, env, with_secrets)
-            manifest = {**known, **flows.add(writer, env), "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                        "version": of_checkout(), "secrets": with_secrets, "demo": files.has_demo(env)}
+            manifest = {
+                **known,
+                **flows.add(writer, env),
+                "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "version": of_checkout(),
+                "secrets": with_secrets,
+                "demo": files.has_demo(env),
+            }
             writer.finish(manifest)
     record.note(env, file=str(path), bytes=path.stat().st_size, seconds=round(time.monotonic() - began, 1))
     return manifest
@@ -47,8 +53,10 @@ def refuse_full_disk(folder, needed):
     """Raises LauncherError when an archive might not fit: dumps are compressed, so half of the database is more than enough."""
     free = shutil.disk_usage(folder).free
     if free < needed + 100 * MB:
-        raise LauncherError(f"Only {free // MB} MB are free in {folder}; the backup may need {needed // MB + 100} MB.",
-                            "Free some space, or write it to another disk.")
+        raise LauncherError(
+            f"Only {free // MB} MB are free in {folder}; the backup may need {needed // MB + 100} MB.",
+            "Free some space, or write it to another disk.",
+        )
 
 
 def check(env, path, replace):
@@ -57,7 +65,10 @@ def check(env, path, replace):
     archive.refuse_newer(path, manifest)
     held = database.holds_data(env)
     if held and not replace:
-        raise LauncherError(f"This stack holds {held}; a restore would replace them.", "If that is wanted: --replace (a backup of what is there first?)")
+        raise LauncherError(
+            f"This stack holds {held}; a restore would replace them.",
+            "If that is wanted: --replace (a backup of what is there first?)",
+        )
     return manifest
 
 
@@ -70,11 +81,17 @@ def restore(env, path, replace, say):
     for left in files.state_of(env).glob("restore-*"):  # of a restore that was killed
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix="restore-", dir=files.state_of(env)) as place:
-        parts = {name: Path(place, name.replace("/", "-")) for name in (DUMP, REGISTRY, CREDENTIALS) if name in manifest["members"]}
+        parts = {
+            name: Path(place, name.replace("/", "-"))
+            for name in (DUMP, REGISTRY, CREDENTIALS)
+            if name in manifest["members"]
+        }
         for name, part in parts.items():
             archive.extract(path, name, part)
         with open(parts[REGISTRY], "rb") as registry, open(parts.get(CREDENTIALS, os.devnull), "rb") as credentials:
-            database.restore(env, manifest, parts[DUMP], registry, credentials if manifest["secrets"] else None, checks, say)
+            database.restore(
+                env, manifest, parts[DUMP], registry, credentials if manifest["secrets"] else None, checks, say
+            )
     say("database", "restored")
     flows.restore(path, manifest, env, say)
     files.restore(path, manifest, env, say)

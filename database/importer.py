@@ -30,10 +30,35 @@ from database.migrate import MigrationError, dsn_from_environment
 
 CHUNK_ROWS = 20_000
 JSON_CHUNK_ROWS = 2_000
-READING_VALUES = ("power_watts", "energy_total_wh", "voltage", "current_amps", "power_factor", "frequency_hz", "plug_temp_c")
-JOB_TEXTS = {"device_id", "filename", "status", "status_reason", "source_job_id", "simplyprint_job_id", "material", "thumbnail_url",
-             "preview_url", "job_id"}
-JOB_NUMBERS = {"paused_seconds", "filament_used_g", "filament_used_mm", "nozzle_diameter", "filament_diameter", "progress_percent"}
+READING_VALUES = (
+    "power_watts",
+    "energy_total_wh",
+    "voltage",
+    "current_amps",
+    "power_factor",
+    "frequency_hz",
+    "plug_temp_c",
+)
+JOB_TEXTS = {
+    "device_id",
+    "filename",
+    "status",
+    "status_reason",
+    "source_job_id",
+    "simplyprint_job_id",
+    "material",
+    "thumbnail_url",
+    "preview_url",
+    "job_id",
+}
+JOB_NUMBERS = {
+    "paused_seconds",
+    "filament_used_g",
+    "filament_used_mm",
+    "nozzle_diameter",
+    "filament_diameter",
+    "progress_percent",
+}
 JOB_TIMES = {"start_time", "end_time", "last_seen"}
 
 
@@ -65,13 +90,17 @@ class Report:
         if self._waiting:
             payloads, reasons = zip(*self._waiting)
             n = len(payloads)
-            cursor.execute("SELECT record_rejects(%s, %s, %s, %s)", (["import"] * n, [topic] * n, list(payloads), list(reasons)))
+            cursor.execute(
+                "SELECT record_rejects(%s, %s, %s, %s)", (["import"] * n, [topic] * n, list(payloads), list(reasons))
+            )
             self._waiting = []
 
     def text(self):
         rate = self.lines / self.seconds if self.seconds else 0
-        out = [f"{self.kind}: {self.lines} lines in {self.seconds:.1f} s ({rate:,.0f} lines/s): "
-               f"{self.accepted} new, {self.repeated} known already, {self.bad} refused"]
+        out = [
+            f"{self.kind}: {self.lines} lines in {self.seconds:.1f} s ({rate:,.0f} lines/s): "
+            f"{self.accepted} new, {self.repeated} known already, {self.bad} refused"
+        ]
         for reason, count in self.reasons.most_common(20):
             numbers = ", ".join(map(str, self.examples.get(reason, [])))
             out.append(f"  {count} × {reason}" + (f" (line {numbers}{', …' if count > 5 else ''})" if numbers else ""))
@@ -96,7 +125,9 @@ def import_file(dsn, path, progress=None):
             cursor.execute("SELECT factory_zone()")
             times = _Times(cursor.fetchone()[0])
             notify = progress or (lambda count: None)
-            {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](cursor, lines, times, report, path.name, notify)
+            {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](
+                cursor, lines, times, report, path.name, notify
+            )
             report.store_rejects(cursor, path.name)
     finally:
         connection.close()
@@ -181,8 +212,10 @@ def _kind(header):
         return "statuses"
     if "timestamp" in names and names & {"device_id", "meter_id"} and names & {"power_watts", "energy_total_wh"}:
         return "readings"
-    raise ImportProblem("the header tells no known kind: readings need device_id or meter_id, timestamp and power_watts or "
-                        "energy_total_wh; statuses device_id, timestamp, state; jobs device_id, filename, start_time, end_time, status")
+    raise ImportProblem(
+        "the header tells no known kind: readings need device_id or meter_id, timestamp and power_watts or "
+        "energy_total_wh; statuses device_id, timestamp, state; jobs device_id, filename, start_time, end_time, status"
+    )
 
 
 def _known_devices(cursor):
@@ -219,9 +252,11 @@ class _Meters:
         protocol = "shelly_gen2" if any(part in meter for part in ("/switch:", "/pm1:", "/em:")) else "import"
         self.cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY[%s])", (meter, protocol))
         if device:
-            self.cursor.execute("SELECT set_assignment(%(meter)s, %(device)s, 'main', NULL) WHERE EXISTS (SELECT 1 FROM meters WHERE "
-                                "meter_id = %(meter)s) AND NOT EXISTS (SELECT 1 FROM meter_assignments WHERE meter_id = %(meter)s)",
-                                {"meter": meter, "device": device})
+            self.cursor.execute(
+                "SELECT set_assignment(%(meter)s, %(device)s, 'main', NULL) WHERE EXISTS (SELECT 1 FROM meters WHERE "
+                "meter_id = %(meter)s) AND NOT EXISTS (SELECT 1 FROM meter_assignments WHERE meter_id = %(meter)s)",
+                {"meter": meter, "device": device},
+            )
         self.known.add((meter, device))
 
     def _meter_of_device(self, device):
@@ -240,8 +275,10 @@ def _readings(cursor, lines, times, report, topic, notify):
     device_at, meter_at, time_at = at.get("device_id"), at.get("meter_id"), at["timestamp"]
     meters = _Meters(cursor)
     touched = set()
-    cursor.execute("CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, voltage float8, "
-                   "amps float8, pf float8, hz float8, temp float8)")
+    cursor.execute(
+        "CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, voltage float8, "
+        "amps float8, pf float8, hz float8, temp float8)"
+    )
     rows = []
 
     def flush():
@@ -251,14 +288,18 @@ def _readings(cursor, lines, times, report, topic, notify):
         rows.clear()
         cursor.execute("TRUNCATE import_readings")
         cursor.copy_expert("COPY import_readings FROM STDIN", buffer)
-        cursor.execute("SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), array_agg(voltage), "
-                       "array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings")
+        cursor.execute(
+            "SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), array_agg(voltage), "
+            "array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings"
+        )
         answer = cursor.fetchone()[0]
         report.accepted += answer["accepted"]
         report.repeated += answer["repeated"]
         if answer["rejected"]:
             report.bad += answer["rejected"]
-            report.reasons["refused by the accounting (see ingest_rejects): unknown meter, or a time or value that can't be"] += answer["rejected"]
+            report.reasons[
+                "refused by the accounting (see ingest_rejects): unknown meter, or a time or value that can't be"
+            ] += answer["rejected"]
         notify(report.lines)
 
     for number, text, fields in lines.rows(report):
@@ -271,8 +312,16 @@ def _readings(cursor, lines, times, report, topic, notify):
             report.reject(number, text, str(problem))
             continue
         touched.add(meter)
-        rows.append("\t".join([meter.replace("\\", "\\\\").replace("\t", "\\t"), moment.isoformat(),
-                               *("\\N" if value is None else repr(value) for value in numbers)]) + "\n")
+        rows.append(
+            "\t".join(
+                [
+                    meter.replace("\\", "\\\\").replace("\t", "\\t"),
+                    moment.isoformat(),
+                    *("\\N" if value is None else repr(value) for value in numbers),
+                ]
+            )
+            + "\n"
+        )
         if len(rows) >= CHUNK_ROWS:
             flush()
     flush()
@@ -304,8 +353,10 @@ def _phases(cursor):
 
 
 def _statuses(cursor, lines, times, report, topic, notify):
-    cursor.execute("SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'printer_status'::regclass "
-                   "AND attnum > 0 AND NOT attisdropped")
+    cursor.execute(
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'printer_status'::regclass "
+        "AND attnum > 0 AND NOT attisdropped"
+    )
     kinds = dict(cursor.fetchall())
     unknown = [name for name in lines.header if name not in kinds]
     if unknown:
@@ -374,8 +425,10 @@ def _typed(lines, times, kinds, fields):
 def _jobs(cursor, lines, times, report, topic, notify):
     unknown = [name for name in lines.header if name not in JOB_TEXTS | JOB_NUMBERS | JOB_TIMES]
     if unknown:
-        raise ImportProblem(f"jobs can't be imported with the column {', '.join(unknown)}; known: "
-                            + ", ".join(sorted(JOB_TEXTS | JOB_NUMBERS | JOB_TIMES)))
+        raise ImportProblem(
+            f"jobs can't be imported with the column {', '.join(unknown)}; known: "
+            + ", ".join(sorted(JOB_TEXTS | JOB_NUMBERS | JOB_TIMES))
+        )
     devices = _known_devices(cursor)
     for number, text, fields in lines.rows(report):
         row = {}

@@ -41,8 +41,12 @@ def dsn_from_environment(env=os.environ):
     if not env.get("ENMS_DB_OWNER_PASSWORD"):
         raise MigrationError("ENMS_DATABASE_URL or ENMS_DB_OWNER_PASSWORD is not set: who is to migrate the database?")
     return psycopg2.extensions.make_dsn(
-        host=env.get("ENMS_DB_HOST", "127.0.0.1"), port=env.get("ENMS_DB_PORT", "5432"),
-        dbname=env.get("ENMS_DB_NAME", "enms"), user="enms_owner", password=env["ENMS_DB_OWNER_PASSWORD"])
+        host=env.get("ENMS_DB_HOST", "127.0.0.1"),
+        port=env.get("ENMS_DB_PORT", "5432"),
+        dbname=env.get("ENMS_DB_NAME", "enms"),
+        user="enms_owner",
+        password=env["ENMS_DB_OWNER_PASSWORD"],
+    )
 
 
 def checksum(*paths):
@@ -141,12 +145,15 @@ def _roles(cursor, env, is_superuser):
             except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
                 pass  # another database of this cluster was quicker
             except psycopg2.errors.InsufficientPrivilege as error:
-                raise MigrationError(f"the role {role} is missing and this user may not create it: "
-                                     "run the first migration as a superuser") from error
+                raise MigrationError(
+                    f"the role {role} is missing and this user may not create it: "
+                    "run the first migration as a superuser"
+                ) from error
         if env.get(variable):
             try:
-                cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(
-                    sql.Identifier(role), sql.Literal(env[variable])))
+                cursor.execute(
+                    sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(env[variable]))
+                )
             except psycopg2.errors.InsufficientPrivilege:
                 pass  # the owner may not set it; whoever may has done so before
             except psycopg2.errors.InternalError:
@@ -178,14 +185,18 @@ def _apply_migrations(cursor, done, timescale_available, database, say):
     files = sorted((HERE / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
     unknown = set(n for n in done if n != "derived") - {path.name for path in files}
     if unknown:
-        raise MigrationError(f"the database knows migrations that this version has not: {', '.join(sorted(unknown))}; "
-                             "it was migrated by a newer version")
+        raise MigrationError(
+            f"the database knows migrations that this version has not: {', '.join(sorted(unknown))}; "
+            "it was migrated by a newer version"
+        )
     for path in files:
         digest = checksum(path)
         if path.name in done:
             if done[path.name] != digest:
-                raise MigrationError(f"the applied migration {path.name} was changed afterwards; restore it and put the "
-                                     "change into a new migration")
+                raise MigrationError(
+                    f"the applied migration {path.name} was changed afterwards; restore it and put the "
+                    "change into a new migration"
+                )
             continue
         cursor.execute("BEGIN")
         try:
@@ -193,8 +204,10 @@ def _apply_migrations(cursor, done, timescale_available, database, say):
             if path.name.startswith("0001_"):
                 engine = "timescale" if timescale_available else "plain"
                 cursor.execute((HERE / "engines" / f"{engine}.sql").read_text())
-                cursor.execute("INSERT INTO settings VALUES ('engine', %s, %s)",
-                               (engine, "database engine: timescale or plain; decided at the first migration"))
+                cursor.execute(
+                    "INSERT INTO settings VALUES ('engine', %s, %s)",
+                    (engine, "database engine: timescale or plain; decided at the first migration"),
+                )
                 _set_defaults(cursor, database)
             cursor.execute("INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (path.name, digest))
             cursor.execute("COMMIT")
@@ -247,8 +260,11 @@ def _apply_derived(cursor, done, database, env, say):
                 cursor.execute(path.read_text())
             except psycopg2.Error as error:
                 raise MigrationError(f"{path.relative_to(HERE)}: {error}") from error
-        cursor.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('derived', %s) "
-                       "ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()", (digest,))
+        cursor.execute(
+            "INSERT INTO schema_migrations (name, checksum) VALUES ('derived', %s) "
+            "ON CONFLICT (name) DO UPDATE SET checksum = excluded.checksum, applied_at = now()",
+            (digest,),
+        )
         cursor.execute("COMMIT")
     except BaseException:
         if cursor.connection.closed == 0:

@@ -16,40 +16,119 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "schema.md"
 
 # What is described, in the order in which a stranger asks for it. A tuple is one section for relations with equal columns.
 TABLES = (
-    ("Energy by time", "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share the energy of a\n"
-     "reading by the time in which it flowed, so each level sums to the one below.",
-     (("energy_readings_1min", "energy_readings_15min", "energy_readings_1hour", "energy_readings_1day"), "printer_phase_1hour")),
+    (
+        "Energy by time",
+        "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share the energy of a\n"
+        "reading by the time in which it flowed, so each level sums to the one below.",
+        (
+            ("energy_readings_1min", "energy_readings_15min", "energy_readings_1hour", "energy_readings_1day"),
+            "printer_phase_1hour",
+        ),
+    ),
     ("Prints", "", ("print_jobs",)),
-    ("Registry", "Machines, the meters on them, and who measured what when.", ("factories", "devices", "meters", "meter_assignments", "device_latest")),
+    (
+        "Registry",
+        "Machines, the meters on them, and who measured what when.",
+        ("factories", "devices", "meters", "meter_assignments", "device_latest"),
+    ),
     ("Prices and carbon", "", ("energy_tariffs", "carbon_factors")),
-    ("Readings as they came", "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). Each is keyed by what was measured,\n"
-     "then by time; none has a foreign key.",
-     ("energy_data", "printer_status", "environment_data", "smartplug_data", "max6675_temperature_data", "mpu6050_accelerometer_data",
-      "mpu6050_gyroscope_data", "ml_predictions")),
+    (
+        "Readings as they came",
+        "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). Each is keyed by what was measured,\n"
+        "then by time; none has a foreign key.",
+        (
+            "energy_data",
+            "printer_status",
+            "environment_data",
+            "smartplug_data",
+            "max6675_temperature_data",
+            "mpu6050_accelerometer_data",
+            "mpu6050_gyroscope_data",
+            "ml_predictions",
+        ),
+    ),
     ("Looking after it", "", ("ingest_rejects", "audit_log", "settings")),
 )
 # How the accounting remembers where it was. Nothing outside the database's own functions may rely on them.
-INTERNAL_TABLES = ("meter_state", "rollup_dirty", "schema_migrations", "energy_rollup_1min", "energy_rollup_15min", "energy_rollup_1hour", "energy_rollup_1day")
-
-FUNCTIONS = (
-    ("Energy of a range", "Exact to the second, with the same result however it is asked. NULL when nothing is known, never 0 for that.",
-     ("energy_between", "meter_energy", "meters_energy", "device_energy", "devices_energy", "device_energy_detail")),
-    ("Cost and carbon", "", ("device_energy_cost", "devices_energy_cost", "tariff_at", "carbon_at", "rates_between")),
-    ("Charts", "Rows of a chart at the step that `series_step` chooses; holes stay holes.",
-     ("series_step", "bar_step", "buckets_between", "energy_series", "cost_series", "state_series")),
-    ("States, alarms, settings", "", ("device_states", "alarms", "has_flag", "engine", "setting", "factory_zone", "rollup_spans")),
-    ("Ingest", "Called by the flows. Arrays go in, all of one length; a repeated call changes nothing.",
-     ("ingest_readings", "record_status", "record_smartplug", "record_environment", "record_sensor", "record_predictions", "record_rejects")),
-    ("Registry", "Called by the devices API. A person's bad input is SQLSTATE 22023 with a sentence; every change is in `audit_log`.",
-     ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device")),
-    ("G-code of prints", "Called by the flow Historical Enrichment.", ("jobs_to_enrich", "record_gcode", "request_gcode", "forget_gcode")),
-    ("Housekeeping", "Called by the flow Housekeeping, each minute or hour, and by the migration; `change_setting` by `./enms setting`.",
-     ("run_rollups", "refresh_rollups", "refresh_phases", "finalize_jobs", "finalize_job", "reap_devices", "learn_reporting_intervals", "apply_retention",
-      "apply_compression", "change_setting")),
-    ("Import", "Called by `./enms import`.", ("register_meters", "ingest_energy", "meter_for_import", "set_assignment", "record_status_rows", "import_job")),
+INTERNAL_TABLES = (
+    "meter_state",
+    "rollup_dirty",
+    "schema_migrations",
+    "energy_rollup_1min",
+    "energy_rollup_15min",
+    "energy_rollup_1hour",
+    "energy_rollup_1day",
 )
 
-ROLES = (("enms_owner", "migration, import, backup"), ("enms_ingest", "Node-RED: the flows and the devices API"), ("enms_api", "API, analysis, training"), ("enms_grafana", "Grafana, and your own queries"))
+FUNCTIONS = (
+    (
+        "Energy of a range",
+        "Exact to the second, with the same result however it is asked. NULL when nothing is known, never 0 for that.",
+        ("energy_between", "meter_energy", "meters_energy", "device_energy", "devices_energy", "device_energy_detail"),
+    ),
+    ("Cost and carbon", "", ("device_energy_cost", "devices_energy_cost", "tariff_at", "carbon_at", "rates_between")),
+    (
+        "Charts",
+        "Rows of a chart at the step that `series_step` chooses; holes stay holes.",
+        ("series_step", "bar_step", "buckets_between", "energy_series", "cost_series", "state_series"),
+    ),
+    (
+        "States, alarms, settings",
+        "",
+        ("device_states", "alarms", "has_flag", "engine", "setting", "factory_zone", "rollup_spans"),
+    ),
+    (
+        "Ingest",
+        "Called by the flows. Arrays go in, all of one length; a repeated call changes nothing.",
+        (
+            "ingest_readings",
+            "record_status",
+            "record_smartplug",
+            "record_environment",
+            "record_sensor",
+            "record_predictions",
+            "record_rejects",
+        ),
+    ),
+    (
+        "Registry",
+        "Called by the devices API. A person's bad input is SQLSTATE 22023 with a sentence; every change is in `audit_log`.",
+        ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device"),
+    ),
+    (
+        "G-code of prints",
+        "Called by the flow Historical Enrichment.",
+        ("jobs_to_enrich", "record_gcode", "request_gcode", "forget_gcode"),
+    ),
+    (
+        "Housekeeping",
+        "Called by the flow Housekeeping, each minute or hour, and by the migration; `change_setting` by `./enms setting`.",
+        (
+            "run_rollups",
+            "refresh_rollups",
+            "refresh_phases",
+            "finalize_jobs",
+            "finalize_job",
+            "reap_devices",
+            "learn_reporting_intervals",
+            "apply_retention",
+            "apply_compression",
+            "change_setting",
+        ),
+    ),
+    (
+        "Import",
+        "Called by `./enms import`.",
+        ("register_meters", "ingest_energy", "meter_for_import", "set_assignment", "record_status_rows", "import_job"),
+    ),
+)
+
+ROLES = (
+    ("enms_owner", "migration, import, backup"),
+    ("enms_ingest", "Node-RED: the flows and the devices API"),
+    ("enms_api", "API, analysis, training"),
+    ("enms_grafana", "Grafana, and your own queries"),
+)
 
 HEAD = """# Schema reference
 
@@ -64,7 +143,12 @@ readings are hypertables.
 
 def described(*groups):
     """The names in the groups, one by one."""
-    return [name for _, _, entries in groups for entry in entries for name in ((entry,) if isinstance(entry, str) else entry)]
+    return [
+        name
+        for _, _, entries in groups
+        for entry in entries
+        for name in ((entry,) if isinstance(entry, str) else entry)
+    ]
 
 
 class Catalog:
@@ -79,57 +163,88 @@ class Catalog:
 
     def relation(self, name):
         """(is it a table, comment)."""
-        [found] = self.rows("SELECT relkind <> 'v', obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)", name)
+        [found] = self.rows(
+            "SELECT relkind <> 'v', obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)", name
+        )
         return found
 
     def columns(self, name):
         """[(name, type, may be NULL, default, comment, allowed values)], in order."""
-        return self.rows("""
+        return self.rows(
+            """
             SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
                    CASE WHEN a.attidentity <> '' THEN 'counts up' ELSE pg_get_expr(d.adbin, d.adrelid) END, col_description(a.attrelid, a.attnum),
                    (SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'c'
                     AND c.conkey = ARRAY[a.attnum] AND pg_get_constraintdef(c.oid) LIKE '%%= ANY (ARRAY[%%' LIMIT 1)
             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-            WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""", name)
+            WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""",
+            name,
+        )
 
     def keys(self, name):
         """[(kind p, u or f, columns, referred table)], primary key first."""
-        return self.rows("""
+        return self.rows(
+            """
             SELECT contype::text, (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(conkey) WITH ORDINALITY k (attnum, n)
                                    JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum),
                    (SELECT relname FROM pg_class WHERE oid = confrelid)
             FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u', 'f')
-            ORDER BY array_position('{p,u,f}'::"char"[], contype), conname""", name)
+            ORDER BY array_position('{p,u,f}'::"char"[], contype), conname""",
+            name,
+        )
 
     def unique_indexes(self, name):
         """Comments of the unique indexes that are no constraints: rules that a key cannot say."""
-        return [text for (text,) in self.rows("""
+        return [
+            text
+            for (text,) in self.rows(
+                """
             SELECT obj_description(indexrelid, 'pg_class') FROM pg_index i WHERE indrelid = to_regclass(%s) AND indisunique
-            AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid) ORDER BY indexrelid::regclass::text""", name)]
+            AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid) ORDER BY indexrelid::regclass::text""",
+                name,
+            )
+        ]
 
     def functions(self, name):
         """[(arguments, result, comment)] of all forms of a function or procedure."""
-        return self.rows("""SELECT pg_get_function_arguments(oid), CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END,
+        return self.rows(
+            """SELECT pg_get_function_arguments(oid), CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END,
                                    obj_description(oid, 'pg_proc') || CASE WHEN prosecdef THEN ' Runs with the owner''s rights.' ELSE '' END
-                            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""", name)
+                            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""",
+            name,
+        )
 
     def rights(self, role):
         """What a role lacks: {SELECT, INSERT, UPDATE, DELETE: [relations]}, the number of tables, [columns] not readable, [(function, changes data)] not callable."""
-        relations = self.rows("""
+        relations = self.rows(
+            """
             SELECT c.relname, c.relkind = 'v', has_any_column_privilege(r.name, c.oid, 'SELECT'), has_table_privilege(r.name, c.oid, 'INSERT'),
                    has_table_privilege(r.name, c.oid, 'UPDATE'), has_table_privilege(r.name, c.oid, 'DELETE')
             FROM pg_class c CROSS JOIN (VALUES (%s::name)) r (name)
-            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""", role)
-        lacking = {right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])]
-                   for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)}
-        columns = [f"{table}.{column}" for table, column in self.rows("""
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""",
+            role,
+        )
+        lacking = {
+            right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])]
+            for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)
+        }
+        columns = [
+            f"{table}.{column}"
+            for table, column in self.rows(
+                """
             SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT has_column_privilege(%s, c.oid, a.attnum, 'SELECT')
-            ORDER BY c.relname, a.attnum""", role)
-            if table not in lacking["SELECT"]]
-        functions = self.rows("""
+            ORDER BY c.relname, a.attnum""",
+                role,
+            )
+            if table not in lacking["SELECT"]
+        ]
+        functions = self.rows(
+            """
             SELECT DISTINCT proname, provolatile = 'v' FROM pg_proc p
-            WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE') ORDER BY 1""", role)
+            WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE') ORDER BY 1""",
+            role,
+        )
         tables = sum(not row[1] for row in relations)
         return lacking, tables, columns, functions
 
@@ -137,7 +252,13 @@ class Catalog:
 def page(cursor):
     """The whole page as text."""
     catalog = Catalog(cursor)
-    return HEAD + contents() + role_table(catalog) + "".join(group(catalog, *entry) for entry in TABLES) + function_part(catalog)
+    return (
+        HEAD
+        + contents()
+        + role_table(catalog)
+        + "".join(group(catalog, *entry) for entry in TABLES)
+        + function_part(catalog)
+    )
 
 
 def anchor(heading):
@@ -147,14 +268,24 @@ def anchor(heading):
 
 def heading(entry):
     """The heading of a relation, or of several with equal columns."""
-    return entry if isinstance(entry, str) else ", ".join((entry[0], *("_" + name.rpartition("_")[2] for name in entry[1:])))
+    return (
+        entry
+        if isinstance(entry, str)
+        else ", ".join((entry[0], *("_" + name.rpartition("_")[2] for name in entry[1:])))
+    )
 
 
 def contents():
     lines = ["- [Who may do what](#who-may-do-what)"]
     for title, _, entries in TABLES:
-        lines.append(f"- [{title}](#{anchor(title)}): " + ", ".join(f"[{heading(entry)}](#{anchor(heading(entry))})" for entry in entries))
-    lines.append("- [Functions](#functions): " + ", ".join(f"[{title}](#{anchor(function_title(title))})" for title, *_ in FUNCTIONS))
+        lines.append(
+            f"- [{title}](#{anchor(title)}): "
+            + ", ".join(f"[{heading(entry)}](#{anchor(heading(entry))})" for entry in entries)
+        )
+    lines.append(
+        "- [Functions](#functions): "
+        + ", ".join(f"[{title}](#{anchor(function_title(title))})" for title, *_ in FUNCTIONS)
+    )
     return "\n".join(lines) + "\n\n"
 
 
@@ -171,12 +302,19 @@ def role_table(catalog):
             writes = "nothing"
         else:
             only_adds = sorted(set(lacking["UPDATE"]) - set(lacking["INSERT"]))
-            excepted = ([f"{names(lacking['INSERT'])}"] if lacking["INSERT"] else []) + ([f"{names(only_adds)} (adds only)"] if only_adds else [])
+            excepted = ([f"{names(lacking['INSERT'])}"] if lacking["INSERT"] else []) + (
+                [f"{names(only_adds)} (adds only)"] if only_adds else []
+            )
             writes = "everything" + (" but " + ", ".join(excepted) if excepted else "")
         quiet = [name for name, changes in functions if not changes]
-        calls = "everything" if not functions else "what changes nothing" + (", but not " + names(quiet) if quiet else "")
+        calls = (
+            "everything" if not functions else "what changes nothing" + (", but not " + names(quiet) if quiet else "")
+        )
         lines.append(f"| `{role}` | {purpose} | {reads} | {writes} | {calls} |")
-    return "\n".join(lines) + "\n\nThe owner alone changes the schema. A function runs with the rights of its caller, unless it says otherwise.\n\n"
+    return (
+        "\n".join(lines)
+        + "\n\nThe owner alone changes the schema. A function runs with the rights of its caller, unless it says otherwise.\n\n"
+    )
 
 
 def group(catalog, title, text, entries):
@@ -190,7 +328,9 @@ def section(catalog, entry):
     members = (entry,) if isinstance(entry, str) else entry
     described_columns = {tuple(catalog.columns(name)) for name in members}
     if len(described_columns) != 1:
-        raise MigrationError(f"{', '.join(members)} no longer have the same columns and comments: give each a section of its own")
+        raise MigrationError(
+            f"{', '.join(members)} no longer have the same columns and comments: give each a section of its own"
+        )
     is_table, comment = catalog.relation(members[0])
     lines = [f"### {heading(entry)}", ""]
     lines += [comment] if len(members) == 1 else [f"- `{name}`: {catalog.relation(name)[1]}" for name in members]
@@ -198,9 +338,17 @@ def section(catalog, entry):
     keys = key_sentence(catalog, members[0]) if is_table else ""
     if keys:
         lines += [keys, ""]
-    lines += ["| column | type | NULL | meaning |", "|---|---|---|---|"] if is_table else ["| column | type | meaning |", "|---|---|---|"]
+    lines += (
+        ["| column | type | NULL | meaning |", "|---|---|---|---|"]
+        if is_table
+        else ["| column | type | meaning |", "|---|---|---|"]
+    )
     for name, kind, may_be_null, default, meaning, allowed in described_columns.pop():
-        cells = [f"`{name}`", short(kind)] + (["yes" if may_be_null else ""] if is_table else []) + [(meaning + extra(default, allowed)).replace("|", "\\|")]
+        cells = (
+            [f"`{name}`", short(kind)]
+            + (["yes" if may_be_null else ""] if is_table else [])
+            + [(meaning + extra(default, allowed)).replace("|", "\\|")]
+        )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -208,7 +356,11 @@ def section(catalog, entry):
 def key_sentence(catalog, name):
     said = []
     for kind, columns, other in catalog.keys(name):
-        said.append(f"{ {'p': 'Key', 'u': 'Unique', 'f': 'Refers'}[kind]}: {names(columns)}" + (f" to [{other}](#{anchor(other)})" if other else "") + ".")
+        said.append(
+            f"{ {'p': 'Key', 'u': 'Unique', 'f': 'Refers'}[kind] }: {names(columns)}"
+            + (f" to [{other}](#{anchor(other)})" if other else "")
+            + "."
+        )
     return " ".join(said + catalog.unique_indexes(name))
 
 
@@ -234,8 +386,11 @@ def function_title(title):
 
 
 def function_part(catalog):
-    parts = ["## Functions\n", "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', p_to => now())`. Those with a\n"
-             "default may be left out. What is not listed here is internal and may change.\n"]
+    parts = [
+        "## Functions\n",
+        "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', p_to => now())`. Those with a\n"
+        "default may be left out. What is not listed here is internal and may change.\n",
+    ]
     for title, text, entries in FUNCTIONS:
         parts.append(f"### {function_title(title)}\n")
         if text:
@@ -244,7 +399,11 @@ def function_part(catalog):
             for arguments, result, comment in catalog.functions(name):
                 taken, given = split(arguments)
                 gives = given or result
-                parts.append(f"- **`{name}({taken})`**" + (f" → `{short(gives)}`" if gives not in ("", "void") else "") + f"  \n  {comment.replace('<', '&lt;')}")
+                parts.append(
+                    f"- **`{name}({taken})`**"
+                    + (f" → `{short(gives)}`" if gives not in ("", "void") else "")
+                    + f"  \n  {comment.replace('<', '&lt;')}"
+                )
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
@@ -258,7 +417,10 @@ def split(arguments):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m database.reference", description="Writes docs/schema.md from a migrated database of the plain engine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m database.reference",
+        description="Writes docs/schema.md from a migrated database of the plain engine.",
+    )
     parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")
     options = parser.parse_args(arguments)
     try:

@@ -2,6 +2,7 @@
 
 ``analyze(path_or_stream)`` is the public function; ``worker.analyze_file`` runs it in a process of its own with limits.
 """
+
 from .analyzer import Limits, analyze
 from .errors import GcodeError
 

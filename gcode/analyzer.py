@@ -1,4 +1,5 @@
 """From a file to one JSON document (schema.json): settings, geometry, shares, layers, time, picture and preview."""
+
 import dataclasses
 import math
 import os
@@ -17,14 +18,17 @@ from .program import EXTRUDED, OUT, TIME, TRAVEL, Program
 from .source import MAX_TEXT, Source
 
 SCHEMA = "enms.gcode/1"
-LINE_WIDTH_FACTOR = 1.125     # of the nozzle's diameter, where the file doesn't say how wide a line is
-MAX_RAW = 2000                # raw settings kept in the result
-_TAIL_KEY = re.compile(rb"^;\s*(machine_max_\w+|use_volumetric_e|filament_diameter|retract(?:ion)?_(?:length|speed))\s*=\s*(.*)$", re.M)
+LINE_WIDTH_FACTOR = 1.125  # of the nozzle's diameter, where the file doesn't say how wide a line is
+MAX_RAW = 2000  # raw settings kept in the result
+_TAIL_KEY = re.compile(
+    rb"^;\s*(machine_max_\w+|use_volumetric_e|filament_diameter|retract(?:ion)?_(?:length|speed))\s*=\s*(.*)$", re.M
+)
 
 
 @dataclasses.dataclass
 class Limits:
     """What an analysis may use. max_seconds is looked at between batches of moves."""
+
     max_seconds: float | None = None
     max_text: int = MAX_TEXT
     preview_bytes: int = 1_000_000
@@ -50,7 +54,9 @@ def analyze(path_or_stream, *, thumbnail=None, preview=None, limits=None, machin
             program.feed(piece)
         program.close()
         if program.kernel.state.lines == 0:
-            raise GcodeError("holds settings or pictures but no G-code" if source.settings or source.thumbnails else "is empty")
+            raise GcodeError(
+                "holds settings or pictures but no G-code" if source.settings or source.thumbnails else "is empty"
+            )
         if program.moves == 0 and not program.raw:
             raise GcodeError("holds no move and no setting: it is not G-code")
         return _document(program, source, geometry, thumbnail, preview)
@@ -60,6 +66,7 @@ def _clock(started, seconds):
     def check():
         if time.monotonic() - started > seconds:
             raise GcodeError(f"took longer than the limit of {seconds:g} s")
+
     return check if seconds else None
 
 
@@ -71,7 +78,7 @@ def _begin(program, source):
     program.begin(program.limits)
     if raw.get("use_volumetric_e") == "1":
         program.volumetric(_number(raw.get("filament_diameter")) or materials.DIAMETER)
-    for kind in ("retract", "retraction"):       # PrusaSlicer's and OrcaSlicer's name
+    for kind in ("retract", "retraction"):  # PrusaSlicer's and OrcaSlicer's name
         program.firmware_retraction(*(_number(raw.get(f"{kind}_{what}")) or 0 for what in ("length", "speed")))
 
 
@@ -84,7 +91,10 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     raw = {**program.raw, **source.settings}
     name, version, dialect = settings.identify(program.headlines, raw)
     if name is None:
-        warn("slicer_unknown", "No slicer named itself; settings were looked for under the names that all known slicers use.")
+        warn(
+            "slicer_unknown",
+            "No slicer named itself; settings were looked for under the names that all known slicers use.",
+        )
     if dialect == "cura":
         raw = {**settings.cura_settings(program.setting_3), **raw}
     values, value_keys = settings.normalise(dialects.SETTINGS, raw, dialect)
@@ -101,8 +111,13 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
     box = _box(program, layers, width, warn)
     document = {
         "schema": SCHEMA,
-        "file": {"name": os.path.basename(source.name) or None, "bytes": source.size, "text_bytes": source.text_bytes, "format": source.format,
-                 "lines": program.kernel.state.lines},
+        "file": {
+            "name": os.path.basename(source.name) or None,
+            "bytes": source.size,
+            "text_bytes": source.text_bytes,
+            "format": source.format,
+            "lines": program.kernel.state.lines,
+        },
         "slicer": {"name": name, "version": version, "dialect": dialect},
         "settings": values,
         "settings_keys": value_keys,
@@ -114,7 +129,15 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
         "features": _features(program, filament, clock),
         "layers": layers,
         "time": clock,
-        "counts": {"moves": program.moves, "arcs": program.kernel.state.arcs, "retractions": program.retractions, "tool_changes": program.tool_changes, "pauses": program.pauses, "homings": program.homings, "levellings": program.levellings},
+        "counts": {
+            "moves": program.moves,
+            "arcs": program.kernel.state.arcs,
+            "retractions": program.retractions,
+            "tool_changes": program.tool_changes,
+            "pauses": program.pauses,
+            "homings": program.homings,
+            "levellings": program.levellings,
+        },
     }
     document["job_details"] = _job_details(document, values, source, name)
     document["preview"] = _preview(geometry, layers, preview_path)
@@ -126,12 +149,16 @@ def _document(program, source, geometry, thumbnail_path, preview_path):
 
 def _layers(program, values, warn):
     count = min(program.kernel.state.layer + 1, len(program.layers) - 1)
-    sums, z, height = program.layers[1:count + 1], program.layer_z[1:count + 1], program.layer_height[1:count + 1].copy()
+    sums, z, height = (
+        program.layers[1 : count + 1],
+        program.layer_z[1 : count + 1],
+        program.layer_height[1 : count + 1].copy(),
+    )
     if program.kernel.state.layer_marker < 0 and count:
         warn("layers_by_height", "The file marks no layers; they were told by the heights at which it extrudes.")
     # A mark without extrusion (the end of the program, or of an empty layer) is no layer: its time goes to the one before.
     printed = z > -1e8
-    if KISS_MARK == program.kernel.state.layer_marker:      # one mark per layer and object
+    if KISS_MARK == program.kernel.state.layer_marker:  # one mark per layer and object
         printed[1:] &= ~(np.abs(np.diff(z)) < 1e-6)
     group = np.maximum(np.cumsum(printed) - 1, 0)
     if not printed.any():
@@ -141,10 +168,16 @@ def _layers(program, values, warn):
     z, height = z[printed], height[printed]
     steps = np.diff(z, prepend=0.0)
     first_height = values.get("first_layer_height_mm") or values.get("layer_height_mm") or float(z[0])
-    guess = np.where(steps > 0, steps, first_height)     # one object after the other: the next begins at the bed again
+    guess = np.where(steps > 0, steps, first_height)  # one object after the other: the next begins at the bed again
     height = np.where(height > 0, height, guess)
-    return {"count": int(printed.sum()), "z_mm": z.round(3).tolist(), "height_mm": height.round(3).tolist(), "time_s": made[:, TIME].round(2).tolist(),
-            "filament_mm": made[:, OUT].round(2).tolist(), "first": np.flatnonzero(printed).tolist()}
+    return {
+        "count": int(printed.sum()),
+        "z_mm": z.round(3).tolist(),
+        "height_mm": height.round(3).tolist(),
+        "time_s": made[:, TIME].round(2).tolist(),
+        "filament_mm": made[:, OUT].round(2).tolist(),
+        "first": np.flatnonzero(printed).tolist(),
+    }
 
 
 KISS_MARK = next(number for number, marker in enumerate(dialects.MARKERS) if marker[0] == b"BEGIN_LAYER_OBJECT")
@@ -160,13 +193,26 @@ def _time(program, stated, layers, warn):
     if origin == "slicer" and moves and not 0.5 < scale < 2:
         warn("time_differs", f"The slicer states {total:.0f} s, the moves take {moves:.0f} s by our count.")
     if origin == "moves":
-        warn("time_from_moves", "The slicer states no print time; it was counted from the moves, without heating and levelling.")
+        warn(
+            "time_from_moves",
+            "The slicer states no print time; it was counted from the moves, without heating and levelling.",
+        )
     if program.limits.source in ("default", "Cura's defaults"):
-        warn("limits_unknown", f"The file doesn't say what the machine can do; time is counted with usual limits ({program.limits.print_acceleration:,.0f} mm/s2).")
+        warn(
+            "limits_unknown",
+            f"The file doesn't say what the machine can do; time is counted with usual limits ({program.limits.print_acceleration:,.0f} mm/s2).",
+        )
     layers["time_s"] = [round(seconds * scale, 2) for seconds in layers["time_s"]]
     first = layers["time_s"][0] if layers["count"] else None
-    return {"total_s": round(total, 1), "source": origin, "moves_s": round(moves, 1), "scale": round(scale, 5), "before_first_layer_s": round(before * scale, 2),
-            "first_layer_s": stated.get("first_layer_time_s", first), "limits": program.limits.source}
+    return {
+        "total_s": round(total, 1),
+        "source": origin,
+        "moves_s": round(moves, 1),
+        "scale": round(scale, 5),
+        "before_first_layer_s": round(before * scale, 2),
+        "first_layer_s": stated.get("first_layer_time_s", first),
+        "limits": program.limits.source,
+    }
 
 
 def _per_tool(raw, key, tool):
@@ -185,11 +231,17 @@ def _filament(program, raw, values, stated, warn):
     tools, guessed, unknown = [], False, False
     for place, tool in enumerate(used):
         made = float(program.tools[tool, OUT])
-        diameter = _number(_per_tool(raw, "filament_diameter", tool)) or values.get("filament_diameter_mm") or program.volume_diameter
+        diameter = (
+            _number(_per_tool(raw, "filament_diameter", tool))
+            or values.get("filament_diameter_mm")
+            or program.volume_diameter
+        )
         if not diameter:
             diameter, unknown = materials.DIAMETER, True
         kind = dialects.read_value("text", _per_tool(raw, "filament_type", tool) or "") or values.get("filament_type")
-        density = next((d for key in density_keys if (d := dialects.read_value("density", _per_tool(raw, key, tool) or ""))), None) or values.get("filament_density_g_cm3")
+        density = next(
+            (d for key in density_keys if (d := dialects.read_value("density", _per_tool(raw, key, tool) or ""))), None
+        ) or values.get("filament_density_g_cm3")
         source = "slicer"
         if not density:
             density, material = materials.density(kind)
@@ -201,11 +253,24 @@ def _filament(program, raw, values, stated, warn):
         mm = stated_mm[at] if at < len(stated_mm) and stated_mm[at] > 0 else made
         at = tool if len(stated_g) > len(used) else place
         g = stated_g[at] if at < len(stated_g) and stated_g[at] > 0 and len(stated_g) >= len(used) else mm * per_mm
-        tools.append({"tool": tool, "type": kind, "diameter_mm": diameter, "density_g_cm3": round(density, 4), "density_source": source,
-                      "colour": dialects.read_value("text", _per_tool(raw, "filament_colour", tool) or ""), "moved_mm": round(made, 2), "mm": round(mm, 2),
-                      "g": round(g, 3), "g_per_mm": per_mm})
+        tools.append(
+            {
+                "tool": tool,
+                "type": kind,
+                "diameter_mm": diameter,
+                "density_g_cm3": round(density, 4),
+                "density_source": source,
+                "colour": dialects.read_value("text", _per_tool(raw, "filament_colour", tool) or ""),
+                "moved_mm": round(made, 2),
+                "mm": round(mm, 2),
+                "g": round(g, 3),
+                "g_per_mm": per_mm,
+            }
+        )
     if guessed:
-        warn("density_from_table", "The slicer states no density; grams were computed with a usual one of the material.")
+        warn(
+            "density_from_table", "The slicer states no density; grams were computed with a usual one of the material."
+        )
     if unknown:
         warn("diameter_assumed", "The filament's diameter is not stated; 1.75 mm is assumed.")
     cost = stated.get("cost")
@@ -216,9 +281,16 @@ def _filament(program, raw, values, stated, warn):
     for tool in tools:
         del tool["g_per_mm"]
         tool["share"] = round(tool["g"] / grams, 5) if grams else None
-    return {"total_mm": round(sum(tool["mm"] for tool in tools), 2), "moved_mm": round(total, 2), "custom_mm": round(custom, 2), "total_g": round(grams, 3), "volume_cm3": round(volume, 3),
-            "cost": round(sum(cost), 4) if cost and sum(cost) else None,
-            "source": "slicer" if stated_mm and sum(stated_mm) else "moves", "tools": tools}
+    return {
+        "total_mm": round(sum(tool["mm"] for tool in tools), 2),
+        "moved_mm": round(total, 2),
+        "custom_mm": round(custom, 2),
+        "total_g": round(grams, 3),
+        "volume_cm3": round(volume, 3),
+        "cost": round(sum(cost), 4) if cost and sum(cost) else None,
+        "source": "slicer" if stated_mm and sum(stated_mm) else "moves",
+        "tools": tools,
+    }
 
 
 def _number(text):
@@ -232,14 +304,24 @@ def _box(program, layers, width, warn):
         box = program.box_later.copy()
         if program.box_first[0] < 1e8:
             box[2] = min(box[2], program.box_first[2])
-        warn("box_by_heuristic", "Purge line, skirt and brim are not marked: the size is that of all layers but the first.")
+        warn(
+            "box_by_heuristic",
+            "Purge line, skirt and brim are not marked: the size is that of all layers but the first.",
+        )
     elif program.box_first[0] < 1e8:
         box = program.box_first.copy()
         warn("box_by_heuristic", "Purge line, skirt and brim are not marked: a single layer's size may hold them.")
     else:
         box = None
     extruded, travel = float(program.layers[:, EXTRUDED].sum()), float(program.layers[:, TRAVEL].sum())
-    facts = {"extruded_mm": round(extruded, 1), "travel_mm": round(travel, 1), "bounding_box_mm": None, "size_mm": None, "all_extrusion_box_mm": None, "max_z_mm": None}
+    facts = {
+        "extruded_mm": round(extruded, 1),
+        "travel_mm": round(travel, 1),
+        "bounding_box_mm": None,
+        "size_mm": None,
+        "all_extrusion_box_mm": None,
+        "max_z_mm": None,
+    }
     if not program.widths_known:
         for one in (box, program.box_all if program.box_all[0] < 1e8 else None):
             if one is not None:
@@ -290,10 +372,21 @@ def _objects(program, layers, filament, clock, width):
         if sums[EXTRUDED] <= 0:
             continue
         name, copy, identity = dialects.object_name(label)
-        name = re.split(r"[\\/]", name)[-1] or name       # CuraEngine writes the whole path
-        row = {"label": label[:500], "name": name[:500], "copy": copy, "id": identity, "filament_mm": round(float(sums[OUT]), 2), "filament_g": round(float(sums[OUT]) * per_mm, 3),
-               "material_share": _share(sums[OUT], made), "time_s": round(float(sums[TIME]) * clock["scale"], 1), "energy_share": _share(sums[TIME], busy),
-               "layers": int(program.object_layers[number]), "bounding_box_mm": None, "size_mm": None}
+        name = re.split(r"[\\/]", name)[-1] or name  # CuraEngine writes the whole path
+        row = {
+            "label": label[:500],
+            "name": name[:500],
+            "copy": copy,
+            "id": identity,
+            "filament_mm": round(float(sums[OUT]), 2),
+            "filament_g": round(float(sums[OUT]) * per_mm, 3),
+            "material_share": _share(sums[OUT], made),
+            "time_s": round(float(sums[TIME]) * clock["scale"], 1),
+            "energy_share": _share(sums[TIME], busy),
+            "layers": int(program.object_layers[number]),
+            "bounding_box_mm": None,
+            "size_mm": None,
+        }
         if box[0] < 1e8:
             box = box.copy()
             if not program.widths_known:
@@ -315,33 +408,67 @@ def _features(program, filament, clock):
     names = {}
     for raw, name in program.raw_features.items():
         names.setdefault(name, []).append(raw[:200])
-    return [{"feature": name, "names": names.get(name, []), "filament_mm": round(float(row[OUT]), 2), "filament_g": round(float(row[OUT]) * per_mm, 3), "share": _share(row[OUT], total),
-             "length_mm": round(float(row[EXTRUDED]), 1), "time_s": round(float(row[TIME]) * clock["scale"], 1)}
-            for name, row in zip(dialects.FEATURES, program.features) if row[:3].any()]
+    return [
+        {
+            "feature": name,
+            "names": names.get(name, []),
+            "filament_mm": round(float(row[OUT]), 2),
+            "filament_g": round(float(row[OUT]) * per_mm, 3),
+            "share": _share(row[OUT], total),
+            "length_mm": round(float(row[EXTRUDED]), 1),
+            "time_s": round(float(row[TIME]) * clock["scale"], 1),
+        }
+        for name, row in zip(dialects.FEATURES, program.features)
+        if row[:3].any()
+    ]
 
 
 def _job_details(document, values, source, slicer):
     """The fields that the fleet's summary shows."""
     names = list(dict.fromkeys(row["name"] for row in document["objects"]))
-    name = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else os.path.splitext(document["file"]["name"] or "")[0] or None
+    name = (
+        names[0]
+        if len(names) == 1
+        else f"{names[0]} and {len(names) - 1} more"
+        if names
+        else os.path.splitext(document["file"]["name"] or "")[0] or None
+    )
     supports = values.get("supports_enabled")
-    if any(row["feature"] in ("support", "support_interface") and row["filament_mm"] > 0 for row in document["features"]):
+    if any(
+        row["feature"] in ("support", "support_interface") and row["filament_mm"] > 0 for row in document["features"]
+    ):
         supports = True
     layer_height = values.get("layer_height_mm")
     if not layer_height and document["layers"]["count"] > 1:
         layer_height = sorted(document["layers"]["height_mm"])[document["layers"]["count"] // 2]
-    return {"object_name": name, "infill_density_percent": values.get("infill_density_percent"), "layer_height_mm": layer_height, "supports_enabled": supports,
-            "nozzle_diameter_mm": values.get("nozzle_diameter_mm"), "object_dimensions_mm": document["geometry"]["size_mm"],
-            "estimated_material_g": document["filament"]["total_g"], "slicer_profile_name": values.get("print_profile"), "estimated_print_time_s": document["time"]["total_s"]}
+    return {
+        "object_name": name,
+        "infill_density_percent": values.get("infill_density_percent"),
+        "layer_height_mm": layer_height,
+        "supports_enabled": supports,
+        "nozzle_diameter_mm": values.get("nozzle_diameter_mm"),
+        "object_dimensions_mm": document["geometry"]["size_mm"],
+        "estimated_material_g": document["filament"]["total_g"],
+        "slicer_profile_name": values.get("print_profile"),
+        "estimated_print_time_s": document["time"]["total_s"],
+    }
 
 
 def _preview(geometry, layers, path):
     if path is None:
         return None
     seconds = layers["time_s"]
-    data = geometry.encode(_by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), _by_mark(layers, "time_s", fill=0.0) if seconds else [])
+    data = geometry.encode(
+        _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), _by_mark(layers, "time_s", fill=0.0) if seconds else []
+    )
     _write(path, data)
-    return {"bytes": len(data), "version": 1, "tolerance_mm": round(geometry.tolerance + geometry.step, 3), "layer_stride": geometry.stride, "left_out": geometry.left_out}
+    return {
+        "bytes": len(data),
+        "version": 1,
+        "tolerance_mm": round(geometry.tolerance + geometry.step, 3),
+        "layer_stride": geometry.stride,
+        "left_out": geometry.left_out,
+    }
 
 
 def _by_mark(layers, key, fill=None):
@@ -372,11 +499,22 @@ def _thumbnail(program, source, geometry, layers, filament, width, path, warn):
         warn("thumbnail_damaged", sentence)
     if data is None:
         from . import render
-        image = render.render(*geometry.lines(), _by_mark(layers, "z_mm"), _by_mark(layers, "height_mm"), geometry.stride, width, _colour(filament))
+
+        image = render.render(
+            *geometry.lines(),
+            _by_mark(layers, "z_mm"),
+            _by_mark(layers, "height_mm"),
+            geometry.stride,
+            width,
+            _colour(filament),
+        )
         if image is None:
             warn("no_picture", "There is no embedded picture and nothing to draw.")
             return None
-        data, facts = thumbnail.png(image), {"source": "rendered", "format": "png", "width": image.width, "height": image.height}
+        data, facts = (
+            thumbnail.png(image),
+            {"source": "rendered", "format": "png", "width": image.width, "height": image.height},
+        )
     _write(path, data)
     return {**facts, "bytes": len(data)}
 
@@ -386,20 +524,22 @@ def _write(path, data):
     path = pathlib.Path(path)
     part = path.parent / f".{os.getpid()}.part"
     try:
-        if path.exists() and not path.is_file():       # a pipe or a device
+        if path.exists() and not path.is_file():  # a pipe or a device
             path.write_bytes(data)
             return
         part.write_bytes(data)
         os.replace(part, path)
     except (OSError, ValueError) as error:
         part.unlink(missing_ok=True)
-        raise GcodeError(f"was read, but {os.fspath(path)!r} can't be written: {getattr(error, 'strerror', None) or error}") from None
+        raise GcodeError(
+            f"was read, but {os.fspath(path)!r} can't be written: {getattr(error, 'strerror', None) or error}"
+        ) from None
 
 
 def _clean(value):
     """Plain JSON: numpy's numbers become Python's, what is not finite becomes null, half surrogates are replaced."""
     kind = type(value)
-    if kind is int or kind is float and math.isfinite(value):        # nearly all: the layers
+    if kind is int or kind is float and math.isfinite(value):  # nearly all: the layers
         return value
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}

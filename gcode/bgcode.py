@@ -1,4 +1,5 @@
 """Binary G-code (.bgcode), version 1: header, then blocks of metadata, thumbnails and compressed G-code."""
+
 import struct
 import zlib
 
@@ -6,12 +7,19 @@ from . import packing
 from .errors import GcodeError
 
 MAGIC = b"GCDE"
-BLOCK_NAMES = {0: "file metadata", 1: "G-code", 2: "slicer metadata", 3: "printer metadata", 4: "print metadata", 5: "thumbnail"}
+BLOCK_NAMES = {
+    0: "file metadata",
+    1: "G-code",
+    2: "slicer metadata",
+    3: "printer metadata",
+    4: "print metadata",
+    5: "thumbnail",
+}
 COMPRESSIONS = {0: "none", 1: "deflate", 2: "heatshrink 11/4", 3: "heatshrink 12/4"}
 ENCODINGS = {0: "none", 1: "MeatPack", 2: "MeatPack with comments"}
 THUMBNAIL_FORMATS = {0: "png", 1: "jpg", 2: "qoi"}
-MAX_BLOCK = 32 << 20       # bytes; G-code blocks are written with 64 KiB, thumbnails and settings with some 100 KiB
-MAX_BLOCK_RATIO = 1100     # deflate can do 1,032 : 1 at best, so a claim above is a lie
+MAX_BLOCK = 32 << 20  # bytes; G-code blocks are written with 64 KiB, thumbnails and settings with some 100 KiB
+MAX_BLOCK_RATIO = 1100  # deflate can do 1,032 : 1 at best, so a claim above is a lie
 
 
 class Pieces:

@@ -1,4 +1,5 @@
 """Builds the kernel ahead of its first use, as an installer or an image does: ``python -m gcode.build``."""
+
 import sys
 
 from . import kernel
@@ -7,8 +8,10 @@ from . import kernel
 def main():
     made = kernel.build()
     if made is None:
-        return ("gcode: no C compiler that works (cc, gcc, clang, tcc): G-code will be read by numpy, at a tenth of the speed. "
-                "Remedy: install one, for instance the Debian package tcc or gcc.")
+        return (
+            "gcode: no C compiler that works (cc, gcc, clang, tcc): G-code will be read by numpy, at a tenth of the speed. "
+            "Remedy: install one, for instance the Debian package tcc or gcc."
+        )
     print(f"gcode: the kernel is {made}")
     return 0
 

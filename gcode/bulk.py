@@ -5,6 +5,7 @@ these and all others. The others go one by one through interpreter.py; a stretch
 moves are read (modes, offsets, arcs, tools) becomes columns of numbers in one go. Comments and accelerations don't end a stretch,
 they only mark where a run begins.
 """
+
 import re
 
 import numpy as np
@@ -13,18 +14,36 @@ from . import kernel as k
 from .interpreter import ARC_STEPS, LIMIT, Interpreter
 
 WINDOW = 1 << 18
-_DIGIT, _DOT, _SIGN, _LETTER, _SPACE, _LINE_END, _COMMENT, _G = range(1, 9)      # classes of characters; 0 is any other
-_CHARACTERS = {_DIGIT: b"0123456789", _DOT: b".", _SIGN: b"-", _LETTER: b"XYZEF", _SPACE: b" \t\r", _LINE_END: b"\n", _COMMENT: b";", _G: b"G"}
+_DIGIT, _DOT, _SIGN, _LETTER, _SPACE, _LINE_END, _COMMENT, _G = range(1, 9)  # classes of characters; 0 is any other
+_CHARACTERS = {
+    _DIGIT: b"0123456789",
+    _DOT: b".",
+    _SIGN: b"-",
+    _LETTER: b"XYZEF",
+    _SPACE: b" \t\r",
+    _LINE_END: b"\n",
+    _COMMENT: b";",
+    _G: b"G",
+}
 _CLASSES = bytes(next((kind for kind, characters in _CHARACTERS.items() if n in characters), 0) for n in range(256))
 # What may follow what in a plain move; a G only begins a line.
-_FOLLOWS = {_DIGIT: (_DIGIT, _DOT, _LETTER, _SPACE, _LINE_END), _DOT: (_DIGIT, _LETTER, _SPACE, _LINE_END), _SIGN: (_DIGIT, _DOT), _LETTER: (_DIGIT, _DOT, _SIGN),
-            _SPACE: (_LETTER, _SPACE, _LINE_END), _G: (_DIGIT,), _LINE_END: range(9)}
-_WRONG = bytes(n & 15 not in _FOLLOWS.get(n >> 4, ()) for n in range(256))       # by pairs of classes
+_FOLLOWS = {
+    _DIGIT: (_DIGIT, _DOT, _LETTER, _SPACE, _LINE_END),
+    _DOT: (_DIGIT, _LETTER, _SPACE, _LINE_END),
+    _SIGN: (_DIGIT, _DOT),
+    _LETTER: (_DIGIT, _DOT, _SIGN),
+    _SPACE: (_LETTER, _SPACE, _LINE_END),
+    _G: (_DIGIT,),
+    _LINE_END: range(9),
+}
+_WRONG = bytes(n & 15 not in _FOLLOWS.get(n >> 4, ()) for n in range(256))  # by pairs of classes
 _BLANK_LETTERS = bytes.maketrans(b"XYZEF", b"     ")
-_KEEPS_STRETCH = re.compile(rb";|M(?!0*8[23](?!\d))")      # all M commands but M82 and M83 either do nothing to moves or are events
+_KEEPS_STRETCH = re.compile(
+    rb";|M(?!0*8[23](?!\d))"
+)  # all M commands but M82 and M83 either do nothing to moves or are events
 X, Y, Z, E, F = range(5)
-BARRIER = 4         # its place in the state of a run
-FEW = 12            # so many moves are quicker done one by one
+BARRIER = 4  # its place in the state of a run
+FEW = 12  # so many moves are quicker done one by one
 _COLUMN = np.zeros(256, np.intp)
 _COLUMN[list(b"XYZEF")] = range(5)
 
@@ -47,9 +66,9 @@ class Window:
             self._read_words(plain, head)
         self.others = np.flatnonzero(~plain).tolist()
         self.next_other = 0
-        self.done = self.at = 0             # number of the next move to be handed over; of the one that is read next
-        self.run = None                     # the state of the run that the stretch begins in
-        self.marks = []                     # (move, state of the run that begins with it)
+        self.done = self.at = 0  # number of the next move to be handed over; of the one that is read next
+        self.run = None  # the state of the run that the stretch begins in
+        self.marks = []  # (move, state of the run that begins with it)
 
     def _plain_lines(self, codes):
         """(which lines are plain moves, how many characters their command has); comments behind a move are blanked in the text."""
@@ -57,11 +76,11 @@ class Window:
         blank = self.ends == self.starts
         lines = np.flatnonzero((codes[self.starts] == _G) & (self.ends - self.starts > 4))
         a, b, c = (bytes_[self.starts[lines] + n] for n in (1, 2, 3))
-        moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] >= _LETTER)       # neither G10 nor G1.1
+        moves = ((a == 48) | (a == 49)) & (codes[self.starts[lines] + 2] >= _LETTER)  # neither G10 nor G1.1
         sets = (a == 57) & (b == 50) & (c == 32)
         plain = np.zeros(len(self.starts), bool)
         plain[lines] = moves | sets
-        plain |= blank                      # no words, no move
+        plain |= blank  # no words, no move
         head = np.where(blank, 0, 2)
         head[lines[sets]] = 3
         codes = self._without_comments(codes, plain)
@@ -120,7 +139,10 @@ class BulkInterpreter(Interpreter):
         """See CompiledKernel.feed()."""
         while True:
             if self._window is None:
-                end = data.rfind(b"\n", position, min(position + WINDOW, size)) + 1 or data.find(b"\n", position, size) + 1
+                end = (
+                    data.rfind(b"\n", position, min(position + WINDOW, size)) + 1
+                    or data.find(b"\n", position, size) + 1
+                )
                 if not end and last:
                     end = size
                 if end <= position:
@@ -138,10 +160,10 @@ class BulkInterpreter(Interpreter):
         while True:
             n = window.next_other
             here = others[n] if n < len(others) else len(starts)
-            moves, unmarked = here - n, s.layer_marker < 0       # moves: plain ones before this line
+            moves, unmarked = here - n, s.layer_marker < 0  # moves: plain ones before this line
             self._note_run(window)
             room = k.MAX_MOVES - ARC_STEPS - 2 - s.n_moves
-            if unmarked:                     # each move may begin a layer, and so a run
+            if unmarked:  # each move may begin a layer, and so a run
                 room = min(room, k.MAX_RUNS - ARC_STEPS - 2 - s.n_runs - len(window.marks))
             if moves - window.done > room:
                 self._hand_over(window, window.done + max(room, 0))
@@ -153,7 +175,7 @@ class BulkInterpreter(Interpreter):
             if s.n_comments >= k.MAX_COMMENTS or s.n_runs + len(window.marks) + ARC_STEPS + 1 >= k.MAX_RUNS:
                 self._hand_over(window, moves)
                 return k.FULL, window.begin + start
-            line = text[start:ends[here]]
+            line = text[start : ends[here]]
             # A comment may be the first mark of a layer, from which on heights make none.
             keeps = not s.relative and _KEEPS_STRETCH.match(line) and not (unmarked and line[:1] == b";")
             if not keeps:
@@ -195,27 +217,31 @@ class BulkInterpreter(Interpreter):
             gone = far.any(axis=0)
             s.bad_lines += int(gone.sum())
             words, is_set = np.where(gone, np.nan, words), is_set & ~gone
-        x, y, z = (_carried(words[column] * s.unit - offset, before) for column, offset, before in (
-            (X, s.offset_x, s.x), (Y, s.offset_y, s.y), (Z, s.offset_z, s.z)))
+        x, y, z = (
+            _carried(words[column] * s.unit - offset, before)
+            for column, offset, before in ((X, s.offset_x, s.x), (Y, s.offset_y, s.y), (Z, s.offset_z, s.z))
+        )
         feed = _carried(np.where(words[F] > 0, words[F] * s.unit / 60, np.nan), s.feed)
         de = self._filament(words[E], is_set)
         along = (x[1:] != x[:-1]) | (y[1:] != y[:-1])
         index = np.flatnonzero(along | (z[1:] != z[:-1]) | (de != 0))
-        begins = [(int(at), state) for at, (_, state) in zip(np.searchsorted(index + first, [at for at, _ in marks]), marks)]
+        begins = [
+            (int(at), state) for at, (_, state) in zip(np.searchsorted(index + first, [at for at, _ in marks]), marks)
+        ]
         self._dirty_again([mark for mark in begins if mark[0] == len(index)])
         begins = [mark for mark in begins if mark[0] < len(index)]
         if s.layer_marker < 0:
             begins = self._layers_by_height(begins, run, z[index + 1], along[index] & (de[index] > 0))
         n = s.n_moves
-        self.moves[:, n:n + len(index)] = x[index + 1], y[index + 1], z[index + 1], de[index], feed[index + 1]
+        self.moves[:, n : n + len(index)] = x[index + 1], y[index + 1], z[index + 1], de[index], feed[index + 1]
         s.n_moves += len(index)
         barrier = 0
         for place, (at, state) in enumerate(begins):
             barrier |= state[BARRIER]
             if place + 1 < len(begins) and begins[place + 1][0] == at:
-                continue                     # nothing moved in between
+                continue  # nothing moved in between
             i = index[at]
-            self.runs[s.n_runs] = (n + at, *state[:BARRIER], barrier, *state[BARRIER + 1:], x[i], y[i], z[i], 0)
+            self.runs[s.n_runs] = (n + at, *state[:BARRIER], barrier, *state[BARRIER + 1 :], x[i], y[i], z[i], 0)
             s.n_runs += 1
             barrier = 0
         s.x, s.y, s.z, s.feed = float(x[-1]), float(y[-1]), float(z[-1]), float(feed[-1])
@@ -242,7 +268,11 @@ class BulkInterpreter(Interpreter):
         s = self.state
         at = np.flatnonzero(extruding)
         at = at[np.diff(z[at], prepend=np.nan) != 0]
-        events = sorted([(number, 0, state) for number, state in begins] + [(number, 1, height) for number, height in zip(at.tolist(), z[at].tolist())], key=lambda event: event[:2])
+        events = sorted(
+            [(number, 0, state) for number, state in begins]
+            + [(number, 1, height) for number, height in zip(at.tolist(), z[at].tolist())],
+            key=lambda event: event[:2],
+        )
         result, layer = [], s.layer
         for number, is_height, what in events:
             if is_height:
@@ -252,7 +282,7 @@ class BulkInterpreter(Interpreter):
                 s.layer_z = what
                 # A mark at the same move has the barrier and all else; this only adds the layer.
                 run = (layer, *(result[-1][1] if result and result[-1][0] == number else run)[1:])
-                result.append((number, (*run[:BARRIER], 0, *run[BARRIER + 1:])))
+                result.append((number, (*run[:BARRIER], 0, *run[BARRIER + 1 :])))
             else:
                 run = (layer, *what[1:])
                 result.append((number, run))
@@ -275,7 +305,19 @@ class BulkInterpreter(Interpreter):
 
     def _run_state(self):
         s = self.state
-        return s.layer, s.feature, s.object, s.tool, s.barrier, s.height, s.width, s.acc_print, s.acc_travel, s.acc_retract, s.corner
+        return (
+            s.layer,
+            s.feature,
+            s.object,
+            s.tool,
+            s.barrier,
+            s.height,
+            s.width,
+            s.acc_print,
+            s.acc_travel,
+            s.acc_retract,
+            s.corner,
+        )
 
 
 def _numbers(text):

@@ -2,35 +2,55 @@
 
 Everything that the analyser knows about a dialect is data in this module; docs/gcode.md holds a table generated from it.
 """
+
 import dataclasses
 import re
 
 from .kernel import M_EVENT, M_FEATURE, M_HEIGHT, M_IGNORE, M_LAYER, M_OBJECT, M_OBJECT_END, M_WIDTH
 
-FEATURES = ("unknown", "external_perimeter", "perimeter", "overhang_perimeter", "gap_fill", "infill", "solid_infill", "top_solid_infill",
-            "ironing", "bridge", "support", "support_interface", "skirt", "brim", "wipe_tower", "custom")
+FEATURES = (
+    "unknown",
+    "external_perimeter",
+    "perimeter",
+    "overhang_perimeter",
+    "gap_fill",
+    "infill",
+    "solid_infill",
+    "top_solid_infill",
+    "ironing",
+    "bridge",
+    "support",
+    "support_interface",
+    "skirt",
+    "brim",
+    "wipe_tower",
+    "custom",
+)
 """Feature classes; their place is their number in the preview."""
 
 NOT_THE_OBJECT = frozenset(("support", "support_interface", "skirt", "brim", "wipe_tower", "custom"))
 """Features that are printed but are not part of what was asked for."""
 
-_FEATURE_WORDS = tuple((name, re.compile(pattern)) for name, pattern in (
-    ("custom", r"custom|start g-?code|end g-?code|machine"),
-    ("wipe_tower", r"wipe ?tower|prime[- ]?(tower|pillar)|purge|ooze ?shield|draft ?shield|flush"),
-    ("support_interface", r"support.*interface|dense support|support-roof|support-bottom|support transition"),
-    ("support", r"support|raft"),
-    ("brim", r"^brim$"),
-    ("skirt", r"skirt|brim"),
-    ("ironing", r"ironing"),
-    ("overhang_perimeter", r"overhang"),
-    ("bridge", r"bridge"),
-    ("gap_fill", r"gap|thin wall|single extrusion|ultrathin|crown"),
-    ("external_perimeter", r"external|outer|^perimeter path$"),
-    ("top_solid_infill", r"^top|skin-?top"),
-    ("solid_infill", r"solid|^skin$|bottom|stacked sparse"),
-    ("infill", r"infill|^fill$|sparse"),
-    ("perimeter", r"perimeter|inner|wall|loop|shell"),
-))
+_FEATURE_WORDS = tuple(
+    (name, re.compile(pattern))
+    for name, pattern in (
+        ("custom", r"custom|start g-?code|end g-?code|machine"),
+        ("wipe_tower", r"wipe ?tower|prime[- ]?(tower|pillar)|purge|ooze ?shield|draft ?shield|flush"),
+        ("support_interface", r"support.*interface|dense support|support-roof|support-bottom|support transition"),
+        ("support", r"support|raft"),
+        ("brim", r"^brim$"),
+        ("skirt", r"skirt|brim"),
+        ("ironing", r"ironing"),
+        ("overhang_perimeter", r"overhang"),
+        ("bridge", r"bridge"),
+        ("gap_fill", r"gap|thin wall|single extrusion|ultrathin|crown"),
+        ("external_perimeter", r"external|outer|^perimeter path$"),
+        ("top_solid_infill", r"^top|skin-?top"),
+        ("solid_infill", r"solid|^skin$|bottom|stacked sparse"),
+        ("infill", r"infill|^fill$|sparse"),
+        ("perimeter", r"perimeter|inner|wall|loop|shell"),
+    )
+)
 
 
 def feature_class(label):
@@ -44,52 +64,102 @@ def feature_class(label):
 
 # (mark without the leading ';' and spaces, kind, character that ends the label or 1 = a number must follow, extended command?)
 _MARKERS = (
-    ("TYPE:", M_FEATURE, 0), ("FEATURE:", M_FEATURE, 0), ("feature ", M_FEATURE, 0), ("'", M_FEATURE, "'"),
-    ("HEIGHT:", M_HEIGHT, 0), ("LAYER_HEIGHT:", M_HEIGHT, 0), ("WIDTH:", M_WIDTH, 0), ("LINE_WIDTH:", M_WIDTH, 0),
-    ("LAYER_CHANGE", M_LAYER, 0), ("CHANGE_LAYER", M_LAYER, 0), ("LAYER:", M_LAYER, 1), ("layer ", M_LAYER, 1), ("BEGIN_LAYER_OBJECT", M_LAYER, 0),
-    ("printing object ", M_OBJECT, 0), ("start printing object, unique label id:", M_OBJECT, 0), ("MESH:", M_OBJECT, 0), ("PRINTING:", M_OBJECT, 0),
+    ("TYPE:", M_FEATURE, 0),
+    ("FEATURE:", M_FEATURE, 0),
+    ("feature ", M_FEATURE, 0),
+    ("'", M_FEATURE, "'"),
+    ("HEIGHT:", M_HEIGHT, 0),
+    ("LAYER_HEIGHT:", M_HEIGHT, 0),
+    ("WIDTH:", M_WIDTH, 0),
+    ("LINE_WIDTH:", M_WIDTH, 0),
+    ("LAYER_CHANGE", M_LAYER, 0),
+    ("CHANGE_LAYER", M_LAYER, 0),
+    ("LAYER:", M_LAYER, 1),
+    ("layer ", M_LAYER, 1),
+    ("BEGIN_LAYER_OBJECT", M_LAYER, 0),
+    ("printing object ", M_OBJECT, 0),
+    ("start printing object, unique label id:", M_OBJECT, 0),
+    ("MESH:", M_OBJECT, 0),
+    ("PRINTING:", M_OBJECT, 0),
     ("stop printing object", M_OBJECT_END, 0),
-    ("FLAVOR:UltiGCode", M_EVENT, 0), ("Generated with Cura_SteamEngine", M_EVENT, 0),
-    ("WIPE_", M_IGNORE, 0), ("BEFORE_LAYER_CHANGE", M_IGNORE, 0), ("AFTER_LAYER_CHANGE", M_IGNORE, 0), ("Z:", M_IGNORE, 0),
-    ("TIME_ELAPSED:", M_IGNORE, 0), ("Z_HEIGHT:", M_IGNORE, 0), ("tool H", M_IGNORE, 0), ("head speed", M_IGNORE, 0),
-    ("END_LAYER_OBJECT", M_IGNORE, 0), ("REMAINING_TIME:", M_IGNORE, 0), ("PRINTING_TIME:", M_IGNORE, 0), ("PRINTING_ID:", M_IGNORE, 0),
+    ("FLAVOR:UltiGCode", M_EVENT, 0),
+    ("Generated with Cura_SteamEngine", M_EVENT, 0),
+    ("WIPE_", M_IGNORE, 0),
+    ("BEFORE_LAYER_CHANGE", M_IGNORE, 0),
+    ("AFTER_LAYER_CHANGE", M_IGNORE, 0),
+    ("Z:", M_IGNORE, 0),
+    ("TIME_ELAPSED:", M_IGNORE, 0),
+    ("Z_HEIGHT:", M_IGNORE, 0),
+    ("tool H", M_IGNORE, 0),
+    ("head speed", M_IGNORE, 0),
+    ("END_LAYER_OBJECT", M_IGNORE, 0),
+    ("REMAINING_TIME:", M_IGNORE, 0),
+    ("PRINTING_TIME:", M_IGNORE, 0),
+    ("PRINTING_ID:", M_IGNORE, 0),
 )
-_OLD_SIMPLIFY3D = ("outer perimeter", "inner perimeter", "solid layer", "infill", "support", "dense support", "skirt", "brim", "raft",
-                   "bridge", "gap fill", "prime pillar", "ooze shield", "internal single extrusion", "external single extrusion")
-_EXTENDED = (("EXCLUDE_OBJECT_START NAME=", M_OBJECT), ("EXCLUDE_OBJECT_END", M_OBJECT_END), ("SET_VELOCITY_LIMIT", M_EVENT),
-             ("ACTIVATE_EXTRUDER", M_EVENT))
+_OLD_SIMPLIFY3D = (
+    "outer perimeter",
+    "inner perimeter",
+    "solid layer",
+    "infill",
+    "support",
+    "dense support",
+    "skirt",
+    "brim",
+    "raft",
+    "bridge",
+    "gap fill",
+    "prime pillar",
+    "ooze shield",
+    "internal single extrusion",
+    "external single extrusion",
+)
+_EXTENDED = (
+    ("EXCLUDE_OBJECT_START NAME=", M_OBJECT),
+    ("EXCLUDE_OBJECT_END", M_OBJECT_END),
+    ("SET_VELOCITY_LIMIT", M_EVENT),
+    ("ACTIVATE_EXTRUDER", M_EVENT),
+)
 
 MARKERS = tuple(
     [(text.encode(), kind, ord(stop) if isinstance(stop, str) else stop, 0) for text, kind, stop in _MARKERS]
-    + [(text.encode(), M_FEATURE, 2, 0) for text in _OLD_SIMPLIFY3D]     # 2: the mark is the label itself, nothing may follow
-    + [(text.encode(), kind, 0, 1) for text, kind in _EXTENDED])
+    + [
+        (text.encode(), M_FEATURE, 2, 0) for text in _OLD_SIMPLIFY3D
+    ]  # 2: the mark is the label itself, nothing may follow
+    + [(text.encode(), kind, 0, 1) for text, kind in _EXTENDED]
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Slicer:
     """A slicer that is told by its own line: ``pattern`` finds its version; ``dialect`` names the keys that it writes."""
+
     name: str
     dialect: str
     pattern: re.Pattern
 
 
-SLICERS = tuple(Slicer(name, dialect, re.compile(pattern)) for name, dialect, pattern in (
-    ("PrusaSlicer", "prusa", r"PrusaSlicer[- ]([0-9][^\s+]*)"),
-    ("SuperSlicer", "prusa", r"SuperSlicer[- ]([0-9][^\s+]*)"),
-    ("OrcaSlicer", "orca", r"OrcaSlicer[- ]([0-9][^\s+]*)"),
-    ("BambuStudio", "orca", r"BambuStudio[- ]([0-9][^\s+]*)"),
-    ("Cura", "cura", r"Cura_SteamEngine[- ]([0-9a-z][^\s+]*)"),
-    ("Simplify3D", "simplify3d", r"generated by Simplify3D\(R\)(?: Version ([0-9][^\s]*))?"),
-    ("ideaMaker", "ideamaker", r"Sliced by ideaMaker ([0-9][^\s,]*)"),
-    ("KISSlicer", "kisslicer", r"^KISSlicer\b()|^version ([0-9][0-9.]*[^\s]*)"),
-    ("Slic3r", "prusa", r"generated by Slic3r(?: Prusa Edition)? ([0-9][^\s+]*)"),
-))
+SLICERS = tuple(
+    Slicer(name, dialect, re.compile(pattern))
+    for name, dialect, pattern in (
+        ("PrusaSlicer", "prusa", r"PrusaSlicer[- ]([0-9][^\s+]*)"),
+        ("SuperSlicer", "prusa", r"SuperSlicer[- ]([0-9][^\s+]*)"),
+        ("OrcaSlicer", "orca", r"OrcaSlicer[- ]([0-9][^\s+]*)"),
+        ("BambuStudio", "orca", r"BambuStudio[- ]([0-9][^\s+]*)"),
+        ("Cura", "cura", r"Cura_SteamEngine[- ]([0-9a-z][^\s+]*)"),
+        ("Simplify3D", "simplify3d", r"generated by Simplify3D\(R\)(?: Version ([0-9][^\s]*))?"),
+        ("ideaMaker", "ideamaker", r"Sliced by ideaMaker ([0-9][^\s,]*)"),
+        ("KISSlicer", "kisslicer", r"^KISSlicer\b()|^version ([0-9][0-9.]*[^\s]*)"),
+        ("Slic3r", "prusa", r"generated by Slic3r(?: Prusa Edition)? ([0-9][^\s+]*)"),
+    )
+)
 """In the order in which they are tried: the name of a successor stands before that of its ancestor."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """A normalised setting: ``keys`` maps a dialect to the raw keys in order of preference; ``kind`` says how the text is read."""
+
     name: str
     unit: str
     kind: str
@@ -106,67 +176,332 @@ def _setting(name, unit, kind, **keys):
 
 
 SETTINGS = (
-    _setting("layer_height_mm", "mm", "number", prusa="layer_height", orca="layer_height", cura=("Layer height", "layer_height"),
-             simplify3d="layerHeight", ideamaker=("Layer Height", "layer_height"), kisslicer="layer_thickness_mm"),
-    _setting("first_layer_height_mm", "mm", "number", prusa=("first_layer_height", "initial_layer_height"), orca="initial_layer_print_height",
-             cura="layer_height_0", kisslicer="first_layer_thickness_mm"),
-    _setting("nozzle_diameter_mm", "mm", "number", prusa="nozzle_diameter", orca="nozzle_diameter", cura=("machine_nozzle_size", "EXTRUDER_TRAIN.0.NOZZLE.DIAMETER", "NOZZLE_DIAMETER"),
-             simplify3d="extruderDiameter", ideamaker="Nozzle Diameter #1", kisslicer="nozzle_dia_mm"),
-    _setting("infill_density_percent", "%", "percent", prusa="fill_density", orca="sparse_infill_density", cura="infill_sparse_density",
-             simplify3d="infillPercentage", ideamaker=("Infill Density", "infill_density"), kisslicer="infill_density_percent"),
-    _setting("infill_pattern", "", "text", prusa="fill_pattern", orca="sparse_infill_pattern", cura="infill_pattern", simplify3d="internalInfillPattern"),
-    _setting("perimeters", "", "integer", prusa="perimeters", orca="wall_loops", cura="wall_line_count", simplify3d="perimeterOutlines", kisslicer="num_ISOs"),
-    _setting("top_layers", "", "integer", prusa="top_solid_layers", orca="top_shell_layers", cura="top_layers", simplify3d="topSolidLayers"),
-    _setting("bottom_layers", "", "integer", prusa="bottom_solid_layers", orca="bottom_shell_layers", cura="bottom_layers", simplify3d="bottomSolidLayers"),
-    _setting("supports_enabled", "", "flag", prusa="support_material", orca="enable_support", cura="support_enable",
-             simplify3d="generateSupport", kisslicer="support_style"),
+    _setting(
+        "layer_height_mm",
+        "mm",
+        "number",
+        prusa="layer_height",
+        orca="layer_height",
+        cura=("Layer height", "layer_height"),
+        simplify3d="layerHeight",
+        ideamaker=("Layer Height", "layer_height"),
+        kisslicer="layer_thickness_mm",
+    ),
+    _setting(
+        "first_layer_height_mm",
+        "mm",
+        "number",
+        prusa=("first_layer_height", "initial_layer_height"),
+        orca="initial_layer_print_height",
+        cura="layer_height_0",
+        kisslicer="first_layer_thickness_mm",
+    ),
+    _setting(
+        "nozzle_diameter_mm",
+        "mm",
+        "number",
+        prusa="nozzle_diameter",
+        orca="nozzle_diameter",
+        cura=("machine_nozzle_size", "EXTRUDER_TRAIN.0.NOZZLE.DIAMETER", "NOZZLE_DIAMETER"),
+        simplify3d="extruderDiameter",
+        ideamaker="Nozzle Diameter #1",
+        kisslicer="nozzle_dia_mm",
+    ),
+    _setting(
+        "infill_density_percent",
+        "%",
+        "percent",
+        prusa="fill_density",
+        orca="sparse_infill_density",
+        cura="infill_sparse_density",
+        simplify3d="infillPercentage",
+        ideamaker=("Infill Density", "infill_density"),
+        kisslicer="infill_density_percent",
+    ),
+    _setting(
+        "infill_pattern",
+        "",
+        "text",
+        prusa="fill_pattern",
+        orca="sparse_infill_pattern",
+        cura="infill_pattern",
+        simplify3d="internalInfillPattern",
+    ),
+    _setting(
+        "perimeters",
+        "",
+        "integer",
+        prusa="perimeters",
+        orca="wall_loops",
+        cura="wall_line_count",
+        simplify3d="perimeterOutlines",
+        kisslicer="num_ISOs",
+    ),
+    _setting(
+        "top_layers",
+        "",
+        "integer",
+        prusa="top_solid_layers",
+        orca="top_shell_layers",
+        cura="top_layers",
+        simplify3d="topSolidLayers",
+    ),
+    _setting(
+        "bottom_layers",
+        "",
+        "integer",
+        prusa="bottom_solid_layers",
+        orca="bottom_shell_layers",
+        cura="bottom_layers",
+        simplify3d="bottomSolidLayers",
+    ),
+    _setting(
+        "supports_enabled",
+        "",
+        "flag",
+        prusa="support_material",
+        orca="enable_support",
+        cura="support_enable",
+        simplify3d="generateSupport",
+        kisslicer="support_style",
+    ),
     _setting("brim_width_mm", "mm", "number", prusa="brim_width", orca="brim_width", cura="brim_width"),
-    _setting("skirt_loops", "", "integer", prusa="skirts", orca="skirt_loops", cura="skirt_line_count", simplify3d="skirtOutlines"),
-    _setting("raft_layers", "", "integer", prusa="raft_layers", orca="raft_layers", cura="raft_surface_layers", simplify3d="raftTopLayers"),
-    _setting("spiral_vase", "", "flag", prusa="spiral_vase", orca="spiral_mode", cura="magic_spiralize", simplify3d="spiralVaseMode"),
-    _setting("filament_type", "", "text", prusa="filament_type", orca="filament_type", cura=("MATERIAL.TYPE", "material_type", "EXTRUDER_TRAIN.0.MATERIAL.TYPE"),
-             simplify3d="printMaterial", ideamaker=("Filament Type #1", "Filament Name #1"), kisslicer="material_name"),
-    _setting("filament_diameter_mm", "mm", "number", prusa="filament_diameter", orca=("filament_diameter",), cura="material_diameter",
-             simplify3d="filamentDiameter", ideamaker="Filament Diameter #1", kisslicer="fiber_dia_mm"),
-    _setting("filament_density_g_cm3", "g/cm3", "density", prusa="filament_density", orca="filament_density", cura="material_density",
-             simplify3d="filamentDensity", ideamaker="Filament Density #1"),
-    _setting("filament_price_per_kg", "per kg", "number", prusa="filament_cost", orca="filament_cost", simplify3d="filamentPricePerKg", kisslicer="cost_per_kg"),
+    _setting(
+        "skirt_loops",
+        "",
+        "integer",
+        prusa="skirts",
+        orca="skirt_loops",
+        cura="skirt_line_count",
+        simplify3d="skirtOutlines",
+    ),
+    _setting(
+        "raft_layers",
+        "",
+        "integer",
+        prusa="raft_layers",
+        orca="raft_layers",
+        cura="raft_surface_layers",
+        simplify3d="raftTopLayers",
+    ),
+    _setting(
+        "spiral_vase",
+        "",
+        "flag",
+        prusa="spiral_vase",
+        orca="spiral_mode",
+        cura="magic_spiralize",
+        simplify3d="spiralVaseMode",
+    ),
+    _setting(
+        "filament_type",
+        "",
+        "text",
+        prusa="filament_type",
+        orca="filament_type",
+        cura=("MATERIAL.TYPE", "material_type", "EXTRUDER_TRAIN.0.MATERIAL.TYPE"),
+        simplify3d="printMaterial",
+        ideamaker=("Filament Type #1", "Filament Name #1"),
+        kisslicer="material_name",
+    ),
+    _setting(
+        "filament_diameter_mm",
+        "mm",
+        "number",
+        prusa="filament_diameter",
+        orca=("filament_diameter",),
+        cura="material_diameter",
+        simplify3d="filamentDiameter",
+        ideamaker="Filament Diameter #1",
+        kisslicer="fiber_dia_mm",
+    ),
+    _setting(
+        "filament_density_g_cm3",
+        "g/cm3",
+        "density",
+        prusa="filament_density",
+        orca="filament_density",
+        cura="material_density",
+        simplify3d="filamentDensity",
+        ideamaker="Filament Density #1",
+    ),
+    _setting(
+        "filament_price_per_kg",
+        "per kg",
+        "number",
+        prusa="filament_cost",
+        orca="filament_cost",
+        simplify3d="filamentPricePerKg",
+        kisslicer="cost_per_kg",
+    ),
     _setting("filament_colour", "", "text", prusa=("filament_colour", "extruder_colour"), orca="filament_colour"),
-    _setting("filament_profile", "", "text", prusa="filament_settings_id", orca="filament_settings_id", cura="material_name", ideamaker="Filament Name #1"),
-    _setting("nozzle_temperature_c", "°C", "number", prusa="temperature", orca="nozzle_temperature", cura=("material_print_temperature", "EXTRUDER_TRAIN.0.INITIAL_TEMPERATURE"),
-             simplify3d="extruderTemperature", kisslicer="temperature_C"),
-    _setting("first_layer_nozzle_temperature_c", "°C", "number", prusa="first_layer_temperature", orca="nozzle_temperature_initial_layer",
-             cura="material_print_temperature_layer_0", kisslicer="first_layer_C"),
-    _setting("bed_temperature_c", "°C", "number", prusa="bed_temperature", orca=("hot_plate_temp", "textured_plate_temp", "bed_temperature"),
-             cura=("material_bed_temperature", "BUILD_PLATE.INITIAL_TEMPERATURE"), simplify3d="bedTemperature", kisslicer="bed_C"),
-    _setting("first_layer_bed_temperature_c", "°C", "number", prusa="first_layer_bed_temperature", orca=("hot_plate_temp_initial_layer", "textured_plate_temp_initial_layer"),
-             cura="material_bed_temperature_layer_0"),
-    _setting("perimeter_speed_mm_s", "mm/s", "number", prusa="perimeter_speed", orca="inner_wall_speed", cura=("speed_wall", "speed_print"), kisslicer="perim_speed_mm_per_s"),
-    _setting("infill_speed_mm_s", "mm/s", "number", prusa="infill_speed", orca="sparse_infill_speed", cura=("speed_infill", "speed_print")),
+    _setting(
+        "filament_profile",
+        "",
+        "text",
+        prusa="filament_settings_id",
+        orca="filament_settings_id",
+        cura="material_name",
+        ideamaker="Filament Name #1",
+    ),
+    _setting(
+        "nozzle_temperature_c",
+        "°C",
+        "number",
+        prusa="temperature",
+        orca="nozzle_temperature",
+        cura=("material_print_temperature", "EXTRUDER_TRAIN.0.INITIAL_TEMPERATURE"),
+        simplify3d="extruderTemperature",
+        kisslicer="temperature_C",
+    ),
+    _setting(
+        "first_layer_nozzle_temperature_c",
+        "°C",
+        "number",
+        prusa="first_layer_temperature",
+        orca="nozzle_temperature_initial_layer",
+        cura="material_print_temperature_layer_0",
+        kisslicer="first_layer_C",
+    ),
+    _setting(
+        "bed_temperature_c",
+        "°C",
+        "number",
+        prusa="bed_temperature",
+        orca=("hot_plate_temp", "textured_plate_temp", "bed_temperature"),
+        cura=("material_bed_temperature", "BUILD_PLATE.INITIAL_TEMPERATURE"),
+        simplify3d="bedTemperature",
+        kisslicer="bed_C",
+    ),
+    _setting(
+        "first_layer_bed_temperature_c",
+        "°C",
+        "number",
+        prusa="first_layer_bed_temperature",
+        orca=("hot_plate_temp_initial_layer", "textured_plate_temp_initial_layer"),
+        cura="material_bed_temperature_layer_0",
+    ),
+    _setting(
+        "perimeter_speed_mm_s",
+        "mm/s",
+        "number",
+        prusa="perimeter_speed",
+        orca="inner_wall_speed",
+        cura=("speed_wall", "speed_print"),
+        kisslicer="perim_speed_mm_per_s",
+    ),
+    _setting(
+        "infill_speed_mm_s",
+        "mm/s",
+        "number",
+        prusa="infill_speed",
+        orca="sparse_infill_speed",
+        cura=("speed_infill", "speed_print"),
+    ),
     _setting("travel_speed_mm_s", "mm/s", "number", prusa="travel_speed", orca="travel_speed", cura="speed_travel"),
-    _setting("printer_model", "", "text", prusa=("printer_model", "printer_settings_id"), orca=("printer_model",), cura=("TARGET_MACHINE.NAME", "definition"),
-             ideamaker=("Printer Type", "Printer Model"), simplify3d="printerModelsOverride", kisslicer="printer_name"),
-    _setting("printer_profile", "", "text", prusa="printer_settings_id", orca="printer_settings_id", cura="definition", simplify3d="profileName"),
-    _setting("print_profile", "", "text", prusa="print_settings_id", orca="print_settings_id", cura="profile_name", simplify3d="processName", kisslicer="style_name"),
+    _setting(
+        "printer_model",
+        "",
+        "text",
+        prusa=("printer_model", "printer_settings_id"),
+        orca=("printer_model",),
+        cura=("TARGET_MACHINE.NAME", "definition"),
+        ideamaker=("Printer Type", "Printer Model"),
+        simplify3d="printerModelsOverride",
+        kisslicer="printer_name",
+    ),
+    _setting(
+        "printer_profile",
+        "",
+        "text",
+        prusa="printer_settings_id",
+        orca="printer_settings_id",
+        cura="definition",
+        simplify3d="profileName",
+    ),
+    _setting(
+        "print_profile",
+        "",
+        "text",
+        prusa="print_settings_id",
+        orca="print_settings_id",
+        cura="profile_name",
+        simplify3d="processName",
+        kisslicer="style_name",
+    ),
     _setting("gcode_flavour", "", "text", prusa="gcode_flavor", orca="gcode_flavor", cura="FLAVOR"),
 )
 
 STATEMENTS = (
-    _setting("time_s", "s", "duration", prusa=("estimated printing time (normal mode)", "estimated printing time"),
-             orca=("total estimated time", "estimated printing time (normal mode)"), cura=("PRINT.TIME", "TIME"),
-             simplify3d="Build time", ideamaker=("Print Time",), kisslicer="Estimated Build Time"),
-    _setting("first_layer_time_s", "s", "duration", prusa="estimated first layer printing time (normal mode)",
-             orca="estimated first layer printing time (normal mode)"),
-    _setting("filament_mm", "mm", "numbers", prusa="filament used [mm]", orca=("filament used [mm]", "total filament length [mm]"),
-             cura="Filament used", simplify3d="Filament length", ideamaker="Material#1 Used"),
-    _setting("filament_cm3", "cm3", "volumes", prusa="filament used [cm3]", orca=("filament used [cm3]",), cura=("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED"),
-             simplify3d="Plastic volume"),
-    _setting("filament_g", "g", "numbers", prusa=("filament used [g]", "total filament used [g]"), orca=("filament used [g]", "total filament weight [g]"),
-             cura="Filament weight", simplify3d="Plastic weight"),
-    _setting("cost", "the slicer's currency", "numbers", prusa=("total filament cost", "filament cost"), orca=("total filament cost", "filament cost"),
-             simplify3d="Material cost"),
-    _setting("layer_count", "", "integer", prusa="total layers count", orca=("total layer number", "total layers count"), cura="LAYER_COUNT"),
-    _setting("wipe_tower_g", "g", "numbers", prusa="total filament used for wipe tower [g]", orca="total filament used for wipe tower [g]"),
+    _setting(
+        "time_s",
+        "s",
+        "duration",
+        prusa=("estimated printing time (normal mode)", "estimated printing time"),
+        orca=("total estimated time", "estimated printing time (normal mode)"),
+        cura=("PRINT.TIME", "TIME"),
+        simplify3d="Build time",
+        ideamaker=("Print Time",),
+        kisslicer="Estimated Build Time",
+    ),
+    _setting(
+        "first_layer_time_s",
+        "s",
+        "duration",
+        prusa="estimated first layer printing time (normal mode)",
+        orca="estimated first layer printing time (normal mode)",
+    ),
+    _setting(
+        "filament_mm",
+        "mm",
+        "numbers",
+        prusa="filament used [mm]",
+        orca=("filament used [mm]", "total filament length [mm]"),
+        cura="Filament used",
+        simplify3d="Filament length",
+        ideamaker="Material#1 Used",
+    ),
+    _setting(
+        "filament_cm3",
+        "cm3",
+        "volumes",
+        prusa="filament used [cm3]",
+        orca=("filament used [cm3]",),
+        cura=("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED"),
+        simplify3d="Plastic volume",
+    ),
+    _setting(
+        "filament_g",
+        "g",
+        "numbers",
+        prusa=("filament used [g]", "total filament used [g]"),
+        orca=("filament used [g]", "total filament weight [g]"),
+        cura="Filament weight",
+        simplify3d="Plastic weight",
+    ),
+    _setting(
+        "cost",
+        "the slicer's currency",
+        "numbers",
+        prusa=("total filament cost", "filament cost"),
+        orca=("total filament cost", "filament cost"),
+        simplify3d="Material cost",
+    ),
+    _setting(
+        "layer_count",
+        "",
+        "integer",
+        prusa="total layers count",
+        orca=("total layer number", "total layers count"),
+        cura="LAYER_COUNT",
+    ),
+    _setting(
+        "wipe_tower_g",
+        "g",
+        "numbers",
+        prusa="total filament used for wipe tower [g]",
+        orca="total filament used for wipe tower [g]",
+    ),
 )
 """What a slicer states about the whole print. Cura's filament is in metres, a template's placeholder (6666 s) is no statement."""
 
@@ -174,7 +509,7 @@ PLACEHOLDERS = {("cura", "time_s"): 6666, ("cura", "filament_cm3"): [6666]}
 IN_MM3 = ("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED")
 """Keys whose volumes are in mm3 without saying so."""
 
-MAX_VALUE = 2000        # characters of a value that are looked at
+MAX_VALUE = 2000  # characters of a value that are looked at
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|min|m|seconds?|sec|s)\b", re.I)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -211,11 +546,13 @@ def read_value(kind, text):
     if kind == "integer":
         return int(value)
     if kind == "density":
-        return value / 1000 if value > 100 else value or None     # ideaMaker writes kg/m3; 0 is a template's blank
+        return value / 1000 if value > 100 else value or None  # ideaMaker writes kg/m3; 0 is a template's blank
     return value
 
 
-_OBJECT_NAMES = tuple(re.compile(pattern, re.S) for pattern in (r"(.*?) id:(\d+) copy (\d+)", r"(.*?)_id_(\d+)_copy_(\d+)"))
+_OBJECT_NAMES = tuple(
+    re.compile(pattern, re.S) for pattern in (r"(.*?) id:(\d+) copy (\d+)", r"(.*?)_id_(\d+)_copy_(\d+)")
+)
 _NUMBERED = re.compile(r"(.*)\((\d+)\)", re.S)
 
 

@@ -1,4 +1,5 @@
 """Writes the table of what is read from which slicer into docs/gcode.md: ``python -m gcode.docs``."""
+
 import pathlib
 import re
 
@@ -6,7 +7,14 @@ from . import dialects
 
 PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "gcode.md"
 BEGIN, END = "<!-- table: python -m gcode.docs -->\n", "<!-- end of table -->\n"
-_HEADINGS = {"prusa": "PrusaSlicer, SuperSlicer, Slic3r", "orca": "OrcaSlicer, BambuStudio", "cura": "Cura", "simplify3d": "Simplify3D", "ideamaker": "ideaMaker", "kisslicer": "KISSlicer"}
+_HEADINGS = {
+    "prusa": "PrusaSlicer, SuperSlicer, Slic3r",
+    "orca": "OrcaSlicer, BambuStudio",
+    "cura": "Cura",
+    "simplify3d": "Simplify3D",
+    "ideamaker": "ideaMaker",
+    "kisslicer": "KISSlicer",
+}
 
 
 def table():
@@ -22,7 +30,9 @@ def table():
 def warnings():
     """The codes of all warnings that the package's source can give."""
     source = "".join(path.read_text() for path in sorted(pathlib.Path(__file__).parent.glob("*.py")))
-    return sorted(set(re.findall(r'warn\("([a-z_]+)"', source)) | set(re.findall(r'warnings\.append\(\("([a-z_]+)"', source)))
+    return sorted(
+        set(re.findall(r'warn\("([a-z_]+)"', source)) | set(re.findall(r'warnings\.append\(\("([a-z_]+)"', source))
+    )
 
 
 def main():

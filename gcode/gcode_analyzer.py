@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Analyses one G-code file and prints what it makes as JSON."""
+
 import argparse
 import json
 import pathlib
@@ -11,22 +12,33 @@ if __package__ in (None, ""):
 try:
     from gcode import GcodeError, Limits, analyze
 except ModuleNotFoundError as missing:
-    sys.exit(f"gcode_analyzer: this Python has no package {missing.name!r}: use the one that ./enms up installs (.run/env/python/bin/python), or pip install numpy pillow")
+    sys.exit(
+        f"gcode_analyzer: this Python has no package {missing.name!r}: use the one that ./enms up installs (.run/env/python/bin/python), or pip install numpy pillow"
+    )
 
 
 def main(arguments=None):
     """Exit codes: 0 a result, 1 the file can't be analysed, 2 wrong arguments."""
-    parser = argparse.ArgumentParser(prog="gcode_analyzer.py", description="Analyses a G-code file (.gcode, .gco, .g, .bgcode, plain or gzip) and "
-                                     "prints one JSON document: slicer, settings, geometry, shares, layers, time, warnings.")
+    parser = argparse.ArgumentParser(
+        prog="gcode_analyzer.py",
+        description="Analyses a G-code file (.gcode, .gco, .g, .bgcode, plain or gzip) and "
+        "prints one JSON document: slicer, settings, geometry, shares, layers, time, warnings.",
+    )
     parser.add_argument("file", metavar="FILE", help="the file, or - for standard input")
     parser.add_argument("--json", metavar="OUT", help="write the JSON here instead of standard output")
     parser.add_argument("--thumbnail", metavar="OUT.png", help="write the picture: the embedded one, else a drawn one")
-    parser.add_argument("--preview", metavar="OUT.bin", help="write the preview geometry for the browser (docs/gcode.md)")
+    parser.add_argument(
+        "--preview", metavar="OUT.bin", help="write the preview geometry for the browser (docs/gcode.md)"
+    )
     parser.add_argument("--max-seconds", type=float, metavar="S", help="give up after so many seconds")
     options = parser.parse_args(arguments)
     try:
-        result = analyze(sys.stdin.buffer if options.file == "-" else options.file, thumbnail=options.thumbnail, preview=options.preview,
-                         limits=Limits(max_seconds=options.max_seconds))
+        result = analyze(
+            sys.stdin.buffer if options.file == "-" else options.file,
+            thumbnail=options.thumbnail,
+            preview=options.preview,
+            limits=Limits(max_seconds=options.max_seconds),
+        )
         text = json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n"
         if options.json:
             pathlib.Path(options.json).write_text(text, encoding="utf-8")

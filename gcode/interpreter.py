@@ -2,6 +2,7 @@
 
 tests/test_kernel.py feeds all of them the same programs.
 """
+
 import math
 import re
 import types
@@ -34,7 +35,7 @@ class Interpreter:
         self.moves = np.empty((5, k.MAX_MOVES))
         self.runs = np.empty((k.MAX_RUNS, k.RUN_FIELDS))
         self.comments = np.empty((k.MAX_COMMENTS, 2), np.int64)
-        self._markers = {}           # by first character: most lines have few to compare with
+        self._markers = {}  # by first character: most lines have few to compare with
         for number, (text, kind, stop, extended) in enumerate(markers):
             self._markers.setdefault((text[:1], extended), []).append((number, text, kind, stop))
         self._labels = {}
@@ -43,7 +44,11 @@ class Interpreter:
         """Reads ``data[position:size]``; returns (what stopped it, new position)."""
         s, at = self.state, position
         while at < size:
-            if s.n_moves + ARC_STEPS + 1 >= k.MAX_MOVES or s.n_runs + ARC_STEPS + 1 >= k.MAX_RUNS or s.n_comments >= k.MAX_COMMENTS:
+            if (
+                s.n_moves + ARC_STEPS + 1 >= k.MAX_MOVES
+                or s.n_runs + ARC_STEPS + 1 >= k.MAX_RUNS
+                or s.n_comments >= k.MAX_COMMENTS
+            ):
                 return k.FULL, at
             end = data.find(b"\n", at, size)
             if end < 0:
@@ -59,11 +64,13 @@ class Interpreter:
 
     def measure(self, limits, extruders):
         """The sums per run of the moves collected so far (see measure.py)."""
-        return measure(self.moves[:, :self.state.n_moves], self.runs[:self.state.n_runs], limits, extruders)
+        return measure(self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], limits, extruders)
 
     def lines(self, wanted, quantum, tolerance, edge):
         """The thinned lines of the wanted runs (see thin.py)."""
-        return lines_numpy(self.moves[:, :self.state.n_moves], self.runs[:self.state.n_runs], wanted, quantum, tolerance, edge)
+        return lines_numpy(
+            self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], wanted, quantum, tolerance, edge
+        )
 
     def learn(self, value):
         """The value of the label that feed() stopped at."""
@@ -92,7 +99,7 @@ class Interpreter:
                 s.event_start, s.event_length = start, len(line)
             return code
         if numbered := re.match(rb"[Nn]\d+ *|[Nn] *$", line):
-            line = line[numbered.end():]
+            line = line[numbered.end() :]
             start += numbered.end()
             if not line:
                 return 0
@@ -116,7 +123,7 @@ class Interpreter:
         value = int(digits)
         if letter == b"T":
             action = k.EVENT
-        elif line[found.end():found.end() + 1] == b".":
+        elif line[found.end() : found.end() + 1] == b".":
             return 0
         else:
             action = k.G_ACTIONS.get(value, k.SKIP) if letter == b"G" else k.M_ACTIONS.get(value, k.SKIP)
@@ -125,7 +132,7 @@ class Interpreter:
         if action == k.EVENT:
             s.event_start, s.event_length = start, len(line)
             return k.COMMAND
-        if not self._execute(action, line[found.end():]):
+        if not self._execute(action, line[found.end() :]):
             s.bad_lines += 1
         return 0
 
@@ -153,7 +160,7 @@ class Interpreter:
                     setattr(s, name, words[letter])
             s.dirty = 1
         elif action == k.RETRACT:
-            if not ("L" in words or "P" in words):        # G10 with L or P sets tool offsets
+            if not ("L" in words or "P" in words):  # G10 with L or P sets tool offsets
                 self._retract(1)
         elif action == k.UNRETRACT:
             self._retract(0)
@@ -191,8 +198,15 @@ class Interpreter:
             return True
         first, second = _PLANES[s.plane][1]
         centre = first in words or second in words
-        if (centre or "R" in words) and self._arc(action == k.ARC_CW, target, words.get(first, 0) * s.unit, words.get(second, 0) * s.unit,
-                                                  words.get("R", 0) * s.unit, centre, de):
+        if (centre or "R" in words) and self._arc(
+            action == k.ARC_CW,
+            target,
+            words.get(first, 0) * s.unit,
+            words.get(second, 0) * s.unit,
+            words.get("R", 0) * s.unit,
+            centre,
+            de,
+        ):
             return True
         self._move(*target, de)
         return False
@@ -205,8 +219,24 @@ class Interpreter:
             s.layer += 1
             s.layer_z, s.dirty = z, 1
         if s.dirty:
-            self.runs[s.n_runs] = (s.n_moves, s.layer, s.feature, s.object, s.tool, s.barrier, s.height, s.width, s.acc_print, s.acc_travel,
-                                   s.acc_retract, s.corner, s.x, s.y, s.z, 0)
+            self.runs[s.n_runs] = (
+                s.n_moves,
+                s.layer,
+                s.feature,
+                s.object,
+                s.tool,
+                s.barrier,
+                s.height,
+                s.width,
+                s.acc_print,
+                s.acc_travel,
+                s.acc_retract,
+                s.corner,
+                s.x,
+                s.y,
+                s.z,
+                0,
+            )
             s.n_runs += 1
             s.dirty = s.barrier = 0
         self.moves[:, s.n_moves] = x, y, z, de, s.feed
@@ -274,7 +304,7 @@ class Interpreter:
         for number, text, kind, stop in self._markers.get((line[:1], extended), ()):
             if not line.startswith(text):
                 continue
-            rest = line[len(text):]
+            rest = line[len(text) :]
             if kind == k.M_IGNORE:
                 return 0
             if kind in (k.M_HEIGHT, k.M_WIDTH):
@@ -323,7 +353,7 @@ def _value(digits):
         return 0.0
     if len(whole) > 18:
         return None
-    value = int(whole + fraction[:18 - len(whole)]) / 10 ** min(len(fraction), 18 - len(whole))
+    value = int(whole + fraction[: 18 - len(whole)]) / 10 ** min(len(fraction), 18 - len(whole))
     if value > LIMIT:
         return None
     return -value if digits[:1] == b"-" else value

@@ -1,10 +1,11 @@
 """Sums over the runs of a batch of moves: time, filament, ways and extents; the numpy twin of gcode_measure in kernel.c."""
+
 import numpy as np
 
 from .planner import plan
 
 NEVER = 1e9
-COLUMNS = 10     # s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded
+COLUMNS = 10  # s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded
 
 
 def measure(moves, runs, limits, extruders):
@@ -57,6 +58,6 @@ def _filament(de, first, runs, extruders):
         reached = np.maximum.accumulate(along)
         np.maximum(reached, furthest, out=reached)
         out[a] = reached[0] - furthest
-        np.subtract(reached[1:], reached[:-1], out=out[a + 1:b])
+        np.subtract(reached[1:], reached[:-1], out=out[a + 1 : b])
         extruders[tool] = along[-1], reached[-1]
     return out

@@ -1,4 +1,5 @@
 """MeatPack and heatshrink, the encodings of .bgcode, by the compiled kernel or, without one, in Python."""
+
 import ctypes
 
 from .kernel import library

@@ -4,6 +4,7 @@ The model is that of Marlin with classic jerk, which PrusaSlicer's own estimate 
 and Marlin's junction deviation are the other corner rule. Look-ahead is not limited to a buffer's length: firmware with a
 short one is a little slower.
 """
+
 import dataclasses
 
 import numpy as np
@@ -12,25 +13,39 @@ import numpy as np
 @dataclasses.dataclass
 class MachineLimits:
     """What the machine can do; axes in the order X, Y, Z, E. ``source`` says where the figures came from."""
-    feed: list = dataclasses.field(default_factory=lambda: [500.0, 500.0, 12.0, 120.0])              # mm/s
+
+    feed: list = dataclasses.field(default_factory=lambda: [500.0, 500.0, 12.0, 120.0])  # mm/s
     acceleration: list = dataclasses.field(default_factory=lambda: [9000.0, 9000.0, 500.0, 10000.0])  # mm/s2
-    jerk_z: float = 0.4                                                                              # mm/s
+    jerk_z: float = 0.4  # mm/s
     jerk_e: float = 2.5
-    print_acceleration: float = 1500.0                                                               # mm/s2, until M204 says otherwise
+    print_acceleration: float = 1500.0  # mm/s2, until M204 says otherwise
     travel_acceleration: float = 1500.0
-    corner: float = 8.0                                                                              # XY jerk in mm/s, until M205 says otherwise
-    deviation: bool = False     # corner is a square corner velocity (mm/s) and not a jerk
+    corner: float = 8.0  # XY jerk in mm/s, until M205 says otherwise
+    deviation: bool = False  # corner is a square corner velocity (mm/s) and not a jerk
     source: str = "default"
 
     def state(self):
         """What the kernel's state begins with."""
-        return {"acc_print": self.print_acceleration, "acc_travel": self.travel_acceleration, "acc_retract": self.print_acceleration, "corner": self.corner}
+        return {
+            "acc_print": self.print_acceleration,
+            "acc_travel": self.travel_acceleration,
+            "acc_retract": self.print_acceleration,
+            "corner": self.corner,
+        }
 
 
 def cura_limits():
     """The machine that Cura's own time estimate takes where a definition says nothing (the defaults of its fdmprinter definition)."""
-    return MachineLimits(feed=[1e9] * 4, acceleration=[9000.0, 9000.0, 100.0, 10000.0], jerk_z=0.4, jerk_e=5.0, print_acceleration=4000.0,
-                         travel_acceleration=4000.0, corner=20.0, source="Cura's defaults")
+    return MachineLimits(
+        feed=[1e9] * 4,
+        acceleration=[9000.0, 9000.0, 100.0, 10000.0],
+        jerk_z=0.4,
+        jerk_e=5.0,
+        print_acceleration=4000.0,
+        travel_acceleration=4000.0,
+        corner=20.0,
+        source="Cura's defaults",
+    )
 
 
 def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
@@ -59,7 +74,7 @@ def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
     speed = np.maximum(speed, 0.01)
     accel = np.maximum(accel, 1.0)
 
-    entry = _corner_speeds(unit, share, speed, accel, corner, limits)   # highest speed at the start of each move
+    entry = _corner_speeds(unit, share, speed, accel, corner, limits)  # highest speed at the start of each move
     entry[0] = min(speed[0], 1.0)
     if len(barriers):
         entry[barriers] = np.minimum(entry[barriers], 1.0)
@@ -95,7 +110,7 @@ def _corner_speeds(unit, share, speed, accel, corner, limits):
         cosine = np.zeros_like(speed)
         for u in unit[:3]:
             cosine[1:] -= u[1:] * u[:-1]
-        sine = np.sqrt(np.maximum(0.5 * (1 - cosine), 0))          # of half the angle between the moves
+        sine = np.sqrt(np.maximum(0.5 * (1 - cosine), 0))  # of half the angle between the moves
         radius = np.square(corner) * 0.41421356 / accel * sine / np.maximum(1 - sine, 1e-9)
         return np.minimum(low, np.sqrt(accel * radius))
     factor = np.ones_like(speed)

@@ -4,6 +4,7 @@ Lines are kept per layer and feature class, simplified within a stated tolerance
 many points have come, everything is simplified again with twice the tolerance, then what lies inside is left out, and when
 that is not enough, layers are, evenly.
 """
+
 import json
 import struct
 
@@ -15,14 +16,22 @@ from .thin import thin
 
 MAGIC = b"EGPV"
 VERSION = 1
-QUANTUM = 0.05            # mm per unit
-FIRST_TOLERANCE = 0.1     # mm, of one simplification
-MAX_POINTS = 400_000      # kept in memory before everything is made coarser
+QUANTUM = 0.05  # mm per unit
+FIRST_TOLERANCE = 0.1  # mm, of one simplification
+MAX_POINTS = 400_000  # kept in memory before everything is made coarser
 MAX_BYTES = 1_000_000
 MAX_LAYERS = 12_000
-EDGE = 10_000.0           # mm: what lies further out is not drawn
-_COARSER = (("tolerance", 0.2), ("tolerance", 0.4), ("without", "infill"), ("without", "perimeter"), ("tolerance", 0.8), ("without", "solid_infill"),
-            ("without", "gap_fill"), ("tolerance", 1.6))
+EDGE = 10_000.0  # mm: what lies further out is not drawn
+_COARSER = (
+    ("tolerance", 0.2),
+    ("tolerance", 0.4),
+    ("without", "infill"),
+    ("without", "perimeter"),
+    ("tolerance", 0.8),
+    ("without", "solid_infill"),
+    ("without", "gap_fill"),
+    ("tolerance", 1.6),
+)
 """What is done, one after the other, to make a preview smaller; after that every second layer goes, and again."""
 
 
@@ -47,9 +56,9 @@ class Preview:
 
     def restart(self):
         """Forgets the lines so far: they stood before the first layer."""
-        self._parts = []           # (points (n, 2) int32, starts of lines, layer of line, feature of line)
+        self._parts = []  # (points (n, 2) int32, starts of lines, layer of line, feature of line)
         self._count = 0
-        self.tolerance = QUANTUM / 2 ** 0.5     # what rounding alone may move a point
+        self.tolerance = QUANTUM / 2**0.5  # what rounding alone may move a point
 
     def add(self, kernel, runs):
         """The batch of moves that the kernel holds, in these runs."""
@@ -67,7 +76,7 @@ class Preview:
         what, value = self._coarser.pop(0) if self._coarser else ("stride", self.stride * 2)
         part = self._joined()
         if what == "tolerance":
-            self.tolerance += self.step      # what the step before may have moved stays moved
+            self.tolerance += self.step  # what the step before may have moved stays moved
             self.step = value
             part = simplify(*part, value)
         else:
@@ -85,9 +94,12 @@ class Preview:
         if not self._parts:
             return np.zeros((0, 2), np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64)
         offsets = np.cumsum([0] + [len(part[0]) for part in self._parts[:-1]])
-        return (np.concatenate([part[0] for part in self._parts]),
-                np.concatenate([part[1] + offset for part, offset in zip(self._parts, offsets)]),
-                np.concatenate([part[2] for part in self._parts]), np.concatenate([part[3] for part in self._parts]))
+        return (
+            np.concatenate([part[0] for part in self._parts]),
+            np.concatenate([part[1] + offset for part, offset in zip(self._parts, offsets)]),
+            np.concatenate([part[2] for part in self._parts]),
+            np.concatenate([part[3] for part in self._parts]),
+        )
 
     def lines(self):
         """(points in mm (n, 2), start of each line, layer of each line, feature number of each line)."""
@@ -114,7 +126,11 @@ class Preview:
         shown = range(0, len(z), self.stride)
         packed, offsets = _pack(points, starts, order, origin)
         layer, feature = layer[order], feature[order]
-        groups = np.flatnonzero(np.concatenate([[True], (np.diff(layer) != 0) | (np.diff(feature) != 0)])) if len(layer) else np.zeros(0, np.int64)
+        groups = (
+            np.flatnonzero(np.concatenate([[True], (np.diff(layer) != 0) | (np.diff(feature) != 0)]))
+            if len(layer)
+            else np.zeros(0, np.int64)
+        )
         group_ends = np.append(groups[1:], len(layer))
         table = np.zeros(len(groups), GROUP)
         if len(groups):
@@ -123,17 +139,31 @@ class Preview:
             table["lines"] = group_ends - groups
             table["offset"] = offsets[groups]
         layers = np.zeros(len(shown), LAYER)
-        for name, values in (("z", z[::self.stride]), ("height", height[::self.stride])):
+        for name, values in (("z", z[:: self.stride]), ("height", height[:: self.stride])):
             layers[name] = values
         if len(z):
             layers["seconds"] = np.add.reduceat(seconds, np.arange(0, len(z), self.stride))
-        head = json.dumps({
-            "quantum_mm": QUANTUM, "tolerance_mm": round(self.tolerance + self.step, 3), "origin_mm": (origin * QUANTUM).round(3).tolist(),
-            "size_mm": ((far - origin) * QUANTUM).round(3).tolist(), "origin": origin.tolist(), "layers": len(shown), "layer_stride": self.stride, "left_out": self.left_out,
-            "groups": len(groups), "lines": len(starts), "points": len(points), "features": list(FEATURES),
-        }, separators=(",", ":")).encode()
+        head = json.dumps(
+            {
+                "quantum_mm": QUANTUM,
+                "tolerance_mm": round(self.tolerance + self.step, 3),
+                "origin_mm": (origin * QUANTUM).round(3).tolist(),
+                "size_mm": ((far - origin) * QUANTUM).round(3).tolist(),
+                "origin": origin.tolist(),
+                "layers": len(shown),
+                "layer_stride": self.stride,
+                "left_out": self.left_out,
+                "groups": len(groups),
+                "lines": len(starts),
+                "points": len(points),
+                "features": list(FEATURES),
+            },
+            separators=(",", ":"),
+        ).encode()
         head += b" " * (-len(head) % 4)
-        return b"".join((MAGIC, struct.pack("<HHI", VERSION, 0, len(head)), head, layers.tobytes(), table.tobytes(), packed))
+        return b"".join(
+            (MAGIC, struct.pack("<HHI", VERSION, 0, len(head)), head, layers.tobytes(), table.tobytes(), packed)
+        )
 
 
 LAYER = np.dtype([("z", "<f4"), ("height", "<f4"), ("seconds", "<f4")])
@@ -146,7 +176,9 @@ def _select(part, keep):
     points, starts, layer, feature = part
     sizes = np.diff(starts, append=len(points))
     points = points[np.repeat(keep, sizes)]
-    starts = np.concatenate([[0], np.cumsum(sizes[keep])[:-1]]).astype(np.int64) if keep.any() else np.zeros(0, np.int64)
+    starts = (
+        np.concatenate([[0], np.cumsum(sizes[keep])[:-1]]).astype(np.int64) if keep.any() else np.zeros(0, np.int64)
+    )
     return points, starts, layer[keep], feature[keep]
 
 
@@ -163,7 +195,16 @@ def _pack(points, starts, order, origin):
         return _pack_numpy(points, starts, sizes, order, origin)
     points, offsets = np.ascontiguousarray(points, np.int32), np.empty(len(order), np.int64)
     data = np.empty(5 * (2 * len(points) + len(order)), np.uint8)
-    size = kernel.gcode_pack(points.ctypes.data, starts.ctypes.data, sizes.ctypes.data, order.ctypes.data, len(order), *origin.tolist(), data.ctypes.data, offsets.ctypes.data)
+    size = kernel.gcode_pack(
+        points.ctypes.data,
+        starts.ctypes.data,
+        sizes.ctypes.data,
+        order.ctypes.data,
+        len(order),
+        *origin.tolist(),
+        data.ctypes.data,
+        offsets.ctypes.data,
+    )
     return data[:size].tobytes(), offsets
 
 
@@ -194,7 +235,7 @@ def decode(data):
     if data[:4] != MAGIC or struct.unpack_from("<H", data, 4)[0] != VERSION:
         raise ValueError("not a preview file of version 1")
     size = struct.unpack_from("<I", data, 8)[0]
-    header = json.loads(data[12:12 + size])
+    header = json.loads(data[12 : 12 + size])
     at = 12 + size
     layers = np.frombuffer(data, LAYER, header["layers"], at)
     at += layers.nbytes

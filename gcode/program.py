@@ -1,4 +1,5 @@
 """One pass over a program's text: the kernel's moves and runs become sums by layer, feature, object and tool."""
+
 import math
 import re
 
@@ -9,15 +10,15 @@ from .bulk import BulkInterpreter
 from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, CompiledKernel, library
 from .planner import MachineLimits, cura_limits
 
-MAX_LINE = 1 << 20          # bytes; what is longer can't be G-code and is skipped
+MAX_LINE = 1 << 20  # bytes; what is longer can't be G-code and is skipped
 MAX_LAYERS = 100_000
 MAX_OBJECTS = 4096
 MAX_KEYS = 20_000
-MAX_RAW = 8 << 20           # characters of all raw settings
-MAX_THUMBNAILS = 24 << 20   # characters of base64 of all pictures
+MAX_RAW = 8 << 20  # characters of all raw settings
+MAX_THUMBNAILS = 24 << 20  # characters of base64 of all pictures
 MAX_LABEL = 1000
-TIME, OUT, EXTRUDED, TRAVEL = range(4)    # columns of the sums: s, mm of filament, mm of way with and without extrusion
-ULTIMAKER_DIAMETER = 2.85   # mm: the printers that read UltiGCode
+TIME, OUT, EXTRUDED, TRAVEL = range(4)  # columns of the sums: s, mm of filament, mm of way with and without extrusion
+ULTIMAKER_DIAMETER = 2.85  # mm: the printers that read UltiGCode
 _BIG = 1e9
 CUSTOM = dialects.FEATURES.index("custom")
 
@@ -33,10 +34,10 @@ def _key_value(comment):
     """(key, value) of ``; key = value``, ``;KEY:value`` or Simplify3D's ``;   key,value``; (None, "") of any other comment."""
     text = comment.lstrip("; ")
     found = _SEPARATOR.search(text)
-    if found and found[0] != ";" and text[found.start():found.start() + 3] != "://":
-        key = text[:found.start()].strip()
+    if found and found[0] != ";" and text[found.start() : found.start() + 3] != "://":
+        key = text[: found.start()].strip()
         if 0 < len(key) <= 200:
-            return key, text[found.end():].strip()
+            return key, text[found.end() :].strip()
     found = _COMMA_VALUE.match(comment)
     return (found[1], found[2].strip()) if found else (None, "")
 
@@ -63,17 +64,17 @@ class Program:
         self.limits = limits or MachineLimits()
         self.preview = preview
         self.on_batch = on_batch
-        self.raw = {}                # first value of each key of a comment
-        self.headlines = []          # comments that may name the slicer
-        self.setting_3 = []          # Cura's quality settings, a JSON text cut in pieces
-        self.thumbnails = []         # (format, width, height, base64)
+        self.raw = {}  # first value of each key of a comment
+        self.headlines = []  # comments that may name the slicer
+        self.setting_3 = []  # Cura's quality settings, a JSON text cut in pieces
+        self.thumbnails = []  # (format, width, height, base64)
         self.warnings = []
         self.tools_seen = {0: 0}
         self.tool_changes = self.pauses = self.homings = self.levellings = self.dwells = 0
-        self.objects = {}            # label -> number
+        self.objects = {}  # label -> number
         self.object_labels = []
-        self.raw_features = {}       # label -> class
-        self.layers = np.zeros((64, 4))          # row 0: before the first layer
+        self.raw_features = {}  # label -> class
+        self.layers = np.zeros((64, 4))  # row 0: before the first layer
         self.layer_z = np.full(64, -_BIG)
         self.layer_height = np.zeros(64)
         self.features = np.zeros((len(dialects.FEATURES), 4))
@@ -82,15 +83,15 @@ class Program:
         self.object_sums = np.zeros((16, 4))
         self.object_boxes = np.tile(new_box(), (16, 1))
         self.object_layers = np.zeros(16, np.int64)
-        self.box_marked = new_box()              # of features that are the object's own
-        self.box_first = new_box()               # of unmarked extrusion, first layer
-        self.box_later = new_box()               # … all others
+        self.box_marked = new_box()  # of features that are the object's own
+        self.box_first = new_box()  # of unmarked extrusion, first layer
+        self.box_later = new_box()  # … all others
         self.box_all = new_box()
         self.widths_known = False
-        self.volume_diameter = None              # mm, where E is a volume
+        self.volume_diameter = None  # mm, where E is a volume
         self.retractions = 0
         self.moves = 0
-        self.extruders = np.zeros((256, 2))      # mm: place of each tool's filament and its furthest so far
+        self.extruders = np.zeros((256, 2))  # mm: place of each tool's filament and its furthest so far
         self._object_layer = {}
         self._object_mark = None
         self._image = None
@@ -118,7 +119,7 @@ class Program:
         if len(carry) > MAX_LINE:
             self.warn("long_line", "A line of more than 1 MB was skipped: it can't be G-code.")
             del carry[:]
-            carry += b";"         # its rest is read as a comment
+            carry += b";"  # its rest is read as a comment
 
     def close(self):
         """Reads what is left after the last piece."""
@@ -136,9 +137,11 @@ class Program:
             if state.n_comments:
                 self._comments(data)
             if code == COMMAND:
-                self._command(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
+                self._command(
+                    data[state.event_start : state.event_start + state.event_length].decode("utf-8", "replace")
+                )
             elif code == LABEL:
-                self._label(data[state.event_start:state.event_start + state.event_length].decode("utf-8", "replace"))
+                self._label(data[state.event_start : state.event_start + state.event_length].decode("utf-8", "replace"))
             elif code == FIRST_LAYER:
                 self._flush()
                 self._first_layer()
@@ -163,7 +166,7 @@ class Program:
         if self._object_mark is None:
             self._object_mark = state.event_marker
         if self._object_mark != state.event_marker:
-            self.kernel.learn(-2)       # a second way to mark the same objects
+            self.kernel.learn(-2)  # a second way to mark the same objects
             return
         self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
         value = self.objects.get(text, -1)
@@ -197,10 +200,10 @@ class Program:
 
     def _comments(self, data):
         state = self._state
-        spans = self.kernel.comments[:state.n_comments].tolist()
+        spans = self.kernel.comments[: state.n_comments].tolist()
         state.n_comments = 0
         for start, length in spans:
-            text = data[start:start + min(length, 200_000)].decode("utf-8", "replace")
+            text = data[start : start + min(length, 200_000)].decode("utf-8", "replace")
             if self._image is not None:
                 line = text.lstrip("; ").rstrip()
                 if _BASE64.fullmatch(line):
@@ -226,7 +229,7 @@ class Program:
             return
         if len(self.raw) >= MAX_KEYS or self._raw_size > MAX_RAW:
             return
-        if "; total estimated time:" in text:       # Bambu writes two statements on a line
+        if "; total estimated time:" in text:  # Bambu writes two statements on a line
             for part in text.lstrip("; ").split("; "):
                 key, _, value = part.partition(":")
                 self.raw.setdefault(key.strip(), value.strip())
@@ -245,7 +248,7 @@ class Program:
         state = self._state
         found = re.match(r"[A-Za-z_]+\d*", line)
         name = found[0].upper() if found else ""
-        text = re.split(r"[;*(]", line[len(name):], maxsplit=1)[0]
+        text = re.split(r"[;*(]", line[len(name) :], maxsplit=1)[0]
         body = text.upper()
         words = {letter: float(value[:20]) for letter, value in _WORD.findall(body)}
         if name == "G28":
@@ -326,7 +329,7 @@ class Program:
         state = self._state
         self._flush()
         per = 60 if name == "M566" else 1
-        if 0 < words.get("J", 0) < 1 and "X" not in words:       # Marlin's junction deviation, as a square corner velocity
+        if 0 < words.get("J", 0) < 1 and "X" not in words:  # Marlin's junction deviation, as a square corner velocity
             self.limits.deviation = True
             state.corner = (words["J"] * state.acc_print / 0.41421356) ** 0.5
         elif 0 < words.get("X", 0) < 1e5:
@@ -360,7 +363,9 @@ class Program:
 
     def _klipper(self, body):
         state = self._state
-        values = {key: float(value) for key, value in _KLIPPER.findall(body) if re.fullmatch(r"[-+]?\d{1,9}\.?\d*", value)}
+        values = {
+            key: float(value) for key, value in _KLIPPER.findall(body) if re.fullmatch(r"[-+]?\d{1,9}\.?\d*", value)
+        }
         if values.get("ACCEL", 0) > 0:
             state.acc_print = state.acc_travel = state.acc_retract = values["ACCEL"]
         if values.get("SQUARE_CORNER_VELOCITY", 0) > 0:
@@ -411,7 +416,7 @@ class Program:
             self.preview.add(self.kernel, runs)
         state.n_moves = state.n_runs = 0
         state.dirty = 1
-        back = self.kernel.moves[3, :n] < 0      # a wipe while retracting is many moves but one retraction
+        back = self.kernel.moves[3, :n] < 0  # a wipe while retracting is many moves but one retraction
         self.retractions += int(back[0]) + int(np.count_nonzero(back[1:] & ~back[:-1]))
         self.moves += n
         self._sum(runs, sums)

@@ -1,4 +1,5 @@
 """Reads QOI pictures (qoiformat.org, specification 1.0)."""
+
 import struct
 
 MAX_PIXELS = 4_000_000
@@ -24,20 +25,24 @@ def decode(data):
             need = 3 if tag == 0xFE else 4
             if at + need > size:
                 raise ValueError("the QOI data end early")
-            pixel = data[at:at + need] + (pixel[3:] if need == 3 else b"")
+            pixel = data[at : at + need] + (pixel[3:] if need == 3 else b"")
             at += need
         elif tag < 64:
             pixel = seen[tag]
         elif tag < 128:
             r, g, b, a = pixel
-            pixel = bytes(((r + (tag >> 4 & 3) - 2) & 255, (g + (tag >> 2 & 3) - 2) & 255, (b + (tag & 3) - 2) & 255, a))
+            pixel = bytes(
+                ((r + (tag >> 4 & 3) - 2) & 255, (g + (tag >> 2 & 3) - 2) & 255, (b + (tag & 3) - 2) & 255, a)
+            )
         elif tag < 192:
             if at >= size:
                 raise ValueError("the QOI data end early")
             r, g, b, a = pixel
             green, more = (tag & 63) - 32, data[at]
             at += 1
-            pixel = bytes(((r + green - 8 + (more >> 4)) & 255, (g + green) & 255, (b + green - 8 + (more & 15)) & 255, a))
+            pixel = bytes(
+                ((r + green - 8 + (more >> 4)) & 255, (g + green) & 255, (b + green - 8 + (more & 15)) & 255, a)
+            )
         else:
             out += pixel * min((tag & 63) + 1, total - len(out) // 4)
             continue

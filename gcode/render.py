@@ -3,6 +3,7 @@
 Points along the printed lines go into a depth buffer (the nearest wins), each grows to a bead as thick as its line, and the
 surface that comes of it is lit from the upper left. So hidden lines need no sorting, and slopes and walls are shaded alike.
 """
+
 import itertools
 import math
 
@@ -12,20 +13,20 @@ from PIL import Image, ImageFilter
 from .dialects import FEATURES, NOT_THE_OBJECT
 
 SIZE = 480
-SCALE = 1.5                   # drawn larger and reduced: smooth edges
+SCALE = 1.5  # drawn larger and reduced: smooth edges
 SIDE = int(SIZE * SCALE)
-MARGIN = 0.06                 # of the picture, free around the object
-SMALLEST = 6.0                # mm: what is smaller doesn't fill the picture
+MARGIN = 0.06  # of the picture, free around the object
+SMALLEST = 6.0  # mm: what is smaller doesn't fill the picture
 MAX_SAMPLES = 1_200_000
-CHUNK = 150_000               # samples at once: memory
+CHUNK = 150_000  # samples at once: memory
 AZIMUTH, ELEVATION = math.radians(-58), math.radians(30)
-LIGHT = np.array([-0.50, 0.62, 0.60])         # right, up, towards the viewer
-SHADOW = (0.35, 0.10)         # how far right and back the shadow falls per mm of height
+LIGHT = np.array([-0.50, 0.62, 0.60])  # right, up, towards the viewer
+SHADOW = (0.35, 0.10)  # how far right and back the shadow falls per mm of height
 OBJECT = (243, 126, 52)
 SUPPORT = (188, 182, 170)
 _SURFACE = ("external_perimeter", "top_solid_infill", "ironing", "unknown", "overhang_perimeter", "bridge", "gap_fill")
 _IS_SUPPORT = np.isin(FEATURES, ("support", "support_interface"))
-_DEPTH_STEPS = 1 << 22        # of the depth buffer, above 8 bits for what it is
+_DEPTH_STEPS = 1 << 22  # of the depth buffer, above 8 bits for what it is
 
 
 def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colour=None):
@@ -45,31 +46,43 @@ def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colo
     if not len(a):
         return None
     p, q, level, support = points[a], points[a + 1], layer[line], _IS_SUPPORT[feature[line]]
-    view = _View([*np.minimum(p, q).min(axis=0), min(z[level].min(), 0)], [*np.maximum(p, q).max(axis=0), max(z[level].max(), 0)])
-    bead = max(width * view.scale / 2, 0.5)                          # radius, pixels
+    view = _View(
+        [*np.minimum(p, q).min(axis=0), min(z[level].min(), 0)], [*np.maximum(p, q).max(axis=0), max(z[level].max(), 0)]
+    )
+    bead = max(width * view.scale / 2, 0.5)  # radius, pixels
     buffer, shadow = _splat(view, p, q, z[level], _reach(z, height, level, stride), support, bead)
     grown = _grow(buffer, bead, view)
     solid = grown >= 0
-    depth = (grown >> 8) / _DEPTH_STEPS * view.range - view.far      # mm towards the viewer
+    depth = (grown >> 8) / _DEPTH_STEPS * view.range - view.far  # mm towards the viewer
     if not solid.any():
         return None
     rows, columns = (np.flatnonzero(solid.any(axis=axis)) for axis in (1, 0))
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)      # there is nothing to light elsewhere
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)  # there is nothing to light elsewhere
     light = np.zeros((SIDE, SIDE), np.float32)
-    light[part] = _light(depth[part], solid[part], view.scale, max(2 * float(np.sort(height)[len(height) // 2]) * stride, 1.5 * width, 5 / view.scale))
+    light[part] = _light(
+        depth[part],
+        solid[part],
+        view.scale,
+        max(2 * float(np.sort(height)[len(height) // 2]) * stride, 1.5 * width, 5 / view.scale),
+    )
     image = np.zeros((SIDE, SIDE, 4), np.float32)
     base = np.where((grown & 1 == 1)[..., None], np.float32(SUPPORT), np.float32(_visible(colour or OBJECT)))
     image[..., :3] = np.where(solid[..., None], np.clip(base * light[..., None], 0, 255), (24, 32, 48))
     image[..., 3] = np.where(solid, 255, 90 * _blur(shadow.astype(np.float32), max(3, SIDE // 60)))
     # Reduced with colours weighted by their opacity, so that the edge takes nothing from the ground.
-    return Image.fromarray(image.astype(np.uint8)).convert("RGBa").resize((SIZE, SIZE), Image.Resampling.LANCZOS).convert("RGBA")
+    return (
+        Image.fromarray(image.astype(np.uint8))
+        .convert("RGBa")
+        .resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+        .convert("RGBA")
+    )
 
 
 def _choose(layer, feature, sizes, layers):
     """Which lines are drawn: the object's surface and its support; where there is nothing of these, all."""
     drawable = (layer < layers) & (sizes > 1)
     own = drawable & ~np.isin(FEATURES, list(NOT_THE_OBJECT))[feature]
-    last = int(layer[own].max(initial=0))        # is seen from above, whatever it is made of
+    last = int(layer[own].max(initial=0))  # is seen from above, whatever it is made of
     chosen = own & (np.isin(FEATURES, _SURFACE)[feature] | (layer == last)) | drawable & _IS_SUPPORT[feature]
     return chosen if chosen.any() else drawable
 
@@ -84,7 +97,12 @@ class _View:
 
     def __init__(self, low, high):
         self.middle = (np.array(low[:2]) + high[:2]) / 2
-        self.ca, self.sa, self.ce, self.se = math.cos(AZIMUTH), math.sin(AZIMUTH), math.cos(ELEVATION), math.sin(ELEVATION)
+        self.ca, self.sa, self.ce, self.se = (
+            math.cos(AZIMUTH),
+            math.sin(AZIMUTH),
+            math.cos(ELEVATION),
+            math.sin(ELEVATION),
+        )
         self.scale, self.shift = 1.0, np.zeros(2)
         corners = np.array(list(itertools.product(*zip(low, high))))
         x, y, near = self.project(corners[:, :2], corners[:, 2])
@@ -99,7 +117,11 @@ class _View:
         """(x, y) in pixels from the lower left, nearness in mm."""
         x, y = (xy - self.middle).T
         right, away = x * self.ca - y * self.sa, x * self.sa + y * self.ca
-        return right * self.scale + self.shift[0], (away * self.se + height * self.ce) * self.scale + self.shift[1], height * self.se - away * self.ce
+        return (
+            right * self.scale + self.shift[0],
+            (away * self.se + height * self.ce) * self.scale + self.shift[1],
+            height * self.se - away * self.ce,
+        )
 
 
 def _reach(z, height, level, stride):
@@ -127,7 +149,9 @@ def _splat(view, p, q, z, reach, support, bead):
         if last <= first:
             continue
         segment = np.repeat(np.arange(first, last), counts[first:last])
-        number = np.arange(len(segment)) - np.repeat(np.cumsum(counts[first:last]) - counts[first:last], counts[first:last])
+        number = np.arange(len(segment)) - np.repeat(
+            np.cumsum(counts[first:last]) - counts[first:last], counts[first:last]
+        )
         part = (number % across[segment]) / np.maximum(across[segment] - 1, 1)
         level = z[segment] - reach[segment] * (number // across[segment]) / below[segment]
         xy = p[segment] + (q[segment] - p[segment]) * part[:, None]
@@ -164,17 +188,17 @@ def _grow(buffer, radius, view):
 def _shifted(array, dy, dx):
     """The part of an array that has a neighbour at (-dy, -dx)."""
     rows, columns = array.shape
-    return array[max(dy, 0):rows + min(dy, 0), max(dx, 0):columns + min(dx, 0)]
+    return array[max(dy, 0) : rows + min(dy, 0), max(dx, 0) : columns + min(dx, 0)]
 
 
 def _light(depth, solid, scale, edge):
     """Brightness of each pixel from the slope of the surface; what is further than `edge` mm behind is another surface."""
     depth = np.where(solid, depth, -1e6).astype(np.float32)
-    for step in (1, 2, 4, 2, 1):        # the steps between lines and layers give way to the slope of the whole
+    for step in (1, 2, 4, 2, 1):  # the steps between lines and layers give way to the slope of the whole
         total, weight = depth.copy(), np.ones_like(depth)
         for dy, dx in ((0, step), (step, 0), (0, -step), (-step, 0)):
             here, there = _shifted(depth, dy, dx), _shifted(depth, -dy, -dx)
-            near = np.abs(here - there) < edge * step ** 0.5
+            near = np.abs(here - there) < edge * step**0.5
             _shifted(total, dy, dx)[...] += np.where(near, there, 0)
             _shifted(weight, dy, dx)[...] += near
         depth = total / weight
@@ -196,7 +220,10 @@ def _light(depth, solid, scale, edge):
     crease = np.clip((mean - depth) / (6 * edge), 0, 1)
     light = (0.48 + 0.66 * facing) * (1 - 0.35 * crease)
     # Where the surface all but turns away, single pixels are lit by chance.
-    return np.asarray(Image.fromarray((light * 200).astype(np.uint8)).filter(ImageFilter.MedianFilter(5)), np.float32) / 200
+    return (
+        np.asarray(Image.fromarray((light * 200).astype(np.uint8)).filter(ImageFilter.MedianFilter(5)), np.float32)
+        / 200
+    )
 
 
 def _blur(values, radius):

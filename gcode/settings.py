@@ -1,4 +1,5 @@
 """From raw keys to normalised settings and statements."""
+
 import json
 import re
 
@@ -20,7 +21,11 @@ def identify(headlines, raw):
             if slicer.name == "OrcaSlicer" or version or slicer.dialect in ("simplify3d", "kisslicer"):
                 return slicer.name, version, slicer.dialect
     for line in headlines[:20]:
-        found = re.match(r"(?:generated|sliced|created) (?:by|with|using) ([\w .-]{2,60}?)(?: v?(\d[\w.]*))?(?: on .*|,.*)?$", line, re.I)
+        found = re.match(
+            r"(?:generated|sliced|created) (?:by|with|using) ([\w .-]{2,60}?)(?: v?(\d[\w.]*))?(?: on .*|,.*)?$",
+            line,
+            re.I,
+        )
         if found:
             return found[1].strip(), found[2], None
     return None, None, None
@@ -61,7 +66,7 @@ def normalise(table, raw, dialect):
     for setting in table:
         if dialect:
             candidates = setting.keys.get(dialect, ())
-        else:      # an unknown slicer: any key that a known one uses
+        else:  # an unknown slicer: any key that a known one uses
             candidates = tuple(dict.fromkeys(key for known in setting.keys.values() for key in known))
         for key in candidates:
             if key not in raw:
@@ -76,7 +81,7 @@ def normalise(table, raw, dialect):
             if setting.kind == "volumes" and value and (key in dialects.IN_MM3 or "mm^3" in raw[key]):
                 value = [round(one / 1000, 6) for one in value]
             if isinstance(value, list) and not any(value):
-                value = None       # a placeholder
+                value = None  # a placeholder
             if value is not None:
                 values[setting.name], keys[setting.name] = value, key
                 break
@@ -96,10 +101,19 @@ def machine_limits(raw, limits):
         return None
 
     for axis, letter in enumerate("xyze"):
-        for prefix, values in (("machine_max_feedrate_", limits.feed), ("machine_max_speed_", limits.feed), ("machine_max_acceleration_", limits.acceleration)):
+        for prefix, values in (
+            ("machine_max_feedrate_", limits.feed),
+            ("machine_max_speed_", limits.feed),
+            ("machine_max_acceleration_", limits.acceleration),
+        ):
             values[axis] = first(prefix + letter) or values[axis]
-    for key, name in (("machine_max_acceleration_extruding", "print_acceleration"), ("machine_max_acceleration_travel", "travel_acceleration"),
-                      ("machine_max_jerk_x", "corner"), ("machine_max_jerk_z", "jerk_z"), ("machine_max_jerk_e", "jerk_e")):
+    for key, name in (
+        ("machine_max_acceleration_extruding", "print_acceleration"),
+        ("machine_max_acceleration_travel", "travel_acceleration"),
+        ("machine_max_jerk_x", "corner"),
+        ("machine_max_jerk_z", "jerk_z"),
+        ("machine_max_jerk_e", "jerk_e"),
+    ):
         setattr(limits, name, first(key) or getattr(limits, name))
     if known:
         limits.source = "slicer settings"

@@ -1,4 +1,5 @@
 """Where the text comes from: a path or a stream, plain, gzip or .bgcode, as windows of bytes in constant memory."""
+
 import io
 import os
 import zlib
@@ -7,8 +8,8 @@ from . import bgcode
 from .errors import GcodeError
 
 WINDOW = 1 << 20
-MAX_TEXT = 4 << 30          # bytes of G-code text at most, after decompression
-MAX_RATIO = 200             # of text to compressed bytes, looked at after the first 16 MiB: G-code compresses about 4 : 1
+MAX_TEXT = 4 << 30  # bytes of G-code text at most, after decompression
+MAX_RATIO = 200  # of text to compressed bytes, looked at after the first 16 MiB: G-code compresses about 4 : 1
 RATIO_FROM = 16 << 20
 BOM = b"\xef\xbb\xbf"
 TAIL = 256 << 10
@@ -19,12 +20,12 @@ class Source:
 
     def __init__(self, path_or_stream, max_text=MAX_TEXT):
         self.max_text = max_text
-        self.settings = {}        # raw keys of metadata blocks (bgcode)
-        self.thumbnails = []      # (format, width, height, bytes) of thumbnail blocks (bgcode)
-        self.warnings = []        # (code, sentence)
+        self.settings = {}  # raw keys of metadata blocks (bgcode)
+        self.thumbnails = []  # (format, width, height, bytes) of thumbnail blocks (bgcode)
+        self.warnings = []  # (code, sentence)
         self.text_bytes = 0
-        self.size = None          # bytes read so far
-        self.waiting = 0          # … of which so many are not unpacked yet
+        self.size = None  # bytes read so far
+        self.waiting = 0  # … of which so many are not unpacked yet
         self._own = None
         if hasattr(path_or_stream, "read"):
             self._stream = path_or_stream
@@ -118,14 +119,16 @@ class Source:
                 except zlib.error as error:
                     if not self.text_bytes:
                         raise GcodeError(f"is damaged gzip data ({error})") from None
-                    self.warnings.append(("damaged", "The gzip data are damaged; what stands before the damage was read."))
+                    self.warnings.append(
+                        ("damaged", "The gzip data are damaged; what stands before the damage was read.")
+                    )
                     return
                 self.waiting = len(decoder.unconsumed_tail)
                 if piece:
                     yield piece
                 data, complete = decoder.unconsumed_tail, decoder.eof
                 if complete:
-                    data = decoder.unused_data if decoder.unused_data[:2] == b"\x1f\x8b" else b""    # else padding
+                    data = decoder.unused_data if decoder.unused_data[:2] == b"\x1f\x8b" else b""  # else padding
                     decoder = zlib.decompressobj(31)
         if not complete:
             self.warnings.append(("truncated", "The gzip data end early; what is there was read."))

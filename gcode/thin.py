@@ -1,4 +1,5 @@
 """Lines with fewer points: by the compiled kernel, or by numpy where there is none. Both keep to the same tolerance."""
+
 import numpy as np
 
 from .kernel import library

@@ -1,4 +1,5 @@
 """The picture of a program: the largest one that the slicer embedded, as PNG of at most 640 pixels."""
+
 import base64
 import binascii
 import io
@@ -23,9 +24,23 @@ def embedded(pictures):
             if isinstance(data, str):
                 data = base64.b64decode(data, validate=False)
             image = _open(form, data)
-            return png(image), {"source": "embedded", "format": form, "width": image.width, "height": image.height}, complaints
-        except (ValueError, OSError, SyntaxError, binascii.Error, Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-            complaints.append(f"The embedded {form.upper()[:20]} picture of {width} x {height} can't be read ({str(error)[:120]}).")
+            return (
+                png(image),
+                {"source": "embedded", "format": form, "width": image.width, "height": image.height},
+                complaints,
+            )
+        except (
+            ValueError,
+            OSError,
+            SyntaxError,
+            binascii.Error,
+            Image.DecompressionBombError,
+            Image.DecompressionBombWarning,
+            MemoryError,
+        ) as error:
+            complaints.append(
+                f"The embedded {form.upper()[:20]} picture of {width} x {height} can't be read ({str(error)[:120]})."
+            )
     return None, None, complaints
 
 

@@ -3,6 +3,7 @@
 A warm worker (Node-RED's python-function node) calls ``analyze_file``. The child is forked from the caller, so numpy and the
 kernel are already there: starting it costs a few milliseconds, and a file that needs too much takes only the child down.
 """
+
 import importlib
 import json
 import multiprocessing
@@ -22,7 +23,7 @@ MAX_MEMORY_MB = 1024
 def warm():
     """Builds and loads what the first call would otherwise wait for."""
     kernel.library()
-    importlib.import_module(".render", __package__)      # Pillow's drawing
+    importlib.import_module(".render", __package__)  # Pillow's drawing
 
 
 def analyze_file(arguments):
@@ -38,7 +39,11 @@ def analyze_file(arguments):
     warm()
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(sender, path, arguments.get("thumbnail_path"), arguments.get("preview_path"), seconds, memory), daemon=True)
+    child = context.Process(
+        target=_child,
+        args=(sender, path, arguments.get("thumbnail_path"), arguments.get("preview_path"), seconds, memory),
+        daemon=True,
+    )
     child.start()
     sender.close()
     deadline, answer = time.monotonic() + seconds + 1, None
@@ -58,7 +63,10 @@ def analyze_file(arguments):
     name = pathlib.PurePath(path).name
     if time.monotonic() >= deadline:
         return {"ok": False, "error": f"{name!r} took longer than the limit of {seconds:g} s."}
-    return {"ok": False, "error": f"{name!r} could not be analysed: the process ended ({_reason(child.exitcode, memory)})."}
+    return {
+        "ok": False,
+        "error": f"{name!r} could not be analysed: the process ended ({_reason(child.exitcode, memory)}).",
+    }
 
 
 def _reason(code, memory):
@@ -72,23 +80,30 @@ def _reason(code, memory):
 def _child(sender, path, thumbnail, preview, seconds, memory):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    here = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE") if os.path.exists("/proc/self/statm") else 0
+    here = (
+        int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        if os.path.exists("/proc/self/statm")
+        else 0
+    )
     _limit(resource.RLIMIT_AS, here + (memory << 20))
     _limit(resource.RLIMIT_CPU, int(seconds) + 2)
     _limit(resource.RLIMIT_CORE, 0)
-    os.nice(10)        # ingestion goes first
+    os.nice(10)  # ingestion goes first
     name = pathlib.PurePath(path).name
     try:
-        answer = {"ok": True, "analysis": analyze(path, thumbnail=thumbnail, preview=preview, limits=Limits(max_seconds=seconds))}
+        answer = {
+            "ok": True,
+            "analysis": analyze(path, thumbnail=thumbnail, preview=preview, limits=Limits(max_seconds=seconds)),
+        }
     except GcodeError as error:
         answer = {"ok": False, "error": f"{name!r} {error}."}
     except MemoryError:
         answer = {"ok": False, "error": f"{name!r} needs more than the limit of {memory} MB of memory."}
-    except Exception as error:      # the caller gets a sentence whatever the file holds; the kind helps to find the fault
+    except Exception as error:  # the caller gets a sentence whatever the file holds; the kind helps to find the fault
         answer = {"ok": False, "error": f"{name!r} could not be analysed ({type(error).__name__})."}
     sender.send_bytes(json.dumps(answer, allow_nan=False).encode())
     sender.close()
-    os._exit(0)        # nothing of the caller's is to be flushed or closed a second time
+    os._exit(0)  # nothing of the caller's is to be flushed or closed a second time
 
 
 def _limit(what, value):

@@ -119,7 +119,13 @@ def rule(text, panels):
             ),
             query("B", EXPRESSION, {"type": "reduce", "expression": "A", "reducer": "last"}),
             query(
-                "C", EXPRESSION, {"type": "threshold", "expression": "B", "conditions": [{"evaluator": {"type": "gt", "params": [text["above"]]}}]}
+                "C",
+                EXPRESSION,
+                {
+                    "type": "threshold",
+                    "expression": "B",
+                    "conditions": [{"evaluator": {"type": "gt", "params": [text["above"]]}}],
+                },
             ),
         ],
     }
@@ -130,5 +136,13 @@ def make(boards):
     panels = {(board["uid"], panel["title"]): panel["id"] for board in boards for panel in board["panels"]}
     return {
         "apiVersion": 1,
-        "groups": [{"orgId": 1, "name": "ENMS", "folder": config.FOLDER, "interval": "1m", "rules": [rule(text, panels) for text in RULES]}],
+        "groups": [
+            {
+                "orgId": 1,
+                "name": "ENMS",
+                "folder": config.FOLDER,
+                "interval": "1m",
+                "rules": [rule(text, panels) for text in RULES],
+            }
+        ],
     }

@@ -37,7 +37,19 @@ RESULTS = {
 }
 
 # Grafana's names of units.
-W, KWH, WH, KG, G, S, H, PERCENT, C, V, A = "watt", "kwatth", "watth", "masskg", "massg", "s", "h", "percent", "celsius", "volt", "amp"
+W, KWH, WH, KG, G, S, H, PERCENT, C, V, A = (
+    "watt",
+    "kwatth",
+    "watth",
+    "masskg",
+    "massg",
+    "s",
+    "h",
+    "percent",
+    "celsius",
+    "volt",
+    "amp",
+)
 HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = (
     "humidity",
     "pressurehpa",

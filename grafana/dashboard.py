@@ -17,7 +17,14 @@ def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"),
     for heading, members in rows:
         number += 1
         panels.append(
-            {"id": number, "type": "row", "title": heading, "collapsed": False, "gridPos": {"h": 1, "w": COLUMNS, "x": 0, "y": y}, "panels": []}
+            {
+                "id": number,
+                "type": "row",
+                "title": heading,
+                "collapsed": False,
+                "gridPos": {"h": 1, "w": COLUMNS, "x": 0, "y": y},
+                "panels": [],
+            }
         )
         y += 1
         x = height = 0

@@ -24,13 +24,23 @@ MACHINE_OF_ROW = machine('${__data.fields["device_id"]:percentencode}')
 MACHINE_OF_SERIES = machine("${__field.labels.device_id:percentencode}")
 PRINT_OF_ROW = [
     link("Print in the app", f'{APP}/prints?find=${{__data.fields["search"]:percentencode}}', new_tab=True),
-    link("Passport of the machine", f'{APP}/passports?device=${{__data.fields["device_id"]:percentencode}}', new_tab=True),
+    link(
+        "Passport of the machine", f'{APP}/passports?device=${{__data.fields["device_id"]:percentencode}}', new_tab=True
+    ),
 ]
 
 
 def dashboard_links():
     """The links in the head of every dashboard."""
-    outside = {"type": "link", "icon": "external link", "asDropdown": False, "includeVars": False, "keepTime": False, "tags": [], "targetBlank": True}
+    outside = {
+        "type": "link",
+        "icon": "external link",
+        "asDropdown": False,
+        "includeVars": False,
+        "keepTime": False,
+        "tags": [],
+        "targetBlank": True,
+    }
     return [
         {
             "type": "dashboards",

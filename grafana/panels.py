@@ -10,7 +10,14 @@ HIDDEN = {"viz": True, "legend": False, "tooltip": False}
 
 def target(sql, format="table"):
     """A query of a panel; `format` is table or time_series (wide: a column per series)."""
-    return {"refId": "A", "datasource": DATASOURCE, "editorMode": "code", "format": format, "rawQuery": True, "rawSql": textwrap.dedent(sql).strip()}
+    return {
+        "refId": "A",
+        "datasource": DATASOURCE,
+        "editorMode": "code",
+        "format": format,
+        "rawQuery": True,
+        "rawSql": textwrap.dedent(sql).strip(),
+    }
 
 
 def thresholds(steps):
@@ -21,11 +28,19 @@ def thresholds(steps):
 def mapping(names):
     """A value mapping of {value: (text, colour)}."""
     return [
-        {"type": "value", "options": {value: {"text": text, "color": color, "index": i} for i, (value, (text, color)) in enumerate(names.items())}}
+        {
+            "type": "value",
+            "options": {
+                value: {"text": text, "color": color, "index": i}
+                for i, (value, (text, color)) in enumerate(names.items())
+            },
+        }
     ]
 
 
-def panel(kind, title, description, sql, width, height, options, defaults, format="table", overrides=(), transformations=()):
+def panel(
+    kind, title, description, sql, width, height, options, defaults, format="table", overrides=(), transformations=()
+):
     """One panel of any kind."""
     return {
         "type": kind,
@@ -53,7 +68,9 @@ def reduce(values=False):
     return {"calcs": ["lastNotNull"], "fields": "", "values": values}
 
 
-def stat(title, description, sql, unit, steps=NEUTRAL, decimals=None, width=3, height=4, by_row=False, links=(), mappings=()):
+def stat(
+    title, description, sql, unit, steps=NEUTRAL, decimals=None, width=3, height=4, by_row=False, links=(), mappings=()
+):
     """One large number; `by_row`: a number for each row, named by its text column."""
     defaults = {
         "unit": unit,
@@ -90,7 +107,10 @@ def stat(title, description, sql, unit, steps=NEUTRAL, decimals=None, width=3, h
 LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "desc"}
 # One frame for each value of the text columns, so that series keep their own moments and their own holes.
-BY_LABEL = {"id": "partitionByValues", "options": {"fields": ["metric", "device_id"], "keepFields": False, "naming": {"asLabels": True}}}
+BY_LABEL = {
+    "id": "partitionByValues",
+    "options": {"fields": ["metric", "device_id"], "keepFields": False, "naming": {"asLabels": True}},
+}
 NAME_OF_LABEL = "${__field.labels.metric}"
 
 
@@ -128,10 +148,19 @@ def bar_style(stacked=True):
 
 def points_style():
     """Points without a line: single events."""
-    return {"drawStyle": "points", "pointSize": 6, "showPoints": "always", "axisSoftMin": 0, "axisBorderShow": False, "spanNulls": False}
+    return {
+        "drawStyle": "points",
+        "pointSize": 6,
+        "showPoints": "always",
+        "axisSoftMin": 0,
+        "axisBorderShow": False,
+        "spanNulls": False,
+    }
 
 
-def timeseries(title, description, sql, unit, width=12, height=8, style=None, overrides=(), legend=None, steps=None, decimals=None):
+def timeseries(
+    title, description, sql, unit, width=12, height=8, style=None, overrides=(), legend=None, steps=None, decimals=None
+):
     """Wide series: a column `time` and a numeric column for each series, named as the legend shall say."""
     defaults = {
         "unit": unit,
@@ -141,7 +170,16 @@ def timeseries(title, description, sql, unit, width=12, height=8, style=None, ov
         **({"decimals": decimals} if decimals is not None else {}),
     }
     return panel(
-        "timeseries", title, description, sql, width, height, {"legend": legend or LEGEND, "tooltip": TOOLTIP}, defaults, "time_series", overrides
+        "timeseries",
+        title,
+        description,
+        sql,
+        width,
+        height,
+        {"legend": legend or LEGEND, "tooltip": TOOLTIP},
+        defaults,
+        "time_series",
+        overrides,
     )
 
 
@@ -155,7 +193,13 @@ def by_machine(title, description, sql, unit, width=12, height=8, style=None, li
         width,
         height,
         {"legend": legend or LEGEND, "tooltip": TOOLTIP},
-        {"unit": unit, "color": {"mode": "palette-classic"}, "custom": style or line_style(0), "displayName": NAME_OF_LABEL, "links": list(links)},
+        {
+            "unit": unit,
+            "color": {"mode": "palette-classic"},
+            "custom": style or line_style(0),
+            "displayName": NAME_OF_LABEL,
+            "links": list(links),
+        },
         transformations=[BY_LABEL],
     )
 
@@ -171,7 +215,12 @@ def stacked(title, description, sql, unit, width=12, height=8, colors=None, deci
         width,
         height,
         {"legend": LEGEND, "tooltip": TOOLTIP},
-        {"unit": unit, "color": {"mode": "palette-classic"}, "custom": bar_style(), **({"decimals": decimals} if decimals is not None else {})},
+        {
+            "unit": unit,
+            "color": {"mode": "palette-classic"},
+            "custom": bar_style(),
+            **({"decimals": decimals} if decimals is not None else {}),
+        },
         "time_series",
         overrides,
     )
@@ -221,14 +270,22 @@ def donut(title, description, sql, unit, width=6, height=8, colors=None):
             "displayLabels": [],
             "sort": "desc",
             "tooltip": {"mode": "single", "sort": "none"},
-            "legend": {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": [], "values": ["value", "percent"]},
+            "legend": {
+                "displayMode": "table",
+                "placement": "right",
+                "showLegend": True,
+                "calcs": [],
+                "values": ["value", "percent"],
+            },
         },
         {"unit": unit, "color": {"mode": "palette-classic"}},
         overrides=overrides,
     )
 
 
-def ranking(title, description, sql, unit, steps=PLAIN, width=8, height=9, decimals=None, largest=None, mode="gradient"):
+def ranking(
+    title, description, sql, unit, steps=PLAIN, width=8, height=9, decimals=None, largest=None, mode="gradient"
+):
     """Horizontal bars, the first row on top: columns Machine, device_id and one number."""
     defaults = {
         "unit": unit,
@@ -306,8 +363,17 @@ def histogram(title, description, sql, unit, width=8, height=8):
         sql,
         width,
         height,
-        {"bucketCount": 30, "combine": True, "legend": {**LEGEND, "showLegend": False}, "tooltip": {"mode": "single", "sort": "none"}},
-        {"unit": unit, "color": {"mode": "fixed", "fixedColor": "blue"}, "custom": {"fillOpacity": 80, "lineWidth": 0, "gradientMode": "none"}},
+        {
+            "bucketCount": 30,
+            "combine": True,
+            "legend": {**LEGEND, "showLegend": False},
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        {
+            "unit": unit,
+            "color": {"mode": "fixed", "fixedColor": "blue"},
+            "custom": {"fillOpacity": 80, "lineWidth": 0, "gradientMode": "none"},
+        },
     )
 
 
@@ -332,7 +398,10 @@ def scatter(title, description, sql, x, y, width=8, height=8):
             "legend": {**LEGEND, "showLegend": False},
             "tooltip": {"mode": "single", "sort": "none"},
         },
-        {"color": {"mode": "fixed", "fixedColor": "blue"}, "custom": {"show": "points", "pointSize": {"fixed": 6}, "fillOpacity": 60}},
+        {
+            "color": {"mode": "fixed", "fixedColor": "blue"},
+            "custom": {"show": "points", "pointSize": {"fixed": 6}, "fillOpacity": 60},
+        },
         overrides=[override(x[0], unit=x[1]), override(y[0], unit=y[1])],
     )
 
@@ -346,7 +415,12 @@ def table(title, description, sql, columns, width=24, height=9, sort=None, no_va
         sql,
         width,
         height,
-        {"showHeader": True, "cellHeight": "sm", "frameIndex": 0, **({"sortBy": [{"displayName": sort[0], "desc": sort[1]}]} if sort else {})},
+        {
+            "showHeader": True,
+            "cellHeight": "sm",
+            "frameIndex": 0,
+            **({"sortBy": [{"displayName": sort[0], "desc": sort[1]}]} if sort else {}),
+        },
         {
             "noValue": no_value,
             "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
@@ -364,12 +438,20 @@ def hidden():
 
 def number(unit, decimals=None, width=None):
     """A column of numbers."""
-    return {"unit": unit, **({"decimals": decimals} if decimals is not None else {}), **({"custom_width": width} if width else {})}
+    return {
+        "unit": unit,
+        **({"decimals": decimals} if decimals is not None else {}),
+        **({"custom_width": width} if width else {}),
+    }
 
 
 def judged(unit, steps, decimals=None, width=None):
     """A column of numbers in the colour of its thresholds."""
-    return {**number(unit, decimals, width), "thresholds": thresholds(steps), "custom_cellOptions": {"type": "color-text"}}
+    return {
+        **number(unit, decimals, width),
+        "thresholds": thresholds(steps),
+        "custom_cellOptions": {"type": "color-text"},
+    }
 
 
 def gauge(unit, steps=PLAIN, largest=100, decimals=0, width=120):

@@ -47,5 +47,5 @@ def expand(sql, variables, start, end):
     text = MACRO.sub(macro, VARIABLE.sub(variable, sql))
     # what a value holds is its own business
     if left := LEFT_OVER.search(re.sub(r"'(?:[^']|'')*'", "''", text)):
-        raise Unknown(f"Not replaced: {text[left.start():left.start() + 40]!r}")
+        raise Unknown(f"Not replaced: {text[left.start() : left.start() + 40]!r}")
     return text

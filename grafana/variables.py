@@ -40,4 +40,11 @@ def query(name, label, sql, description, multi=True, current=None, refresh=ON_LO
 FACTORY = query("factory", "Factory", FACTORY_SQL, "The factories whose machines are listed")
 DEVICE = query("device", "Machine", DEVICE_SQL, "One, several or all machines of the chosen factories")
 ONE_DEVICE = query("device", "Machine", DEVICE_SQL, "The machine that this dashboard is about", multi=False)
-ENERGY_TYPE = query("energy_type", "Energy", ENERGY_TYPE_SQL, "One kind of energy: kinds are never added together", multi=False, current=ELECTRICITY)
+ENERGY_TYPE = query(
+    "energy_type",
+    "Energy",
+    ENERGY_TYPE_SQL,
+    "One kind of energy: kinds are never added together",
+    multi=False,
+    current=ELECTRICITY,
+)

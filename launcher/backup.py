@@ -51,4 +51,7 @@ def restore(arguments):
 
 def work(env, *words):
     """Runs `python -m backup`; its messages go to the terminal."""
-    return subprocess.run([env["ENMS_PYTHON"], "-m", "backup", *words], env={**env, "PYTHONPATH": str(settings.ROOT), "PYTHONUNBUFFERED": "1"}).returncode
+    return subprocess.run(
+        [env["ENMS_PYTHON"], "-m", "backup", *words],
+        env={**env, "PYTHONPATH": str(settings.ROOT), "PYTHONUNBUFFERED": "1"},
+    ).returncode

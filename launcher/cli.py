@@ -12,57 +12,87 @@ from . import logs as log_lines
 from .demo import import_file
 from .errors import LauncherError, Terminated, from_os_error
 
-SHOWN = ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
-         "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD", "ENMS_BIND", "ENMS_HTTP_PORT", "ENMS_DB_HOST",
-         "ENMS_DB_PORT", "ENMS_DB_NAME", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_RUN_DIR", "ENMS_ENV_DIR",
-         "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
+SHOWN = (
+    "ENMS_HTTP_URL",
+    "ENMS_MQTT_HOST",
+    "ENMS_MQTT_PORT",
+    "ENMS_MQTT_DEVICE_USER",
+    "ENMS_MQTT_DEVICE_PASSWORD",
+    "ENMS_DATABASE_URL",
+    "ENMS_DATABASE_READ_URL",
+    "ENMS_EDITOR_USER",
+    "ENMS_EDITOR_PASSWORD",
+    "ENMS_BIND",
+    "ENMS_HTTP_PORT",
+    "ENMS_DB_HOST",
+    "ENMS_DB_PORT",
+    "ENMS_DB_NAME",
+    "ENMS_NODERED_PORT",
+    "ENMS_API_PORT",
+    "ENMS_SIM_PORT",
+    "ENMS_RUN_DIR",
+    "ENMS_ENV_DIR",
+    "ENMS_STATE_DIR",
+    "ENMS_LOG_DIR",
+    "ENMS_PYTHON",
+    "ENMS_NODE",
+    "NODE_PATH",
+)
 
 
 def up(arguments):
     """See launcher.up."""
     from . import up as steps
+
     return steps.up(arguments)
 
 
 def down(arguments):
     """See launcher.up."""
     from . import up as steps
+
     return steps.down(arguments)
 
 
 def status(arguments):
     """See launcher.status."""
     from . import status as view
+
     return view.status(arguments)
 
 
 def doctor(arguments):
     """See launcher.doctor."""
     from . import doctor as view
+
     return view.doctor(arguments)
 
 
 def backup(arguments):
     """See launcher.backup."""
     from . import backup as steps
+
     return steps.backup(arguments)
 
 
 def restore(arguments):
     """See launcher.backup."""
     from . import backup as steps
+
     return steps.restore(arguments)
 
 
 def setting(arguments):
     """See launcher.database_settings."""
     from . import database_settings
+
     return database_settings.setting(arguments)
 
 
 def test(arguments):
     """See launcher.testing."""
     from . import testing
+
     return testing.test(arguments)
 
 
@@ -79,7 +109,9 @@ def logs(arguments):
     where = settings.paths()
     known = sorted(path.stem for path in where.logs.glob("*.log")) if where.logs.exists() else []
     if arguments.service and arguments.service not in known:
-        raise LauncherError(f"There is no log of {arguments.service!r}.", f"There are: {', '.join(known) or 'none yet'}")
+        raise LauncherError(
+            f"There is no log of {arguments.service!r}.", f"There are: {', '.join(known) or 'none yet'}"
+        )
     chosen = [arguments.service] if arguments.service else known
     if arguments.follow:
         try:
@@ -107,29 +139,42 @@ def bench(arguments):
     if services.needs_file("tests/bench/__main__.py")():
         raise LauncherError("There is no bench in this checkout yet.", "Update the checkout when it is.")
     from . import install
+
     where = settings.paths()
     settings.prepare_run_dir(where)
     install.system_packages(where.log("install"), print, install.PACKAGES)
     install.environment(where, print)
     install.test_environment(where, print)  # what the bench compares with
-    return run_module("tests.bench", arguments.rest, {
-        **os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
-        "ENMS_NODE": str(settings.node_binary(where)), "NODE_PATH": str(where.modules)})
+    return run_module(
+        "tests.bench",
+        arguments.rest,
+        {
+            **os.environ,
+            "ENMS_RUN_DIR": str(where.run),
+            "ENMS_ENV_DIR": str(where.env),
+            "ENMS_PYTHON": str(where.python),
+            "ENMS_NODE": str(settings.node_binary(where)),
+            "NODE_PATH": str(where.modules),
+        },
+    )
 
 
 def train(arguments):
     """Trains the power model from the running stack's database."""
     if services.needs_file("analysis/train_model.py")():
-        raise LauncherError("Training is not part of this checkout yet: it comes with the analysis of power models.",
-                            "Update the checkout when it is.")
+        raise LauncherError(
+            "Training is not part of this checkout yet: it comes with the analysis of power models.",
+            "Update the checkout when it is.",
+        )
     # Where the caller stands, because --csv names a file from there.
     return run_module("analysis.train_model", arguments.rest, settings.recorded(settings.paths()), cwd=None)
 
 
 def run_module(name, rest, env, cwd=settings.ROOT):
     """Runs one of the project's Python modules in the private environment; returns its exit code."""
-    return subprocess.run([env["ENMS_PYTHON"], "-P", "-m", name, *rest], cwd=cwd,
-                          env={**env, "PYTHONPATH": str(settings.ROOT)}).returncode
+    return subprocess.run(
+        [env["ENMS_PYTHON"], "-P", "-m", name, *rest], cwd=cwd, env={**env, "PYTHONPATH": str(settings.ROOT)}
+    ).returncode
 
 
 def compose_env(_arguments):
@@ -138,7 +183,9 @@ def compose_env(_arguments):
 
     target = settings.ROOT / ".env"
     if target.exists():
-        raise LauncherError(f"{target} exists already; it is not overwritten.", "Remove it first if new secrets are wanted.")
+        raise LauncherError(
+            f"{target} exists already; it is not overwritten.", "Remove it first if new secrets are wanted."
+        )
     lines = []
     for line in (settings.ROOT / ".env.example").read_text().splitlines():
         name = line.partition("=")[0]
@@ -150,7 +197,11 @@ def compose_env(_arguments):
 
 def parser():
     """The argument parser of ./enms."""
-    top = argparse.ArgumentParser(prog="enms", allow_abbrev=False, description="Energy management for 3D-printer fleets: starts and looks after one stack.")
+    top = argparse.ArgumentParser(
+        prog="enms",
+        allow_abbrev=False,
+        description="Energy management for 3D-printer fleets: starts and looks after one stack.",
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name, function, text, **options):
@@ -175,16 +226,22 @@ def parser():
     add("train", train, "train the power model; further arguments go to the trainer", add_help=False)
     save = add("backup", backup, "write one archive of the running stack: database, flows, models, pictures")
     save.add_argument("file", metavar="FILE.zip")
-    save.add_argument("--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs")
+    save.add_argument(
+        "--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs"
+    )
     bring_back = add("restore", restore, "put an archive in the place of what the stack holds")
     bring_back.add_argument("file", metavar="FILE.zip")
     bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
-    change = add("setting", setting, "list or change what the database keeps as settings, e.g. how long raw rows are kept")
+    change = add(
+        "setting", setting, "list or change what the database keeps as settings, e.g. how long raw rows are kept"
+    )
     change.add_argument("name", nargs="?")
     change.add_argument("value", nargs="?")
     add("doctor", doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
-    add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument("file", metavar="FILE.csv")
+    add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument(
+        "file", metavar="FILE.csv"
+    )
 
     device = commands.add_parser("device", help="add, list, test, remove devices")
     actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -193,7 +250,9 @@ def parser():
     action.add_argument("--replace", action="store_true", help="change the given columns of an existing device")
     action.set_defaults(function=devices.add)
     actions.add_parser("list", help="list the registry").set_defaults(function=devices.listing)
-    action = actions.add_parser("test", help="ask the printer and the plug of a registered device, or with more options of one that is to be")
+    action = actions.add_parser(
+        "test", help="ask the printer and the plug of a registered device, or with more options of one that is to be"
+    )
     devices.options(action)
     action.set_defaults(function=devices.test)
     action = actions.add_parser("remove", help="remove a device; one that has a past is deactivated")

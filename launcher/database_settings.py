@@ -5,7 +5,14 @@ import getpass
 from . import probes, services, settings
 from .errors import LauncherError
 
-CHANGEABLE = ("retention_raw", "retention_1min", "compress_after", "plant_seed_kwh", "plant_full_kwh", "database_budget_gb")
+CHANGEABLE = (
+    "retention_raw",
+    "retention_1min",
+    "compress_after",
+    "plant_seed_kwh",
+    "plant_full_kwh",
+    "database_budget_gb",
+)
 LIST = f"SELECT name, value, comment FROM settings WHERE name IN ({', '.join(map(services.quoted, CHANGEABLE))}) ORDER BY name"
 
 
@@ -21,5 +28,8 @@ def setting(arguments):
             for name, value, comment in (row for row in rows if arguments.name in (None, row[0])):
                 print(f"{name:<20} {value:<12} {comment}")
     except RuntimeError as error:
-        raise LauncherError(str(error).removeprefix("ERROR:").strip() + ".", "./enms setting lists what can be changed; the stack must run.") from error
+        raise LauncherError(
+            str(error).removeprefix("ERROR:").strip() + ".",
+            "./enms setting lists what can be changed; the stack must run.",
+        ) from error
     return 0

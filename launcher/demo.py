@@ -16,8 +16,12 @@ def begin(where, env, say):
     The prints that run at the border of past and present come in before the first poll: not every printer tells for how long it has been
     printing, and ENMS could only count from its first look on.
     """
-    fleet = (f"http://127.0.0.1:{env['ENMS_SIM_PORT']}", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}", env["ENMS_EDITOR_USER"],
-             env["ENMS_EDITOR_PASSWORD"])
+    fleet = (
+        f"http://127.0.0.1:{env['ENMS_SIM_PORT']}",
+        f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}",
+        env["ENMS_EDITOR_USER"],
+        env["ENMS_EDITOR_PASSWORD"],
+    )
     past = where.state / "demo-history"
     waits = past.exists() and not where.demo_done.exists()
     if waits:
@@ -46,8 +50,10 @@ def register(simulator, nodered, user, password, **more):
             status, answer, _ = probes.request("POST", base, device, user, password)
         if status >= 300:
             reason = answer.get("error") if isinstance(answer, dict) else str(answer)[:200]
-            raise LauncherError(f"The demo device {device['device_id']} could not be registered: {reason}",
-                                "Start without the demo: ./enms up --no-demo")
+            raise LauncherError(
+                f"The demo device {device['device_id']} could not be registered: {reason}",
+                "Start without the demo: ./enms up --no-demo",
+            )
     return len(fleet)
 
 
@@ -59,14 +65,17 @@ def listed(base, seconds=20):
         if status == 200:
             return answer["devices"] if isinstance(answer, dict) else answer
         if time.monotonic() > end:
-            raise LauncherError(f"The Devices API answers {status}.", "Its flow or the database has a problem: ./enms logs nodered")
+            raise LauncherError(
+                f"The Devices API answers {status}.", "Its flow or the database has a problem: ./enms logs nodered"
+            )
         time.sleep(0.2)
 
 
 def has_history(where):
     """True when the past was imported or at least written. (The simulator's state is the last thing that is written.)"""
-    return where.demo_done.exists() or ((where.state / "demo-history/jobs.csv").exists()
-                                        and (where.state / "simulator/state.json").exists())
+    return where.demo_done.exists() or (
+        (where.state / "demo-history/jobs.csv").exists() and (where.state / "simulator/state.json").exists()
+    )
 
 
 def bring_past(past, where, env, say):
@@ -83,21 +92,36 @@ def bring_past(past, where, env, say):
 def bring(path, where, env):
     """Imports one file of the past."""
     if import_file(path, env, where.log("import")):
-        raise LauncherError(f"The demo's past ({path.stem}) could not be imported.", "Start without the demo: ./enms up --no-demo", where.log("import"))
+        raise LauncherError(
+            f"The demo's past ({path.stem}) could not be imported.",
+            "Start without the demo: ./enms up --no-demo",
+            where.log("import"),
+        )
 
 
 def import_file(path, env, log=None):
     """Runs the importer on a CSV file; output to the terminal or the log. Returns its exit code."""
-    variables = {**{name: value for name, value in env.items() if name not in SECRETS or name.startswith("ENMS_DB_")},
-                 "PYTHONPATH": str(services.ROOT), "PYTHONUNBUFFERED": "1"}
+    variables = {
+        **{name: value for name, value in env.items() if name not in SECRETS or name.startswith("ENMS_DB_")},
+        "PYTHONPATH": str(services.ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [env["ENMS_PYTHON"], "-m", "database.importer", str(path)]
     if log is None:
         return subprocess.run(command, env=variables, cwd=services.ROOT).returncode
     with open(log, "ab") as output:
-        return subprocess.run(command, env=variables, cwd=services.ROOT, stdin=subprocess.DEVNULL, stdout=output,
-                              stderr=output).returncode
+        return subprocess.run(
+            command, env=variables, cwd=services.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        ).returncode
 
 
 if __name__ == "__main__":  # the one-shot service of docker-compose.yml
-    print(register(os.environ["ENMS_SIM_URL"], os.environ["ENMS_NODERED_URL"], os.environ["ENMS_EDITOR_USER"],
-                   os.environ["ENMS_EDITOR_PASSWORD"]), "demo devices registered")
+    print(
+        register(
+            os.environ["ENMS_SIM_URL"],
+            os.environ["ENMS_NODERED_URL"],
+            os.environ["ENMS_EDITOR_USER"],
+            os.environ["ENMS_EDITOR_PASSWORD"],
+        ),
+        "demo devices registered",
+    )

@@ -18,7 +18,11 @@ OPTIONS = {
     "interval": ("data_interval_seconds", int, "seconds between two polls, 2 to 3600"),
     "location": ("location", str, "where it stands"),
     "notes": ("notes", str, "anything"),
-    "mqtt-topic": ("mqtt_topic", str, "topic prefix of a machine that publishes itself, or of the ESP32 hub on it: esp32/NAME"),
+    "mqtt-topic": (
+        "mqtt_topic",
+        str,
+        "topic prefix of a machine that publishes itself, or of the ESP32 hub on it: esp32/NAME",
+    ),
     "size-category": ("printer_size_category", str, "e.g. small, medium, large"),
     "bed-width": ("bed_width", float, "mm"),
     "bed-depth": ("bed_depth", float, "mm"),
@@ -33,21 +37,32 @@ OPTIONS = {
 }
 # What a sentence of the API calls a column, people call by its option.
 OPTION_OF = {"device_id": "--id"} | {column: f"--{name}" for name, (column, _, _) in OPTIONS.items()}
-REMEDIES = {400: "./enms device add --help lists the options.", 404: "./enms device list shows what there is.",
-            409: "./enms device add --replace changes an existing device.", 422: "./enms device add --help lists the options."}
+REMEDIES = {
+    400: "./enms device add --help lists the options.",
+    404: "./enms device list shows what there is.",
+    409: "./enms device add --replace changes an existing device.",
+    422: "./enms device add --help lists the options.",
+}
 
 
 def id_option(parser):
     """Adds `--id`, which every command about one device takes."""
-    parser.add_argument("--id", dest="device_id", required=True, metavar="ID",
-                        help="letters, digits, dot, dash, underscore; e.g. PrusaMK4-1")
+    parser.add_argument(
+        "--id",
+        dest="device_id",
+        required=True,
+        metavar="ID",
+        help="letters, digits, dot, dash, underscore; e.g. PrusaMK4-1",
+    )
 
 
 def options(parser):
     """Adds the options of `device add` and `device test` to an argparse parser."""
     id_option(parser)
     for name, (column, kind, text) in OPTIONS.items():
-        parser.add_argument(f"--{name}", dest=column, type=kind, metavar=kind.__name__.upper().replace("STR", "TEXT"), help=text)
+        parser.add_argument(
+            f"--{name}", dest=column, type=kind, metavar=kind.__name__.upper().replace("STR", "TEXT"), help=text
+        )
 
 
 def in_options(sentence):
@@ -60,13 +75,19 @@ def call(method, path, body=None, timeout=60):
     env = settings.recorded(settings.paths())
     url = env["ENMS_HTTP_URL"] + path
     try:
-        status, answer, _ = probes.request(method, url, body, env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"], timeout)
+        status, answer, _ = probes.request(
+            method, url, body, env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"], timeout
+        )
     except OSError as error:
-        raise LauncherError(f"The stack does not answer at {env['ENMS_HTTP_URL']}: {error}.", "Is it running? ./enms status") from error
+        raise LauncherError(
+            f"The stack does not answer at {env['ENMS_HTTP_URL']}: {error}.", "Is it running? ./enms status"
+        ) from error
     if status >= 400:
         text = answer.get("error") if isinstance(answer, dict) else None
-        raise LauncherError(in_options(text) if text else f"The Devices API answers {status}.",
-                            REMEDIES.get(status, "./enms status shows what runs."))
+        raise LauncherError(
+            in_options(text) if text else f"The Devices API answers {status}.",
+            REMEDIES.get(status, "./enms status shows what runs."),
+        )
     return answer
 
 
@@ -99,9 +120,16 @@ def listing(_arguments):
         return 0
     rows = [("id", "name", "type", "source", "host", "meter", "every", "state")]
     for device in devices:
-        rows.append((*(str(device.get(column) or "-") for column in ("device_id", "friendly_name", "device_type", "source", "api_ip",
-                                                                      "shelly_id")), f"{device.get('data_interval_seconds') or '-'} s",
-                     device.get("state") or "-" if device["is_active"] else "not active"))
+        rows.append(
+            (
+                *(
+                    str(device.get(column) or "-")
+                    for column in ("device_id", "friendly_name", "device_type", "source", "api_ip", "shelly_id")
+                ),
+                f"{device.get('data_interval_seconds') or '-'} s",
+                device.get("state") or "-" if device["is_active"] else "not active",
+            )
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths)).rstrip())

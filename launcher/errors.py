@@ -23,10 +23,14 @@ def from_os_error(error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LauncherError(f"The disk is full{where}.", "Free some space (at least 1 GB), then run ./enms up again.")
     if error.errno == errno.EROFS:
-        return LauncherError(f"This file system is read-only{where}.",
-                             "Choose a directory that you may write: ENMS_RUN_DIR=$HOME/enms ./enms up")
+        return LauncherError(
+            f"This file system is read-only{where}.",
+            "Choose a directory that you may write: ENMS_RUN_DIR=$HOME/enms ./enms up",
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
-        return LauncherError(f"No permission{where}.",
-                             "Run as the user who started the stack, or choose a directory of your own: "
-                             "ENMS_RUN_DIR=$HOME/enms ./enms up")
+        return LauncherError(
+            f"No permission{where}.",
+            "Run as the user who started the stack, or choose a directory of your own: "
+            "ENMS_RUN_DIR=$HOME/enms ./enms up",
+        )
     return LauncherError(f"{error.strerror or error}{where}.", "./enms doctor looks for the usual causes.")

@@ -25,6 +25,7 @@ def main():
         time.sleep(0.5)
     os.nice(15)
     from analysis.train_model import main as train
+
     if train([]):
         print("no model: ./enms train says why")
     return 0

@@ -20,7 +20,11 @@ def settings(chosen, port):
         return {"ENMS_GRAFANA_BIN": ""}
     path = os.pathsep.join((chosen.get("PATH", ""), PACKAGED_PATH))
     named = chosen["ENMS_GRAFANA_BIN"]
-    found = shutil.which(named) if named else shutil.which("grafana", path=path) or shutil.which("grafana-server", path=path)
+    found = (
+        shutil.which(named)
+        if named
+        else shutil.which("grafana", path=path) or shutil.which("grafana-server", path=path)
+    )
     if named and not found:
         raise LauncherError(
             f"ENMS_GRAFANA_BIN is {named}; no program can be started there.",

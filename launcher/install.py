@@ -25,16 +25,25 @@ PREVIEW_READER = ROOT / "gcode" / "preview_reader.js"  # the one file of another
 TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
 GRAFANA_TYPES = ROOT / "grafana" / "tests" / "schema"
 # What each Debian package is needed for: a program of it that we start.
-PACKAGES = (("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
-            ("mosquitto", lambda: find("mosquitto")),
-            ("nginx-light", lambda: find("nginx")))
+PACKAGES = (
+    ("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
+    ("mosquitto", lambda: find("mosquitto")),
+    ("nginx-light", lambda: find("nginx")),
+)
 # What makes something faster, and is no reason to stop when it can't be had: a C compiler, for the kernel that reads G-code.
 WISHED = (("tcc", lambda: any(map(shutil.which, ("cc", "gcc", "clang", "tcc")))),)
 # What the tests start besides.
-TEST_PACKAGES = PACKAGES + (("tcc", lambda: find("tcc")), ("chromium", lambda: find("chromium")), ("docker-compose", lambda: find("docker-compose")),
-                            ("mosquitto-clients", lambda: find("mosquitto_sub")))
+TEST_PACKAGES = PACKAGES + (
+    ("tcc", lambda: find("tcc")),
+    ("chromium", lambda: find("chromium")),
+    ("docker-compose", lambda: find("docker-compose")),
+    ("mosquitto-clients", lambda: find("mosquitto_sub")),
+)
 # What the tests of `--long` start besides: slicers, 95 MB to fetch, 50 s to install.
-LONG_TEST_PACKAGES = TEST_PACKAGES + (("prusa-slicer", lambda: find("prusa-slicer")), ("cura-engine", lambda: find("CuraEngine")))
+LONG_TEST_PACKAGES = TEST_PACKAGES + (
+    ("prusa-slicer", lambda: find("prusa-slicer")),
+    ("cura-engine", lambda: find("CuraEngine")),
+)
 NEEDED_MB = 1500
 
 
@@ -65,8 +74,10 @@ def check_disk(where, needed_mb):
     for directory in {where.run, where.env}:
         free = shutil.disk_usage(directory).free // (1 << 20)
         if free < needed_mb:
-            raise LauncherError(f"Only {free} MB are free on the disk of {directory}; {needed_mb} MB are needed.",
-                                "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up")
+            raise LauncherError(
+                f"Only {free} MB are free on the disk of {directory}; {needed_mb} MB are needed.",
+                "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up",
+            )
 
 
 def system_packages(log, say, packages):
@@ -77,15 +88,19 @@ def system_packages(log, say, packages):
     if missing:
         command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing + wished)}"
         if not shutil.which("apt-get"):
-            raise LauncherError(f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
-                                "Install them with this system's package manager, then run ./enms up again.")
+            raise LauncherError(
+                f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
+                "Install them with this system's package manager, then run ./enms up again.",
+            )
         if not may_install:
             raise LauncherError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
         say(f"installing {', '.join(missing + wished)}")
         apt_install(missing + wished, log)
         still = missing_packages(packages)
         if still:
-            raise LauncherError(f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log)
+            raise LauncherError(
+                f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log
+            )
     elif wished and may_install:
         say(f"installing {', '.join(wished)}")
         try:
@@ -111,9 +126,24 @@ def apt_install(names, log):
     try:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update", "-q"], log, "The package lists could not be updated.", environment)
-        run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *names],
-            log, f"Debian could not install {', '.join(names)}.", environment)
-        for unit in [name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in names)]:
+        run(
+            [
+                "apt-get",
+                "install",
+                "-q",
+                "-y",
+                "--no-install-recommends",
+                "-o",
+                "Dpkg::Options::=--force-confold",
+                *names,
+            ],
+            log,
+            f"Debian could not install {', '.join(names)}.",
+            environment,
+        )
+        for unit in [
+            name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in names)
+        ]:
             if shutil.which("systemctl"):
                 subprocess.run(["systemctl", "disable", "-q", unit], capture_output=True, check=False)
     finally:
@@ -125,8 +155,9 @@ def run(command, log, failure, environment=None, cwd=None):
     """Runs a command with its output in the log; raises LauncherError with `failure` when it fails."""
     with open(log, "ab") as output:
         try:
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd,
-                                  env=environment or os.environ).returncode
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=environment or os.environ
+            ).returncode
         except OSError as error:
             raise LauncherError(f"{failure} ({error})", "./enms doctor looks for the usual causes.") from error
     if code:
@@ -138,9 +169,23 @@ def run(command, log, failure, environment=None, cwd=None):
 
 def pip(where, log, *arguments):
     """pip in the private environment, hashes required."""
-    run([str(where.python), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--disable-pip-version-check",
-         "--no-input", *arguments], log, "The Python packages could not be installed.",
-        {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")})
+    run(
+        [
+            str(where.python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--require-hashes",
+            "--no-deps",
+            "--disable-pip-version-check",
+            "--no-input",
+            *arguments,
+        ],
+        log,
+        "The Python packages could not be installed.",
+        {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+    )
 
 
 def pinned(lock, name):
@@ -153,7 +198,10 @@ def pinned(lock, name):
 
 def virtual_environment(where, log):
     """Makes the private Python, again when it no longer runs (moved directory, other interpreter)."""
-    works = where.python.exists() and subprocess.run([where.python, "-c", "import pip"], capture_output=True).returncode == 0
+    works = (
+        where.python.exists()
+        and subprocess.run([where.python, "-c", "import pip"], capture_output=True).returncode == 0
+    )
     if not works:
         shutil.rmtree(where.env / "python", ignore_errors=True)
         run([sys.executable, "-m", "venv", str(where.env / "python")], log, "The private Python could not be made.")
@@ -176,8 +224,11 @@ def node_modules(where, log, source=ROOT / "nodered", target=None):
 
 def app_sources():
     """The files that the browser app is built from."""
-    return sorted(path for path in FRONTEND.rglob("*") if path.is_file()
-                  and not {"node_modules", "dist"} & set(path.relative_to(FRONTEND).parts)) + [PREVIEW_READER]
+    return sorted(
+        path
+        for path in FRONTEND.rglob("*")
+        if path.is_file() and not {"node_modules", "dist"} & set(path.relative_to(FRONTEND).parts)
+    ) + [PREVIEW_READER]
 
 
 def browser_app(where, log):
@@ -209,8 +260,13 @@ def npm(where, directory, log, *arguments, **variables):
     node = node_binary(where)
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}", **variables}
-    run([str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"], log,
-        "The npm packages could not be installed.", environment, cwd=directory)
+    run(
+        [str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"],
+        log,
+        "The npm packages could not be installed.",
+        environment,
+        cwd=directory,
+    )
 
 
 @contextlib.contextmanager
@@ -241,8 +297,12 @@ def environment(where, say):
 def is_installed(where):
     """True when the private environments are as the lock files say."""
     stamp = where.env / ".installed"
-    return (stamp.exists() and stamp.read_text() == digest(RUNTIME_LOCK, NODE_LOCK) and where.python.exists()
-            and node_binary(where).exists())
+    return (
+        stamp.exists()
+        and stamp.read_text() == digest(RUNTIME_LOCK, NODE_LOCK)
+        and where.python.exists()
+        and node_binary(where).exists()
+    )
 
 
 def _install(where, say):
@@ -273,7 +333,12 @@ def _install(where, say):
 
 def test_environment(where, say):
     """Adds what the tests need."""
-    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json", GRAFANA_TYPES / "package-lock.json")
+    stamp, wanted = (
+        where.env / ".installed-test",
+        digest(
+            RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json", GRAFANA_TYPES / "package-lock.json"
+        ),
+    )
     with only_one(where):
         if stamp.exists() and stamp.read_text() == wanted:
             return

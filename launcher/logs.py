@@ -17,8 +17,10 @@ BARE = re.compile(r'[^\s"=\\]+')
 
 def line(fields):
     """The fields as one line."""
-    return " ".join(f"{name}={value if BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)}" for name, value in
-                    ((name, str(value)) for name, value in fields.items()))
+    return " ".join(
+        f"{name}={value if BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
+        for name, value in ((name, str(value)) for name, value in fields.items())
+    )
 
 
 class Logfmt(logging.Formatter):
@@ -30,7 +32,11 @@ class Logfmt(logging.Formatter):
 
     def format(self, record):
         """The line of one record."""
-        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = (
+            datetime.fromtimestamp(record.created, timezone.utc)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        )
         fields = {"time": at, "level": record.levelname.lower(), "part": self.part, "msg": record.getMessage()}
         if record.exc_info:
             fields["trace"] = self.formatException(record.exc_info)
@@ -46,4 +52,8 @@ def configure(part, level):
 
 def unfolded(text):
     """A line for people: a traceback over several lines, as Python prints it."""
-    return re.sub(r' trace="((?:[^"\\]|\\.)*)"', lambda found: "\n    " + json.loads(f'"{found[1]}"').replace("\n", "\n    "), text)
+    return re.sub(
+        r' trace="((?:[^"\\]|\\.)*)"',
+        lambda found: "\n    " + json.loads(f'"{found[1]}"').replace("\n", "\n    "),
+        text,
+    )

@@ -67,8 +67,10 @@ def account():
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise LauncherError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.",
-                        "Create one: useradd --system postgres")
+    raise LauncherError(
+        "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.",
+        "Create one: useradd --system postgres",
+    )
 
 
 def drop(command, directory, who):
@@ -83,10 +85,20 @@ def drop(command, directory, who):
         return command, {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     setpriv = shutil.which("setpriv")
     if not setpriv:
-        raise LauncherError(f"The user {who.pw_name} can't reach {directory}, because a directory above it is private.",
-                            "Use another run directory: ENMS_RUN_DIR=/var/lib/enms ./enms up")
-    return [setpriv, f"--reuid={who.pw_uid}", f"--regid={who.pw_gid}", "--clear-groups", "--inh-caps=+dac_read_search",
-            "--ambient-caps=+dac_read_search", "--", *command], {}
+        raise LauncherError(
+            f"The user {who.pw_name} can't reach {directory}, because a directory above it is private.",
+            "Use another run directory: ENMS_RUN_DIR=/var/lib/enms ./enms up",
+        )
+    return [
+        setpriv,
+        f"--reuid={who.pw_uid}",
+        f"--regid={who.pw_gid}",
+        "--clear-groups",
+        "--inh-caps=+dac_read_search",
+        "--ambient-caps=+dac_read_search",
+        "--",
+        *command,
+    ], {}
 
 
 def _reachable(directory, who):
@@ -116,16 +128,41 @@ def create(base, password, log):
     if who:
         os.chown(base, who.pw_uid, who.pw_gid)
         os.chown(secret, who.pw_uid, who.pw_gid)
-    command, rights = drop([initdb, "-D", str(data), "-U", "postgres", "-A", "scram-sha-256", "--pwfile", str(secret),
-                            "-E", "UTF8", "--locale=C.UTF-8"], base, who)
+    command, rights = drop(
+        [
+            initdb,
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--pwfile",
+            str(secret),
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+        ],
+        base,
+        who,
+    )
     try:
         with open(log, "ab") as output:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-                                  env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}, **rights)
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"},
+                **rights,
+            )
     finally:
         secret.unlink(missing_ok=True)
     if done.returncode:
-        raise LauncherError("The database cluster could not be created.", "See the log lines above; then ./enms up again.", log)
+        raise LauncherError(
+            "The database cluster could not be created.", "See the log lines above; then ./enms up again.", log
+        )
     mark.write_text("")
     return True
 

@@ -21,10 +21,31 @@ def sql(env, statement="SELECT 1", user="enms_owner", password_name="ENMS_DB_OWN
     """Runs a statement with psql and returns its output (unaligned, tuples only); raises RuntimeError with psql's message."""
     try:
         done = subprocess.run(
-            [PSQL, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-h", env["ENMS_DB_HOST"], "-p", env["ENMS_DB_PORT"], "-U", user,
-             "-d", database or env["ENMS_DB_NAME"], "-c", statement],
+            [
+                PSQL,
+                "-X",
+                "-At",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-v",
+                "VERBOSITY=terse",
+                "-h",
+                env["ENMS_DB_HOST"],
+                "-p",
+                env["ENMS_DB_PORT"],
+                "-U",
+                user,
+                "-d",
+                database or env["ENMS_DB_NAME"],
+                "-c",
+                statement,
+            ],
             env={"PATH": env["PATH"], "PGPASSWORD": env[password_name], "PGCONNECT_TIMEOUT": "3", "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"no answer within {timeout} s") from error
     if done.returncode:
@@ -43,11 +64,17 @@ def database(env):
 
 def mqtt(env, timeout=2):
     """A real MQTT 3.1.1 CONNECT with the ingest user; ready when the broker accepts it."""
+
     def field(text):
         return len(text.encode()).to_bytes(2, "big") + text.encode()
 
-    body = (field("MQTT") + bytes([4, 0xC2, 0, 10]) + field("enms-launcher-probe")
-            + field(env["ENMS_MQTT_INGEST_USER"]) + field(env["ENMS_MQTT_INGEST_PASSWORD"]))
+    body = (
+        field("MQTT")
+        + bytes([4, 0xC2, 0, 10])
+        + field("enms-launcher-probe")
+        + field(env["ENMS_MQTT_INGEST_USER"])
+        + field(env["ENMS_MQTT_INGEST_PASSWORD"])
+    )
     try:
         with socket.create_connection((env["ENMS_MQTT_HOST"], int(env["ENMS_MQTT_PORT"])), timeout) as link:
             link.sendall(bytes([0x10, len(body)]) + body)
@@ -79,7 +106,9 @@ def request(method, url, body=None, user=None, password=None, timeout=30):
     if user is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     # Never through a proxy: the stack is on this machine, and its certificate is made for the name that others call it by.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=OWN_CERTIFICATE))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=OWN_CERTIFICATE)
+    )
     try:
         with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=timeout) as answer:
             status, content, info = answer.status, answer.read(), answer.headers

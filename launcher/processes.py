@@ -21,15 +21,24 @@ def stat(pid):
         return None
     comm, _, rest = text.rpartition(")")
     fields = rest.split()
-    return {"comm": comm.partition("(")[2], "state": fields[0], "ppid": int(fields[1]), "session": int(fields[3]),
-            "start": int(fields[19])}
+    return {
+        "comm": comm.partition("(")[2],
+        "state": fields[0],
+        "ppid": int(fields[1]),
+        "session": int(fields[3]),
+        "start": int(fields[19]),
+    }
 
 
 def identity(pid):
     """What to remember of a process so that it can be told from a later one with the same pid."""
     seen = stat(pid)
-    return {"pid": pid, "start": seen["start"] if seen else None, "comm": seen["comm"] if seen else None,
-            "boot": boot_id()}
+    return {
+        "pid": pid,
+        "start": seen["start"] if seen else None,
+        "comm": seen["comm"] if seen else None,
+        "boot": boot_id(),
+    }
 
 
 def is_alive(known):
@@ -71,8 +80,14 @@ def left_behind(known):
     processes = snapshot()
     if known["pid"] in processes and processes[known["pid"]]["start"] != known["start"]:
         return []
-    return [pid for pid, seen in processes.items() if seen["session"] == known["pid"] and pid != known["pid"]
-            and seen["start"] >= (known["start"] or 0) and seen["state"] not in "ZX"]
+    return [
+        pid
+        for pid, seen in processes.items()
+        if seen["session"] == known["pid"]
+        and pid != known["pid"]
+        and seen["start"] >= (known["start"] or 0)
+        and seen["state"] not in "ZX"
+    ]
 
 
 def send(pid, number):

@@ -25,6 +25,7 @@ class Service:
     command(env) -> (argv, extra Popen arguments); prepare(env) runs before every start; probe(env) -> '' when ready;
     missing() -> '' or why it can't be started from this checkout; secrets: the ones its environment may hold; extra(env): variables of its own.
     """
+
     name: str
     command: Callable
     probe: Callable = lambda env: ""
@@ -85,8 +86,10 @@ def quoted(text):
 
 def superuser_url(env):
     """The connection string of the cluster's superuser: only for the migration."""
-    return (f"postgresql://postgres:{env['ENMS_DB_SUPERUSER_PASSWORD']}@{env['ENMS_DB_HOST']}:{env['ENMS_DB_PORT']}"
-            f"/{env['ENMS_DB_NAME']}")
+    return (
+        f"postgresql://postgres:{env['ENMS_DB_SUPERUSER_PASSWORD']}@{env['ENMS_DB_HOST']}:{env['ENMS_DB_PORT']}"
+        f"/{env['ENMS_DB_NAME']}"
+    )
 
 
 def prepare_mosquitto(env):
@@ -94,15 +97,22 @@ def prepare_mosquitto(env):
     place = where(env)
     data = place.run / "mosquitto"
     data.mkdir(mode=0o700, exist_ok=True)
-    values = {**env, "ENMS_MQTT_LISTEN": f"{env['ENMS_MQTT_PORT']} {env['ENMS_BIND']}", "ENMS_MQTT_DATA_DIR": str(data),
-              "ENMS_MQTT_CONFIG_DIR": str(place.config),
-              # The broker drops root for a user that can't read a run directory below a private home.
-              "ENMS_MQTT_UNIX_USER": "root" if os.geteuid() == 0 else "mosquitto"}
+    values = {
+        **env,
+        "ENMS_MQTT_LISTEN": f"{env['ENMS_MQTT_PORT']} {env['ENMS_BIND']}",
+        "ENMS_MQTT_DATA_DIR": str(data),
+        "ENMS_MQTT_CONFIG_DIR": str(place.config),
+        # The broker drops root for a user that can't read a run directory below a private home.
+        "ENMS_MQTT_UNIX_USER": "root" if os.geteuid() == 0 else "mosquitto",
+    }
     for name in ("mosquitto.conf", "mosquitto.acl"):
         files.write(place.config / name, templates.render((ROOT / "mosquitto" / name).read_text(), values), 0o600)
-    files.write(place.config / "mosquitto.passwords",
-                password_line(env["ENMS_MQTT_DEVICE_USER"], env["ENMS_MQTT_DEVICE_PASSWORD"])
-                + password_line(env["ENMS_MQTT_INGEST_USER"], env["ENMS_MQTT_INGEST_PASSWORD"]), 0o600)
+    files.write(
+        place.config / "mosquitto.passwords",
+        password_line(env["ENMS_MQTT_DEVICE_USER"], env["ENMS_MQTT_DEVICE_PASSWORD"])
+        + password_line(env["ENMS_MQTT_INGEST_USER"], env["ENMS_MQTT_INGEST_PASSWORD"]),
+        0o600,
+    )
 
 
 def prepare_nodered(env):
@@ -113,7 +123,9 @@ def prepare_nodered(env):
 def nodered_probe(env):
     """Flows started, broker and database reached."""
     try:
-        status, answer, _ = probes.request("GET", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health", timeout=5)
+        status, answer, _ = probes.request(
+            "GET", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health", timeout=5
+        )
     except OSError as error:
         return str(error)
     if status == 200 or not isinstance(answer, dict):
@@ -139,13 +151,18 @@ def prepare_nginx(env):
     data.mkdir(mode=0o700, exist_ok=True)
     bind = env["ENMS_BIND"]
     tls = env["ENMS_TLS_CERT"]
-    values = {**env, "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}{' ssl' if tls else ''}",
-              "ENMS_NGINX_TLS": f"ssl_certificate {tls}; ssl_certificate_key {env['ENMS_TLS_KEY']};" if tls else "",
-              "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
-              "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
-              "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env), "ENMS_FRONTEND_DIR": str(where(env).pages),
-              "ENMS_GCODE_PUBLIC_DIR": str(place.state / "gcode/public"),
-              "ENMS_NGINX_DIR": str(data), "ENMS_NGINX_ACCESS_LOG": str(place.log("nginx-access"))}
+    values = {
+        **env,
+        "ENMS_NGINX_LISTEN": f"{f'[{bind}]' if ':' in bind else bind}:{env['ENMS_HTTP_PORT']}{' ssl' if tls else ''}",
+        "ENMS_NGINX_TLS": f"ssl_certificate {tls}; ssl_certificate_key {env['ENMS_TLS_KEY']};" if tls else "",
+        "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
+        "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
+        "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env),
+        "ENMS_FRONTEND_DIR": str(where(env).pages),
+        "ENMS_GCODE_PUBLIC_DIR": str(place.state / "gcode/public"),
+        "ENMS_NGINX_DIR": str(data),
+        "ENMS_NGINX_ACCESS_LOG": str(place.log("nginx-access")),
+    }
     files.write(place.config / "nginx.conf", templates.render((ROOT / "nginx/nginx.conf").read_text(), values))
 
 
@@ -153,8 +170,17 @@ def nginx_command(env):
     """nginx in the foreground; as root its workers stay root, because they must read a checkout that may be private."""
     place = where(env)
     options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    return [program("nginx"), "-p", str(place.run / "nginx"), "-c", str(place.config / "nginx.conf"), "-e", "stderr",
-            "-g", options], {}
+    return [
+        program("nginx"),
+        "-p",
+        str(place.run / "nginx"),
+        "-c",
+        str(place.config / "nginx.conf"),
+        "-e",
+        "stderr",
+        "-g",
+        options,
+    ], {}
 
 
 def nginx_probe(env):
@@ -179,8 +205,15 @@ def python(module, *arguments):
 
 def history_command(env):
     """Seven days of the demo fleet's past, as import files."""
-    return [env["ENMS_PYTHON"], "-m", "simulator.history", "--days", "7", "--out",
-            str(where(env).state / "demo-history")], {}
+    return [
+        env["ENMS_PYTHON"],
+        "-m",
+        "simulator.history",
+        "--days",
+        "7",
+        "--out",
+        str(where(env).state / "demo-history"),
+    ], {}
 
 
 def http(port, path, accept=lambda status: status < 500):
@@ -189,43 +222,132 @@ def http(port, path, accept=lambda status: status < 500):
 
 
 SERVICES = (
-    Service("postgres", lambda env: postgres.command(where(env).postgres, env["ENMS_DB_PORT"]), probes.database,
-            prepare_postgres, port="ENMS_DB_PORT", stop_signal=signal.SIGINT, grace=30, cwd=Path("/")),
-    Service("mosquitto", lambda env: ([program("mosquitto"), "-c", str(where(env).config / "mosquitto.conf")], {}),
-            probes.mqtt, prepare_mosquitto, port="ENMS_MQTT_PORT"),
+    Service(
+        "postgres",
+        lambda env: postgres.command(where(env).postgres, env["ENMS_DB_PORT"]),
+        probes.database,
+        prepare_postgres,
+        port="ENMS_DB_PORT",
+        stop_signal=signal.SIGINT,
+        grace=30,
+        cwd=Path("/"),
+    ),
+    Service(
+        "mosquitto",
+        lambda env: ([program("mosquitto"), "-c", str(where(env).config / "mosquitto.conf")], {}),
+        probes.mqtt,
+        prepare_mosquitto,
+        port="ENMS_MQTT_PORT",
+    ),
     Service("nginx", nginx_command, nginx_probe, prepare_nginx, port="ENMS_HTTP_PORT"),
-    Service("migrate", python("database.migrate"), prepare=prepare_migrate, task=True, needs=("postgres",), missing=needs_file("database/migrate.py"),
-            secrets=tuple(name for name in SECRETS if name.startswith("ENMS_DB_")),
-            extra=lambda env: {"ENMS_DATABASE_URL": superuser_url(env)}),
-    Service("nodered",
-            lambda env: ([env["ENMS_NODE"], "--max-old-space-size=256", str(where(env).modules / "node-red" / "red.js"),
-                          "-s", str(ROOT / "nodered/settings.js"), "-u", str(where(env).state / "nodered")], {}),
-            nodered_probe, prepare_nodered,
-            missing=needs_file("nodered/settings.js"), needs=("migrate", "mosquitto"), port="ENMS_NODERED_PORT",
-            secrets=("ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD", "ENMS_EDITOR_PASSWORD",
-                     "ENMS_SECRET_KEY")),
-    Service("api", lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"], {}),
-            http("ENMS_API_PORT", "/api/health", lambda status: True), missing=needs_file("python-api/app.py"),
-            needs=("migrate",), port="ENMS_API_PORT", cwd=ROOT / "python-api", secrets=("ENMS_DB_API_PASSWORD",)),
-    Service("grafana", lambda env: (grafana.command(env, ROOT), {}), http("ENMS_GRAFANA_PORT", "/grafana/api/health", lambda status: status == 200), prepare_grafana,
-            needs=("migrate",), port="ENMS_GRAFANA_PORT", background=True, ready_seconds=120,
-            secrets=("ENMS_DB_GRAFANA_PASSWORD", "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY"),
-            extra=lambda env: {"ENMS_GRAFANA_DIR": str(ROOT / "grafana"), "ENMS_GRAFANA_DATA_DIR": str(where(env).state / "grafana"), "ENMS_GRAFANA_LISTEN": "127.0.0.1"}),
+    Service(
+        "migrate",
+        python("database.migrate"),
+        prepare=prepare_migrate,
+        task=True,
+        needs=("postgres",),
+        missing=needs_file("database/migrate.py"),
+        secrets=tuple(name for name in SECRETS if name.startswith("ENMS_DB_")),
+        extra=lambda env: {"ENMS_DATABASE_URL": superuser_url(env)},
+    ),
+    Service(
+        "nodered",
+        lambda env: (
+            [
+                env["ENMS_NODE"],
+                "--max-old-space-size=256",
+                str(where(env).modules / "node-red" / "red.js"),
+                "-s",
+                str(ROOT / "nodered/settings.js"),
+                "-u",
+                str(where(env).state / "nodered"),
+            ],
+            {},
+        ),
+        nodered_probe,
+        prepare_nodered,
+        missing=needs_file("nodered/settings.js"),
+        needs=("migrate", "mosquitto"),
+        port="ENMS_NODERED_PORT",
+        secrets=(
+            "ENMS_DB_INGEST_PASSWORD",
+            "ENMS_DB_API_PASSWORD",
+            "ENMS_MQTT_INGEST_PASSWORD",
+            "ENMS_EDITOR_PASSWORD",
+            "ENMS_SECRET_KEY",
+        ),
+    ),
+    Service(
+        "api",
+        lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"], {}),
+        http("ENMS_API_PORT", "/api/health", lambda status: True),
+        missing=needs_file("python-api/app.py"),
+        needs=("migrate",),
+        port="ENMS_API_PORT",
+        cwd=ROOT / "python-api",
+        secrets=("ENMS_DB_API_PASSWORD",),
+    ),
+    Service(
+        "grafana",
+        lambda env: (grafana.command(env, ROOT), {}),
+        http("ENMS_GRAFANA_PORT", "/grafana/api/health", lambda status: status == 200),
+        prepare_grafana,
+        needs=("migrate",),
+        port="ENMS_GRAFANA_PORT",
+        background=True,
+        ready_seconds=120,
+        secrets=("ENMS_DB_GRAFANA_PASSWORD", "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY"),
+        extra=lambda env: {
+            "ENMS_GRAFANA_DIR": str(ROOT / "grafana"),
+            "ENMS_GRAFANA_DATA_DIR": str(where(env).state / "grafana"),
+            "ENMS_GRAFANA_LISTEN": "127.0.0.1",
+        },
+    ),
     Service("history", history_command, task=True, missing=needs_file("simulator/history.py"), demo=True),
-    Service("simulator", python("simulator"), http("ENMS_SIM_PORT", "/health", lambda status: status == 200), missing=needs_file("simulator/__main__.py"),
-            needs=("mosquitto", "history"), port="ENMS_SIM_PORT", demo=True, secrets=("ENMS_MQTT_DEVICE_PASSWORD",)),
-    Service("training", python("launcher.first_model"), task=True, background=True, missing=needs_file("analysis/train_model.py"),
-            needs=("migrate",), demo=True, secrets=("ENMS_DB_API_PASSWORD",)),
-    Service("backup", python("backup", "schedule"), background=True, needs=("migrate",), secrets=("ENMS_DB_OWNER_PASSWORD",)),
+    Service(
+        "simulator",
+        python("simulator"),
+        http("ENMS_SIM_PORT", "/health", lambda status: status == 200),
+        missing=needs_file("simulator/__main__.py"),
+        needs=("mosquitto", "history"),
+        port="ENMS_SIM_PORT",
+        demo=True,
+        secrets=("ENMS_MQTT_DEVICE_PASSWORD",),
+    ),
+    Service(
+        "training",
+        python("launcher.first_model"),
+        task=True,
+        background=True,
+        missing=needs_file("analysis/train_model.py"),
+        needs=("migrate",),
+        demo=True,
+        secrets=("ENMS_DB_API_PASSWORD",),
+    ),
+    Service(
+        "backup", python("backup", "schedule"), background=True, needs=("migrate",), secrets=("ENMS_DB_OWNER_PASSWORD",)
+    ),
 )
 BY_NAME = {service.name: service for service in SERVICES}
 # What ends together, first to last: who writes stops before what keeps the data.
-STOP_ORDER = (("backup", "training", "simulator", "history", "nginx", "grafana", "api", "nodered", "migrate"), ("mosquitto",), ("postgres",))
+STOP_ORDER = (
+    ("backup", "training", "simulator", "history", "nginx", "grafana", "api", "nodered", "migrate"),
+    ("mosquitto",),
+    ("postgres",),
+)
 
 
 def wanted(env, demo, history):
     """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` and `grafana` when they are set up."""
-    left_out = {name for name, there in (("history", history), ("backup", env["ENMS_BACKUP_DIR"]), ("grafana", env["ENMS_GRAFANA_BIN"])) if not there}
+    left_out = {
+        name
+        for name, there in (
+            ("history", history),
+            ("backup", env["ENMS_BACKUP_DIR"]),
+            ("grafana", env["ENMS_GRAFANA_BIN"]),
+        )
+        if not there
+    }
     return [service for service in SERVICES if (demo or not service.demo) and service.name not in left_out]
 
 
@@ -233,5 +355,10 @@ def environment(service, env):
     """The variables that a service sees: all but the secrets that are not its business."""
     hidden = set(SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")) - set(service.secrets)
     # Only nginx and the broker, which plugs must reach, listen where ENMS_BIND says; everything behind them stays on this machine.
-    return {**{name: value for name, value in env.items() if name not in hidden}, "ENMS_BIND": "127.0.0.1",
-            "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), **service.extra(env)}
+    return {
+        **{name: value for name, value in env.items() if name not in hidden},
+        "ENMS_BIND": "127.0.0.1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(ROOT),
+        **service.extra(env),
+    }

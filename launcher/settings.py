@@ -43,20 +43,58 @@ DEFAULTS = {
 }
 # Name: lowest and highest value, and what it is.
 PORT = (0, 65535, "a port number, 1 to 65535, or 0 for any free one")
-NUMBERS = {"ENMS_HTTP_PORT": PORT, "ENMS_BROKER_PORT": PORT,
-           "ENMS_BACKUP_HOUR": (0, 23, "an hour of the day, 0 to 23"),
-           "ENMS_BACKUP_KEEP_DAYS": (1, 36500, "a number of days")}
-SECRETS = ("ENMS_DB_SUPERUSER_PASSWORD", "ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD",
-           "ENMS_DB_GRAFANA_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD",
-           "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
+NUMBERS = {
+    "ENMS_HTTP_PORT": PORT,
+    "ENMS_BROKER_PORT": PORT,
+    "ENMS_BACKUP_HOUR": (0, 23, "an hour of the day, 0 to 23"),
+    "ENMS_BACKUP_KEEP_DAYS": (1, 36500, "a number of days"),
+}
+SECRETS = (
+    "ENMS_DB_SUPERUSER_PASSWORD",
+    "ENMS_DB_OWNER_PASSWORD",
+    "ENMS_DB_INGEST_PASSWORD",
+    "ENMS_DB_API_PASSWORD",
+    "ENMS_DB_GRAFANA_PASSWORD",
+    "ENMS_MQTT_DEVICE_PASSWORD",
+    "ENMS_MQTT_INGEST_PASSWORD",
+    "ENMS_EDITOR_PASSWORD",
+    "ENMS_SECRET_KEY",
+)
 # The two that people type into devices and into the editor; the others are nobody's business but the services'.
 SETTABLE_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD")
 PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_GRAFANA_PORT")
-DECIDED = PORTS + ("ENMS_RUN_DIR", "ENMS_ENV_DIR", "ENMS_DB_HOST", "ENMS_MQTT_HOST", "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_HTTP_URL",
-                   "ENMS_STATE_DIR", "ENMS_LOG_DIR", "ENMS_PYTHON", "ENMS_NODE", "NODE_PATH")
+DECIDED = PORTS + (
+    "ENMS_RUN_DIR",
+    "ENMS_ENV_DIR",
+    "ENMS_DB_HOST",
+    "ENMS_MQTT_HOST",
+    "ENMS_DATABASE_URL",
+    "ENMS_DATABASE_READ_URL",
+    "ENMS_HTTP_URL",
+    "ENMS_STATE_DIR",
+    "ENMS_LOG_DIR",
+    "ENMS_PYTHON",
+    "ENMS_NODE",
+    "NODE_PATH",
+)
 # Of the caller's environment the services see these and ENMS_*: a stray PGHOST or PYTHONPATH changes nothing.
-PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS",
-             "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
 
 
 def read_env_file(path):
@@ -72,8 +110,10 @@ def read_env_file(path):
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.strip().replace("_", "").isalnum():
-            raise LauncherError(f"{path}, line {number}: expected NAME=value, found: {name[:40]}",
-                                "Correct the line; .env.example shows the form.")
+            raise LauncherError(
+                f"{path}, line {number}: expected NAME=value, found: {name[:40]}",
+                "Correct the line; .env.example shows the form.",
+            )
         value = value.strip()
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
             value = value[1:-1]
@@ -121,7 +161,10 @@ def configured(environ=os.environ, root=ROOT):
         if not chosen[name].isdigit() or not lowest <= int(chosen[name]) <= highest:
             raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
     if chosen["ENMS_LOG_LEVEL"] not in logs.LEVELS:
-        raise LauncherError(f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.", "ENMS_LOG_LEVEL=info ./enms up")
+        raise LauncherError(
+            f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.",
+            "ENMS_LOG_LEVEL=info ./enms up",
+        )
     for name in ("ENMS_BACKUP_DIR", "ENMS_TLS_CERT", "ENMS_TLS_KEY"):
         if chosen[name]:
             chosen[name] = str((root / Path(chosen[name]).expanduser()).absolute())
@@ -135,15 +178,21 @@ def check_tls(certificate, key):
         return
     remedy = "Set ENMS_TLS_CERT and ENMS_TLS_KEY to the certificate's chain and its key, both PEM files; or neither."
     if not certificate or not key:
-        raise LauncherError(f"{'ENMS_TLS_KEY' if certificate else 'ENMS_TLS_CERT'} is not set, but the other one is.", remedy)
+        raise LauncherError(
+            f"{'ENMS_TLS_KEY' if certificate else 'ENMS_TLS_CERT'} is not set, but the other one is.", remedy
+        )
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
     except FileNotFoundError as error:
-        raise LauncherError(f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy) from error
+        raise LauncherError(
+            f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy
+        ) from error
     except PermissionError as error:
         raise LauncherError(f"{certificate} or {key} may not be read by this user.", remedy) from error
     except ssl.SSLError as error:
-        raise LauncherError(f"{certificate} and {key} are no certificate with its key ({error.reason or 'not PEM'}).", remedy) from error
+        raise LauncherError(
+            f"{certificate} and {key} are no certificate with its key ({error.reason or 'not PEM'}).", remedy
+        ) from error
 
 
 def paths(environ=os.environ, root=ROOT):
@@ -172,10 +221,14 @@ def prepare_run_dir(where):
         probe.write_text("")
         probe.unlink()
     except FileExistsError as error:
-        raise LauncherError(f"{error.filename} exists and is not a directory.", "Move it away, or set ENMS_RUN_DIR.") from error
+        raise LauncherError(
+            f"{error.filename} exists and is not a directory.", "Move it away, or set ENMS_RUN_DIR."
+        ) from error
     except PermissionError as error:
-        raise LauncherError(f"The run directory {where.run} can't be written by this user.",
-                            "Run as the user who owns it, or use one of your own: ENMS_RUN_DIR=$HOME/enms ./enms up") from error
+        raise LauncherError(
+            f"The run directory {where.run} can't be written by this user.",
+            "Run as the user who owns it, or use one of your own: ENMS_RUN_DIR=$HOME/enms ./enms up",
+        ) from error
     except OSError as error:
         raise from_os_error(error) from error
 
@@ -183,7 +236,9 @@ def prepare_run_dir(where):
 def load_secrets(where, chosen):
     """Reads the secrets, makes missing ones, takes over those that a person set; the file is readable by its owner only."""
     known = files.read_json(where.secrets, {})
-    wanted = {name: known.get(name) or secrets.token_urlsafe(12 if name in SETTABLE_SECRETS else 24) for name in SECRETS}
+    wanted = {
+        name: known.get(name) or secrets.token_urlsafe(12 if name in SETTABLE_SECRETS else 24) for name in SECRETS
+    }
     wanted.update({name: chosen[name] for name in SETTABLE_SECRETS if chosen.get(name)})
     if wanted != known:
         files.write_json(where.secrets, wanted, 0o600)
@@ -212,13 +267,24 @@ def build(where, environ=os.environ, root=ROOT):
     values.update(grafana.settings(values, values["ENMS_GRAFANA_PORT"]))
     bind = chosen["ENMS_BIND"]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(bind, f"[{bind}]" if ":" in bind else bind)
-    values.update({
-        "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env), "ENMS_STATE_DIR": str(where.state),
-        "ENMS_LOG_DIR": str(where.logs), "ENMS_PYTHON": str(where.python), "ENMS_NODE": str(node_binary(where)),
-        "NODE_PATH": str(where.modules), "ENMS_DB_HOST": "127.0.0.1", "ENMS_MQTT_HOST": host.strip("[]"),
-        "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}"})
+    values.update(
+        {
+            "ENMS_RUN_DIR": str(where.run),
+            "ENMS_ENV_DIR": str(where.env),
+            "ENMS_STATE_DIR": str(where.state),
+            "ENMS_LOG_DIR": str(where.logs),
+            "ENMS_PYTHON": str(where.python),
+            "ENMS_NODE": str(node_binary(where)),
+            "NODE_PATH": str(where.modules),
+            "ENMS_DB_HOST": "127.0.0.1",
+            "ENMS_MQTT_HOST": host.strip("[]"),
+            "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}",
+        }
+    )
     for name, role in (("ENMS_DATABASE_URL", "OWNER"), ("ENMS_DATABASE_READ_URL", "GRAFANA")):
-        values[name] = f"postgresql://enms_{role.lower()}:{values[f'ENMS_DB_{role}_PASSWORD']}@127.0.0.1:{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}"
+        values[name] = (
+            f"postgresql://enms_{role.lower()}:{values[f'ENMS_DB_{role}_PASSWORD']}@127.0.0.1:{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}"
+        )
     return values
 
 
@@ -233,7 +299,8 @@ def recorded(where):
     values = files.read_json(where.settings)
     if values is None:
         if where.settings.exists() and not os.access(where.settings, os.R_OK):
-            raise LauncherError(f"{where.settings} may not be read by this user.",
-                                "Run this as the user who started the stack.")
+            raise LauncherError(
+                f"{where.settings} may not be read by this user.", "Run this as the user who started the stack."
+            )
         raise LauncherError(f"There is no stack in {where.run} yet.", "Start one: ./enms up")
     return values

@@ -39,10 +39,20 @@ class Supervisor:
         self.ready = {service.name: threading.Event() for service in wanted}
         self.guard = threading.RLock()
         self.leaders = set()
-        self.record = {**processes.identity(os.getpid()), "demo": demo, "started_at": time.time(),
-                       "services": {service.name: {"state": "waiting", "restarts": 0, "task": service.task,
-                                                   "log_from": size(where.log(service.name))}
-                                    for service in wanted}}
+        self.record = {
+            **processes.identity(os.getpid()),
+            "demo": demo,
+            "started_at": time.time(),
+            "services": {
+                service.name: {
+                    "state": "waiting",
+                    "restarts": 0,
+                    "task": service.task,
+                    "log_from": size(where.log(service.name)),
+                }
+                for service in wanted
+            },
+        }
 
     def note(self, name, **changes):
         """Records what is known of a service."""
@@ -104,8 +114,16 @@ class Supervisor:
                 if self.stopping.is_set():
                     return None
                 with open(self.where.log(service.name), "ab") as output:
-                    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=service.cwd,
-                                             env=services.environment(service, self.env), start_new_session=True, **rights)
+                    child = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        cwd=service.cwd,
+                        env=services.environment(service, self.env),
+                        start_new_session=True,
+                        **rights,
+                    )
                 self.leaders.add(child.pid)
         except (OSError, LauncherError, subprocess.SubprocessError) as error:
             log.error("%s could not be started: %s", service.name, error)
@@ -128,8 +146,14 @@ class Supervisor:
                 problem = repr(error)
             if not problem:
                 # exec may have come after the first identity was taken (setpriv): keep the final name.
-                self.note(service.name, state="ready", error=None, ready_at=time.time(),
-                          seconds=round(time.monotonic() - began, 2), **processes.identity(child.pid))
+                self.note(
+                    service.name,
+                    state="ready",
+                    error=None,
+                    ready_at=time.time(),
+                    seconds=round(time.monotonic() - began, 2),
+                    **processes.identity(child.pid),
+                )
                 self.ready[service.name].set()
                 return True
             if time.monotonic() - began > service.ready_seconds:
@@ -158,9 +182,13 @@ class Supervisor:
         while time.monotonic() < end:
             with self.guard:
                 leaders = set(self.leaders)
-            orphans = [child for child, seen in processes.snapshot().items()
-                       if seen["ppid"] == os.getpid() and child not in leaders
-                       and (seen["session"] == pid or (service.name == "postgres" and seen["comm"] == "postgres"))]
+            orphans = [
+                child
+                for child, seen in processes.snapshot().items()
+                if seen["ppid"] == os.getpid()
+                and child not in leaders
+                and (seen["session"] == pid or (service.name == "postgres" and seen["comm"] == "postgres"))
+            ]
             if not orphans:
                 return
             for child in orphans:
@@ -186,8 +214,10 @@ class Supervisor:
 
     def run(self):
         """Starts all services and serves until SIGTERM, then stops them."""
-        threads = [threading.Thread(target=self.live, args=(service,), name=service.name, daemon=True)
-                   for service in self.wanted]
+        threads = [
+            threading.Thread(target=self.live, args=(service,), name=service.name, daemon=True)
+            for service in self.wanted
+        ]
         files.write_json(self.where.supervisor, self.record, 0o600)
         for thread in threads:
             thread.start()
@@ -201,8 +231,11 @@ class Supervisor:
     def stop(self):
         """Stops everything, in order, each group at once."""
         for group in services.STOP_ORDER:
-            stoppers = [threading.Thread(target=self.stop_one, args=(name,)) for name in group
-                        if name in self.record["services"]]
+            stoppers = [
+                threading.Thread(target=self.stop_one, args=(name,))
+                for name in group
+                if name in self.record["services"]
+            ]
             for stopper in stoppers:
                 stopper.start()
             for stopper in stoppers:

@@ -23,14 +23,29 @@ def private_cluster(base, log):
     postgres.create(base, PASSWORD, log)
     # Nothing in it outlives the run, so it need not reach the disk; tests of durability start whole stacks.
     # Service roles need no password, so that a unit test can be any of them; the superuser does.
-    postgres.configure(base, extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n",
-                       access="host all postgres 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n")
+    postgres.configure(
+        base,
+        extra="fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n",
+        access="host all postgres 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n",
+    )
     command, rights = postgres.command(base, port)
     with open(log, "ab") as output:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
-                                  env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, start_new_session=True, **rights)
-    env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "ENMS_DB_HOST": "127.0.0.1", "ENMS_DB_PORT": str(port),
-           "ENMS_DB_SUPERUSER_PASSWORD": PASSWORD}
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            start_new_session=True,
+            **rights,
+        )
+    env = {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "ENMS_DB_HOST": "127.0.0.1",
+        "ENMS_DB_PORT": str(port),
+        "ENMS_DB_SUPERUSER_PASSWORD": PASSWORD,
+    }
     try:
         end = time.monotonic() + 30
         while problem := probes.database(env):
@@ -56,7 +71,9 @@ def test(arguments):
     where = settings.paths()
     settings.prepare_run_dir(where)
     install.check_disk(where, 1000)
-    install.system_packages(where.log("install"), say, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES)
+    install.system_packages(
+        where.log("install"), say, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES
+    )
     install.environment(where, say)
     install.test_environment(where, say)
     run = Paths(where.run / f"test-{os.getpid()}", where.env)
@@ -68,11 +85,18 @@ def test(arguments):
     if not rest:  # most of the time is spent waiting for real services, so two files at a time
         rest = ["-n", "2", "--dist", "loadfile"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
-    environment.update({
-        "ENMS_RUN_DIR": str(run.run), "ENMS_ENV_DIR": str(where.env), "ENMS_PYTHON": str(where.python),
-        "ENMS_NODE": str(node_binary(where)), "NODE_PATH": str(where.modules),
-        "ENMS_TEST_TIMESCALE_MODULES": str(where.env / "timescale" / "node_modules"),
-        "ENMS_TEST_GRAFANA_MODULES": str(where.env / "grafana-types" / "node_modules"), "ENMS_LONG": "1" if arguments.long else "0"})
+    environment.update(
+        {
+            "ENMS_RUN_DIR": str(run.run),
+            "ENMS_ENV_DIR": str(where.env),
+            "ENMS_PYTHON": str(where.python),
+            "ENMS_NODE": str(node_binary(where)),
+            "NODE_PATH": str(where.modules),
+            "ENMS_TEST_TIMESCALE_MODULES": str(where.env / "timescale" / "node_modules"),
+            "ENMS_TEST_GRAFANA_MODULES": str(where.env / "grafana-types" / "node_modules"),
+            "ENMS_LONG": "1" if arguments.long else "0",
+        }
+    )
     try:
         with private_cluster(run.postgres, where.log("test-postgres")) as dsn:
             environment["ENMS_TEST_PG"] = dsn

@@ -35,8 +35,10 @@ def exclusive(where):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.seek(0)
-        raise LauncherError(f"Another ./enms up or down of this stack is at work (pid {handle.read().strip() or '?'}).",
-                            "Wait until it is done.") from error
+        raise LauncherError(
+            f"Another ./enms up or down of this stack is at work (pid {handle.read().strip() or '?'}).",
+            "Wait until it is done.",
+        ) from error
     handle.seek(0)
     handle.truncate()
     handle.write(str(os.getpid()))
@@ -64,15 +66,23 @@ def end_leftovers(where):
 
 def check_ports(env):
     """Raises a LauncherError when a port that people and plugs use is taken, or may not be opened."""
-    for name, port in (("ENMS_HTTP_PORT", int(env["ENMS_HTTP_PORT"])), ("ENMS_BROKER_PORT", int(env["ENMS_MQTT_PORT"]))):
+    for name, port in (
+        ("ENMS_HTTP_PORT", int(env["ENMS_HTTP_PORT"])),
+        ("ENMS_BROKER_PORT", int(env["ENMS_MQTT_PORT"])),
+    ):
         try:
             free = ports.is_free(port, env["ENMS_BIND"])
         except PermissionError as error:
-            raise LauncherError(f"This user may not open port {port}.", f"Choose one above 1023: {name}={8080 if name == 'ENMS_HTTP_PORT' else 1883} ./enms up") from error
+            raise LauncherError(
+                f"This user may not open port {port}.",
+                f"Choose one above 1023: {name}={8080 if name == 'ENMS_HTTP_PORT' else 1883} ./enms up",
+            ) from error
         if not free:
             who = processes.listener(port)
-            raise LauncherError(f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
-                                f"Choose another: {name}={port + 1} ./enms up")
+            raise LauncherError(
+                f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
+                f"Choose another: {name}={port + 1} ./enms up",
+            )
 
 
 def up(arguments):
@@ -85,11 +95,15 @@ def up(arguments):
         if record and not arguments.fresh:
             env = settings.recorded(where)
             bad = [name for name, known in record["services"].items() if known["state"] not in ("ready", "done")]
-            print(f"The stack is already running at {env['ENMS_HTTP_URL']}; nothing to do."
-                  + (f" Not ready: {', '.join(bad)} (./enms status)." if bad else ""))
+            print(
+                f"The stack is already running at {env['ENMS_HTTP_URL']}; nothing to do."
+                + (f" Not ready: {', '.join(bad)} (./enms status)." if bad else "")
+            )
             if arguments.demo != record["demo"]:
-                print(f"It runs {'with' if record['demo'] else 'without'} the demo fleet; to change that: ./enms down, then ./enms up"
-                      + ("." if arguments.demo else " --no-demo."))
+                print(
+                    f"It runs {'with' if record['demo'] else 'without'} the demo fleet; to change that: ./enms down, then ./enms up"
+                    + ("." if arguments.demo else " --no-demo.")
+                )
             return 0
         if record:
             stop(where, steps.say)
@@ -126,12 +140,15 @@ def start(where, with_demo, steps):
         if with_demo and not {"simulator", "nodered"} & set(skipped):
             demo.begin(where, env, steps.say)
     steps.say("ready", "")
-    print(f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
-          f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
-          + (f"  Grafana         {env['ENMS_HTTP_URL']}/grafana/\n" if env["ENMS_GRAFANA_URL"] else "") +
-          f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
-          f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
-          "  ./enms status · ./enms logs · ./enms device list · ./enms down", flush=True)
+    print(
+        f"\n  ENMS            {env['ENMS_HTTP_URL']}/\n  Node-RED        {env['ENMS_HTTP_URL']}/nodered/\n"
+        f"  API             {env['ENMS_HTTP_URL']}/api/docs\n"
+        + (f"  Grafana         {env['ENMS_HTTP_URL']}/grafana/\n" if env["ENMS_GRAFANA_URL"] else "")
+        + f"  MQTT            {env['ENMS_MQTT_HOST']}:{env['ENMS_MQTT_PORT']}  user {env['ENMS_MQTT_DEVICE_USER']}\n"
+        f"  Login           {env['ENMS_EDITOR_USER']} / {env['ENMS_EDITOR_PASSWORD']}\n\n"
+        "  ./enms status · ./enms logs · ./enms device list · ./enms down",
+        flush=True,
+    )
 
 
 def prepare(where, steps):
@@ -153,9 +170,15 @@ def launched(where, env, chosen, with_demo, steps):
     """Starts a supervisor with these services; inside the block they are ready. When the block fails, they are stopped."""
     files.write_json(where.run / "plan.json", {"services": [service.name for service in chosen], "demo": with_demo})
     with open(where.log("supervisor"), "ab") as log:
-        child = subprocess.Popen([sys.executable, "-m", "launcher.supervisor", str(where.run)], cwd=settings.ROOT,
-                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                                 env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
+        child = subprocess.Popen(
+            [sys.executable, "-m", "launcher.supervisor", str(where.run)],
+            cwd=settings.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={"PATH": env["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
     try:
         wait_ready(where, env, child, steps)
         yield
@@ -172,7 +195,9 @@ def wait_ready(where, env, child, steps):
     while True:
         record = running(where)
         if child.poll() is not None:
-            raise LauncherError("The supervisor ended.", "./enms doctor looks for the usual causes.", where.log("supervisor"))
+            raise LauncherError(
+                "The supervisor ended.", "./enms doctor looks for the usual causes.", where.log("supervisor")
+            )
         if record and record["pid"] == child.pid:
             for name, known in record["services"].items():
                 if known["state"] in ("ready", "done") and name not in reported:
@@ -181,12 +206,21 @@ def wait_ready(where, env, child, steps):
                     text = f"{'done' if known['state'] == 'done' else 'ready'}{f' on port {env[port]}' if port else ''}, {known['seconds']} s"
                     steps.say(name, text)
                 elif name in reported or services.BY_NAME[name].background:
-                    continue    # ./enms status shows how those do
+                    continue  # ./enms status shows how those do
                 elif known.get("failures", 0) >= 3:
-                    raise LauncherError(f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
-                                        remedy_for(name, where, known), where.log(name), known["log_from"])
+                    raise LauncherError(
+                        f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
+                        remedy_for(name, where, known),
+                        where.log(name),
+                        known["log_from"],
+                    )
                 elif known.get("error", "") and "not ready after" in known["error"]:
-                    raise LauncherError(f"{name} is {known['error']}.", remedy_for(name, where, known), where.log(name), known["log_from"])
+                    raise LauncherError(
+                        f"{name} is {known['error']}.",
+                        remedy_for(name, where, known),
+                        where.log(name),
+                        known["log_from"],
+                    )
             if all(name in reported or services.BY_NAME[name].background for name in record["services"]):
                 return
         time.sleep(0.05)

@@ -1,10 +1,35 @@
 """What Node-RED serves of the analysis, described beside what this API serves; docs/analysis.md tells how each figure is made."""
 
-from openapi import ANY_OBJECT, DEVICE_ID, INSTANT, answer, array, nullable, number, obj, one_of, operation, query, ref, text
+from openapi import (
+    ANY_OBJECT,
+    DEVICE_ID,
+    INSTANT,
+    answer,
+    array,
+    nullable,
+    number,
+    obj,
+    one_of,
+    operation,
+    query,
+    ref,
+    text,
+)
 
 TIME_RANGES = ("1h", "6h", "24h", "7d", "30d", "all")
-DRIVERS = ("nozzle_temp_actual", "bed_temp_actual", "nozzle_temp_target", "bed_temp_target", "is_printing", "z_height_mm",
-           "speed_multiplier_percent", "progress_percent", "temperature_c", "humidity_pct", "material")
+DRIVERS = (
+    "nozzle_temp_actual",
+    "bed_temp_actual",
+    "nozzle_temp_target",
+    "bed_temp_target",
+    "is_printing",
+    "z_height_mm",
+    "speed_multiplier_percent",
+    "progress_percent",
+    "temperature_c",
+    "humidity_pct",
+    "material",
+)
 PHASES = ("Heating", "Printing", "Paused", "Cooling", "Idle", "Active", "No data")
 STEPS = ("database", "dataset", "phases", "statistics", "model", "insights", "total")
 
@@ -12,10 +37,20 @@ PHASE = obj({
     "duration_minutes": number("Time in the phase, min"), "duration_percent": number("Of the range, %"), "energy_kwh": number("Energy in it, kWh"),
     "energy_percent": nullable(number("Of the total, %; null when the total is 0")), "avg_power": nullable(number("W over the time whose energy is known")),
 })  # fmt: skip
-PHASE_ANALYSIS = obj({name: PHASE for name in PHASES}, "The phases exclude each other; their time sums to the range, their energy to the total")
+PHASE_ANALYSIS = obj(
+    {name: PHASE for name in PHASES},
+    "The phases exclude each other; their time sums to the range, their energy to the total",
+)
 BY_DRIVER = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}
-ERROR = obj({"mae_w": number("Mean error, W"), "rmse_w": number("RMSE, W"), "r2": nullable(number("R²")), "bias_w": number("Predicted − actual, W"),
-             "n": number("Rows")})
+ERROR = obj(
+    {
+        "mae_w": number("Mean error, W"),
+        "rmse_w": number("RMSE, W"),
+        "r2": nullable(number("R²")),
+        "bias_w": number("Predicted − actual, W"),
+        "n": number("Rows"),
+    }
+)
 
 SCHEMAS = {
     "AnalysisRequest": {
@@ -69,7 +104,9 @@ SCHEMAS = {
     "AnalysisError": {"type": "object", "required": ["success", "error"], "properties": {"success": {"const": False}, "error": text("Why")}},
 }  # fmt: skip
 
-DEVICE_MODEL = query("deviceModel", {"type": "string"}, "A printer model; the fleet's model speaks for one that has none of its own")
+DEVICE_MODEL = query(
+    "deviceModel", {"type": "string"}, "A printer model; the fleet's model speaks for one that has none of its own"
+)
 PATHS = {
     "/api/analyze": {"post": {
         "summary": "What a device used, in which phase, and what drives it",

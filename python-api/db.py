@@ -19,7 +19,8 @@ STATEMENT_TIMEOUT_MS = 5_000
 MAX_IDLE = 8
 # Read at the start: a file that an update replaces must not meet the older code of a process that still runs.
 STATEMENTS = {
-    path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";") for path in (Path(__file__).parent / "sql").glob("*.sql")
+    path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";")
+    for path in (Path(__file__).parent / "sql").glob("*.sql")
 }
 
 # The server's own reasons to end a connection: shutting down, crashed, starting up, too many clients, cancelled by it.
@@ -178,6 +179,8 @@ def statement_text(statement):
 
 def _refused(error):
     """True when a second try at once is useless: there was never a connection, or the server turned us away."""
-    return error.pgcode is None and "server closed the connection" not in str(error) and (
-        "connection to server" in str(error) or "timeout expired" in str(error)
+    return (
+        error.pgcode is None
+        and "server closed the connection" not in str(error)
+        and ("connection to server" in str(error) or "timeout expired" in str(error))
     )

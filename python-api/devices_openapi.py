@@ -1,6 +1,20 @@
 """What Node-RED serves of devices, meters and the operator's login, described beside what this API serves; docs/integrator.md shows it in use."""
 
-from openapi import DEVICE_ID, INSTANT, UUID, answer, array, nullable, number, obj, one_of, operation, prometheus, ref, text
+from openapi import (
+    DEVICE_ID,
+    INSTANT,
+    UUID,
+    answer,
+    array,
+    nullable,
+    number,
+    obj,
+    one_of,
+    operation,
+    prometheus,
+    ref,
+    text,
+)
 
 DEVICE_TYPES = ("printer", "compressor", "hvac", "motor", "pump", "injection_molding", "conveyor", "boiler", "other")
 SOURCES = ("prusalink", "octoprint", "moonraker", "simplyprint", "mqtt", "none")
@@ -21,7 +35,12 @@ REGISTRY = {
     "bed_depth": nullable(number("Bed, mm")),
     "rated_power_w": nullable(number("Most that it draws, W")),
     "idle_power_w": nullable(number("What it draws while waiting, W")),
-    "data_interval_seconds": {"type": "integer", "minimum": 2, "maximum": 3600, "description": "How often it is asked, s"},
+    "data_interval_seconds": {
+        "type": "integer",
+        "minimum": 2,
+        "maximum": 3600,
+        "description": "How often it is asked, s",
+    },
     "mqtt_topic": nullable(text("Prefix of its own topics")),
     "source": one_of(SOURCES, "How it is asked"),
     "api_ip": nullable(text("Host, host:port or URL")),
@@ -92,7 +111,10 @@ def change(summary_text, description, ok, operation_id, refusals, body=None, par
         "description": description,
         "parameters": list(parameters),
         **({"requestBody": {"required": True, "content": {"application/json": {"schema": ref(body)}}}} if body else {}),
-        "responses": {status: ok, **{code: answer(REFUSALS[code], ref("Error")) for code in ("401", "403", "503", *refusals)}},
+        "responses": {
+            status: ok,
+            **{code: answer(REFUSALS[code], ref("Error")) for code in ("401", "403", "503", *refusals)},
+        },
         "security": OPERATOR,
         "operationId": operation_id,
     }

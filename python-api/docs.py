@@ -8,11 +8,20 @@ STYLESHEET = "/api/docs.css"
 def page(document):
     """HTML of the whole document."""
     info = document["info"]
-    contents = "".join(f'<li><a href="#{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
-                       for path, methods in document["paths"].items() for method, operation in methods.items())
-    operations = "".join(section(path, method, operation) for path, methods in document["paths"].items() for method, operation in methods.items())
-    schemas = "".join(f'<section><h3 id="schema-{escape(name)}">{escape(name)}</h3>{fields(schema)}</section>'
-                      for name, schema in document["components"]["schemas"].items())
+    contents = "".join(
+        f'<li><a href="#{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    )
+    operations = "".join(
+        section(path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    )
+    schemas = "".join(
+        f'<section><h3 id="schema-{escape(name)}">{escape(name)}</h3>{fields(schema)}</section>'
+        for name, schema in document["components"]["schemas"].items()
+    )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{escape(info["title"])}</title><link rel="icon" href="/icon.svg"><link rel="stylesheet" href="{STYLESHEET}"></head><body>'
@@ -23,13 +32,15 @@ def page(document):
 
 
 def section(path, method, operation):
-    parts = [f'<section><h2 id="{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>']
+    parts = [
+        f'<section><h2 id="{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>'
+    ]
     if "security" in operation:
         parts.append("<p>For the operator: HTTP Basic, or the cookie of the session with its X-CSRF-Token.</p>")
     if operation["parameters"]:
         rows = "".join(
-            f'<tr><td><code>{escape(one["name"])}</code><br>{one["in"]}{", required" if one["required"] else ""}</td>'
-            f'<td>{kind(one["schema"])}</td><td>{escape(one["description"])}</td></tr>'
+            f"<tr><td><code>{escape(one['name'])}</code><br>{one['in']}{', required' if one['required'] else ''}</td>"
+            f"<td>{kind(one['schema'])}</td><td>{escape(one['description'])}</td></tr>"
             for one in operation["parameters"]
         )
         parts.append(table(("Parameter", "Value", "Meaning"), rows))
@@ -37,8 +48,8 @@ def section(path, method, operation):
         (body,) = operation["requestBody"]["content"].values()
         parts.append(f"<p>Body: {kind(body['schema'])}</p>")
     rows = "".join(
-        f'<tr><td>{status}</td><td>{"".join(kind(body["schema"]) for body in found.get("content", {}).values()) or "–"}</td>'
-        f'<td>{escape(found["description"])}</td></tr>'
+        f"<tr><td>{status}</td><td>{''.join(kind(body['schema']) for body in found.get('content', {}).values()) or '–'}</td>"
+        f"<td>{escape(found['description'])}</td></tr>"
         for status, found in sorted(operation["responses"].items())
     )
     parts.append(table(("Status", "Body", "Meaning"), rows))
@@ -51,9 +62,9 @@ def table(heads, rows):
 
 def fields(schema):
     """The properties of an object as a table."""
-    intro = f'<p>{escape(schema["description"])}</p>' if "description" in schema else ""
+    intro = f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
     rows = "".join(
-        f'<tr><td><code>{escape(name)}</code></td><td>{kind(one)}</td><td>{escape(one.get("description", ""))}{nested(one)}</td></tr>'
+        f"<tr><td><code>{escape(name)}</code></td><td>{kind(one)}</td><td>{escape(one.get('description', ''))}{nested(one)}</td></tr>"
         for name, one in schema["properties"].items()
     )
     return intro + table(("Field", "Value", "Meaning"), rows)
@@ -79,7 +90,7 @@ def kind(schema):
     if "items" in schema:
         words = words.replace("array", "list") + " of " + kind(schema["items"])
     if schema.get("format"):
-        words += f' ({escape(schema["format"])})'
+        words += f" ({escape(schema['format'])})"
     if "minimum" in schema and "maximum" in schema:
-        words += f' {schema["minimum"]} … {schema["maximum"]}'
-    return words + (f', default {escape(str(schema["default"]))}' if "default" in schema else "")
+        words += f" {schema['minimum']} … {schema['maximum']}"
+    return words + (f", default {escape(str(schema['default']))}" if "default" in schema else "")

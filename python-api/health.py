@@ -51,9 +51,19 @@ def report(database, nodered, grafana):
     started = time.perf_counter()
     try:
         facts = json.loads(database.fetch_json("health"))
-        parts["database"] = {"status": "ok", "engine": facts["engine"], "milliseconds": round(1000 * (time.perf_counter() - started), 1)}
-        parts["ingest"] = {"status": freshness(facts["lastReadingAgeSeconds"]), "lastReadingAgeSeconds": facts["lastReadingAgeSeconds"]}
-        parts["printers"] = {"status": freshness(facts["lastStatusAgeSeconds"]), "lastStatusAgeSeconds": facts["lastStatusAgeSeconds"]}
+        parts["database"] = {
+            "status": "ok",
+            "engine": facts["engine"],
+            "milliseconds": round(1000 * (time.perf_counter() - started), 1),
+        }
+        parts["ingest"] = {
+            "status": freshness(facts["lastReadingAgeSeconds"]),
+            "lastReadingAgeSeconds": facts["lastReadingAgeSeconds"],
+        }
+        parts["printers"] = {
+            "status": freshness(facts["lastStatusAgeSeconds"]),
+            "lastStatusAgeSeconds": facts["lastStatusAgeSeconds"],
+        }
     except (DatabaseAway, DatabaseSlow) as error:
         working = False
         parts["database"] = {"status": "down", "problem": str(error)}

@@ -7,8 +7,16 @@ Prometheus expects of counters.
 import time
 
 from flask import Response, g, request
-from prometheus_client import (CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics,
-                               generate_latest)
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 disable_created_metrics()  # Prometheus sees a restart by the fallen counter; a second series for each would only be in the way
@@ -21,17 +29,41 @@ class Metrics:
     def __init__(self, version):
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        Gauge("enms_build_info", "Version of the API; the value is always 1.", ["version"], registry=self._registry).labels(version).set(1)
-        self._requests = Counter("enms_http_requests", "Requests answered, by endpoint, method and status.",
-                                 ["endpoint", "method", "status"], registry=self._registry)
-        self._seconds = Histogram("enms_http_request_duration_seconds", "From the first byte of a request to the answer, by endpoint.",
-                                  ["endpoint"], buckets=BUCKETS_S, registry=self._registry)
-        self._query_seconds = Histogram("enms_database_query_duration_seconds", "A statement with its rows, by statement.",
-                                        ["statement"], buckets=BUCKETS_S, registry=self._registry)
-        self._failures = Counter("enms_database_failures", "Statements without an answer, by reason (away or slow).",
-                                 ["reason"], registry=self._registry)
-        self._connections = Gauge("enms_database_connections", "Open connections of the pool, by state (busy or idle).",
-                                  ["state"], registry=self._registry)
+        Gauge(
+            "enms_build_info", "Version of the API; the value is always 1.", ["version"], registry=self._registry
+        ).labels(version).set(1)
+        self._requests = Counter(
+            "enms_http_requests",
+            "Requests answered, by endpoint, method and status.",
+            ["endpoint", "method", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "enms_http_request_duration_seconds",
+            "From the first byte of a request to the answer, by endpoint.",
+            ["endpoint"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self._query_seconds = Histogram(
+            "enms_database_query_duration_seconds",
+            "A statement with its rows, by statement.",
+            ["statement"],
+            buckets=BUCKETS_S,
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            "enms_database_failures",
+            "Statements without an answer, by reason (away or slow).",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._connections = Gauge(
+            "enms_database_connections",
+            "Open connections of the pool, by state (busy or idle).",
+            ["state"],
+            registry=self._registry,
+        )
 
     def watch(self, app, database):
         """Counts what `app` answers, reads the pool of `database` when asked, and adds GET /metrics."""
@@ -56,7 +88,10 @@ class Metrics:
 
         @app.get("/metrics")
         def metrics():
-            return Response(generate_latest(self._registry), headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST})
+            return Response(
+                generate_latest(self._registry),
+                headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST},
+            )
 
     def answered(self, statement, seconds):
         """The database answered a statement (called by db.Database)."""

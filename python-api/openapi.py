@@ -29,7 +29,13 @@ def nullable(schema):
 
 def obj(properties, description=None, **more):
     """An object whose keys are all always there."""
-    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False, **more}
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+        **more,
+    }
     return {**schema, "description": description} if description else schema
 
 
@@ -57,7 +63,10 @@ INSTANT = {"type": "string", "format": "date-time", "description": "Instant, ISO
 UUID = {"type": "string", "format": "uuid"}
 ANY_OBJECT = {"type": "object", "additionalProperties": True}
 
-PARTS = {"description": "Shares of the parts, as the G-code analysis made them; null without", "type": ["array", "object", "null"]}
+PARTS = {
+    "description": "Shares of the parts, as the G-code analysis made them; null without",
+    "type": ["array", "object", "null"],
+}
 
 JOB_COMMON = {
     "jobId": UUID,
@@ -71,7 +80,11 @@ JOB_ENERGY = {
     "currency": nullable(text("ISO 4217")),
     "co2g": nullable(number("Σ energy × carbon factor at that time, g CO2")),
 }
-ENERGY_QUALITY = {"description": "How well the energy is known; null while the print runs", "type": ["object", "null"], "additionalProperties": True}
+ENERGY_QUALITY = {
+    "description": "How well the energy is known; null while the print runs",
+    "type": ["object", "null"],
+    "additionalProperties": True,
+}
 JOB_LINKS = {
     "thumbnailUrl": nullable(text("Picture of the print")),
     "pdfUrl": nullable(text("The printable passport")),
@@ -94,12 +107,19 @@ SCHEMAS = {
     "Tip": obj(
         {
             "id": one_of([rule.id for rule in tips.RULES], "Rule"),
-            "priority": {"type": "integer", "minimum": 1, "maximum": len(tips.RULES), "description": "1 is the most important"},
+            "priority": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": len(tips.RULES),
+                "description": "1 is the most important",
+            },
             "text": text("The advice"),
             "saving": nullable(
                 obj(
                     {
-                        "kwhPerDay": number("kWh a day; for small_part per further part, for above_usual for this print"),
+                        "kwhPerDay": number(
+                            "kWh a day; for small_part per further part, for above_usual for this print"
+                        ),
                         "moneyPerDay": nullable(number("The same in money; null without a tariff")),
                         "currency": nullable(text("ISO 4217")),
                     },
@@ -152,8 +172,13 @@ SCHEMAS = {
             "phases_until": nullable(INSTANT),
             "comparison": obj(
                 {
-                    "jobs": {"type": "integer", "description": "Finished prints with an energy account among the printer's last 10"},
-                    "kwh_per_hour": nullable(number(f"This job, kWh/h; null in its first {summary.COMPARE_FROM_S / 60:g} minutes")),
+                    "jobs": {
+                        "type": "integer",
+                        "description": "Finished prints with an energy account among the printer's last 10",
+                    },
+                    "kwh_per_hour": nullable(
+                        number(f"This job, kWh/h; null in its first {summary.COMPARE_FROM_S / 60:g} minutes")
+                    ),
                     "usual_kwh_per_hour": nullable(number("Those prints, kWh/h")),
                     "kwh_per_hour_difference_percent": nullable(number("This job against those, %")),
                     "kwh_per_g": nullable(number("This job's projected energy per gram, kWh/g")),
@@ -182,23 +207,41 @@ SCHEMAS = {
             "sizeCategory": nullable(text("Size category")),
             "location": nullable(text("Where it stands")),
             "plant_type": one_of(plants.STAGES, "Species of its plant"),
-            "plantStage": {"type": "integer", "minimum": 1, "maximum": max(plants.STAGES.values()), "description": "Stage of growth, 1 … plantStages"},
+            "plantStage": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": max(plants.STAGES.values()),
+                "description": "Stage of growth, 1 … plantStages",
+            },
             "plantStages": {"type": "integer", "description": "Stages of the species"},
-            "plantHealth": nullable(number("0 wilted … 100 thriving; null when there is nothing to compare with", minimum=0, maximum=100)),
+            "plantHealth": nullable(
+                number("0 wilted … 100 thriving; null when there is nothing to compare with", minimum=0, maximum=100)
+            ),
             "bedWidth": nullable(number("Bed, mm")),
             "bedDepth": nullable(number("Bed, mm")),
             "currentStatus": one_of(
-                printer_state.STATUSES, f"Offline when the newest status is older than {printer_state.STALE_AFTER_S / 60:g} minutes"
+                printer_state.STATUSES,
+                f"Offline when the newest status is older than {printer_state.STALE_AFTER_S / 60:g} minutes",
             ),
             "isPrintingNow": {"type": "boolean", "description": "A print moves, or heats up"},
-            "statusAgeSeconds": nullable({"type": "integer", "minimum": 0, "description": "Age of the newest status, s; null before the first. It alone doesn't change the ETag"}),
+            "statusAgeSeconds": nullable(
+                {
+                    "type": "integer",
+                    "minimum": 0,
+                    "description": "Age of the newest status, s; null before the first. It alone doesn't change the ETag",
+                }
+            ),
             "currentNozzleTemp": nullable(number("°C; null when stale")),
             "targetNozzleTemp": nullable(number("°C; null when stale")),
             "currentBedTemp": nullable(number("°C; null when stale")),
             "targetBedTemp": nullable(number("°C; null when stale")),
             "currentMaterial": nullable(text("Material in the printer or of the running print")),
-            "powerWatts": nullable(number(f"Power now, W; null when older than {printer_state.STALE_POWER_AFTER_S / 60:g} minutes")),
-            "predictedPowerWatts": nullable(number("What the trained model expects it to draw now, W; null without a model or a fresh status")),
+            "powerWatts": nullable(
+                number(f"Power now, W; null when older than {printer_state.STALE_POWER_AFTER_S / 60:g} minutes")
+            ),
+            "predictedPowerWatts": nullable(
+                number("What the trained model expects it to draw now, W; null without a model or a fresh status")
+            ),
             "kwhLast24h": nullable(number("Energy of the last 24 hours, counted from a full minute, kWh")),
             "lastJobKwh": nullable(number("Energy of the last ended print, kWh")),
             "printTimeSeconds": nullable(number("Time of the last ended print, s")),
@@ -272,7 +315,11 @@ SCHEMAS = {
             **JOB_ENERGY,
             **JOB_LINKS,
             "previewUrl": nullable(text("Preview geometry")),
-            "gcodeStatus": nullable(text("State of the G-code analysis: done, requested, or a sentence that says why there is none; null while it is not tried yet")),
+            "gcodeStatus": nullable(
+                text(
+                    "State of the G-code analysis: done, requested, or a sentence that says why there is none; null while it is not tried yet"
+                )
+            ),
             "job_details": nullable(ref("JobDetails")),
             "perPartAnalysis": PARTS,
         }
@@ -299,11 +346,16 @@ SCHEMAS = {
     ),
     "Health": obj(
         {
-            "status": one_of(("ok", "degraded", "unavailable"), "ok: all parts work; degraded: a part stands still; unavailable: no database"),
+            "status": one_of(
+                ("ok", "degraded", "unavailable"),
+                "ok: all parts work; degraded: a part stands still; unavailable: no database",
+            ),
             "parts": {
                 "type": "object",
                 "description": "database, ingest, printers, nodered, broker",
-                "properties": {name: ref("HealthPart") for name in ("database", "ingest", "printers", "nodered", "broker")},
+                "properties": {
+                    name: ref("HealthPart") for name in ("database", "ingest", "printers", "nodered", "broker")
+                },
                 "required": ["database", "ingest", "printers", "nodered", "broker"],
                 "additionalProperties": False,
             },
@@ -314,7 +366,10 @@ SCHEMAS = {
         "type": "object",
         "required": ["status"],
         "properties": {
-            "status": one_of(("ok", "waiting", "stale", "down", "unknown"), "waiting: nothing has come yet; stale: nothing for 5 minutes"),
+            "status": one_of(
+                ("ok", "waiting", "stale", "down", "unknown"),
+                "waiting: nothing has come yet; stale: nothing for 5 minutes",
+            ),
             "problem": text("What is wrong"),
             "engine": nullable(text("timescale or plain")),
             "milliseconds": number("Time of the database's answer, ms"),
@@ -353,13 +408,29 @@ def operation(summary_text, description, ok, parameters=(), away=True, **others)
     if away:
         responses["503"] = answer("The database is away or too slow; Retry-After says when to ask again", ref("Error"))
     responses.update(others.pop("responses", {}))
-    return {"get": {"summary": summary_text, "description": description, "parameters": list(parameters), "responses": responses, **others}}
+    return {
+        "get": {
+            "summary": summary_text,
+            "description": description,
+            "parameters": list(parameters),
+            "responses": responses,
+            **others,
+        }
+    }
 
 
 def prometheus(summary_text, description, operation_id):
     """A page in Prometheus' text format; docs/operations.md lists its metrics."""
     page = {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {"get": {"summary": summary_text, "description": description, "parameters": [], "responses": {"200": page}, "operationId": operation_id}}
+    return {
+        "get": {
+            "summary": summary_text,
+            "description": description,
+            "parameters": [],
+            "responses": {"200": page},
+            "operationId": operation_id,
+        }
+    }
 
 
 PATHS = {
@@ -369,10 +440,18 @@ PATHS = {
         "A value that doesn't apply or isn't known is null, never 0.",
         answer("The fleet", ref("Summary"), ETAG),
         [
-            query("scenario", {"type": "string", "enum": list(dpp_simulator.SCENARIOS), "default": dpp_simulator.LIVE},
-                  "live, or a made-up fleet that goes the same way through the same code"),
-            {"name": "If-None-Match", "in": "header", "required": False, "description": "The ETag of an earlier answer",
-             "schema": {"type": "string"}},
+            query(
+                "scenario",
+                {"type": "string", "enum": list(dpp_simulator.SCENARIOS), "default": dpp_simulator.LIVE},
+                "live, or a made-up fleet that goes the same way through the same code",
+            ),
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "required": False,
+                "description": "The ETag of an earlier answer",
+                "schema": {"type": "string"},
+            },
         ],
         responses={"304": {"description": "Nothing new since the answer with that ETag"}},
         operationId="dpp_summary",
@@ -387,8 +466,16 @@ PATHS = {
             query("from", {"type": "string", "format": "date-time"}, "Started at or after"),
             query("to", {"type": "string", "format": "date-time"}, "Started before"),
             query("ended", {"type": "string", "enum": ["true", "false"]}, "Only ended ones, or only running ones"),
-            query("search", {"type": "string", "maxLength": MAX_WORDS}, "In the name of the file or the printer, in upper or lower case"),
-            query("sort", {"type": "string", "enum": list(JOB_SORTS), "default": "started"}, "By what they are ordered; unknown values stand last"),
+            query(
+                "search",
+                {"type": "string", "maxLength": MAX_WORDS},
+                "In the name of the file or the printer, in upper or lower case",
+            ),
+            query(
+                "sort",
+                {"type": "string", "enum": list(JOB_SORTS), "default": "started"},
+                "By what they are ordered; unknown values stand last",
+            ),
             query("order", {"type": "string", "enum": list(ORDERS), "default": "desc"}, "Which way"),
             LIMIT,
             query("offset", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0}, "How many to skip"),
@@ -430,8 +517,12 @@ PATHS = {
         responses={"503": answer("The database is away", ref("Health"))},
         operationId="health",
     ),
-    "/api/version": operation("Version", "Name and version of this API.", answer("Version", ref("Version")), away=False, operationId="version"),
-    "/api/openapi.json": operation("This description", "OpenAPI 3.1.", answer("OpenAPI", ANY_OBJECT), away=False, operationId="openapi"),
+    "/api/version": operation(
+        "Version", "Name and version of this API.", answer("Version", ref("Version")), away=False, operationId="version"
+    ),
+    "/api/openapi.json": operation(
+        "This description", "OpenAPI 3.1.", answer("OpenAPI", ANY_OBJECT), away=False, operationId="openapi"
+    ),
     "/api/docs": {
         "get": {
             "summary": "This description for people",
@@ -441,7 +532,9 @@ PATHS = {
             "operationId": "docs",
         }
     },
-    "/metrics": prometheus("Figures of the API for Prometheus", "Requests, latencies, database pool, process.", "metrics"),
+    "/metrics": prometheus(
+        "Figures of the API for Prometheus", "Requests, latencies, database pool, process.", "metrics"
+    ),
 }
 
 
@@ -458,7 +551,7 @@ def description(version, others=()):
             "title": "ENMS API",
             "version": version,
             "description": "Energy of a printer fleet: who prints what, and what it takes. Reading needs no login on the network that ENMS is bound to; whatever "
-            "changes something needs the operator. No answer holds a credential. Errors are {\"error\": sentence}.",
+            'changes something needs the operator. No answer holds a credential. Errors are {"error": sentence}.',
         },
         "servers": [{"url": "/"}],
         "paths": paths,

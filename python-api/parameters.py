@@ -46,7 +46,9 @@ def device_id(arguments, name="deviceId"):
     value = arguments.get(name)
     if value is None or re.fullmatch(openapi.DEVICE_ID.strip("^$"), value):
         return value
-    raise BadRequest(f"{name} must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit.")
+    raise BadRequest(
+        f"{name} must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit."
+    )
 
 
 def instant(arguments, name):

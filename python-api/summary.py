@@ -68,10 +68,14 @@ class Writer:
             written[facts["device_id"]] = known
         self._written = written
         rest = dumps({"scenario": scenario, "globalHistory": rows["global_history"]})
-        aged = ",".join(f'{{"statusAgeSeconds":{age_text(one.facts, now_ts)},{one.text[1:]}' for one in written.values())
+        aged = ",".join(
+            f'{{"statusAgeSeconds":{age_text(one.facts, now_ts)},{one.text[1:]}' for one in written.values()
+        )
         return Answer(
             text=f'{{"generatedAt":{dumps(iso(now_ts))},"printers":[{aged}],{rest[1:]}',
-            tag=hashlib.blake2b("\n".join([rest, *(one.text for one in written.values())]).encode(), digest_size=12).hexdigest(),
+            tag=hashlib.blake2b(
+                "\n".join([rest, *(one.text for one in written.values())]).encode(), digest_size=12
+            ).hexdigest(),
             valid_until_ts=min([next_minute_ts, *(one.valid_until_ts for one in written.values())]),
         )
 
@@ -238,7 +242,13 @@ def plus(before, wh, per_kwh):
     return None if before is None or per_kwh is None else before + wh / 1000 * per_kwh
 
 
-PHASE_OF_STATE = {"heating": "Heating", "printing": "Printing", "paused": "Paused", "attention": "Paused", "no_data": "No data"}
+PHASE_OF_STATE = {
+    "heating": "Heating",
+    "printing": "Printing",
+    "paused": "Paused",
+    "attention": "Paused",
+    "no_data": "No data",
+}
 PHASES = ("Heating", "Printing", "Paused", "Active (other)", "No data")
 
 
@@ -253,7 +263,9 @@ def phases(states):
         if part["wh"] is not None:
             total["wh"] = (total["wh"] or 0.0) + part["wh"]
     return [
-        {"phase": name, "seconds": round(sums[name]["seconds"]), "energy_kwh": kwh(sums[name]["wh"])} for name in PHASES if name in sums
+        {"phase": name, "seconds": round(sums[name]["seconds"]), "energy_kwh": kwh(sums[name]["wh"])}
+        for name in PHASES
+        if name in sums
     ]
 
 
@@ -278,7 +290,9 @@ def situation(facts, factory, status, job, progress, details, analysis, usual, r
     """What the tips look at."""
     part = (details or {}).get("object_dimensions_mm") or {}
     zone = ZoneInfo(factory["timezone"]) if factory else timezone.utc
-    warm_up = next((phase["energy_kwh"] for phase in (analysis or {}).get("phases") or () if phase["phase"] == "Heating"), None)
+    warm_up = next(
+        (phase["energy_kwh"] for phase in (analysis or {}).get("phases") or () if phase["phase"] == "Heating"), None
+    )
     return tips.Situation(
         status=status,
         printing=status == "Printing" and job is not None,
@@ -338,4 +352,8 @@ def kwh(wh):
 
 def iso(ts):
     """ISO 8601 in UTC to the second, from seconds since 1970."""
-    return None if ts is None else datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return (
+        None
+        if ts is None
+        else datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    )

@@ -33,7 +33,9 @@ class Situation:
     printing: bool = False
     state_age_s: Optional[float] = None
     last_error: Optional[str] = None
-    steady_w: Optional[float] = None  # what it drew at least, over the last two minutes: a printer that begins to heat is not idle any more
+    steady_w: Optional[float] = (
+        None  # what it drew at least, over the last two minutes: a printer that begins to heat is not idle any more
+    )
     idle_power_w: Optional[float] = None
     bed_c: Optional[float] = None
     bed_target_c: Optional[float] = None
@@ -93,7 +95,9 @@ def known_warm_up(s):
 
 def hot_material(s):
     name = (s.material or "").upper()
-    return next((hot for hot in HOT_MATERIALS if name == hot or name.startswith((hot + "-", hot + " ", hot + "+"))), None)
+    return next(
+        (hot for hot in HOT_MATERIALS if name == hot or name.startswith((hot + "-", hot + " ", hot + "+"))), None
+    )
 
 
 def above_usual_share(s):
@@ -136,56 +140,120 @@ def per_day(watts):
 
 
 def with_money(s, kwh):
-    """" (0.72 kWh a day)" or with the money, for the end of a sentence."""
+    """ " (0.72 kWh a day)" or with the money, for the end of a sentence."""
     money = f", {kwh * s.price_per_kwh:.2f} {s.currency or ''}".rstrip() if s.price_per_kwh is not None else ""
     return f"{kwh:.2f} kWh{money} a day"
 
 
 RULES = (
-    Rule("offline", lambda s: s.status == "Offline",
-         lambda s: "The printer is offline: check its power and network, unless it rests on purpose."),
-    Rule("error", lambda s: s.status == "Error",
-         lambda s: "The printer reports an error" + (f": {s.last_error}" if s.last_error else "") + ". Look at it before the next print."),
-    Rule("attention", lambda s: s.status == "Attention",
-         lambda s: "The printer waits for somebody: it keeps its heat, and so draws power, until it is attended to."),
-    Rule("heating_long", lambda s: s.status == "Heating" and s.state_age_s is not None and s.state_age_s > HEATING_LONG_S,
-         lambda s: f"Heating for {s.state_age_s / 60:.0f} minutes without printing: start the print or switch the heaters off.",
-         lambda s: None if s.bed_target_c is None else per_day(bed_loss_w(s.bed_mm, s.bed_target_c))),
-    Rule("first_layer", lambda s: s.printing and s.progress is not None and 0 < s.progress < FIRST_LAYER_PERCENT,
-         lambda s: "First layer: a look now saves the energy of a failed print."),
-    Rule("idle_power", lambda s: idle_excess_w(s) is not None,
-         lambda s: (f"Idle, but drawing {s.steady_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still on saves "
-                    f"{with_money(s, per_day(idle_excess_w(s))['kwh'])}."),
-         lambda s: per_day(idle_excess_w(s))),
-    Rule("hot_bed_idle", lambda s: s.status in ("Idle", "Completed") and bool(s.bed_target_c) and s.bed_target_c > HOT_IDLE_BED_C,
-         lambda s: (f"The bed is kept at {s.bed_target_c:.0f} °C with nothing to print: switching it off saves about "
-                    f"{with_money(s, per_day(bed_loss_w(s.bed_mm, s.bed_target_c))['kwh'])}."),
-         lambda s: per_day(bed_loss_w(s.bed_mm, s.bed_target_c))),
-    Rule("small_part", lambda s: s.printing and (part_share(s) or 1.0) < SMALL_PART_SHARE,
-         lambda s: (f"The part covers {100 * part_share(s):.0f} % of the bed: printing several at once shares one warm-up"
-                    + (f" of {s.warm_up_kwh:.2f} kWh." if known_warm_up(s) else ".")),
-         lambda s: {"kwh": s.warm_up_kwh} if known_warm_up(s) else None),
-    Rule("material", lambda s: s.printing and hot_material(s) is not None,
-         lambda s: (f"{hot_material(s)} needs a hot bed: where the part allows it, PLA or PETG takes less energy"
-                    + (f", about {with_money(s, material_saving(s)['kwh'])} of printing." if material_saving(s) else ".")),
-         lambda s: material_saving(s)),
-    Rule("near_completion", lambda s: s.printing and s.progress is not None and s.progress >= NEAR_COMPLETION_PERCENT,
-         lambda s: ("Nearly done" + (f", about {max(1, round(s.time_left_s / 60))} min left" if s.time_left_s is not None else "")
-                    + ": have the next print ready and use the heat that is there.")),
-    Rule("cooling", lambda s: s.status == "Cooling",
-         lambda s: "Cooling down: starting the next print now saves part of its warm-up."),
-    Rule("better_hour", lambda s: idle(s) and bool(better_hour(s, "price") or better_hour(s, "g_co2")),
-         better_hour_text, better_hour_saving),
-    Rule("above_usual", lambda s: s.printing and (above_usual_share(s) or 0.0) > ABOVE_USUAL_SHARE,
-         lambda s: (f"This print takes {100 * above_usual_share(s):.0f} % more energy per gram than usual here: look for a draught, "
-                    "a high bed temperature or a slow profile."),
-         lambda s: {"kwh": (s.kwh_per_g - s.usual_kwh_per_g) * s.grams} if s.grams else None),
-    Rule("idle", lambda s: idle(s),
-         lambda s: "Nothing to print: switched off, the printer draws nothing."
-         if not s.steady_w else f"Nothing to print: switched off, the printer would save {with_money(s, per_day(s.steady_w)['kwh'])}.",
-         lambda s: per_day(s.steady_w) if s.steady_w else None),
-    Rule("default", lambda s: True,
-         lambda s: "All well: nothing to improve at the moment."),
+    Rule(
+        "offline",
+        lambda s: s.status == "Offline",
+        lambda s: "The printer is offline: check its power and network, unless it rests on purpose.",
+    ),
+    Rule(
+        "error",
+        lambda s: s.status == "Error",
+        lambda s: (
+            "The printer reports an error"
+            + (f": {s.last_error}" if s.last_error else "")
+            + ". Look at it before the next print."
+        ),
+    ),
+    Rule(
+        "attention",
+        lambda s: s.status == "Attention",
+        lambda s: "The printer waits for somebody: it keeps its heat, and so draws power, until it is attended to.",
+    ),
+    Rule(
+        "heating_long",
+        lambda s: s.status == "Heating" and s.state_age_s is not None and s.state_age_s > HEATING_LONG_S,
+        lambda s: (
+            f"Heating for {s.state_age_s / 60:.0f} minutes without printing: start the print or switch the heaters off."
+        ),
+        lambda s: None if s.bed_target_c is None else per_day(bed_loss_w(s.bed_mm, s.bed_target_c)),
+    ),
+    Rule(
+        "first_layer",
+        lambda s: s.printing and s.progress is not None and 0 < s.progress < FIRST_LAYER_PERCENT,
+        lambda s: "First layer: a look now saves the energy of a failed print.",
+    ),
+    Rule(
+        "idle_power",
+        lambda s: idle_excess_w(s) is not None,
+        lambda s: (
+            f"Idle, but drawing {s.steady_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still on saves "
+            f"{with_money(s, per_day(idle_excess_w(s))['kwh'])}."
+        ),
+        lambda s: per_day(idle_excess_w(s)),
+    ),
+    Rule(
+        "hot_bed_idle",
+        lambda s: s.status in ("Idle", "Completed") and bool(s.bed_target_c) and s.bed_target_c > HOT_IDLE_BED_C,
+        lambda s: (
+            f"The bed is kept at {s.bed_target_c:.0f} °C with nothing to print: switching it off saves about "
+            f"{with_money(s, per_day(bed_loss_w(s.bed_mm, s.bed_target_c))['kwh'])}."
+        ),
+        lambda s: per_day(bed_loss_w(s.bed_mm, s.bed_target_c)),
+    ),
+    Rule(
+        "small_part",
+        lambda s: s.printing and (part_share(s) or 1.0) < SMALL_PART_SHARE,
+        lambda s: (
+            f"The part covers {100 * part_share(s):.0f} % of the bed: printing several at once shares one warm-up"
+            + (f" of {s.warm_up_kwh:.2f} kWh." if known_warm_up(s) else ".")
+        ),
+        lambda s: {"kwh": s.warm_up_kwh} if known_warm_up(s) else None,
+    ),
+    Rule(
+        "material",
+        lambda s: s.printing and hot_material(s) is not None,
+        lambda s: (
+            f"{hot_material(s)} needs a hot bed: where the part allows it, PLA or PETG takes less energy"
+            + (f", about {with_money(s, material_saving(s)['kwh'])} of printing." if material_saving(s) else ".")
+        ),
+        lambda s: material_saving(s),
+    ),
+    Rule(
+        "near_completion",
+        lambda s: s.printing and s.progress is not None and s.progress >= NEAR_COMPLETION_PERCENT,
+        lambda s: (
+            "Nearly done"
+            + (f", about {max(1, round(s.time_left_s / 60))} min left" if s.time_left_s is not None else "")
+            + ": have the next print ready and use the heat that is there."
+        ),
+    ),
+    Rule(
+        "cooling",
+        lambda s: s.status == "Cooling",
+        lambda s: "Cooling down: starting the next print now saves part of its warm-up.",
+    ),
+    Rule(
+        "better_hour",
+        lambda s: idle(s) and bool(better_hour(s, "price") or better_hour(s, "g_co2")),
+        better_hour_text,
+        better_hour_saving,
+    ),
+    Rule(
+        "above_usual",
+        lambda s: s.printing and (above_usual_share(s) or 0.0) > ABOVE_USUAL_SHARE,
+        lambda s: (
+            f"This print takes {100 * above_usual_share(s):.0f} % more energy per gram than usual here: look for a draught, "
+            "a high bed temperature or a slow profile."
+        ),
+        lambda s: {"kwh": (s.kwh_per_g - s.usual_kwh_per_g) * s.grams} if s.grams else None,
+    ),
+    Rule(
+        "idle",
+        lambda s: idle(s),
+        lambda s: (
+            "Nothing to print: switched off, the printer draws nothing."
+            if not s.steady_w
+            else f"Nothing to print: switched off, the printer would save {with_money(s, per_day(s.steady_w)['kwh'])}."
+        ),
+        lambda s: per_day(s.steady_w) if s.steady_w else None,
+    ),
+    Rule("default", lambda s: True, lambda s: "All well: nothing to improve at the moment."),
 )
 
 
@@ -203,12 +271,14 @@ def tips_for(situation):
         if rule.id == "default" and found:
             break
         if rule.applies(situation):
-            found.append({
-                "id": rule.id,
-                "priority": priority,
-                "text": rule.text(situation),
-                "saving": _saving(situation, rule.saving(situation)),
-            })
+            found.append(
+                {
+                    "id": rule.id,
+                    "priority": priority,
+                    "text": rule.text(situation),
+                    "saving": _saving(situation, rule.saving(situation)),
+                }
+            )
     return found
 
 

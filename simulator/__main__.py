@@ -32,13 +32,26 @@ EPILOG = """environment:
 def arguments(argv=None) -> argparse.Namespace:
     """The command line."""
     env = os.environ
-    parser = argparse.ArgumentParser(prog="python -m simulator", description="Emulated 3D printers, smart plugs and sensors on real sockets.",
-                                     epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fleet", default=str(DEMO), metavar="FILE", help="the fleet's declaration (JSON); default: the demo fleet")
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description="Emulated 3D printers, smart plugs and sensors on real sockets.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--fleet", default=str(DEMO), metavar="FILE", help="the fleet's declaration (JSON); default: the demo fleet"
+    )
     parser.add_argument("--port", type=int, default=int(env.get("ENMS_SIM_PORT") or 0), help="port of the control API")
     parser.add_argument("--bind", default=env.get("ENMS_BIND") or "127.0.0.1", help="address to listen on")
-    parser.add_argument("--state-dir", default=env.get("ENMS_STATE_DIR") or ".run/state", metavar="DIR", help="parent of the state folder")
-    parser.add_argument("--no-auto-jobs", action="store_true", help="print only what the control API starts (for tests)")
+    parser.add_argument(
+        "--state-dir",
+        default=env.get("ENMS_STATE_DIR") or ".run/state",
+        metavar="DIR",
+        help="parent of the state folder",
+    )
+    parser.add_argument(
+        "--no-auto-jobs", action="store_true", help="print only what the control API starts (for tests)"
+    )
     return parser.parse_args(argv)
 
 
@@ -51,8 +64,13 @@ async def serve(world: World, bind: str, port: int) -> None:
     task = asyncio.create_task(world.run())
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    logging.getLogger("simulator").info("%d printers, %d plugs, control API on http://%s:%d", len(world.printers), len(world.plugs), bind,
-                                        runner.addresses[0][1])
+    logging.getLogger("simulator").info(
+        "%d printers, %d plugs, control API on http://%s:%d",
+        len(world.printers),
+        len(world.plugs),
+        bind,
+        runner.addresses[0][1],
+    )
     try:
         await task
     except asyncio.CancelledError:
@@ -67,15 +85,24 @@ def main(argv=None) -> int:
     env = os.environ
     logs.configure("simulator", env.get("ENMS_LOG_LEVEL") or "info")
     try:
-        world = World(load(args.fleet), Path(args.state_dir) / "simulator", args.bind, env.get("ENMS_SIM_ADVERTISE") or None,
-                      Broker.from_environment(), not args.no_auto_jobs, env.get("ENMS_ESP_ORG") or "raptorblingx",
-                      env.get("ENMS_TIMEZONE") or "Europe/Berlin")
+        world = World(
+            load(args.fleet),
+            Path(args.state_dir) / "simulator",
+            args.bind,
+            env.get("ENMS_SIM_ADVERTISE") or None,
+            Broker.from_environment(),
+            not args.no_auto_jobs,
+            env.get("ENMS_ESP_ORG") or "raptorblingx",
+            env.get("ENMS_TIMEZONE") or "Europe/Berlin",
+        )
         asyncio.run(serve(world, args.bind, args.port))
     except FleetError as error:
         print(f"simulator: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"simulator: cannot start: {error}; is the port taken, or the state folder not writable?", file=sys.stderr)
+        print(
+            f"simulator: cannot start: {error}; is the port taken, or the state folder not writable?", file=sys.stderr
+        )
         return 1
     return 0
 

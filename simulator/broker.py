@@ -27,8 +27,12 @@ class Broker:
         host = env.get("ENMS_MQTT_HOST")
         if not host:
             return None
-        return cls(host, int(env.get("ENMS_MQTT_PORT") or 1883), env.get("ENMS_MQTT_DEVICE_USER") or None,
-                   env.get("ENMS_MQTT_DEVICE_PASSWORD") or None)
+        return cls(
+            host,
+            int(env.get("ENMS_MQTT_PORT") or 1883),
+            env.get("ENMS_MQTT_DEVICE_USER") or None,
+            env.get("ENMS_MQTT_DEVICE_PASSWORD") or None,
+        )
 
 
 class Session:
@@ -37,8 +41,16 @@ class Session:
     `offline_buffer` is the number of messages kept while the broker is away; a Shelly keeps none.
     """
 
-    def __init__(self, broker: Broker | None, client_id: str, will: tuple[str, str] | None = None, subscriptions: tuple = (),
-                 on_message=None, on_connect=None, offline_buffer: int = 0):
+    def __init__(
+        self,
+        broker: Broker | None,
+        client_id: str,
+        will: tuple[str, str] | None = None,
+        subscriptions: tuple = (),
+        on_message=None,
+        on_connect=None,
+        offline_buffer: int = 0,
+    ):
         self.broker = broker
         self.client_id = client_id
         self.will = will
@@ -95,7 +107,9 @@ class Session:
             self._lost.clear()
             self.client = self._make_client()
             try:
-                await asyncio.get_running_loop().run_in_executor(None, self.client.connect, self.broker.host, self.broker.port, 30)
+                await asyncio.get_running_loop().run_in_executor(
+                    None, self.client.connect, self.broker.host, self.broker.port, 30
+                )
                 while not self._lost.is_set():
                     self.client.loop_misc()
                     if self.connected:
@@ -135,7 +149,9 @@ class Session:
                 on_loop(loop.remove_writer, fd)
 
         client.on_socket_open, client.on_socket_close = opened, closed
-        client.on_socket_register_write = lambda _c, _d, sock: on_loop(loop.add_writer, sock.fileno(), client.loop_write)
+        client.on_socket_register_write = lambda _c, _d, sock: on_loop(
+            loop.add_writer, sock.fileno(), client.loop_write
+        )
         client.on_socket_unregister_write = lambda _c, _d, sock: on_loop(loop.remove_writer, sock.fileno())
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._message
         return client

@@ -70,10 +70,19 @@ class Control:
     def app(self) -> web.Application:
         """The aiohttp application."""
         app = web.Application(middlewares=[_sentences])
-        app.add_routes([
-            web.get("/", self.help), web.get("/health", self.health), web.get("/fleet", self.fleet), web.get("/truth", self.truth),
-            web.get("/truth/meter/{id:.+}", self.meter), web.get("/truth/printer/{id}", self.printer),
-            web.get("/faults", self.faults), web.post("/faults", self.inject), web.post("/printers/{id}/{command}", self.command)])
+        app.add_routes(
+            [
+                web.get("/", self.help),
+                web.get("/health", self.health),
+                web.get("/fleet", self.fleet),
+                web.get("/truth", self.truth),
+                web.get("/truth/meter/{id:.+}", self.meter),
+                web.get("/truth/printer/{id}", self.printer),
+                web.get("/faults", self.faults),
+                web.post("/faults", self.inject),
+                web.post("/printers/{id}/{command}", self.command),
+            ]
+        )
         return app
 
     async def help(self, request):
@@ -84,9 +93,16 @@ class Control:
         """Liveness and the state of all sessions."""
         w = self.world
         sessions = {p.spec.id: p.session for p in w.plugs.values()}
-        return web.json_response({
-            "status": "ok", "uptime_s": round(time.time() - w.started, 1), "printers": {n: p.state for n, p in w.printers.items()},
-            "mqtt": {n: {"connected": s.connected, "sent": s.sent, "dropped": s.dropped} for n, s in sessions.items()}})
+        return web.json_response(
+            {
+                "status": "ok",
+                "uptime_s": round(time.time() - w.started, 1),
+                "printers": {n: p.state for n, p in w.printers.items()},
+                "mqtt": {
+                    n: {"connected": s.connected, "sent": s.sent, "dropped": s.dropped} for n, s in sessions.items()
+                },
+            }
+        )
 
     async def fleet(self, request):
         """The devices to register."""
@@ -101,8 +117,10 @@ class Control:
             jobs += [j for j in printer.history if j["end"] >= since]
             if printer.job and printer.job.ended is None:
                 jobs.append(printer.describe(printer.job))
-        meters = {m: {"device_id": c.load, "true_wh": c.truth.wh, "counter_wh": c.counter_wh, "power_watts": c.power}
-                  for m, c in w.channels.items()}
+        meters = {
+            m: {"device_id": c.load, "true_wh": c.truth.wh, "counter_wh": c.counter_wh, "power_watts": c.power}
+            for m, c in w.channels.items()
+        }
         return web.json_response({"now": time.time(), "jobs": sorted(jobs, key=lambda j: j["start"]), "meters": meters})
 
     async def meter(self, request):
@@ -144,7 +162,9 @@ class Control:
         printer.advance(max(time.time(), printer.at))
         if command == "start":
             try:
-                plan = printer.custom_plan(str(body.get("filename") or "test.gcode"), number(body, "duration_s", 100), body.get("material"))
+                plan = printer.custom_plan(
+                    str(body.get("filename") or "test.gcode"), number(body, "duration_s", 100), body.get("material")
+                )
             except PrinterError as error:
                 return _error(400, str(error))
             job = printer.start(plan)

@@ -68,6 +68,7 @@ def _until(body, now, default=60):
 
 # ---------------------------------------------------------------------- meters
 
+
 @fault
 async def reset_counter(world, body, now):
     """Plug or meter: the counter is zeroed as by the device's own reset command."""
@@ -180,6 +181,7 @@ async def move_meter(world, body, now):
 
 
 # ---------------------------------------------------------------------- printers
+
 
 @fault
 async def power_cut(world, body, now):

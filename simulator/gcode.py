@@ -22,9 +22,30 @@ KEPT_FILES = 60
 
 DIALECTS = {"octoprint": "cura", "moonraker": "orca", "simplyprint": "orca"}
 FEATURES = {
-    "prusa": {"skirt": "Skirt/Brim", "inner": "Perimeter", "outer": "External perimeter", "solid": "Solid infill", "top": "Top solid infill", "fill": "Internal infill"},
-    "orca": {"skirt": "Skirt", "inner": "Inner wall", "outer": "Outer wall", "solid": "Internal solid infill", "top": "Top surface", "fill": "Sparse infill"},
-    "cura": {"skirt": "SKIRT", "inner": "WALL-INNER", "outer": "WALL-OUTER", "solid": "SKIN", "top": "SKIN", "fill": "FILL"},
+    "prusa": {
+        "skirt": "Skirt/Brim",
+        "inner": "Perimeter",
+        "outer": "External perimeter",
+        "solid": "Solid infill",
+        "top": "Top solid infill",
+        "fill": "Internal infill",
+    },
+    "orca": {
+        "skirt": "Skirt",
+        "inner": "Inner wall",
+        "outer": "Outer wall",
+        "solid": "Internal solid infill",
+        "top": "Top surface",
+        "fill": "Sparse infill",
+    },
+    "cura": {
+        "skirt": "SKIRT",
+        "inner": "WALL-INNER",
+        "outer": "WALL-OUTER",
+        "solid": "SKIN",
+        "top": "SKIN",
+        "fill": "FILL",
+    },
 }
 COLOURS = {"PLA": (242, 130, 48), "PETG": (64, 140, 214), "ASA": (96, 99, 105)}
 
@@ -48,7 +69,12 @@ class Shape:
         for i in range(points):
             c, s = math.cos(2 * math.pi * i / points), math.sin(2 * math.pi * i / points)
             # On the axes a superellipse touches its box: with points on all four the bounding box is exact.
-            loop.append((self.x + math.copysign(a * abs(c) ** (2 / self.power), c), self.y + math.copysign(b * abs(s) ** (2 / self.power), s)))
+            loop.append(
+                (
+                    self.x + math.copysign(a * abs(c) ** (2 / self.power), c),
+                    self.y + math.copysign(b * abs(s) ** (2 / self.power), s),
+                )
+            )
         return loop + loop[:1]
 
     def chords(self, inset: float, count: int, along_x: bool) -> list[tuple]:
@@ -73,11 +99,24 @@ def shapes_of(plan, profile) -> list[Shape]:
     space = 1.0 if columns == 1 else 0.88
     a, b = plan.size[0] / columns * space / 2, plan.size[1] / rows * space / 2
     # The outermost objects touch the edges of the plan's size.
-    step_x, step_y = ((size - 2 * half) / max(1, count - 1) for size, half, count in ((plan.size[0], a, columns), (plan.size[1], b, rows)))
+    step_x, step_y = (
+        (size - 2 * half) / max(1, count - 1)
+        for size, half, count in ((plan.size[0], a, columns), (plan.size[1], b, rows))
+    )
     shapes = []
     for k in range(columns * rows):
         column, row = k % columns, k // columns
-        shapes.append(Shape(f"{plan.stem}.stl", k, cx + (column - (columns - 1) / 2) * step_x, cy + (row - (rows - 1) / 2) * step_y, a, b, power))
+        shapes.append(
+            Shape(
+                f"{plan.stem}.stl",
+                k,
+                cx + (column - (columns - 1) / 2) * step_x,
+                cy + (row - (rows - 1) / 2) * step_y,
+                a,
+                b,
+                power,
+            )
+        )
     return shapes
 
 
@@ -99,7 +138,10 @@ def layer_paths(plan, profile) -> list[list[tuple]]:
     for number in range(layers):
         layer = []
         if number == 0:
-            reach = max(abs(s.x - profile.bed_width / 2) + s.a for s in shapes) + 4, max(abs(s.y - profile.bed_depth / 2) + s.b for s in shapes) + 4
+            reach = (
+                max(abs(s.x - profile.bed_width / 2) + s.a for s in shapes) + 4,
+                max(abs(s.y - profile.bed_depth / 2) + s.b for s in shapes) + 4,
+            )
             skirt = Shape("", 0, profile.bed_width / 2, profile.bed_depth / 2, *reach, 8.0)
             layer.append((None, "skirt", skirt.outline(0, 24)))
         solid = number < 2 or number >= layers - 2
@@ -107,7 +149,9 @@ def layer_paths(plan, profile) -> list[list[tuple]]:
         for shape in shapes:
             layer.append((shape, "inner", shape.outline(1.5 * width, points)))
             layer.append((shape, "outer", shape.outline(width / 2, points)))
-            zigzag = [p for line in shape.chords(2 * width, chords * 2 if solid else chords, number % 2 == 0) for p in line]
+            zigzag = [
+                p for line in shape.chords(2 * width, chords * 2 if solid else chords, number % 2 == 0) for p in line
+            ]
             layer.append((shape, feature, zigzag))
         result.append(layer)
     return result
@@ -115,11 +159,14 @@ def layer_paths(plan, profile) -> list[list[tuple]]:
 
 # ---------------------------------------------------------------------- picture
 
+
 def png(width: int, height: int, pixels: bytes) -> bytes:
     """RGBA pixels as a PNG file."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + pixels[4 * width * y:4 * width * (y + 1)] for y in range(height))
+
+    rows = b"".join(b"\0" + pixels[4 * width * y : 4 * width * (y + 1)] for y in range(height))
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
 
@@ -153,15 +200,25 @@ def thumbnail(plan, width: int, height: int) -> bytes:
 
 def _thumbnail_lines(plan, width: int, height: int) -> list[str]:
     text = base64.b64encode(thumbnail(plan, width, height)).decode()
-    return [";", f"; thumbnail begin {width}x{height} {len(text)}", *(f"; {text[i:i + 78]}" for i in range(0, len(text), 78)), "; thumbnail end", ";", ""]
+    return [
+        ";",
+        f"; thumbnail begin {width}x{height} {len(text)}",
+        *(f"; {text[i : i + 78]}" for i in range(0, len(text), 78)),
+        "; thumbnail end",
+        ";",
+        "",
+    ]
 
 
 # ---------------------------------------------------------------------- text
 
+
 def _clock(seconds: float) -> str:
     seconds = round(seconds)
     hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
-    return " ".join(part for part in (f"{hours}h" if hours else "", f"{minutes}m" if hours or minutes else "", f"{rest}s") if part)
+    return " ".join(
+        part for part in (f"{hours}h" if hours else "", f"{minutes}m" if hours or minutes else "", f"{rest}s") if part
+    )
 
 
 def _moves(plan, profile, dialect: str) -> list[str]:
@@ -188,27 +245,50 @@ def _moves(plan, profile, dialect: str) -> list[str]:
         if absolute:
             lines.append(f";LAYER:{number}")
         else:
-            lines += [";LAYER_CHANGE", f";Z:{z:g}", f";HEIGHT:{plan.layer_height:g}", ";BEFORE_LAYER_CHANGE", "G92 E0.0", f";{z:g}", "",
-                      f"G1 Z{z:g} F600", ";AFTER_LAYER_CHANGE", f";{z:g}"]
+            lines += [
+                ";LAYER_CHANGE",
+                f";Z:{z:g}",
+                f";HEIGHT:{plan.layer_height:g}",
+                ";BEFORE_LAYER_CHANGE",
+                "G92 E0.0",
+                f";{z:g}",
+                "",
+                f"G1 Z{z:g} F600",
+                ";AFTER_LAYER_CHANGE",
+                f";{z:g}",
+            ]
         if number == 2 and plan.fan > 0:
             lines.append(f"M106 S{plan.fan * 255:g}")
         if dialect == "prusa" and number % max(1, plan.layers // 50) == 0:
-            lines.append(f"M73 P{number * 100 // plan.layers} R{math.ceil(plan.motion_s * (1 - number / plan.layers) / 60)}")
+            lines.append(
+                f"M73 P{number * 100 // plan.layers} R{math.ceil(plan.motion_s * (1 - number / plan.layers) / 60)}"
+            )
         inside = None
         for shape, feature, points in layer:
             if shape is not inside:
                 if inside and not absolute:
                     lines.append(f"; stop printing object {inside.name} id:0 copy {inside.copy}")
                 if shape:
-                    lines.append(f";MESH:{shape.name}" if absolute else f"; printing object {shape.name} id:0 copy {shape.copy}")
+                    lines.append(
+                        f";MESH:{shape.name}" if absolute else f"; printing object {shape.name} id:0 copy {shape.copy}"
+                    )
                 inside = shape
             x, y = points[0]
             if absolute:
-                lines += [f"G1 F2700 E{e - retract:.5f}", f"G0 F{TRAVEL_MM_S * 60:.0f} X{x:.3f} Y{y:.3f} Z{z:g}", f";TYPE:{names[feature]}",
-                          f"G1 F2700 E{e:.5f}"]
+                lines += [
+                    f"G1 F2700 E{e - retract:.5f}",
+                    f"G0 F{TRAVEL_MM_S * 60:.0f} X{x:.3f} Y{y:.3f} Z{z:g}",
+                    f";TYPE:{names[feature]}",
+                    f"G1 F2700 E{e:.5f}",
+                ]
             else:
-                lines += [f"G1 E-{retract:g} F2700", f"G1 X{x:.3f} Y{y:.3f} F{TRAVEL_MM_S * 60:.0f}", f"G1 E{retract:g} F2700",
-                          f";TYPE:{names[feature]}", f";WIDTH:{bead:.5g}"]
+                lines += [
+                    f"G1 E-{retract:g} F2700",
+                    f"G1 X{x:.3f} Y{y:.3f} F{TRAVEL_MM_S * 60:.0f}",
+                    f"G1 E{retract:g} F2700",
+                    f";TYPE:{names[feature]}",
+                    f";WIDTH:{bead:.5g}",
+                ]
             elapsed += math.dist(place, points[0]) / TRAVEL_MM_S
             lines.append(f"G1 F{feed}")
             for (x0, y0), (x, y) in zip(points, points[1:]):
@@ -229,61 +309,180 @@ def _moves(plan, profile, dialect: str) -> list[str]:
 def _config(plan, spec, profile) -> list[str]:
     """The slicer's settings as key = value, those that programs read."""
     material = MATERIALS[plan.material]
-    return [f"; {key} = {value}" for key, value in sorted({
-        "bed_shape": f"0x0,{profile.bed_width}x0,{profile.bed_width}x{profile.bed_depth},0x{profile.bed_depth}", "bed_temperature": f"{plan.bed:g}",
-        "bottom_solid_layers": 2, "brim_width": 0, "complete_objects": 0, "extrusion_width": 0.45, "filament_cost": material.price_per_kg,
-        "filament_density": material.density, "filament_diameter": 1.75, "filament_settings_id": f'"Generic {plan.material}"',
-        "filament_type": plan.material, "fill_density": f"{plan.infill}%", "fill_pattern": "rectilinear", "first_layer_bed_temperature": f"{plan.bed:g}",
-        "first_layer_height": plan.layer_height, "first_layer_temperature": f"{plan.nozzle:g}", "gcode_flavor": "marlin2", "infill_speed": profile.speed_mm_s,
-        "layer_height": plan.layer_height, "nozzle_diameter": 0.4, "perimeters": 2, "print_settings_id": f"{plan.layer_height:.2f}mm QUALITY",
-        "printer_model": spec.device_model.split()[-1] if spec.device_model else spec.profile, "printer_settings_id": spec.device_model, "skirts": 1,
-        "spiral_vase": 0, "support_material": 0, "temperature": f"{plan.nozzle:g}", "top_solid_layers": 2, "travel_speed": f"{TRAVEL_MM_S:g}",
-        "use_relative_e_distances": 1}.items())]
+    return [
+        f"; {key} = {value}"
+        for key, value in sorted(
+            {
+                "bed_shape": f"0x0,{profile.bed_width}x0,{profile.bed_width}x{profile.bed_depth},0x{profile.bed_depth}",
+                "bed_temperature": f"{plan.bed:g}",
+                "bottom_solid_layers": 2,
+                "brim_width": 0,
+                "complete_objects": 0,
+                "extrusion_width": 0.45,
+                "filament_cost": material.price_per_kg,
+                "filament_density": material.density,
+                "filament_diameter": 1.75,
+                "filament_settings_id": f'"Generic {plan.material}"',
+                "filament_type": plan.material,
+                "fill_density": f"{plan.infill}%",
+                "fill_pattern": "rectilinear",
+                "first_layer_bed_temperature": f"{plan.bed:g}",
+                "first_layer_height": plan.layer_height,
+                "first_layer_temperature": f"{plan.nozzle:g}",
+                "gcode_flavor": "marlin2",
+                "infill_speed": profile.speed_mm_s,
+                "layer_height": plan.layer_height,
+                "nozzle_diameter": 0.4,
+                "perimeters": 2,
+                "print_settings_id": f"{plan.layer_height:.2f}mm QUALITY",
+                "printer_model": spec.device_model.split()[-1] if spec.device_model else spec.profile,
+                "printer_settings_id": spec.device_model,
+                "skirts": 1,
+                "spiral_vase": 0,
+                "support_material": 0,
+                "temperature": f"{plan.nozzle:g}",
+                "top_solid_layers": 2,
+                "travel_speed": f"{TRAVEL_MM_S:g}",
+                "use_relative_e_distances": 1,
+            }.items()
+        )
+    ]
 
 
 def _totals(plan) -> list[str]:
     material = MATERIALS[plan.material]
     cost = plan.filament_g / 1000 * material.price_per_kg
-    return [f"; filament used [mm] = {plan.filament_mm:.2f}", f"; filament used [cm3] = {plan.filament_mm * FILAMENT_AREA_MM2 / 1000:.2f}",
-            f"; filament used [g] = {plan.filament_g:.2f}", f"; filament cost = {cost:.2f}", f"; total filament used [g] = {plan.filament_g:.2f}",
-            f"; total filament cost = {cost:.2f}", f"; estimated printing time (normal mode) = {_clock(plan.motion_s)}"]
+    return [
+        f"; filament used [mm] = {plan.filament_mm:.2f}",
+        f"; filament used [cm3] = {plan.filament_mm * FILAMENT_AREA_MM2 / 1000:.2f}",
+        f"; filament used [g] = {plan.filament_g:.2f}",
+        f"; filament cost = {cost:.2f}",
+        f"; total filament used [g] = {plan.filament_g:.2f}",
+        f"; total filament cost = {cost:.2f}",
+        f"; estimated printing time (normal mode) = {_clock(plan.motion_s)}",
+    ]
 
 
 def text(plan, spec) -> str:
     """The whole file of a plan for the printer `spec`."""
     profile = PROFILES[spec.profile]
     dialect = DIALECTS.get(spec.protocol, "prusa")
-    limits = ["M201 X5000 Y5000 Z400 E8000", "M203 X250 Y250 Z12 E120", "M204 P4000 R2500 T5000", "M205 X8.00 Y8.00 Z0.40 E5.00"]
-    start = ["G90", f"M104 S{plan.nozzle:g}", f"M140 S{plan.bed:g}", f"M190 S{plan.bed:g}", f"M109 S{plan.nozzle:g}", "G28", "G92 E0"]
+    limits = [
+        "M201 X5000 Y5000 Z400 E8000",
+        "M203 X250 Y250 Z12 E120",
+        "M204 P4000 R2500 T5000",
+        "M205 X8.00 Y8.00 Z0.40 E5.00",
+    ]
+    start = [
+        "G90",
+        f"M104 S{plan.nozzle:g}",
+        f"M140 S{plan.bed:g}",
+        f"M190 S{plan.bed:g}",
+        f"M109 S{plan.nozzle:g}",
+        "G28",
+        "G92 E0",
+    ]
     end = ["M107", "M104 S0", "M140 S0", "G1 X5 F9000", "M84"]
     moves = _moves(plan, profile, dialect)
     when = f"2026-10-{plan.seed % 28 + 1:02d} at {plan.seed % 12 + 8:02d}:{plan.seed % 60:02d}:00 UTC"
     if dialect == "cura":
         cx, cy, (x, y, z) = profile.bed_width / 2, profile.bed_depth / 2, plan.size
-        head = [";FLAVOR:Marlin", f";TIME:{plan.motion_s:.0f}", f";Filament used: {plan.filament_mm / 1000:.5f}m", f";Layer height: {plan.layer_height:g}",
-                f";MINX:{cx - x / 2:.3f}", f";MINY:{cy - y / 2:.3f}", f";MINZ:{plan.layer_height:g}", f";MAXX:{cx + x / 2:.3f}", f";MAXY:{cy + y / 2:.3f}",
-                f";MAXZ:{z:g}", f";TARGET_MACHINE.NAME:{spec.device_model}", ";Generated with Cura_SteamEngine 5.6.0", *limits, *start,
-                "M82 ;absolute extrusion mode", f";LAYER_COUNT:{plan.layers}"]
-        values = {"layer_height": f"{plan.layer_height:g}", "infill_sparse_density": plan.infill, "material_type": plan.material}
-        quality = "[general]\nversion = 4\nname = Standard Quality\n\n[values]\n" + "".join(f"{k} = {v}\n" for k, v in values.items())
+        head = [
+            ";FLAVOR:Marlin",
+            f";TIME:{plan.motion_s:.0f}",
+            f";Filament used: {plan.filament_mm / 1000:.5f}m",
+            f";Layer height: {plan.layer_height:g}",
+            f";MINX:{cx - x / 2:.3f}",
+            f";MINY:{cy - y / 2:.3f}",
+            f";MINZ:{plan.layer_height:g}",
+            f";MAXX:{cx + x / 2:.3f}",
+            f";MAXY:{cy + y / 2:.3f}",
+            f";MAXZ:{z:g}",
+            f";TARGET_MACHINE.NAME:{spec.device_model}",
+            ";Generated with Cura_SteamEngine 5.6.0",
+            *limits,
+            *start,
+            "M82 ;absolute extrusion mode",
+            f";LAYER_COUNT:{plan.layers}",
+        ]
+        values = {
+            "layer_height": f"{plan.layer_height:g}",
+            "infill_sparse_density": plan.infill,
+            "material_type": plan.material,
+        }
+        quality = "[general]\nversion = 4\nname = Standard Quality\n\n[values]\n" + "".join(
+            f"{k} = {v}\n" for k, v in values.items()
+        )
         # Cura stores JSON whose strings hold escaped line ends.
         settings = json.dumps({"global_quality": quality.replace("\n", "\\n")})
-        lines = [*head, *moves, "M83 ;relative extrusion mode", *end, ";End of Gcode", *(f";SETTING_3 {settings[i:i + 70]}" for i in range(0, len(settings), 70))]
+        lines = [
+            *head,
+            *moves,
+            "M83 ;relative extrusion mode",
+            *end,
+            ";End of Gcode",
+            *(f";SETTING_3 {settings[i : i + 70]}" for i in range(0, len(settings), 70)),
+        ]
     elif dialect == "orca":
-        lines = ["; HEADER_BLOCK_START", f"; generated by OrcaSlicer 2.1.1 on {when}", f"; total layer number: {plan.layers}",
-                 f"; filament_density: {MATERIALS[plan.material].density}", "; filament_diameter: 1.75", f"; max_z_height: {plan.size[2]:.2f}", "; HEADER_BLOCK_END", "",
-                 "; THUMBNAIL_BLOCK_START", *_thumbnail_lines(plan, 220, 124), "; THUMBNAIL_BLOCK_END", "", "; EXECUTABLE_BLOCK_START", *limits, *start, "M83", *moves, *end,
-                 "; EXECUTABLE_BLOCK_END", "", *_totals(plan), "", "; CONFIG_BLOCK_START", *_config(plan, spec, profile),
-                 f"; sparse_infill_density = {plan.infill}%", "; CONFIG_BLOCK_END"]
+        lines = [
+            "; HEADER_BLOCK_START",
+            f"; generated by OrcaSlicer 2.1.1 on {when}",
+            f"; total layer number: {plan.layers}",
+            f"; filament_density: {MATERIALS[plan.material].density}",
+            "; filament_diameter: 1.75",
+            f"; max_z_height: {plan.size[2]:.2f}",
+            "; HEADER_BLOCK_END",
+            "",
+            "; THUMBNAIL_BLOCK_START",
+            *_thumbnail_lines(plan, 220, 124),
+            "; THUMBNAIL_BLOCK_END",
+            "",
+            "; EXECUTABLE_BLOCK_START",
+            *limits,
+            *start,
+            "M83",
+            *moves,
+            *end,
+            "; EXECUTABLE_BLOCK_END",
+            "",
+            *_totals(plan),
+            "",
+            "; CONFIG_BLOCK_START",
+            *_config(plan, spec, profile),
+            f"; sparse_infill_density = {plan.infill}%",
+            "; CONFIG_BLOCK_END",
+        ]
     else:
-        lines = [f"; generated by PrusaSlicer 2.8.0+linux-x64 on {when}", "", *_thumbnail_lines(plan, 16, 16), *_thumbnail_lines(plan, 220, 124),
-                 "; external perimeters extrusion width = 0.45mm", "; infill extrusion width = 0.45mm", "",
-                 f"M73 P0 R{math.ceil(plan.motion_s / 60)}", *limits, "M107", ";TYPE:Custom", "M862.1 P0.4 ; nozzle diameter check", *start, "M83 ; extruder relative mode",
-                 *moves, ";TYPE:Custom", *end, "M73 P100 R0", *_totals(plan), "", "; prusaslicer_config = begin", *_config(plan, spec, profile), "; prusaslicer_config = end"]
+        lines = [
+            f"; generated by PrusaSlicer 2.8.0+linux-x64 on {when}",
+            "",
+            *_thumbnail_lines(plan, 16, 16),
+            *_thumbnail_lines(plan, 220, 124),
+            "; external perimeters extrusion width = 0.45mm",
+            "; infill extrusion width = 0.45mm",
+            "",
+            f"M73 P0 R{math.ceil(plan.motion_s / 60)}",
+            *limits,
+            "M107",
+            ";TYPE:Custom",
+            "M862.1 P0.4 ; nozzle diameter check",
+            *start,
+            "M83 ; extruder relative mode",
+            *moves,
+            ";TYPE:Custom",
+            *end,
+            "M73 P100 R0",
+            *_totals(plan),
+            "",
+            "; prusaslicer_config = begin",
+            *_config(plan, spec, profile),
+            "; prusaslicer_config = end",
+        ]
     return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------------- files
+
 
 def path_for(plan, spec, folder) -> Path:
     """Where the file of a plan is kept; a name from outside is never part of the path."""

@@ -20,16 +20,53 @@ STEP_S = 30
 STATUS_EVERY_S = 60
 
 READING_COLUMNS = ("meter_id", "timestamp", "power_watts", "energy_total_wh", "voltage")
-STATUS_COLUMNS = ("device_id", "timestamp", "state", "state_text", "is_operational", "is_printing", "is_paused", "is_error", "is_busy",
-                  "nozzle_temp_actual", "nozzle_temp_target", "bed_temp_actual", "bed_temp_target", "z_height_mm", "speed_multiplier_percent",
-                  "fan_rpm", "material", "filename", "source_job_id", "progress_percent", "time_left_seconds")
+STATUS_COLUMNS = (
+    "device_id",
+    "timestamp",
+    "state",
+    "state_text",
+    "is_operational",
+    "is_printing",
+    "is_paused",
+    "is_error",
+    "is_busy",
+    "nozzle_temp_actual",
+    "nozzle_temp_target",
+    "bed_temp_actual",
+    "bed_temp_target",
+    "z_height_mm",
+    "speed_multiplier_percent",
+    "fan_rpm",
+    "material",
+    "filename",
+    "source_job_id",
+    "progress_percent",
+    "time_left_seconds",
+)
 # What a protocol does not tell of a printer: its past must not know more than its present, or a model learns from what it never sees again.
 UNTOLD = {
-    "prusalink": {"material"}, "prusalink legacy": {"fan_rpm"}, "moonraker": {"material"},
-    "octoprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm", "material"}, "simplyprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm"},
+    "prusalink": {"material"},
+    "prusalink legacy": {"fan_rpm"},
+    "moonraker": {"material"},
+    "octoprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm", "material"},
+    "simplyprint": {"z_height_mm", "speed_multiplier_percent", "fan_rpm"},
 }
-JOB_COLUMNS = ("device_id", "filename", "start_time", "end_time", "status", "status_reason", "source_job_id", "material", "filament_used_g",
-               "filament_used_mm", "paused_seconds", "nozzle_diameter", "filament_diameter", "last_seen")
+JOB_COLUMNS = (
+    "device_id",
+    "filename",
+    "start_time",
+    "end_time",
+    "status",
+    "status_reason",
+    "source_job_id",
+    "material",
+    "filament_used_g",
+    "filament_used_mm",
+    "paused_seconds",
+    "nozzle_diameter",
+    "filament_diameter",
+    "last_seen",
+)
 
 
 def iso(at: float) -> str:
@@ -66,19 +103,51 @@ def status_row(printer, stamp: str) -> list:
     moving = state == "printing"
     fan = job.plan.fan if moving and job.layer > 2 else 0
     untold = UNTOLD["prusalink legacy" if printer.spec.legacy else printer.spec.protocol]
-    row = [printer.spec.device_id, stamp, state, state.upper(), state not in ("error", "offline"), printer.state == "printing",
-            state in ("paused", "attention"), state == "error", state == "heating",
-            f"{m.nozzle:.1f}", f"{m.nozzle_target:.0f}", f"{m.bed:.1f}", f"{m.bed_target:.0f}", f"{job.z:.2f}" if has_job else "",
-            f"{printer.speed:.0f}", f"{fan * 5900:.0f}", printer.loaded_material, job.plan.filename if has_job else "",
-            printer.source_id(job.number) or "" if has_job else "", f"{job.progress * 100:.2f}" if has_job else "", f"{job.left:.0f}" if has_job else ""]
+    row = [
+        printer.spec.device_id,
+        stamp,
+        state,
+        state.upper(),
+        state not in ("error", "offline"),
+        printer.state == "printing",
+        state in ("paused", "attention"),
+        state == "error",
+        state == "heating",
+        f"{m.nozzle:.1f}",
+        f"{m.nozzle_target:.0f}",
+        f"{m.bed:.1f}",
+        f"{m.bed_target:.0f}",
+        f"{job.z:.2f}" if has_job else "",
+        f"{printer.speed:.0f}",
+        f"{fan * 5900:.0f}",
+        printer.loaded_material,
+        job.plan.filename if has_job else "",
+        printer.source_id(job.number) or "" if has_job else "",
+        f"{job.progress * 100:.2f}" if has_job else "",
+        f"{job.left:.0f}" if has_job else "",
+    ]
     return ["" if column in untold else value for column, value in zip(STATUS_COLUMNS, row, strict=True)]
 
 
 def job_row(job: dict, seen: float) -> list:
     """One row of jobs.csv or running.csv from a ground-truth job that was last seen at `seen`."""
     end, status = (iso(job["end"]), job["status"]) if job["end"] else ("", "printing")
-    return [job["device_id"], job["filename"], iso(job["start"]), end, status, job["reason"] or "", job["source_job_id"] or "",
-            job["material"], f"{job['filament_g']:.2f}", f"{job['filament_mm']:.1f}", f"{job['paused_seconds']:.1f}", "0.4", "1.75", iso(seen)]
+    return [
+        job["device_id"],
+        job["filename"],
+        iso(job["start"]),
+        end,
+        status,
+        job["reason"] or "",
+        job["source_job_id"] or "",
+        job["material"],
+        f"{job['filament_g']:.2f}",
+        f"{job['filament_mm']:.1f}",
+        f"{job['paused_seconds']:.1f}",
+        "0.4",
+        "1.75",
+        iso(seen),
+    ]
 
 
 def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
@@ -96,7 +165,10 @@ def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
     meters = [(plug.spec.kind, channel) for plug in plugs.values() for channel in plug.channels]
     out.mkdir(parents=True, exist_ok=True)
     jobs, last_state = [], {}
-    with open(out / "readings.csv", "w", newline="", encoding="utf-8") as f, open(out / "statuses.csv", "w", newline="", encoding="utf-8") as g:
+    with (
+        open(out / "readings.csv", "w", newline="", encoding="utf-8") as f,
+        open(out / "statuses.csv", "w", newline="", encoding="utf-8") as g,
+    ):
         readings, statuses = csv.writer(f, lineterminator="\n"), csv.writer(g, lineterminator="\n")
         readings.writerow(READING_COLUMNS)
         statuses.writerow(STATUS_COLUMNS)
@@ -111,32 +183,65 @@ def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
                 if step * STEP_S % STATUS_EVERY_S == 0 or last_state.get(printer) != state:
                     last_state[printer] = state
                     statuses.writerow(status_row(printer, stamp))
-            readings.writerows([(c.meter_id, stamp, f"{c.power:.1f}", counter_text(kind, c.counter_wh), f"{c.voltage(at):.1f}")
-                                for kind, c in meters])
+            readings.writerows(
+                [
+                    (c.meter_id, stamp, f"{c.power:.1f}", counter_text(kind, c.counter_wh), f"{c.voltage(at):.1f}")
+                    for kind, c in meters
+                ]
+            )
     jobs.sort(key=lambda j: (j["start"], j["device_id"]))
-    running = [printer.describe(printer.job) for printer in printers.values() if printer.job and printer.job.ended is None]
+    running = [
+        printer.describe(printer.job) for printer in printers.values() if printer.job and printer.job.ended is None
+    ]
     for name, some in (("jobs", jobs), ("running", running)):
         with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as f:
             writer = csv.writer(f, lineterminator="\n")
             writer.writerow(JOB_COLUMNS)
             writer.writerows(job_row(job, job["end"] or end) for job in some)
-    truth = {"from": iso(start), "to": iso(end), "jobs": jobs,
-             "meters": {c.meter_id: {"device_id": c.load, "first_wh": first[c.meter_id], "last_wh": c.counter_wh,
-                                     "energy_wh": c.counter_wh - first[c.meter_id]} for _, c in meters}}
+    truth = {
+        "from": iso(start),
+        "to": iso(end),
+        "jobs": jobs,
+        "meters": {
+            c.meter_id: {
+                "device_id": c.load,
+                "first_wh": first[c.meter_id],
+                "last_wh": c.counter_wh,
+                "energy_wh": c.counter_wh - first[c.meter_id],
+            }
+            for _, c in meters
+        },
+    }
     (out / "truth.json").write_text(json.dumps(truth, indent=1, ensure_ascii=False), encoding="utf-8")
-    return {"at": end, "printers": {n: p.to_dict() for n, p in printers.items()}, "plugs": {n: p.to_dict() for n, p in plugs.items()}}
+    return {
+        "at": end,
+        "printers": {n: p.to_dict() for n, p in printers.items()},
+        "plugs": {n: p.to_dict() for n, p in plugs.items()},
+    }
 
 
 def main(argv=None) -> int:
     """The command line; 1 with a sentence when something can't be done."""
-    parser = argparse.ArgumentParser(prog="python -m simulator.history", description="Write plausible past of the fleet for `./enms import`.")
+    parser = argparse.ArgumentParser(
+        prog="python -m simulator.history", description="Write plausible past of the fleet for `./enms import`."
+    )
     parser.add_argument("--days", type=float, default=7, help="how far back (7)")
     parser.add_argument("--end", type=datetime.fromisoformat, metavar="ISO", help="end of the history (now)")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for readings.csv, statuses.csv, jobs.csv, running.csv, truth.json")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder for readings.csv, statuses.csv, jobs.csv, running.csv, truth.json",
+    )
     parser.add_argument("--fleet", default=str(DEMO), metavar="FILE", help="the fleet's declaration")
     parser.add_argument("--seed", type=int, help="other dice than the fleet's own")
-    parser.add_argument("--state-dir", default=os.environ.get("ENMS_STATE_DIR"), metavar="DIR",
-                        help="parent of the simulator's state folder; live goes on from there (default: ENMS_STATE_DIR; none: no state is written)")
+    parser.add_argument(
+        "--state-dir",
+        default=os.environ.get("ENMS_STATE_DIR"),
+        metavar="DIR",
+        help="parent of the simulator's state folder; live goes on from there (default: ENMS_STATE_DIR; none: no state is written)",
+    )
     args = parser.parse_args(argv)
     if not 0 < args.days <= 400:
         parser.error("--days must be between 0 and 400")

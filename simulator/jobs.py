@@ -69,9 +69,22 @@ def _hours(seconds: float) -> str:
     return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m"
 
 
-def plan(profile: Profile, protocol: str, model: str, *, stem: str, aspect: tuple, material: str, motion_s: float,
-         layer_height: float = 0.2, infill: int = 15, filename: str | None = None, duration_s: float | None = None,
-         speed: float = 100.0, seed: int = 0) -> Plan:
+def plan(
+    profile: Profile,
+    protocol: str,
+    model: str,
+    *,
+    stem: str,
+    aspect: tuple,
+    material: str,
+    motion_s: float,
+    layer_height: float = 0.2,
+    infill: int = 15,
+    filename: str | None = None,
+    duration_s: float | None = None,
+    speed: float = 100.0,
+    seed: int = 0,
+) -> Plan:
     """A plan whose size follows from the plastic that flows in `motion_s` seconds."""
     m = MATERIALS[material]
     volume = motion_s * profile.flow_mm3_s * FLOW_SHARE
@@ -87,9 +100,24 @@ def plan(profile: Profile, protocol: str, model: str, *, stem: str, aspect: tupl
             "octoprint": f"CE3_{stem}.gcode",
             "moonraker": f"{stem}_{material}_{estimate}.gcode",
         }.get(protocol, f"{stem}_{layer_height}mm_{material}_{model.split()[-1].rstrip('+')}_{estimate}.gcode")
-    return Plan(filename=filename, stem=stem, material=material, motion_s=motion_s, filament_mm=round(filament_mm, 2),
-                filament_g=round(volume / 1000 * m.density, 2), size=tuple(round(v, 2) for v in size), layer_height=layer_height,
-                layers=layers, infill=infill, nozzle=m.nozzle, bed=m.bed, fan=m.fan, speed=speed, duration_s=duration_s, seed=seed)
+    return Plan(
+        filename=filename,
+        stem=stem,
+        material=material,
+        motion_s=motion_s,
+        filament_mm=round(filament_mm, 2),
+        filament_g=round(volume / 1000 * m.density, 2),
+        size=tuple(round(v, 2) for v in size),
+        layer_height=layer_height,
+        layers=layers,
+        infill=infill,
+        nozzle=m.nozzle,
+        bed=m.bed,
+        fan=m.fan,
+        speed=speed,
+        duration_s=duration_s,
+        seed=seed,
+    )
 
 
 class Schedule:
@@ -121,9 +149,19 @@ class Schedule:
             return self.calibration(number), []
         stem, aspect = dice.choice(PARTS)
         minutes = min(360.0, max(10.0, dice.lognormvariate(4.3, 0.75) * self.profile.job_factor))
-        job = plan(self.profile, self.spec.protocol, self.spec.device_model, stem=stem, aspect=aspect,
-                   material=dice.choice(self.spec.materials), motion_s=minutes * 60, layer_height=dice.choice((0.15, 0.2, 0.2, 0.25)),
-                   infill=dice.choice((10, 15, 15, 20, 40)), speed=dice.choice((100, 100, 100, 90, 115)), seed=dice.randrange(1 << 30))
+        job = plan(
+            self.profile,
+            self.spec.protocol,
+            self.spec.device_model,
+            stem=stem,
+            aspect=aspect,
+            material=dice.choice(self.spec.materials),
+            motion_s=minutes * 60,
+            layer_height=dice.choice((0.15, 0.2, 0.2, 0.25)),
+            infill=dice.choice((10, 15, 15, 20, 40)),
+            speed=dice.choice((100, 100, 100, 90, 115)),
+            seed=dice.randrange(1 << 30),
+        )
         return job, self._mishaps(dice)
 
     def _mishaps(self, dice: random.Random) -> list:
@@ -142,7 +180,17 @@ class Schedule:
         dice = self._dice(number, "calibration")
         duration = dice.uniform(88, 104)
         stem = dice.choice(CALIBRATIONS)
-        job = plan(self.profile, self.spec.protocol, self.spec.device_model, stem=stem, aspect=(2.0, 2.0, 0.05), material=self.spec.materials[0],
-                   motion_s=duration * 0.8, filename=f"{stem}.gcode", duration_s=duration, seed=dice.randrange(1 << 30))
+        job = plan(
+            self.profile,
+            self.spec.protocol,
+            self.spec.device_model,
+            stem=stem,
+            aspect=(2.0, 2.0, 0.05),
+            material=self.spec.materials[0],
+            motion_s=duration * 0.8,
+            filename=f"{stem}.gcode",
+            duration_s=duration,
+            seed=dice.randrange(1 << 30),
+        )
         job.bed = 35.0
         return job

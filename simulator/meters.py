@@ -74,8 +74,10 @@ class Plug:
         self.zone = ZoneInfo(zone)
         saved = saved or {}
         counters = saved.get("counters", {})
-        self.channels = [Channel(self.meter_id(key), key, load, at, counters.get(key, spec.start_wh * (1 + 0.37 * i)), self.dice)
-                         for i, (key, load) in enumerate(spec.channels.items())]
+        self.channels = [
+            Channel(self.meter_id(key), key, load, at, counters.get(key, spec.start_wh * (1 + 0.37 * i)), self.dice)
+            for i, (key, load) in enumerate(spec.channels.items())
+        ]
         self.clock_offset = saved.get("clock_offset", 0.0)
         self.total_start = saved.get("total_start", at - 90 * 86400)
         self.booted = at
@@ -86,7 +88,15 @@ class Plug:
         # Plugs don't speak in chorus.
         self.next_report = at + random.Random(f"{spec.id}/phase").uniform(0, spec.interval_s)
         will, subscriptions = self.presence()
-        self.session = Session(broker, spec.id.replace("/", "_"), will, subscriptions, self.on_command, self.on_connect, spec.offline_buffer)
+        self.session = Session(
+            broker,
+            spec.id.replace("/", "_"),
+            will,
+            subscriptions,
+            self.on_command,
+            self.on_connect,
+            spec.offline_buffer,
+        )
 
     # -------- what a kind of plug defines
 
@@ -122,7 +132,9 @@ class Plug:
             return
         if f.garbage > 0:
             f.garbage -= 1
-            payload = self.dice.choice(['{"apower":', "nan", "", '{"id":0,"apower":"12W","aenergy":null}', "\x00\x01", "[]", "1e999"])
+            payload = self.dice.choice(
+                ['{"apower":', "nan", "", '{"id":0,"apower":"12W","aenergy":null}', "\x00\x01", "[]", "1e999"]
+            )
         if now < max(f.late_until, f.shuffle_until):
             self.held.append((topic, payload, qos, retain))
             return
@@ -147,8 +159,11 @@ class Plug:
         if full:
             self.next_report = at - (at - self.next_report) % self.spec.interval_s + self.spec.interval_s
         for channel in self.channels:
-            changed = (channel.reported_power is not None and at - channel.reported_at >= self.spec.change_gap_s
-                       and abs(channel.power - channel.reported_power) > max(self.spec.change_w, 0.05 * channel.reported_power))
+            changed = (
+                channel.reported_power is not None
+                and at - channel.reported_at >= self.spec.change_gap_s
+                and abs(channel.power - channel.reported_power) > max(self.spec.change_w, 0.05 * channel.reported_power)
+            )
             if full or changed:
                 channel.reported_power, channel.reported_at = channel.power, at
                 self.report(at, channel, full)
@@ -175,8 +190,12 @@ class Plug:
 
     def to_dict(self) -> dict:
         """Counters over a restart of the simulator."""
-        return {"counters": {c.key: c.counter_wh for c in self.channels}, "loads": {c.key: c.load for c in self.channels},
-                "clock_offset": self.clock_offset, "total_start": self.total_start}
+        return {
+            "counters": {c.key: c.counter_wh for c in self.channels},
+            "loads": {c.key: c.load for c in self.channels},
+            "clock_offset": self.clock_offset,
+            "total_start": self.total_start,
+        }
 
 
 class ShellyGen2(Plug):
@@ -211,8 +230,11 @@ class ShellyGen2(Plug):
             self._status(at, channel)
 
     def _energy(self, at, channel):
-        return {"total": round(channel.shown_wh(), 3), "by_minute": [round(m, 3) for m in channel.minutes],
-                "minute_ts": int(self.device_time(at) // 60 * 60)}
+        return {
+            "total": round(channel.shown_wh(), 3),
+            "by_minute": [round(m, 3) for m in channel.minutes],
+            "minute_ts": int(self.device_time(at) // 60 * 60),
+        }
 
     def _status(self, at, channel):
         volts = channel.voltage(at)
@@ -220,8 +242,12 @@ class ShellyGen2(Plug):
         status = {"id": int(channel.key.split(":")[1])}
         if channel.key.startswith("switch"):
             status |= {"source": "init", "output": True}
-        status |= {"apower": round(channel.power, 1), "voltage": round(volts, 1), "current": round(channel.power / volts / 0.97, 3),
-                   "aenergy": self._energy(at, channel)}
+        status |= {
+            "apower": round(channel.power, 1),
+            "voltage": round(volts, 1),
+            "current": round(channel.power / volts / 0.97, 3),
+            "aenergy": self._energy(at, channel),
+        }
         if channel.key.startswith("switch"):
             status["temperature"] = {"tC": celsius, "tF": round(celsius * 1.8 + 32, 1)}
         else:
@@ -230,13 +256,21 @@ class ShellyGen2(Plug):
 
     def _notify(self, at, channel, full):
         volts = channel.voltage(at)
-        change = {"id": int(channel.key.split(":")[1]), "apower": round(channel.power, 1), "current": round(channel.power / volts / 0.97, 3)}
+        change = {
+            "id": int(channel.key.split(":")[1]),
+            "apower": round(channel.power, 1),
+            "current": round(channel.power / volts / 0.97, 3),
+        }
         if full:
             change["aenergy"] = self._energy(at, channel)
             if self.dice.random() < 0.3:
                 change["voltage"] = round(volts, 1)
-        message = {"src": self.spec.id, "dst": f"{self.spec.id}/events", "method": "NotifyStatus",
-                   "params": {"ts": round(self.device_time(at), 2), channel.key: change}}
+        message = {
+            "src": self.spec.id,
+            "dst": f"{self.spec.id}/events",
+            "method": "NotifyStatus",
+            "params": {"ts": round(self.device_time(at), 2), channel.key: change},
+        }
         self.send(f"{self.spec.id}/events/rpc", json.dumps(message))
 
     def after_boot(self):
@@ -255,8 +289,19 @@ class ShellyGen1(Plug):
     def on_connect(self):
         """Online, announce, present values."""
         self.send(f"shellies/{self.spec.id}/online", "true", retain=True)
-        self.send("shellies/announce", json.dumps({"id": self.spec.id, "model": "SHPLG-S", "mac": self.spec.id.rsplit("-", 1)[-1],
-                                                   "ip": "127.0.0.1", "new_fw": False, "fw_ver": "20230913-113421/v1.14.0-gcb84623"}))
+        self.send(
+            "shellies/announce",
+            json.dumps(
+                {
+                    "id": self.spec.id,
+                    "model": "SHPLG-S",
+                    "mac": self.spec.id.rsplit("-", 1)[-1],
+                    "ip": "127.0.0.1",
+                    "new_fw": False,
+                    "fw_ver": "20230913-113421/v1.14.0-gcb84623",
+                }
+            ),
+        )
         self._tell_all()
 
     def on_command(self, topic, payload):
@@ -323,12 +368,22 @@ class Tasmota(Plug):
         volts, factor = round(channel.voltage(at)), 0.97
         total = channel.shown_wh()
         apparent = channel.power / factor
-        return {"Time": local.strftime("%Y-%m-%dT%H:%M:%S"), "ENERGY": {
-            "TotalStartTime": datetime.fromtimestamp(self.total_start, self.zone).strftime("%Y-%m-%dT%H:%M:%S"),
-            "Total": round(total / 1000, 3), "Yesterday": round(channel.yesterday_wh / 1000, 3),
-            "Today": round(max(0.0, channel.counter_wh - channel.day_start_wh) / 1000, 3), "Period": 0, "Power": round(channel.power),
-            "ApparentPower": round(apparent), "ReactivePower": round((apparent ** 2 - channel.power ** 2) ** 0.5), "Factor": factor,
-            "Voltage": volts, "Current": round(apparent / volts, 3)}}
+        return {
+            "Time": local.strftime("%Y-%m-%dT%H:%M:%S"),
+            "ENERGY": {
+                "TotalStartTime": datetime.fromtimestamp(self.total_start, self.zone).strftime("%Y-%m-%dT%H:%M:%S"),
+                "Total": round(total / 1000, 3),
+                "Yesterday": round(channel.yesterday_wh / 1000, 3),
+                "Today": round(max(0.0, channel.counter_wh - channel.day_start_wh) / 1000, 3),
+                "Period": 0,
+                "Power": round(channel.power),
+                "ApparentPower": round(apparent),
+                "ReactivePower": round((apparent**2 - channel.power**2) ** 0.5),
+                "Factor": factor,
+                "Voltage": volts,
+                "Current": round(apparent / volts, 3),
+            },
+        }
 
 
 KINDS = {"shelly_gen2": ShellyGen2, "shelly_gen1": ShellyGen1, "tasmota": Tasmota}
@@ -352,9 +407,14 @@ class Hub:
         noise = self.dice.gauss
         room = ambient_c(at)
         values = {
-            "dht22/temperature_c": room + noise(0, 0.1), "dht22/humidity": 47 - 1.2 * (room - 22) + noise(0, 0.4),
-            "mpu6050/accel/x": noise(0.05, shake), "mpu6050/accel/y": noise(-0.08, shake), "mpu6050/accel/z": noise(9.81, shake * 0.4),
-            "mpu6050/gyro/x": noise(0, shake * 0.06), "mpu6050/gyro/y": noise(0, shake * 0.06), "mpu6050/gyro/z": noise(0, shake * 0.04),
+            "dht22/temperature_c": room + noise(0, 0.1),
+            "dht22/humidity": 47 - 1.2 * (room - 22) + noise(0, 0.4),
+            "mpu6050/accel/x": noise(0.05, shake),
+            "mpu6050/accel/y": noise(-0.08, shake),
+            "mpu6050/accel/z": noise(9.81, shake * 0.4),
+            "mpu6050/gyro/x": noise(0, shake * 0.06),
+            "mpu6050/gyro/y": noise(0, shake * 0.06),
+            "mpu6050/gyro/z": noise(0, shake * 0.04),
             "mpu6050/temperature_c": room + 4 + noise(0, 0.05),
             "max6675/temperature_c": round((self.printer.machine.nozzle + noise(0, 0.3)) * 4) / 4,
         }

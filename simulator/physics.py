@@ -34,18 +34,99 @@ class Profile:
 
 
 PROFILES = {
-    "mk4": Profile(bed_w=200, bed_c=620, bed_h=0.85, hot_w=40, electronics_w=8.5, motors_w=16, flow_mm3_s=7, speed_mm_s=80,
-                   bed_width=250, bed_depth=210, bed_height=220),
-    "mini": Profile(bed_w=110, bed_c=330, bed_h=0.55, hot_w=38, electronics_w=6.5, motors_w=11, flow_mm3_s=5, speed_mm_s=60,
-                    bed_width=180, bed_depth=180, bed_height=180, efficiency=0.86, job_factor=1.25),
-    "xl": Profile(bed_w=390, bed_c=1900, bed_h=1.7, hot_w=48, electronics_w=21, motors_w=25, flow_mm3_s=9, speed_mm_s=100,
-                  bed_width=360, bed_depth=360, bed_height=360, fans_w=7, efficiency=0.9, job_factor=1.1),
-    "ender3": Profile(bed_w=215, bed_c=700, bed_h=1.0, hot_w=40, electronics_w=6, motors_w=14, flow_mm3_s=4, speed_mm_s=50,
-                      bed_width=220, bed_depth=220, bed_height=250, efficiency=0.85, job_factor=1.5),
-    "voron24": Profile(bed_w=500, bed_c=1700, bed_h=1.35, hot_w=60, electronics_w=14, motors_w=30, flow_mm3_s=14, speed_mm_s=200,
-                       bed_width=300, bed_depth=300, bed_height=280, fans_w=8, efficiency=0.95, enclosure=0.25, job_factor=0.6),
-    "k1max": Profile(bed_w=440, bed_c=1500, bed_h=1.4, hot_w=60, electronics_w=11, motors_w=35, flow_mm3_s=15, speed_mm_s=220,
-                     bed_width=300, bed_depth=300, bed_height=300, fans_w=8, efficiency=0.93, enclosure=0.2, job_factor=0.55),
+    "mk4": Profile(
+        bed_w=200,
+        bed_c=620,
+        bed_h=0.85,
+        hot_w=40,
+        electronics_w=8.5,
+        motors_w=16,
+        flow_mm3_s=7,
+        speed_mm_s=80,
+        bed_width=250,
+        bed_depth=210,
+        bed_height=220,
+    ),
+    "mini": Profile(
+        bed_w=110,
+        bed_c=330,
+        bed_h=0.55,
+        hot_w=38,
+        electronics_w=6.5,
+        motors_w=11,
+        flow_mm3_s=5,
+        speed_mm_s=60,
+        bed_width=180,
+        bed_depth=180,
+        bed_height=180,
+        efficiency=0.86,
+        job_factor=1.25,
+    ),
+    "xl": Profile(
+        bed_w=390,
+        bed_c=1900,
+        bed_h=1.7,
+        hot_w=48,
+        electronics_w=21,
+        motors_w=25,
+        flow_mm3_s=9,
+        speed_mm_s=100,
+        bed_width=360,
+        bed_depth=360,
+        bed_height=360,
+        fans_w=7,
+        efficiency=0.9,
+        job_factor=1.1,
+    ),
+    "ender3": Profile(
+        bed_w=215,
+        bed_c=700,
+        bed_h=1.0,
+        hot_w=40,
+        electronics_w=6,
+        motors_w=14,
+        flow_mm3_s=4,
+        speed_mm_s=50,
+        bed_width=220,
+        bed_depth=220,
+        bed_height=250,
+        efficiency=0.85,
+        job_factor=1.5,
+    ),
+    "voron24": Profile(
+        bed_w=500,
+        bed_c=1700,
+        bed_h=1.35,
+        hot_w=60,
+        electronics_w=14,
+        motors_w=30,
+        flow_mm3_s=14,
+        speed_mm_s=200,
+        bed_width=300,
+        bed_depth=300,
+        bed_height=280,
+        fans_w=8,
+        efficiency=0.95,
+        enclosure=0.25,
+        job_factor=0.6,
+    ),
+    "k1max": Profile(
+        bed_w=440,
+        bed_c=1500,
+        bed_h=1.4,
+        hot_w=60,
+        electronics_w=11,
+        motors_w=35,
+        flow_mm3_s=15,
+        speed_mm_s=220,
+        bed_width=300,
+        bed_depth=300,
+        bed_height=300,
+        fans_w=8,
+        efficiency=0.93,
+        enclosure=0.2,
+        job_factor=0.55,
+    ),
 }
 
 
@@ -66,7 +147,7 @@ MATERIALS = {
     "ASA": Material(nozzle=260, bed=105, density=1.07, fan=0.15, price_per_kg=35),
 }
 
-FILAMENT_AREA_MM2 = math.pi * 1.75 ** 2 / 4
+FILAMENT_AREA_MM2 = math.pi * 1.75**2 / 4
 
 
 def ambient_c(at: float) -> float:
@@ -84,7 +165,9 @@ def time_to_target(temp: float, target: float, ambient: float, power: float, c: 
     return math.inf if final <= target else c / h * math.log((final - temp) / (final - target))
 
 
-def heat(temp: float, target: float, ambient: float, dt: float, power: float, c: float, h: float) -> tuple[float, float]:
+def heat(
+    temp: float, target: float, ambient: float, dt: float, power: float, c: float, h: float
+) -> tuple[float, float]:
     """Temperature after `dt` and the energy (J) that the heater took: full power up to the target, then just the losses.
 
     The body is one thermal mass, so every part of the step has a closed solution: no error for long steps.
@@ -116,8 +199,10 @@ class Machine:
     def heating_time(self, at: float) -> float:
         """Seconds until both heaters stand at their targets, without motion."""
         p, air = self.profile, ambient_c(at)
-        return max(time_to_target(self.nozzle, self.nozzle_target - 0.5, air, p.hot_w, p.hot_c, p.hot_h),
-                   time_to_target(self.bed, self.bed_target - 0.5, air, p.bed_w, p.bed_c, p.bed_h))
+        return max(
+            time_to_target(self.nozzle, self.nozzle_target - 0.5, air, p.hot_w, p.hot_c, p.hot_h),
+            time_to_target(self.bed, self.bed_target - 0.5, air, p.bed_w, p.bed_c, p.bed_h),
+        )
 
     def step(self, at: float, dt: float, motion: float = 0.0, fan: float = 0.0, flow: float = 0.0) -> float:
         """Advance by `dt` seconds from time `at`; the mean power (W, at the wall) of the step.

@@ -197,8 +197,18 @@ class Printer:
             raise PrinterError(f"material {material!r} is unknown; known are {', '.join(MATERIALS)}")
         if not 1 <= duration_s <= 14 * 86400:
             raise PrinterError("duration_s must be between 1 s and 14 days")
-        return plan(self.profile, self.spec.protocol, self.spec.device_model, stem=filename.rsplit(".", 1)[0], aspect=(1, 1, 0.6),
-                    material=material, motion_s=duration_s * 0.6, filename=filename, duration_s=duration_s, seed=len(filename))
+        return plan(
+            self.profile,
+            self.spec.protocol,
+            self.spec.device_model,
+            stem=filename.rsplit(".", 1)[0],
+            aspect=(1, 1, 0.6),
+            material=material,
+            motion_s=duration_s * 0.6,
+            filename=filename,
+            duration_s=duration_s,
+            seed=len(filename),
+        )
 
     def pause(self, seconds: float | None = None, attention: bool = False) -> None:
         """Stop the motion, keep the heat; goes on by itself after `seconds` when given."""
@@ -285,7 +295,10 @@ class Printer:
         self.next_start = self.next_plan = self.until = None
         self.machine.nozzle_target, self.machine.bed_target = job_plan.nozzle, job_plan.bed
         self.speed = job_plan.speed
-        duration = job_plan.duration_s or self.machine.heating_time(self.at) + HOMING_S + job_plan.motion_s * 100 / job_plan.speed
+        duration = (
+            job_plan.duration_s
+            or self.machine.heating_time(self.at) + HOMING_S + job_plan.motion_s * 100 / job_plan.speed
+        )
         if not self.reuse_id:
             self.last_number += 1
         self.reuse_id = False
@@ -326,11 +339,20 @@ class Printer:
         """Ground truth of a job; times are unix seconds, energy is what the printer took from the wall."""
         end_wh = self.truth.wh if job.end_wh is None else job.end_wh
         return {
-            "device_id": self.spec.device_id, "filename": job.plan.filename, "number": job.number, "source_job_id": self.source_id(job.number),
+            "device_id": self.spec.device_id,
+            "filename": job.plan.filename,
+            "number": job.number,
+            "source_job_id": self.source_id(job.number),
             "start": job.started,
-            "end": job.ended, "status": job.status, "reason": job.reason, "energy_wh": end_wh - job.start_wh,
-            "paused_seconds": job.paused, "printing_seconds": job.elapsed, "material": job.plan.material,
-            "filament_mm": job.filament_mm, "filament_g": job.plan.filament_g * job.progress,
+            "end": job.ended,
+            "status": job.status,
+            "reason": job.reason,
+            "energy_wh": end_wh - job.start_wh,
+            "paused_seconds": job.paused,
+            "printing_seconds": job.elapsed,
+            "material": job.plan.material,
+            "filament_mm": job.filament_mm,
+            "filament_g": job.plan.filament_g * job.progress,
         }
 
     # ------------------------------------------------------------------ state over restarts
@@ -340,10 +362,20 @@ class Printer:
         job = self.job and {**self.job.__dict__, "plan": self.job.plan.to_dict()}
         m = self.machine
         return {
-            "at": self.at, "wh": self.truth.wh, "state": self.state, "until": self.until, "next_start": self.next_start,
-            "next_plan": self.next_plan and self.next_plan.to_dict(), "jobs_started": self.jobs_started, "last_number": self.last_number,
-            "speed": self.speed, "material": self.loaded_material, "temps": [m.nozzle, m.bed, m.nozzle_target, m.bed_target], "job": job,
-            "history": list(self.history)[-100:], "files": {n: p.to_dict() for n, p in self.files.items()},
+            "at": self.at,
+            "wh": self.truth.wh,
+            "state": self.state,
+            "until": self.until,
+            "next_start": self.next_start,
+            "next_plan": self.next_plan and self.next_plan.to_dict(),
+            "jobs_started": self.jobs_started,
+            "last_number": self.last_number,
+            "speed": self.speed,
+            "material": self.loaded_material,
+            "temps": [m.nozzle, m.bed, m.nozzle_target, m.bed_target],
+            "job": job,
+            "history": list(self.history)[-100:],
+            "files": {n: p.to_dict() for n, p in self.files.items()},
             "resume": [self._resume_state, self._saved_targets],
         }
 

@@ -33,7 +33,14 @@ class HttpFaults:
     slow_s: float = 0.0
 
 
-GARBAGE = ('{"printer": {"state":', "<html><body>404 Not Found</body></html>", "", "null", '{"printer": "on fire", "job": [1]}', "[[[[")
+GARBAGE = (
+    '{"printer": {"state":',
+    "<html><body>404 Not Found</body></html>",
+    "",
+    "null",
+    '{"printer": "on fire", "job": [1]}',
+    "[[[[",
+)
 
 
 class PrinterServer:

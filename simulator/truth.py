@@ -29,7 +29,9 @@ class TruthLog:
     def at(self, when: float) -> float:
         """Cumulated Wh at `when`. Raises ValueError outside the recorded time."""
         if not self.times[0] <= when <= self.times[-1]:
-            raise ValueError(f"ground truth is kept from {self.times[0]:.3f} to {self.times[-1]:.3f}, not at {when:.3f}")
+            raise ValueError(
+                f"ground truth is kept from {self.times[0]:.3f} to {self.times[-1]:.3f}, not at {when:.3f}"
+            )
         i = bisect_right(self.times, when) - 1
         if i == len(self.times) - 1:
             return self.totals[i]

@@ -45,7 +45,9 @@ def build_printers(fleet: Fleet, at: float, saved: dict, auto_jobs: bool) -> dic
     """All printers by device id, taken up from `saved` where they were known."""
     printers = {}
     for i, spec in enumerate(fleet.printers):
-        schedule = Schedule(fleet.seed, spec, PROFILES[spec.profile], spec.calibration_at_s is not None) if auto_jobs else None
+        schedule = (
+            Schedule(fleet.seed, spec, PROFILES[spec.profile], spec.calibration_at_s is not None) if auto_jobs else None
+        )
         printer = Printer(spec, fleet.seed, at, fleet.step_s, schedule)
         if spec.device_id in saved:
             printer.restore(saved[spec.device_id])
@@ -74,8 +76,17 @@ def build_plugs(fleet: Fleet, broker, at: float, saved: dict, printers: dict, zo
 class World:
     """Everything that lives. `advance` moves the models, `run` does it in real time and speaks to the network."""
 
-    def __init__(self, fleet: Fleet, state_dir: Path, host: str = "127.0.0.1", advertise: str | None = None,
-                 broker: Broker | None = None, auto_jobs: bool = True, org: str = "raptorblingx", zone: str = "UTC"):
+    def __init__(
+        self,
+        fleet: Fleet,
+        state_dir: Path,
+        host: str = "127.0.0.1",
+        advertise: str | None = None,
+        broker: Broker | None = None,
+        auto_jobs: bool = True,
+        org: str = "raptorblingx",
+        zone: str = "UTC",
+    ):
         self.fleet, self.host, self.advertise = fleet, host, advertise or host
         self.state_dir = Path(state_dir)
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -99,8 +110,12 @@ class World:
                 printer.next_start = self.started + first
         self.identity = self._identity()
         files = self.state_dir / "gcode"
-        self.servers = {name: PrinterServer(p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], files)
-                        for name, p in self.printers.items()}
+        self.servers = {
+            name: PrinterServer(
+                p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], files
+            )
+            for name, p in self.printers.items()
+        }
         self._saved_at = self.started
 
     def _identity(self) -> dict:
@@ -126,7 +141,9 @@ class World:
 
     def plug_of(self, target: str):
         """The plug by its id or by one of its meter ids; None when unknown."""
-        return self.plugs.get(target) or next((p for p in self.plugs.values() if any(c.meter_id == target for c in p.channels)), None)
+        return self.plugs.get(target) or next(
+            (p for p in self.plugs.values() if any(c.meter_id == target for c in p.channels)), None
+        )
 
     def devices(self) -> list[dict]:
         """The printers as payloads of the Devices API."""
@@ -140,13 +157,29 @@ class World:
             spec, profile = printer.spec, printer.profile
             host, key = f"{self.advertise}:{self.identity['ports'][name]}", self.identity["keys"][name]
             device = {
-                "device_id": name, "device_type": "printer", "friendly_name": spec.friendly_name or name, "device_model": spec.device_model,
-                "location": spec.location, "plant_type": spec.plant_type, "printer_size_category": spec.size_category,
-                "bed_width": profile.bed_width, "bed_depth": profile.bed_depth,
-                "rated_power_w": round((profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w) / profile.efficiency),
-                "idle_power_w": round(profile.electronics_w / profile.efficiency, 1), "data_interval_seconds": spec.interval_s,
-                "source": spec.protocol, "api_ip": host, "api_key": key, "shelly_id": meters.get(name)}
-            if self.hubs and self.hubs[0].spec.mounted_on == name:  # hubs share their topics: only one can be told apart
+                "device_id": name,
+                "device_type": "printer",
+                "friendly_name": spec.friendly_name or name,
+                "device_model": spec.device_model,
+                "location": spec.location,
+                "plant_type": spec.plant_type,
+                "printer_size_category": spec.size_category,
+                "bed_width": profile.bed_width,
+                "bed_depth": profile.bed_depth,
+                "rated_power_w": round(
+                    (profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w)
+                    / profile.efficiency
+                ),
+                "idle_power_w": round(profile.electronics_w / profile.efficiency, 1),
+                "data_interval_seconds": spec.interval_s,
+                "source": spec.protocol,
+                "api_ip": host,
+                "api_key": key,
+                "shelly_id": meters.get(name),
+            }
+            if (
+                self.hubs and self.hubs[0].spec.mounted_on == name
+            ):  # hubs share their topics: only one can be told apart
                 device["mqtt_topic"] = f"esp32/{self.hubs[0].org}"
             if spec.protocol == "simplyprint":
                 device |= {"simplyprint_id": str(PRINTER_ID), "sp_company_id": COMPANY, "sp_api_key": key}
@@ -194,12 +227,19 @@ class World:
         finally:
             self.advance(time.time())
             self.save()
-            await asyncio.gather(*(s.close() for s in self.servers.values()), *(p.session.stop() for p in (*self.plugs.values(), *self.hubs)))
+            await asyncio.gather(
+                *(s.close() for s in self.servers.values()),
+                *(p.session.stop() for p in (*self.plugs.values(), *self.hubs)),
+            )
 
     def save(self) -> None:
         """Write the fleet's state: counters, jobs, temperatures."""
         self._saved_at = time.time()
-        write_json(self.state_dir / "state.json", {
-            "at": min((p.at for p in self.printers.values()), default=self._saved_at),
-            "printers": {n: p.to_dict() for n, p in self.printers.items()},
-            "plugs": {n: p.to_dict() for n, p in self.plugs.items()}})
+        write_json(
+            self.state_dir / "state.json",
+            {
+                "at": min((p.at for p in self.printers.values()), default=self._saved_at),
+                "printers": {n: p.to_dict() for n, p in self.printers.items()},
+                "plugs": {n: p.to_dict() for n, p in self.plugs.items()},
+            },
+        )

@@ -27,15 +27,22 @@ def stack(enms):
 @pytest.fixture
 def figures(request):
     """figures(title, *lines): what a test measured, printed at the end of the run below its title."""
+
     def add(title: str, *lines: str) -> None:
         request.node.user_properties += [("figures", [title, line]) for line in lines]
+
     return add
 
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the figures of all tests, also of those that ran in other processes."""
     tables: dict[str, list[str]] = {}
-    for report in (report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", "") == "call"):
+    for report in (
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call"
+    ):
         for name, value in report.user_properties:
             if name == "figures":
                 tables.setdefault(value[0], []).append(value[1])

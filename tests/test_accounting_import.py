@@ -35,7 +35,9 @@ def watts(minute: float) -> float:
 
 def true_wh(begin: float, end: float) -> float:
     """True energy between two minutes, exact: the power is constant between the edges."""
-    edges = sorted({begin, end, *(e for b, stop in PRINTS.values() for e in (b, b + HEATING_MIN, stop) if begin < e < end)})
+    edges = sorted(
+        {begin, end, *(e for b, stop in PRINTS.values() for e in (b, b + HEATING_MIN, stop) if begin < e < end)}
+    )
     return sum(watts(a) * (b - a) / 60 for a, b in zip(edges, edges[1:]))
 
 
@@ -44,19 +46,40 @@ def morning(enms, tmp_path_factory):
     """Readings in three files: one in order, one shuffled that overlaps it, and the first again; then the jobs. The start of minute 0."""
     start = (datetime.now(timezone.utc) - timedelta(days=2)).replace(hour=5, minute=0, second=0, microsecond=0)
     folder = tmp_path_factory.mktemp("morning")
-    enms.add_device({"device_id": DEVICE, "device_type": "printer", "friendly_name": "Imported", "source": "none", "shelly_id": "import-plug"})
+    enms.add_device(
+        {
+            "device_id": DEVICE,
+            "device_type": "printer",
+            "friendly_name": "Imported",
+            "source": "none",
+            "shelly_id": "import-plug",
+        }
+    )
     rows = []
     for i in range(0, MINUTES * 60 + 1, EVERY_S):
         minute = i / 60
         if not any(begin < minute < end for begin, end in GAPS):
-            rows.append([METER, (start + timedelta(seconds=i)).isoformat(), watts(minute), round(70_000 + true_wh(0, minute), 3)])
-    first, second = rows[:len(rows) * 2 // 3], rows[len(rows) // 3:]
+            rows.append(
+                [
+                    METER,
+                    (start + timedelta(seconds=i)).isoformat(),
+                    watts(minute),
+                    round(70_000 + true_wh(0, minute), 3),
+                ]
+            )
+    first, second = rows[: len(rows) * 2 // 3], rows[len(rows) // 3 :]
     random.Random(3).shuffle(second)
-    jobs = [[DEVICE, name, (start + timedelta(minutes=b)).isoformat(), (start + timedelta(minutes=e)).isoformat(), "done"] for name, (b, e) in PRINTS.items()]
+    jobs = [
+        [DEVICE, name, (start + timedelta(minutes=b)).isoformat(), (start + timedelta(minutes=e)).isoformat(), "done"]
+        for name, (b, e) in PRINTS.items()
+    ]
     for name, header, content in (
-            ("shuffled", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], second), ("first", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], first),
-            ("again", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], first),
-            ("jobs", ["device_id", "filename", "start_time", "end_time", "status"], jobs), ("jobs-again", ["device_id", "filename", "start_time", "end_time", "status"], jobs)):
+        ("shuffled", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], second),
+        ("first", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], first),
+        ("again", ["meter_id", "timestamp", "power_watts", "energy_total_wh"], first),
+        ("jobs", ["device_id", "filename", "start_time", "end_time", "status"], jobs),
+        ("jobs-again", ["device_id", "filename", "start_time", "end_time", "status"], jobs),
+    ):
         path = folder / f"{name}.csv"
         with path.open("w", newline="") as file:
             csv.writer(file).writerows([header, *content])
@@ -84,10 +107,16 @@ def test_ten_minutes_across_the_end_are_shared_and_flagged(morning, enms):
     found = job(enms, "gap-across-end.gcode")
     begin, end = PRINTS["gap-across-end.gcode"]
     gap_wh = true_wh(115, 125)
-    assert found["energy_quality"]["gaps"] == 1 and found["energy_quality"]["coverage_pct"] == pytest.approx(100 * 25 / 30, abs=1)
+    assert found["energy_quality"]["gaps"] == 1 and found["energy_quality"]["coverage_pct"] == pytest.approx(
+        100 * 25 / 30, abs=1
+    )
     assert found["session_energy_wh"] == pytest.approx(true_wh(begin, 115) + gap_wh / 2, abs=EDGE_WH)
-    whole = enms.value("SELECT device_energy(%s, %s, %s)", DEVICE, morning + timedelta(minutes=begin), morning + timedelta(minutes=140))
-    after = enms.value("SELECT device_energy(%s, %s, %s)", DEVICE, morning + timedelta(minutes=end), morning + timedelta(minutes=140))
+    whole = enms.value(
+        "SELECT device_energy(%s, %s, %s)", DEVICE, morning + timedelta(minutes=begin), morning + timedelta(minutes=140)
+    )
+    after = enms.value(
+        "SELECT device_energy(%s, %s, %s)", DEVICE, morning + timedelta(minutes=end), morning + timedelta(minutes=140)
+    )
     assert found["session_energy_wh"] + after == pytest.approx(whole, abs=1e-9)
     assert whole == pytest.approx(true_wh(begin, 140), abs=EDGE_WH)
 
@@ -113,7 +142,12 @@ def test_rollups_of_the_morning_sum_to_its_deltas(morning, enms):
     deltas = enms.value("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", METER)
     for _ in range(2):
         for level in LEVELS:
-            assert enms.value(f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = %s", METER) == pytest.approx(deltas, abs=1e-6), level
+            assert enms.value(
+                f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = %s", METER
+            ) == pytest.approx(deltas, abs=1e-6), level
         enms.rows("SELECT refresh_rollups()")
-    hours = [row["energy_wh"] for row in enms.rows("SELECT energy_wh FROM energy_readings_1hour WHERE meter_id = %s ORDER BY bucket", METER)]
+    hours = [
+        row["energy_wh"]
+        for row in enms.rows("SELECT energy_wh FROM energy_readings_1hour WHERE meter_id = %s ORDER BY bucket", METER)
+    ]
     assert hours[0] == pytest.approx(true_wh(0, 60), abs=EDGE_WH)

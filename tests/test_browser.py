@@ -21,8 +21,10 @@ from support.http import call
 from support.simulated_fleet import SimulatedFleet
 from support.waiting import free_port, wait_for
 
-ARGUMENTS = ("--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-             "--disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader").split()
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+    "--disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+).split()
 MARKUP = "<img src=x onerror=document.title='pwned'>"
 PRINTER, SECOND = "browser-1", "browser-2"
 SCENARIOS = ("idle_fleet", "busy_fleet", "errors", "long_job", "saving_idle", "saving_hours", "empty")
@@ -45,11 +47,28 @@ HIDE = """(hidden) => {
 @pytest.fixture(scope="module")
 def fleet(enms, tmp_path_factory):
     """Two printers with plugs; the first is registered and has a name that is markup, the plug of the second is a meter that nobody claimed."""
-    made = SimulatedFleet(enms, tmp_path_factory.mktemp("browser"), {
-        "seed": 3, "step_s": 0.5,
-        "printers": [{"device_id": name, "profile": "mk4", "protocol": "prusalink", "interval_s": 2, "finished_hold_s": 2.0} for name in (PRINTER, SECOND)],
-        "plugs": [{"id": f"plug-{name}", "kind": "shelly_gen2", "channels": {"switch:0": name}, "interval_s": 2, "start_wh": 1000.5} for name in (PRINTER, SECOND)],
-    })
+    made = SimulatedFleet(
+        enms,
+        tmp_path_factory.mktemp("browser"),
+        {
+            "seed": 3,
+            "step_s": 0.5,
+            "printers": [
+                {"device_id": name, "profile": "mk4", "protocol": "prusalink", "interval_s": 2, "finished_hold_s": 2.0}
+                for name in (PRINTER, SECOND)
+            ],
+            "plugs": [
+                {
+                    "id": f"plug-{name}",
+                    "kind": "shelly_gen2",
+                    "channels": {"switch:0": name},
+                    "interval_s": 2,
+                    "start_wh": 1000.5,
+                }
+                for name in (PRINTER, SECOND)
+            ],
+        },
+    )
     try:
         made.start()
         made.devices[PRINTER]["friendly_name"] = MARKUP
@@ -74,7 +93,9 @@ def door(enms, stack, tmp_path_factory):
 def browser():
     """One Chromium for the module."""
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=shutil.which("chromium") or "/usr/bin/chromium", args=ARGUMENTS)
+        started = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or "/usr/bin/chromium", args=ARGUMENTS
+        )
         yield started
         started.close()
 
@@ -86,15 +107,30 @@ def busy(door):
 
 
 @contextmanager
-def visit(browser: Browser, door, path: str, *, profile: str | None = "technical", theme: str | None = None, width: int = 1440, errors: bool = False,
-          summary: dict | None = None, clock: bool = False, **options):
+def visit(
+    browser: Browser,
+    door,
+    path: str,
+    *,
+    profile: str | None = "technical",
+    theme: str | None = None,
+    width: int = 1440,
+    errors: bool = False,
+    summary: dict | None = None,
+    clock: bool = False,
+    **options,
+):
     """A page of a new visitor. `summary` is served in place of the real one; with `clock` time can be put forward.
 
     What the Content-Security-Policy refuses fails the test; unless `errors`, any other error in the console (a failed request) does, too.
     """
-    context = browser.new_context(viewport={"width": width, "height": 900 if width > 600 else 844}, locale="en-US", **options)
+    context = browser.new_context(
+        viewport={"width": width, "height": 900 if width > 600 else 844}, locale="en-US", **options
+    )
     if profile:
-        context.add_init_script(f"localStorage.getItem('enms.profile') ?? localStorage.setItem('enms.profile', '{profile}')")
+        context.add_init_script(
+            f"localStorage.getItem('enms.profile') ?? localStorage.setItem('enms.profile', '{profile}')"
+        )
     if theme:
         context.add_init_script(f"localStorage.getItem('enms.theme') ?? localStorage.setItem('enms.theme', '{theme}')")
     page = context.new_page()
@@ -129,6 +165,7 @@ def frame(page: Page, name: str) -> Frame:
 
 
 # ------------------------------------------------------------------------------------------------ shell
+
 
 def test_the_first_visit_asks_for_a_profile_and_keeps_it(browser, door, fleet):
     """Each profile has its own menu; it can be changed; the next visit doesn't ask."""
@@ -166,11 +203,15 @@ def test_the_theme_reaches_shell_and_page_at_once(browser, door, fleet):
         expect(content(page).locator("html")).to_have_attribute("data-theme", "dark")
         assert frame(page, "/api/docs").evaluate(paper) == dark
     with visit(browser, door, "/api/docs", theme="light") as page:
-        page.route("**/grafana/**", lambda route: route.fulfill(body="<title>Grafana</title>", content_type="text/html"))
+        page.route(
+            "**/grafana/**", lambda route: route.fulfill(body="<title>Grafana</title>", content_type="text/html")
+        )
         page.goto(f"{door.url}/#/charts")
         assert "theme=light" in frame(page, "/grafana/").url
         page.locator("#theme").click()  # light → dark
-        wait_for("Grafana in the dark", lambda: page.wait_for_timeout(50) or "theme=dark" in frame(page, "/grafana/").url, 10)
+        wait_for(
+            "Grafana in the dark", lambda: page.wait_for_timeout(50) or "theme=dark" in frame(page, "/grafana/").url, 10
+        )
 
 
 def test_deep_links_back_button_titles_and_keys(browser, door, fleet):
@@ -214,7 +255,15 @@ def test_the_keyboard_alone_reaches_the_content(browser, door, fleet):
         page.goto(f"{door.url}/#/overview")
         content(page).locator(f"[data-device={PRINTER}] a").focus()
         content(page).locator("#fleet-rows").evaluate("(rows) => { rows.firstElementChild.dataset.old = 'true'; }")
-        wait_for("another answer", lambda: page.clock.fast_forward(5000) or page.wait_for_timeout(200) or not content(page).locator("[data-old]").count(), 20)
+        wait_for(
+            "another answer",
+            lambda: (
+                page.clock.fast_forward(5000)
+                or page.wait_for_timeout(200)
+                or not content(page).locator("[data-old]").count()
+            ),
+            20,
+        )
         expect(content(page).locator(f"[data-device={PRINTER}] a")).to_be_focused()
 
 
@@ -229,16 +278,26 @@ def test_the_flow_editor_works_behind_the_door(browser, door, fleet, stack):
         inside.locator("#node-dialog-login-password").fill(stack["ENMS_EDITOR_PASSWORD"])
         inside.locator("#node-dialog-login-submit").click()
         expect(inside.locator("#red-ui-workspace-tabs")).to_contain_text("Master Ingestion", timeout=30_000)
-        wait_for("the editor's websocket", lambda: page.wait_for_timeout(100) or any("/nodered/comms" in url for url in heard), 15)
+        wait_for(
+            "the editor's websocket",
+            lambda: page.wait_for_timeout(100) or any("/nodered/comms" in url for url in heard),
+            15,
+        )
 
 
 def test_no_other_origin_may_frame_the_app(browser, door):
     """The browser refuses it, and the policy names no way around."""
     headers = call("GET", door.url + "/").headers
-    assert "frame-ancestors 'self'" in headers["content-security-policy"] and "unsafe-inline" not in headers["content-security-policy"]
+    assert (
+        "frame-ancestors 'self'" in headers["content-security-policy"]
+        and "unsafe-inline" not in headers["content-security-policy"]
+    )
     context = browser.new_context()
     page = context.new_page()
-    page.route("http://elsewhere.test/", lambda route: route.fulfill(body=f"<iframe src='{door.url}/overview.html'></iframe>", content_type="text/html"))
+    page.route(
+        "http://elsewhere.test/",
+        lambda route: route.fulfill(body=f"<iframe src='{door.url}/overview.html'></iframe>", content_type="text/html"),
+    )
     page.goto("http://elsewhere.test/")
     assert page.frames[1].url.startswith("chrome-error:")
     context.close()
@@ -255,9 +314,14 @@ def test_what_never_changes_is_kept_and_the_rest_is_asked_again(door):
         assert call("GET", door.url + asset).headers["cache-control"] == "public, max-age=31536000, immutable"
 
 
-@pytest.mark.parametrize("address, shown", [("", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark"),
-                                            ("?dashboard=energy&var-device=MK4%201", "/grafana/d/enms-energy/energy?kiosk&var-device=MK4+1&theme=dark"),
-                                            ("?dashboard=../x", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark")])
+@pytest.mark.parametrize(
+    "address, shown",
+    [
+        ("", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark"),
+        ("?dashboard=energy&var-device=MK4%201", "/grafana/d/enms-energy/energy?kiosk&var-device=MK4+1&theme=dark"),
+        ("?dashboard=../x", "/grafana/d/enms-fleet/fleet?kiosk&theme=dark"),
+    ],
+)
 def test_charts_open_a_dashboard_in_the_apps_theme(browser, door, fleet, address, shown):
     """Whether Grafana runs or not, its address is that of the dashboard."""
     with visit(browser, door, f"/#/charts{address}", theme="dark", errors=True) as page:
@@ -265,6 +329,7 @@ def test_charts_open_a_dashboard_in_the_apps_theme(browser, door, fleet, address
 
 
 # ------------------------------------------------------------------------------------------------ passports
+
 
 def rounded(value, digits=0):
     """As a browser rounds: halves away from zero. (Python's own way takes 24.5 to 24.)"""
@@ -280,10 +345,25 @@ def test_a_passport_shows_the_figures_of_the_api(browser, door, fleet):
     fleet.wait_seen(without=(SECOND,))
     summary = fleet.enms.summary()  # the same answer for the page and for us
     printer = next(p for p in summary["printers"] if p["deviceId"] == PRINTER)
-    printer.update(lastJobKwh=0.70012, lastJobCost=0.21004, lastJobCurrency="EUR", lastJobCo2Grams=266.05,
-                   history=[{"filename": "last one.gcode", "session_energy_wh": 700.12, "end_time": "2021-07-01T22:30:00Z", "status": "done",
-                             "thumbnail_url": None, "per_part_analysis": None}])
-    watts = shown(printer["powerWatts"], 1 if printer["powerWatts"] is not None and printer["powerWatts"] < 10 else 0, "W")
+    printer.update(
+        lastJobKwh=0.70012,
+        lastJobCost=0.21004,
+        lastJobCurrency="EUR",
+        lastJobCo2Grams=266.05,
+        history=[
+            {
+                "filename": "last one.gcode",
+                "session_energy_wh": 700.12,
+                "end_time": "2021-07-01T22:30:00Z",
+                "status": "done",
+                "thumbnail_url": None,
+                "per_part_analysis": None,
+            }
+        ],
+    )
+    watts = shown(
+        printer["powerWatts"], 1 if printer["powerWatts"] is not None and printer["powerWatts"] < 10 else 0, "W"
+    )
     day = shown(printer["kwhLast24h"], 3, "kWh")
     with visit(browser, door, "/dpp_page.html", summary=summary) as page:
         card = page.locator(f"[data-device={PRINTER}] .passport")
@@ -313,7 +393,9 @@ def test_passports_are_searched_filtered_and_sorted_and_a_link_opens_one(browser
         expect(inside.locator(".swiper-slide")).to_have_count(7)
         inside.locator("#sort").select_option("energy")
         expect(inside.locator(".front h2").first).to_have_text("Printer 6")
-        assert inside.locator(".swiper-slide").last.get_attribute("data-device") == summary["printers"][0]["deviceId"]  # unknown is last
+        assert (
+            inside.locator(".swiper-slide").last.get_attribute("data-device") == summary["printers"][0]["deviceId"]
+        )  # unknown is last
         inside.locator("#filter").select_option("active")
         expect(inside.locator(".swiper-slide")).to_have_count(7)
         inside.locator("#filter").select_option("offline")
@@ -334,9 +416,13 @@ def test_passports_are_searched_filtered_and_sorted_and_a_link_opens_one(browser
 
 def test_markup_is_text(browser, door, fleet, busy):
     """A printer whose name is markup on every view; then every text that a summary can hold."""
+
     def marked(value):
         if isinstance(value, dict):
-            return {name: one if name in ("currentStatus", "deviceId", "status", "plant_type", "id") else marked(one) for name, one in value.items()}
+            return {
+                name: one if name in ("currentStatus", "deviceId", "status", "plant_type", "id") else marked(one)
+                for name, one in value.items()
+            }
         if isinstance(value, list):
             return [marked(one) for one in value]
         return MARKUP if isinstance(value, str) and not re.match(r"\d{4}-|[A-Z]{3}$|/", value) else value
@@ -347,7 +433,12 @@ def test_markup_is_text(browser, door, fleet, busy):
             expect(content(page).locator(f"[data-device={PRINTER}]").get_by_text(MARKUP).first).to_be_visible()
             assert page.title() != "pwned" and content(page).locator("img[src=x]").count() == 0
     with visit(browser, door, "/dpp_page.html?arrange=grid", summary=marked(busy())) as page:
-        for path in ("/dpp_page.html?arrange=grid", "/overview.html", "/garden.html", "/dpp_page.html?view=prints&scenario=busy_fleet"):
+        for path in (
+            "/dpp_page.html?arrange=grid",
+            "/overview.html",
+            "/garden.html",
+            "/dpp_page.html?view=prints&scenario=busy_fleet",
+        ):
             page.goto(door.url + path)
             expect(page.get_by_text("onerror").first).to_be_visible()
             page.evaluate("document.querySelectorAll('.front .turn').forEach((button) => button.click())")
@@ -378,11 +469,14 @@ def test_a_print_runs_ends_and_moves_to_the_history_without_reload(browser, door
 def ended_prints(enms, count: int):
     """So many ended prints of one printer, "row-1.gcode" of 1 Wh ended first; the second is known in parts only. Gone afterwards."""
     with enms.database() as connection, connection.cursor() as cursor:
-        cursor.execute("""INSERT INTO print_jobs (device_id, filename, start_time, end_time, status, session_energy_wh, cost, currency, co2_g, energy_final, energy_quality)
+        cursor.execute(
+            """INSERT INTO print_jobs (device_id, filename, start_time, end_time, status, session_energy_wh, cost, currency, co2_g, energy_final, energy_quality)
             SELECT %s, 'row-' || n || '.gcode', at, at + interval '30 minutes', 'done', n, n * 0.0003, 'EUR', n * 0.38, true,
                    jsonb_build_object('method', 'counter', 'coverage_pct', CASE n WHEN 2 THEN 87.6 ELSE 100 END, 'gaps', 0, 'resets', 0, 'jumps', 0,
                                       'provisional', n = 2, 'estimated_end', false)
-            FROM generate_series(1, %s) n CROSS JOIN LATERAL (SELECT '2021-07-01 22:00:00+00'::timestamptz + n * interval '1 hour') start (at)""", (PRINTER, count))
+            FROM generate_series(1, %s) n CROSS JOIN LATERAL (SELECT '2021-07-01 22:00:00+00'::timestamptz + n * interval '1 hour') start (at)""",
+            (PRINTER, count),
+        )
     try:
         yield
     finally:
@@ -391,10 +485,15 @@ def ended_prints(enms, count: int):
 
 def test_prints_are_sorted_searched_summed_and_exported_over_all_pages(browser, door, fleet, enms):
     """By the factory's clock, wherever the browser is. One print opens in a dialog that says how well its energy is known; its address does the same."""
-    with ended_prints(enms, 260), visit(browser, door, "/#/prints?period=all&find=row-", timezone_id="America/New_York") as page:
+    with (
+        ended_prints(enms, 260),
+        visit(browser, door, "/#/prints?period=all&find=row-", timezone_id="America/New_York") as page,
+    ):
         inside = content(page)
         rows = inside.locator("#prints-rows tr")
-        expect(inside.locator("#prints-totals dd")).to_have_text(["260", shown(260 * 261 / 2000, 1, "kWh"), "€10.18", "12.89kg"])
+        expect(inside.locator("#prints-totals dd")).to_have_text(
+            ["260", shown(260 * 261 / 2000, 1, "kWh"), "€10.18", "12.89kg"]
+        )
         expect(rows).to_have_count(25)
         expect(inside.locator("#page-words")).to_have_text("1–25 of 260")
         expect(inside.locator("#prints-zone")).to_contain_text("Europe/Berlin")
@@ -439,7 +538,9 @@ def test_every_scenario_is_rendered(browser, door):
             page.goto(f"{door.url}/dpp_page.html?scenario={scenario}&arrange=grid")
             page.wait_for_selector(".passport, #none:not([hidden])")
             page.evaluate("document.querySelectorAll('.front .turn').forEach((button) => button.click())")
-            assert page.evaluate("[...document.querySelectorAll('.passport')].every((card) => card.dataset.flipped === 'true')"), scenario
+            assert page.evaluate(
+                "[...document.querySelectorAll('.passport')].every((card) => card.dataset.flipped === 'true')"
+            ), scenario
         page.goto(f"{door.url}/dpp_page.html?view=prints&scenario=empty")
         expect(page.locator("#prints-none")).to_be_visible()
         page.goto(f"{door.url}/dpp_page.html?scenario=empty")
@@ -450,7 +551,13 @@ def test_every_scenario_is_rendered(browser, door):
 def many(summary: dict, count: int) -> dict:
     """The same fleet with so many printers."""
     printers = summary["printers"]
-    return {**summary, "printers": [{**printers[i % len(printers)], "deviceId": f"many-{i}", "friendlyName": f"Printer {i}"} for i in range(count)]}
+    return {
+        **summary,
+        "printers": [
+            {**printers[i % len(printers)], "deviceId": f"many-{i}", "friendlyName": f"Printer {i}"}
+            for i in range(count)
+        ],
+    }
 
 
 def test_a_hundred_printers_cost_what_is_on_the_screen(browser, door, busy):
@@ -472,8 +579,16 @@ def longest_task(browser: Browser, page: Page):
     browser.start_tracing(page=page, categories=["toplevel"])
     yield found
     events = json.loads(browser.stop_tracing())["traceEvents"]
-    mains = {(event["pid"], event["tid"]) for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"}
-    tasks = [event["tdur"] / 1000 for event in events if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in mains and "tdur" in event]
+    mains = {
+        (event["pid"], event["tid"])
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        event["tdur"] / 1000
+        for event in events
+        if event["name"].endswith("RunTask") and (event["pid"], event["tid"]) in mains and "tdur" in event
+    ]
     assert len(tasks) > 20, "the trace holds no tasks"
     found.append(max(tasks))
 
@@ -495,7 +610,10 @@ def test_no_task_holds_the_page_up(browser, door, busy, figures, view):
                 if page.locator("#next").is_visible():
                     page.locator("#next").click()
                 page.mouse.wheel(0, 400)
-        figures("Longest task with 100 printers, processor time", f"{view}: loading {loading[0]:.0f} ms, using {using[0]:.0f} ms")
+        figures(
+            "Longest task with 100 printers, processor time",
+            f"{view}: loading {loading[0]:.0f} ms, using {using[0]:.0f} ms",
+        )
         assert loading[0] < 200 and using[0] < 200, (loading, using)
 
 
@@ -524,7 +642,10 @@ def test_the_largest_paint_is_quick(browser, door, busy, figures):
             page.add_init_script(watch)
             page.goto(door.url + "/dpp_page.html", wait_until="networkidle")
             paints.append(page.evaluate("paint"))
-    figures("Browser app", f"largest paint of the passports of 16 printers: {', '.join(f'{paint:.0f}' for paint in sorted(paints))} ms")
+    figures(
+        "Browser app",
+        f"largest paint of the passports of 16 printers: {', '.join(f'{paint:.0f}' for paint in sorted(paints))} ms",
+    )
     assert min(paints) < 1500, paints
 
 
@@ -546,7 +667,9 @@ def test_polling_leaves_nothing_behind(browser, door, busy, figures):
                 with page.expect_response("**/api/dpp_summary*"):
                     page.clock.fast_forward(5000)
             session.send("HeapProfiler.collectGarbage")
-            return session.send("Runtime.getHeapUsage")["usedSize"], page.evaluate("document.querySelectorAll('*').length")
+            return session.send("Runtime.getHeapUsage")["usedSize"], page.evaluate(
+                "document.querySelectorAll('*').length"
+            )
 
         heap, elements = poll(60)
         later, after = poll(300)
@@ -558,20 +681,40 @@ def test_polling_leaves_nothing_behind(browser, door, busy, figures):
 @pytest.mark.parametrize("webgl", [True, False])
 def test_the_preview_of_the_running_print(browser, door, busy, webgl, tmp_path):
     """Drawn up to the layer where there is WebGL; elsewhere the still picture and a sentence, and everything else goes on."""
-    program = "M83\nG1 Z0.2 F600\n" + "".join(f"G1 Z{0.2 * n:.1f}\nG1 X10 Y10 E.1\nG1 X40 Y10 E2\nG1 X40 Y40 E2\nG1 X10 Y40 E2\nG1 X10 Y10 E2\n" for n in range(1, 30))
+    program = "M83\nG1 Z0.2 F600\n" + "".join(
+        f"G1 Z{0.2 * n:.1f}\nG1 X10 Y10 E.1\nG1 X40 Y10 E2\nG1 X40 Y40 E2\nG1 X10 Y40 E2\nG1 X10 Y10 E2\n"
+        for n in range(1, 30)
+    )
     (tmp_path / "cube.gcode").write_text(program)
-    subprocess.run([sys.executable, "-m", "gcode.gcode_analyzer", tmp_path / "cube.gcode", "--preview", tmp_path / "cube.bin", "--thumbnail", tmp_path / "cube.png"],
-                   cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "gcode.gcode_analyzer",
+            tmp_path / "cube.gcode",
+            "--preview",
+            tmp_path / "cube.bin",
+            "--thumbnail",
+            tmp_path / "cube.png",
+        ],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     summary = busy()
     printer = summary["printers"][0]
     printer.update(gcodePreviewUrl="/previews/cube.bin", thumbnailUrl="/previews/cube.png", jobProgressPercent=50)
     with visit(browser, door, "/api/version", summary=summary, errors=not webgl) as page:
         if not webgl:
             page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
-        page.route("**/previews/cube.*", lambda route: route.fulfill(path=tmp_path / route.request.url.rsplit("/", 1)[1]))
+        page.route(
+            "**/previews/cube.*", lambda route: route.fulfill(path=tmp_path / route.request.url.rsplit("/", 1)[1])
+        )
         page.goto(f"{door.url}/dpp_page.html?device={printer['deviceId']}&side=back")
         preview = page.locator(".preview:visible")
-        expect(preview.locator(".caption")).to_contain_text(re.compile(r"Layer 1\d of 29") if webgl else "nothing in three dimensions")
+        expect(preview.locator(".caption")).to_contain_text(
+            re.compile(r"Layer 1\d of 29") if webgl else "nothing in three dimensions"
+        )
         expect(preview.locator("canvas")).to_have_count(1 if webgl else 0)
         expect(preview.locator("img")).to_have_count(0 if webgl else 1)
         if webgl:
@@ -594,6 +737,7 @@ def test_plants_stand_still_for_who_wants_no_motion(browser, door, fleet):
 
 # ------------------------------------------------------------------------------------------------ analysis
 
+
 def test_an_analysis_is_in_its_address_zooms_and_is_exported(browser, door, fleet):
     """Opened by a link it runs by itself; the chart comes closer; CSV and PNG; a range without readings and a wrong one are told in sentences."""
     fleet.wait_seen(without=(SECOND,))
@@ -604,7 +748,11 @@ def test_an_analysis_is_in_its_address_zooms_and_is_exported(browser, door, flee
         expect(inside.locator("#phases tbody tr").first).to_be_visible()
         with page.expect_download() as download:
             inside.locator("#csv").click()
-        assert Path(download.value.path()).read_text(encoding="utf-8-sig").startswith("timestamp,actual_w,predicted_w,phase")
+        assert (
+            Path(download.value.path())
+            .read_text(encoding="utf-8-sig")
+            .startswith("timestamp,actual_w,predicted_w,phase")
+        )
         with page.expect_download() as download:
             inside.locator("#png").click()
         assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
@@ -619,10 +767,14 @@ def test_an_analysis_is_in_its_address_zooms_and_is_exported(browser, door, flee
         inside.locator("[data-range='6h']").click()
         inside.locator("#run").click()
         expect(page).to_have_url(re.compile("range=6h.*drivers=bed_temp_actual"))
-        page.goto(f"{door.url}/#/analysis?device={PRINTER}&range=span&from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z")
+        page.goto(
+            f"{door.url}/#/analysis?device={PRINTER}&range=span&from=2020-01-01T00:00:00Z&to=2020-01-02T00:00:00Z"
+        )
         expect(inside.locator("#nothing-words")).to_contain_text("Jan 1, 2020, 01:00 AM")
         expect(inside.locator("#from")).to_have_value("2020-01-01T01:00")
-        page.goto(f"{door.url}/#/analysis?device={PRINTER}&range=span&from=2020-01-02T00:00:00Z&to=2020-01-01T00:00:00Z")
+        page.goto(
+            f"{door.url}/#/analysis?device={PRINTER}&range=span&from=2020-01-02T00:00:00Z&to=2020-01-01T00:00:00Z"
+        )
         expect(inside.locator("#error")).to_be_visible()
         assert re.search(r"\w.*\.$", inside.locator("#error").text_content())
 
@@ -640,6 +792,7 @@ def test_an_analysis_is_cancelled(browser, door, fleet):
 
 
 # ------------------------------------------------------------------------------------------------ devices
+
 
 def test_a_printer_and_its_plug_are_connected_by_the_page(browser, door, fleet, stack):
     """A wrong password is told. While the form is filled in the test says exactly what is wrong, then what answers; a saved printer is polled.
@@ -686,7 +839,11 @@ def test_a_printer_and_its_plug_are_connected_by_the_page(browser, door, fleet, 
         says(printer, "good", "It answers (v1)")
         inside.locator("#device .form-end .primary").click()
         expect(inside.locator("#notice")).to_have_text("Added by hand is saved.")
-        wait_for("a poll of the new printer", lambda: fleet.enms.value("SELECT status_at FROM device_latest WHERE device_id = %s", SECOND), 40)
+        wait_for(
+            "a poll of the new printer",
+            lambda: fleet.enms.value("SELECT status_at FROM device_latest WHERE device_id = %s", SECOND),
+            40,
+        )
 
         meter = inside.locator(f"[data-meter='plug-{SECOND}/switch:0']")
         meter.locator("select").select_option(SECOND)
@@ -710,6 +867,7 @@ def test_a_printer_and_its_plug_are_connected_by_the_page(browser, door, fleet, 
 
 
 # ------------------------------------------------------------------------------------------------ always
+
 
 def test_server_away_is_told_and_heals(browser, door, fleet):
     """The door shut: notice and old figures; open again: the notice goes by itself."""
@@ -735,7 +893,14 @@ def test_polls_cost_little_rest_while_hidden_and_are_seldom_while_the_server_is_
     """Each 5 s with the tag of the last answer; none from a hidden page, one at once when it is seen again; fewer and fewer into the void."""
     with visit(browser, door, "/api/version", errors=True, clock=True) as page:
         asked = []
-        page.on("response", lambda answer: asked.append((answer.status, answer.request.headers.get("if-none-match"))) if "dpp_summary" in answer.url else None)
+        page.on(
+            "response",
+            lambda answer: (
+                asked.append((answer.status, answer.request.headers.get("if-none-match")))
+                if "dpp_summary" in answer.url
+                else None
+            ),
+        )
         page.goto(door.url + "/dpp_page.html?scenario=idle_fleet")  # stands still for a minute
         expect(page.locator(".passport").first).to_be_visible()
         with page.expect_response("**/api/dpp_summary*"):
@@ -761,16 +926,34 @@ def test_polls_cost_little_rest_while_hidden_and_are_seldom_while_the_server_is_
         expect(page.locator("#notice")).to_be_hidden()
 
 
-@pytest.mark.parametrize("theme, width", [("light", 1440), ("dark", 390), pytest.param("light", 390, marks=pytest.mark.long), pytest.param("dark", 1440, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "theme, width",
+    [
+        ("light", 1440),
+        ("dark", 390),
+        pytest.param("light", 390, marks=pytest.mark.long),
+        pytest.param("dark", 1440, marks=pytest.mark.long),
+    ],
+)
 def test_accessible_and_fitting_everywhere(browser, door, fleet, enms, stack, theme, width):
     """axe-core finds no violation and nothing overflows, on every view and in its dialogs, on a phone and on a desk."""
     axe = (frontend.FRONTEND / "node_modules/axe-core/axe.min.js").read_text()
     # The content's frame is run by itself; its elements must not be counted to the shell. Targets of 24 px are WCAG 2.2's own rule.
     run = """async () => (await axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {'target-size': {enabled: true}}}))
         .violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html.slice(0, 140)).slice(0, 3).join(' | '))"""
-    ready = {"overview": "#fleet-rows tr", "passports": ".passport", "prints": "#prints-rows tr", "garden": "#beds li", "analysis": "#device option", "devices": "#devices tr"}
+    ready = {
+        "overview": "#fleet-rows tr",
+        "passports": ".passport",
+        "prints": "#prints-rows tr",
+        "garden": "#beds li",
+        "analysis": "#device option",
+        "devices": "#devices tr",
+    }
     found = []
-    with visit(browser, door, "/#/overview?scenario=busy_fleet", theme=theme, width=width, reduced_motion="reduce") as page:
+    with visit(
+        browser, door, "/#/overview?scenario=busy_fleet", theme=theme, width=width, reduced_motion="reduce"
+    ) as page:
+
         def check(what, part):
             if part.evaluate("typeof axe") == "undefined":
                 part.evaluate(axe)
@@ -796,7 +979,11 @@ def test_accessible_and_fitting_everywhere(browser, door, fleet, enms, stack, th
                 inside.locator("#password").fill(stack["ENMS_EDITOR_PASSWORD"])
                 inside.locator("#login .primary").click()
                 inside.locator("#add").click()
-                for field, text in (("friendly_name", "Seen by all"), ("api_key", "no key"), ("api_ip", "printer.invalid")):
+                for field, text in (
+                    ("friendly_name", "Seen by all"),
+                    ("api_key", "no key"),
+                    ("api_ip", "printer.invalid"),
+                ):
                     inside.locator(f"#field-{field}").fill(text)
                 inside.locator("#result .notice").first.wait_for()
                 check("a device's form", page.frames[-1])
@@ -812,7 +999,11 @@ def test_accessible_and_fitting_everywhere(browser, door, fleet, enms, stack, th
         page.goto(f"{door.url}/#/analysis?device={PRINTER}&range=1h")
         inside.locator("#phases tbody tr").first.wait_for()
         check("an analysis", page.frames[-1])
-        for opener, what in (("#help", "keys"), ("#profile", "profiles"), *([(".more", "more")] if width < 600 else [])):
+        for opener, what in (
+            ("#help", "keys"),
+            ("#profile", "profiles"),
+            *([(".more", "more")] if width < 600 else []),
+        ):
             page.locator(opener).click()
             check(f"the dialog {what}", page.main_frame)
             page.evaluate("name => document.getElementById(name).close()", what)

@@ -18,7 +18,9 @@ import yaml
 from support.enms import ROOT
 from support.waiting import free_port, wait_for
 
-ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="the broker's script needs its own user, which only root can become")
+ROOT_ONLY = pytest.mark.skipif(
+    os.geteuid() != 0, reason="the broker's script needs its own user, which only root can become"
+)
 PROFILES = ("demo", "backup", "monitoring")
 
 
@@ -38,7 +40,13 @@ def compose(tmp_path_factory):
     assert made.returncode == 0 and (place / ".env").stat().st_mode & 0o077 == 0, made.stderr
     again = subprocess.run([place / "enms", "compose-env"], env=env, text=True, capture_output=True)
     assert again.returncode == 1 and "not overwritten" in again.stderr
-    done = subprocess.run([tool, *(word for name in PROFILES for word in ("--profile", name)), "config"], cwd=place, env=env, text=True, capture_output=True)
+    done = subprocess.run(
+        [tool, *(word for name in PROFILES for word in ("--profile", name)), "config"],
+        cwd=place,
+        env=env,
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr, done.stderr
     return yaml.safe_load(done.stdout)
@@ -57,13 +65,21 @@ def test_every_image_is_pinned(compose):
 def test_only_nginx_has_a_port_of_the_host(compose):
     published = {name: service["ports"] for name, service in compose["services"].items() if service.get("ports")}
     assert list(published) == ["nginx"] and "127.0.0.1" in str(published["nginx"])
-    assert not [name for name, service in compose["services"].items() if service.get("network_mode") or service.get("privileged")]
+    assert not [
+        name
+        for name, service in compose["services"].items()
+        if service.get("network_mode") or service.get("privileged")
+    ]
 
 
 def test_every_service_is_confined_and_watched(compose):
     """No root, no writable image, no capabilities, bounded memory, processes and logs; each long-running one is asked how it is."""
     for name, service in compose["services"].items():
-        assert service["read_only"] is True and service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"], name
+        assert (
+            service["read_only"] is True
+            and service["cap_drop"] == ["ALL"]
+            and service["security_opt"] == ["no-new-privileges:true"]
+        ), name
         assert service["mem_limit"] and service["pids_limit"] and service["logging"]["options"]["max-size"], name
         if service["restart"] == "no":
             assert name in ("migrate", "demo-fleet")
@@ -79,12 +95,24 @@ def dockerfile_user(service):
 
 
 def test_each_service_sees_only_its_own_secrets(compose):
-    secrets = {name for name in re.findall(r"^(ENMS_\w+)=$", (ROOT / ".env.example").read_text(), re.M) if "PASSWORD" in name or name == "ENMS_SECRET_KEY"}
+    secrets = {
+        name
+        for name in re.findall(r"^(ENMS_\w+)=$", (ROOT / ".env.example").read_text(), re.M)
+        if "PASSWORD" in name or name == "ENMS_SECRET_KEY"
+    }
     seen = {name: secrets & set(service.get("environment") or {}) for name, service in compose["services"].items()}
     assert seen["nginx"] == set() and seen["python-api"] == {"ENMS_DB_API_PASSWORD"}
     assert seen["mosquitto"] == {"ENMS_MQTT_DEVICE_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD"}
-    assert seen["nodered"] == {"ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_MQTT_INGEST_PASSWORD", "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY"}
-    assert {name for name, found in seen.items() if "ENMS_DB_SUPERUSER_PASSWORD" in found} == {"backup"}  # migrate has it in its URL
+    assert seen["nodered"] == {
+        "ENMS_DB_INGEST_PASSWORD",
+        "ENMS_DB_API_PASSWORD",
+        "ENMS_MQTT_INGEST_PASSWORD",
+        "ENMS_EDITOR_PASSWORD",
+        "ENMS_SECRET_KEY",
+    }
+    assert {name for name, found in seen.items() if "ENMS_DB_SUPERUSER_PASSWORD" in found} == {
+        "backup"
+    }  # migrate has it in its URL
 
 
 def test_what_the_images_copy_is_there():
@@ -93,7 +121,11 @@ def test_what_the_images_copy_is_there():
         for words in re.findall(r"^COPY (?!--from)(.+)$", text, re.M):
             for source in words.split()[:-1]:
                 assert (ROOT / source).exists(), f"{name}/Dockerfile copies {source}"
-    imported = set(re.findall(r"^(?:from|import) (\w+)", "".join(path.read_text() for path in (ROOT / "backup").glob("*.py")), re.M))
+    imported = set(
+        re.findall(
+            r"^(?:from|import) (\w+)", "".join(path.read_text() for path in (ROOT / "backup").glob("*.py")), re.M
+        )
+    )
     copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "python-api/Dockerfile").read_text(), re.M))
     assert imported & {path.name for path in ROOT.iterdir() if path.is_dir()} <= copied
 
@@ -101,19 +133,35 @@ def test_what_the_images_copy_is_there():
 def test_the_python_commands_of_the_services_can_be_run(compose, enms):
     """Each `python -m …` and each health check in Python, with this machine's interpreter."""
     python, env = enms.settings["ENMS_PYTHON"], {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    modules = {service["command"][2] for service in compose["services"].values() if (service.get("command") or [""])[:2] == ["python", "-m"]}
+    modules = {
+        service["command"][2]
+        for service in compose["services"].values()
+        if (service.get("command") or [""])[:2] == ["python", "-m"]
+    }
     modules.add(compose["services"]["backup"]["entrypoint"][2])
     assert modules == {"database.migrate", "simulator", "launcher.demo", "backup"}
     for module in modules:
         name = f"{module}.__main__" if (ROOT / module).is_dir() else module
-        done = subprocess.run([python, "-c", f"import importlib.util; assert importlib.util.find_spec({name!r})"], env=env, cwd=ROOT)
+        done = subprocess.run(
+            [python, "-c", f"import importlib.util; assert importlib.util.find_spec({name!r})"], env=env, cwd=ROOT
+        )
         assert done.returncode == 0, module
     check = compose["services"]["python-api"]["healthcheck"]["test"][-1].replace("5000", enms.settings["ENMS_API_PORT"])
     assert subprocess.run([python, "-c", check], env=env).returncode == 0
-    assert subprocess.run([python, "-c", check.replace(enms.settings["ENMS_API_PORT"], "9")], env=env, capture_output=True).returncode == 1
+    assert (
+        subprocess.run(
+            [python, "-c", check.replace(enms.settings["ENMS_API_PORT"], "9")], env=env, capture_output=True
+        ).returncode
+        == 1
+    )
     node = compose["services"]["nodered"]["healthcheck"]["test"][-1].replace("1880", enms.settings["ENMS_NODERED_PORT"])
     assert subprocess.run([enms.settings["ENMS_NODE"], "-e", node]).returncode == 0
-    assert subprocess.run([enms.settings["ENMS_NODE"], "-e", node.replace(enms.settings["ENMS_NODERED_PORT"], "9")]).returncode == 1
+    assert (
+        subprocess.run(
+            [enms.settings["ENMS_NODE"], "-e", node.replace(enms.settings["ENMS_NODERED_PORT"], "9")]
+        ).returncode
+        == 1
+    )
 
 
 def test_the_health_of_the_backup_service(compose, enms, tmp_path):
@@ -134,7 +182,15 @@ def script_env(**more):
 def entry(script, env, as_user=None):
     """The entry script of a container, running; its output is shown when it ends early."""
     rights = {"user": as_user, "group": as_user, "extra_groups": []} if as_user else {}
-    child = subprocess.Popen(["sh", script], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", start_new_session=True, **rights)
+    child = subprocess.Popen(
+        ["sh", script],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        start_new_session=True,
+        **rights,
+    )
     try:
         yield child
     finally:
@@ -153,19 +209,60 @@ def test_the_broker_starts_as_in_its_container(compose, tmp_path_factory):
         (place / "data").mkdir()
         subprocess.run(["chown", "-R", "mosquitto", place], check=True)
         port = free_port()
-        env = script_env(ENMS_MQTT_LISTEN=f"{port} 127.0.0.1", ENMS_MQTT_DATA_DIR=f"{place}/data", ENMS_MQTT_CONFIG_DIR=f"{place}/config",
-                         ENMS_MQTT_DEVICE_USER="dev&ice|1", ENMS_MQTT_DEVICE_PASSWORD="p&w|\\1$x", ENMS_MQTT_INGEST_USER="ingest", ENMS_MQTT_INGEST_PASSWORD="in gest")
+        env = script_env(
+            ENMS_MQTT_LISTEN=f"{port} 127.0.0.1",
+            ENMS_MQTT_DATA_DIR=f"{place}/data",
+            ENMS_MQTT_CONFIG_DIR=f"{place}/config",
+            ENMS_MQTT_DEVICE_USER="dev&ice|1",
+            ENMS_MQTT_DEVICE_PASSWORD="p&w|\\1$x",
+            ENMS_MQTT_INGEST_USER="ingest",
+            ENMS_MQTT_INGEST_PASSWORD="in gest",
+        )
         with entry(place / "enms/start.sh", env, "mosquitto") as child:
+
             def answers(user, password):
                 assert child.poll() is None, child.stdout.read().decode()
-                check = compose["services"]["mosquitto"]["healthcheck"]["test"][-1].replace("$$", "$").replace("1883", str(port))
-                return subprocess.run(["sh", "-c", check], env={**env, "ENMS_MQTT_INGEST_USER": user, "ENMS_MQTT_INGEST_PASSWORD": password}, capture_output=True).returncode == 0
+                check = (
+                    compose["services"]["mosquitto"]["healthcheck"]["test"][-1]
+                    .replace("$$", "$")
+                    .replace("1883", str(port))
+                )
+                return (
+                    subprocess.run(
+                        ["sh", "-c", check],
+                        env={**env, "ENMS_MQTT_INGEST_USER": user, "ENMS_MQTT_INGEST_PASSWORD": password},
+                        capture_output=True,
+                    ).returncode
+                    == 0
+                )
+
             wait_for("the broker", lambda: answers("ingest", "in gest"), 15)
             assert not answers("ingest", "wrong")
-            sent = subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(port), "-u", "dev&ice|1", "-P", "p&w|\\1$x", "-t", "plug/status", "-m", "1", "-q", "1"],
-                                  env=env, capture_output=True)
+            sent = subprocess.run(
+                [
+                    "mosquitto_pub",
+                    "-h",
+                    "127.0.0.1",
+                    "-p",
+                    str(port),
+                    "-u",
+                    "dev&ice|1",
+                    "-P",
+                    "p&w|\\1$x",
+                    "-t",
+                    "plug/status",
+                    "-m",
+                    "1",
+                    "-q",
+                    "1",
+                ],
+                env=env,
+                capture_output=True,
+            )
             assert sent.returncode == 0, sent.stderr
-            assert "user dev&ice|1" in (place / "config/mosquitto.acl").read_text() and not re.search(r"\$\{ENMS_[A-Z]", (place / "config/mosquitto.conf").read_text())
+            assert "user dev&ice|1" in (place / "config/mosquitto.acl").read_text() and not re.search(
+                r"\$\{ENMS_[A-Z]", (place / "config/mosquitto.conf").read_text()
+            )
             passwords = (place / "config/mosquitto.passwords").read_text()
             assert "in gest" not in passwords and passwords.count("$7$") == 2
             assert (place / "config/mosquitto.passwords").stat().st_mode & 0o077 == 0
@@ -177,24 +274,57 @@ def test_the_broker_starts_as_in_its_container(compose, tmp_path_factory):
 def certificate(tmp_path_factory):
     """A self-made certificate for enms.test and its key."""
     place = tmp_path_factory.mktemp("tls")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=enms.test",
-                    "-addext", "subjectAltName=DNS:enms.test,IP:127.0.0.1", "-keyout", place / "key.pem", "-out", place / "cert.pem"], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=enms.test",
+            "-addext",
+            "subjectAltName=DNS:enms.test,IP:127.0.0.1",
+            "-keyout",
+            place / "key.pem",
+            "-out",
+            place / "cert.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )
     return place / "cert.pem", place / "key.pem"
 
 
 def door_env(enms, place, port, **more):
-    return script_env(ENMS_NGINX_LISTEN=f"127.0.0.1:{port}", ENMS_NGINX_DIR=str(place / "nginx"), ENMS_NGINX_ACCESS_LOG=str(place / "access.log"),
-                      ENMS_FRONTEND_DIR=str(place), ENMS_GCODE_PUBLIC_DIR=str(place), ENMS_API_RATE="100", ENMS_GRAFANA_URL="http://127.0.0.1:9",
-                      ENMS_NODERED_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_NODERED_PORT']}", ENMS_API_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_API_PORT']}", **more)
+    return script_env(
+        ENMS_NGINX_LISTEN=f"127.0.0.1:{port}",
+        ENMS_NGINX_DIR=str(place / "nginx"),
+        ENMS_NGINX_ACCESS_LOG=str(place / "access.log"),
+        ENMS_FRONTEND_DIR=str(place),
+        ENMS_GCODE_PUBLIC_DIR=str(place),
+        ENMS_API_RATE="100",
+        ENMS_GRAFANA_URL="http://127.0.0.1:9",
+        ENMS_NODERED_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_NODERED_PORT']}",
+        ENMS_API_UPSTREAM=f"127.0.0.1:{enms.settings['ENMS_API_PORT']}",
+        **more,
+    )
 
 
 def test_the_door_starts_as_in_its_container(enms, tmp_path):
     """Without a certificate: http, the API behind it."""
     port = free_port()
     with entry(ROOT / "nginx/start.sh", door_env(enms, tmp_path, port)) as child:
+
         def version():
             assert child.poll() is None, child.stdout.read().decode()
             return urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=3).read()
+
         assert b"enms" in wait_for("the door", version, 10)
         text = (tmp_path / "nginx/nginx.conf").read_text()
         assert not re.search(r"\$\{ENMS_[A-Z]", text) and "$http_host" in text
@@ -205,14 +335,21 @@ def test_the_door_with_the_operators_certificate(enms, tmp_path, certificate):
     cert, key = certificate
     port = free_port()
     trusting = ssl.create_default_context(cafile=cert)
-    with entry(ROOT / "nginx/start.sh", door_env(enms, tmp_path, port, ENMS_TLS_CERT=str(cert), ENMS_TLS_KEY=str(key))) as child:
+    with entry(
+        ROOT / "nginx/start.sh", door_env(enms, tmp_path, port, ENMS_TLS_CERT=str(cert), ENMS_TLS_KEY=str(key))
+    ) as child:
+
         def version():
             assert child.poll() is None, child.stdout.read().decode()
             return urllib.request.urlopen(f"https://127.0.0.1:{port}/api/version", timeout=3, context=trusting).read()
+
         assert b"enms" in wait_for("the door", version, 10)
         with socket.create_connection(("127.0.0.1", port), 3) as plain:
             plain.sendall(f"GET /api/version HTTP/1.1\r\nHost: enms.test:{port}\r\nConnection: close\r\n\r\n".encode())
             answer = plain.recv(4096).decode()
         assert answer.startswith("HTTP/1.1 301") and f"Location: https://enms.test:{port}/api/version" in answer
-        with socket.create_connection(("127.0.0.1", port), 3) as link, trusting.wrap_socket(link, server_hostname="enms.test") as secure:
+        with (
+            socket.create_connection(("127.0.0.1", port), 3) as link,
+            trusting.wrap_socket(link, server_hostname="enms.test") as secure,
+        ):
             assert secure.version() in ("TLSv1.2", "TLSv1.3")

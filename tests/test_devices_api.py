@@ -11,7 +11,14 @@ import pytest
 from support.enms import ROOT
 from support.http import call
 
-DEVICE = {"device_id": "described-1", "friendly_name": "Described", "source": "prusalink", "api_ip": "127.0.0.1:9", "api_key": "a-key-of-a-test", "shelly_id": "described-plug"}
+DEVICE = {
+    "device_id": "described-1",
+    "friendly_name": "Described",
+    "source": "prusalink",
+    "api_ip": "127.0.0.1:9",
+    "api_key": "a-key-of-a-test",
+    "shelly_id": "described-plug",
+}
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +29,26 @@ def described(enms):
 @pytest.fixture
 def conforms(enms, described):
     """conforms(answer, method, path): its status and body are among those described; gives the body."""
+
     def check(answer, method: str, path: str):
         found = described["paths"][path][method]["responses"].get(str(answer.status))
         assert found, f"{method} {path} answered {answer.status}, which is not described: {answer.text[:200]}"
         body = answer.json()
-        jsonschema.validate(body, {**found["content"]["application/json"]["schema"], "components": described["components"]})
+        jsonschema.validate(
+            body, {**found["content"]["application/json"]["schema"], "components": described["components"]}
+        )
         return body
+
     return check
 
 
 def test_every_address_of_the_flows_is_described(described):
     flows = [node for path in (ROOT / "nodered/flows").glob("*.json") for node in json.loads(path.read_text())]
-    served = {(node["method"], "/api" + re.sub(r":(\w+)", r"{\1}", node["url"])) for node in flows if node["type"] == "http in"}
+    served = {
+        (node["method"], "/api" + re.sub(r":(\w+)", r"{\1}", node["url"]))
+        for node in flows
+        if node["type"] == "http in"
+    }
     assert len(served) > 12
     assert served <= {(method, path) for path, methods in described["paths"].items() for method in methods}
 
@@ -48,21 +63,38 @@ def test_the_life_of_a_device_is_as_described(enms, conforms):
     try:
         stored = conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")
         assert stored["has_api_key"] and DEVICE["api_key"] not in json.dumps(stored)
-        assert conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")["error"].startswith("There is already a device")
-        assert conforms(enms.change("PATCH", "/api/devices/described-1", {"notes": "by the door"}), "patch", "/api/devices/{id}")["notes"] == "by the door"
-        told = conforms(enms.change("POST", "/api/devices/test", {"deviceId": "described-1"}), "post", "/api/devices/test")
+        assert conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")["error"].startswith(
+            "There is already a device"
+        )
+        assert (
+            conforms(
+                enms.change("PATCH", "/api/devices/described-1", {"notes": "by the door"}), "patch", "/api/devices/{id}"
+            )["notes"]
+            == "by the door"
+        )
+        told = conforms(
+            enms.change("POST", "/api/devices/test", {"deviceId": "described-1"}), "post", "/api/devices/test"
+        )
         assert told["ok"] is False and "described-plug" in told["plug"]
         conforms(enms.get("/api/devices"), "get", "/api/devices")
     finally:
         assert conforms(enms.change("DELETE", "/api/devices/described-1"), "delete", "/api/devices/{id}")["removed"]
 
 
-@pytest.mark.parametrize("method, address, path, body", [
-    ("POST", "/api/devices", "/api/devices", {"device_id": "bad id"}), ("POST", "/api/devices", "/api/devices", {"device_id": "x", "bed_width": "wide"}),
-    ("PATCH", "/api/devices/nobody", "/api/devices/{id}", {"notes": ""}), ("DELETE", "/api/devices/nobody", "/api/devices/{id}", None),
-    ("POST", "/api/devices/test", "/api/devices/test", {"deviceId": "nobody"}), ("POST", "/api/meters/assign", "/api/meters/assign", {"meterId": "nobody", "deviceId": None}),
-    ("POST", "/api/meters/assign", "/api/meters/assign", {}), ("POST", "/api/jobs/00000000-0000-0000-0000-000000000000/enrich", "/api/jobs/{id}/enrich", None),
-    ("POST", "/api/jobs/none/enrich", "/api/jobs/{id}/enrich", None)])
+@pytest.mark.parametrize(
+    "method, address, path, body",
+    [
+        ("POST", "/api/devices", "/api/devices", {"device_id": "bad id"}),
+        ("POST", "/api/devices", "/api/devices", {"device_id": "x", "bed_width": "wide"}),
+        ("PATCH", "/api/devices/nobody", "/api/devices/{id}", {"notes": ""}),
+        ("DELETE", "/api/devices/nobody", "/api/devices/{id}", None),
+        ("POST", "/api/devices/test", "/api/devices/test", {"deviceId": "nobody"}),
+        ("POST", "/api/meters/assign", "/api/meters/assign", {"meterId": "nobody", "deviceId": None}),
+        ("POST", "/api/meters/assign", "/api/meters/assign", {}),
+        ("POST", "/api/jobs/00000000-0000-0000-0000-000000000000/enrich", "/api/jobs/{id}/enrich", None),
+        ("POST", "/api/jobs/none/enrich", "/api/jobs/{id}/enrich", None),
+    ],
+)
 def test_refusals_are_sentences_as_described(enms, conforms, method, address, path, body):
     answer = enms.change(method, address, body)
     assert 400 <= answer.status < 500 and len(conforms(answer, method.lower(), path)["error"]) > 10

@@ -28,7 +28,9 @@ PLACEHOLDER = re.compile(r"[A-Z][A-Z_.-]*|<[^>]*>|…")
 @cache
 def tree() -> set[str]:
     """Files and folders that git would ship."""
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.splitlines()
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.splitlines()
     return {str(path) for name in names for path in (Path(name), *Path(name).parents)} - {"."}
 
 
@@ -55,8 +57,10 @@ class Wrong(Exception):
 
 def parse(words: list[str], monkeypatch) -> None:
     """Gives the words after ./enms to the launcher's own parser. Raises Wrong with its complaint."""
+
     def complain(_parser, message):
         raise Wrong(message)
+
     monkeypatch.setattr(cli.argparse.ArgumentParser, "error", complain)
     monkeypatch.setattr(cli.argparse.ArgumentParser, "exit", lambda *_: None)  # --help
     arguments, rest = cli.parser().parse_known_args(words)
@@ -67,14 +71,20 @@ def parse(words: list[str], monkeypatch) -> None:
 def commands(text: str) -> list[str]:
     """Every `./enms …` in it, to the end of the command; lines that end with a backslash go on."""
     text = re.sub(r"\\\n\s*", " ", text)
-    return [found.strip() for found in re.findall(r"(?<![\w/.])\./enms(?: (?:\"[^\"]*\"|'[^']*'|[^;&|)#\n\"'])*|$|(?=[;)]))", text, re.M)]
+    return [
+        found.strip()
+        for found in re.findall(r"(?<![\w/.])\./enms(?: (?:\"[^\"]*\"|'[^']*'|[^;&|)#\n\"'])*|$|(?=[;)]))", text, re.M)
+    ]
 
 
 @EACH
 def test_commands_are_those_of_the_launcher(page, monkeypatch):
     """In code blocks as they stand, in a line of text also without what is required (`./enms device`)."""
     wrong = []
-    for line, text, whole in [*((block.line, block.text, True) for block in page.blocks if not block.printed), *((line, text, False) for line, text in page.code)]:
+    for line, text, whole in [
+        *((block.line, block.text, True) for block in page.blocks if not block.printed),
+        *((line, text, False) for line, text in page.code),
+    ]:
         for command in commands(text):
             words = shlex.split(command)[1:]
             try:
@@ -100,22 +110,38 @@ def is_there(name: str, page) -> bool | None:
     first = name.split("/")[0]
     folder = str(Path(page.name).parent)
     candidates = [name] + ([f"{folder}/{name}"] if folder != "." else [])
-    ours = [base for base in candidates if ("/" in base and base.split("/")[0] in tree()) and (base == name or f"{folder}/{first}" in tree())]
+    ours = [
+        base
+        for base in candidates
+        if ("/" in base and base.split("/")[0] in tree()) and (base == name or f"{folder}/{first}" in tree())
+    ]
     if "/" not in name:
         if not name.endswith(SOURCE):
             return None
         return any(path == name or path.endswith("/" + name) for path in tree())
     if not ours:
         return None
-    pattern = [re.compile(re.sub(r"<[^>]*>|NNNN\w*|…", "*", base).rstrip("/").replace(".", r"\.").replace("**", ".*").replace("*", "[^/]*")) for base in ours]
+    pattern = [
+        re.compile(
+            re.sub(r"<[^>]*>|NNNN\w*|…", "*", base)
+            .rstrip("/")
+            .replace(".", r"\.")
+            .replace("**", ".*")
+            .replace("*", "[^/]*")
+        )
+        for base in ours
+    ]
     return any(each.fullmatch(path) for each in pattern for path in tree())
 
 
 @EACH
 def test_paths_are_there(page):
     """Files and folders in backticks. A path of the run directory, of a printer or of the reader's machine is none of ours."""
-    missing = [f"line {line}: {text}" for line, text in page.code if re.fullmatch(r"[\w.*<>…-]+(/[\w.*<>…-]+)*/?", text)
-               and text not in FOREIGN and is_there(text, page) is False]
+    missing = [
+        f"line {line}: {text}"
+        for line, text in page.code
+        if re.fullmatch(r"[\w.*<>…-]+(/[\w.*<>…-]+)*/?", text) and text not in FOREIGN and is_there(text, page) is False
+    ]
     assert not missing, "\n".join(missing)
 
 
@@ -123,19 +149,28 @@ def test_paths_are_there(page):
 def addresses() -> dict[str, set[str]]:
     """{path with {} for what varies: methods} of the OpenAPI document."""
     document = openapi.description("0", [devices_openapi, analysis_openapi])
-    return {re.sub(r"\{\w+\}", "{}", path): {method.upper() for method in operations} for path, operations in document["paths"].items()}
+    return {
+        re.sub(r"\{\w+\}", "{}", path): {method.upper() for method in operations}
+        for path, operations in document["paths"].items()
+    }
 
 
 @EACH
 def test_addresses_are_described(page):
     """Every /api/… is in the OpenAPI document, with the method that stands before it. A prefix ends with … or /."""
     wrong = []
-    for method, path in re.findall(r"(?:\b(GET|POST|PUT|PATCH|DELETE) )?(?<![\w/])(?:http://[\w.:-]+)?(/api/[\w/{}<>.…-]*)", page.text):
+    for method, path in re.findall(
+        r"(?:\b(GET|POST|PUT|PATCH|DELETE) )?(?<![\w/])(?:http://[\w.:-]+)?(/api/[\w/{}<>.…-]*)", page.text
+    ):
         plain = re.sub(r"\{\w+\}|<\w+>|[0-9a-f]{8}-[0-9a-f-]{27}", "{}", path).rstrip(".")
         if plain.endswith(("/", "…")):
             known = [operations for address, operations in addresses().items() if address.startswith(plain.rstrip("…"))]
         else:
-            known = [operations for address, operations in addresses().items() if re.fullmatch(re.escape(address).replace(r"\{\}", r"[^/]+"), plain)]
+            known = [
+                operations
+                for address, operations in addresses().items()
+                if re.fullmatch(re.escape(address).replace(r"\{\}", r"[^/]+"), plain)
+            ]
         if not known or (method and not any(method in operations for operations in known)):
             wrong.append(f"{method} {path}".strip())
     assert not wrong, "\n".join(wrong)
@@ -156,9 +191,28 @@ def test_every_special_way_to_make_a_printed_block_is_used():
 
 def test_a_wrong_line_in_a_printed_block_is_found():
     """Other words, a missing and an additional line; numbers, times and what an ellipsis stands for are no difference."""
-    shown = ["total   12 prints, 3.4 kWh", "…", '  "status": "done",', "end at 2026-11-26T17:43:06Z", '{"jobs": [{"kwh": 1.5}]}']
-    real = ["total   7 prints, 0.9 kWh", "one", "two", '  "status": null', "end at 2027-01-01T00:00:00.5Z", '{"jobs": [{"kwh": null}, {"kwh": 2}]}']
+    shown = [
+        "total   12 prints, 3.4 kWh",
+        "…",
+        '  "status": "done",',
+        "end at 2026-11-26T17:43:06Z",
+        '{"jobs": [{"kwh": 1.5}]}',
+    ]
+    real = [
+        "total   7 prints, 0.9 kWh",
+        "one",
+        "two",
+        '  "status": null',
+        "end at 2027-01-01T00:00:00.5Z",
+        '{"jobs": [{"kwh": null}, {"kwh": 2}]}',
+    ]
     assert difference(shown, real) == ""
-    for place, other in ((0, "total 7 jobs, 0.9 kWh"), (3, '  "state": null'), (4, "end"), (5, '{"jobs": [{"wh": 1}]}'), (5, '{"prints": []}')):
-        assert difference(shown, [*real[:place], other, *real[place + 1:]])
+    for place, other in (
+        (0, "total 7 jobs, 0.9 kWh"),
+        (3, '  "state": null'),
+        (4, "end"),
+        (5, '{"jobs": [{"wh": 1}]}'),
+        (5, '{"prints": []}'),
+    ):
+        assert difference(shown, [*real[:place], other, *real[place + 1 :]])
     assert difference(shown, real[:-1]) and difference(shown, [*real, "more"])

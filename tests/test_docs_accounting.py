@@ -20,7 +20,11 @@ def worked_examples():
     """Each table of the page with a counter and an energy row: {row name: cells}, cells as text."""
     page = (ROOT / "docs" / "accounting.md").read_text()
     for block in re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE):
-        rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.splitlines() if not line.startswith("|---")]
+        rows = [
+            [cell.strip() for cell in line.strip().strip("|").split("|")]
+            for line in block.splitlines()
+            if not line.startswith("|---")
+        ]
         table = {row[0]: row[1:] for row in rows}
         if "counter, Wh" in table:
             yield table
@@ -51,8 +55,10 @@ def meter(cursor):
 
 def ingest(cursor, name, times, powers, counters):
     nothing = [None] * len(times)
-    cursor.execute("SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
-                   ([name] * len(times), times, powers, counters, *[nothing] * 5))
+    cursor.execute(
+        "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
+        ([name] * len(times), times, powers, counters, *[nothing] * 5),
+    )
 
 
 def test_the_page_has_examples():
@@ -65,7 +71,9 @@ def test_worked_example(cursor, table):
     counters = [None if cell in MISSING else float(cell) for cell in table["counter, Wh"]]
     times = [START + timedelta(seconds=10 * i) for i in range(len(counters))]
     ingest(cursor, name, times, [None if c is not None else 50.0 for c in counters], counters)
-    cursor.execute("SELECT energy_delta_wh, coalesce(quality, '') FROM energy_data WHERE meter_id = %s ORDER BY timestamp", (name,))
+    cursor.execute(
+        "SELECT energy_delta_wh, coalesce(quality, '') FROM energy_data WHERE meter_id = %s ORDER BY timestamp", (name,)
+    )
     rows = cursor.fetchall()
     expected = [None if cell in MISSING else pytest.approx(float(cell), abs=1e-9) for cell in table["energy, Wh"]]
     assert [row[0] for row in rows] == expected

@@ -10,19 +10,38 @@ from support.http import call
 from support.simulated_fleet import SimulatedFleet
 from support.waiting import wait_for
 
-KINDS = {"enrich-mk4": ("mk4", "prusalink", False), "enrich-mini": ("mini", "prusalink", True), "enrich-ender": ("ender3", "octoprint", False),
-         "enrich-voron": ("voron24", "moonraker", False)}
+KINDS = {
+    "enrich-mk4": ("mk4", "prusalink", False),
+    "enrich-mini": ("mini", "prusalink", True),
+    "enrich-ender": ("ender3", "octoprint", False),
+    "enrich-voron": ("voron24", "moonraker", False),
+}
 JOB = "SELECT job_id::text, gcode_status, gcode_analysis_data, per_part_analysis, thumbnail_url, preview_url, material, filament_used_g FROM print_jobs WHERE device_id = %s"
 
 
 @pytest.fixture(scope="module")
 def fleet(enms, tmp_path_factory):
     """A printer of each source that hands out files, all printing."""
-    made = SimulatedFleet(enms, tmp_path_factory.mktemp("enrichment"), {
-        "seed": 5, "step_s": 0.5,
-        "printers": [{"device_id": name, "profile": profile, "protocol": protocol, "legacy": legacy, "interval_s": 2, "finished_hold_s": 4.0}
-                     for name, (profile, protocol, legacy) in KINDS.items()],
-        "plugs": []})
+    made = SimulatedFleet(
+        enms,
+        tmp_path_factory.mktemp("enrichment"),
+        {
+            "seed": 5,
+            "step_s": 0.5,
+            "printers": [
+                {
+                    "device_id": name,
+                    "profile": profile,
+                    "protocol": protocol,
+                    "legacy": legacy,
+                    "interval_s": 2,
+                    "finished_hold_s": 4.0,
+                }
+                for name, (profile, protocol, legacy) in KINDS.items()
+            ],
+            "plugs": [],
+        },
+    )
     try:
         made.start()
         made.register()
@@ -49,7 +68,10 @@ def test_a_running_print_shows_its_picture_within_30_s(enms, fleet, name):
     shown = next(p for p in enms.summary()["printers"] if p["deviceId"] == name)
     assert shown["job_details"]["layer_height_mm"] and shown["job_details"]["estimated_material_g"] > 0
     assert (shown["thumbnailUrl"], shown["gcodePreviewUrl"]) == (job["thumbnail_url"], job["preview_url"])
-    for url, kind, begin in ((job["thumbnail_url"], "image/png", b"\x89PNG"), (job["preview_url"], "application/octet-stream", b"EGPV")):
+    for url, kind, begin in (
+        (job["thumbnail_url"], "image/png", b"\x89PNG"),
+        (job["preview_url"], "application/octet-stream", b"EGPV"),
+    ):
         assert re.fullmatch(r"/files/gcode/[0-9a-f]{64}\.(png|bin)", url)
         answer = enms.get(url)
         assert answer.status == 200 and answer.headers["content-type"] == kind and answer.body.startswith(begin)
@@ -59,7 +81,14 @@ def test_a_running_print_shows_its_picture_within_30_s(enms, fleet, name):
 def test_nothing_else_is_served(enms, fleet):
     """No list, no G-code, no way out of the folder."""
     digest = "0" * 64
-    for path in ("/files/gcode/", "/files/", f"/files/gcode/{digest}", f"/files/gcode/{digest}.gcode", f"/files/gcode/{digest}.png", "/files/gcode/..%2ffiles%2f" + digest):
+    for path in (
+        "/files/gcode/",
+        "/files/",
+        f"/files/gcode/{digest}",
+        f"/files/gcode/{digest}.gcode",
+        f"/files/gcode/{digest}.png",
+        "/files/gcode/..%2ffiles%2f" + digest,
+    ):
         assert enms.get(path).status == 404
 
 
@@ -83,5 +112,10 @@ def test_a_print_without_its_file_says_why_and_can_be_asked_for_again(enms, flee
     assert enms.change("POST", "/api/jobs/nonsense/enrich", {}).status == 400
     assert enms.change("POST", "/api/jobs/00000000-0000-0000-0000-000000000000/enrich", {}).status == 404
     assert enms.change("POST", path, {}).status == 202
-    wait_for("the reason", lambda: job_of(enms, "enrich-voron")["gcode_status"] == "The printer no longer has the file.", 40, every=0.5)
+    wait_for(
+        "the reason",
+        lambda: job_of(enms, "enrich-voron")["gcode_status"] == "The printer no longer has the file.",
+        40,
+        every=0.5,
+    )
     assert job_of(enms, "enrich-voron")["thumbnail_url"] == job["thumbnail_url"]

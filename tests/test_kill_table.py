@@ -54,7 +54,9 @@ def answers(enms, part: str) -> bool:
         port = enms.settings["ENMS_NODERED_PORT"]
         return call("GET", f"http://127.0.0.1:{port}/api/devices", timeout=2).status == 200
     if part in ("api", "gunicorn worker"):
-        return call("GET", f"http://127.0.0.1:{enms.settings['ENMS_API_PORT']}/api/dpp_summary", timeout=2).status == 200
+        return (
+            call("GET", f"http://127.0.0.1:{enms.settings['ENMS_API_PORT']}/api/dpp_summary", timeout=2).status == 200
+        )
     if part == "mosquitto":
         with socket.create_connection((enms.settings["ENMS_MQTT_HOST"], int(enms.settings["ENMS_MQTT_PORT"])), 1):
             return True
@@ -83,7 +85,10 @@ class Follower(threading.Thread):
         """Once in 0.2 s: how old is the newest reading?"""
         while not self.stopped.wait(0.2):
             try:
-                newest = self.enms.value("SELECT extract(epoch FROM max(last_at))::float8 FROM meter_state WHERE meter_id LIKE %s", self.prefix + "-%")
+                newest = self.enms.value(
+                    "SELECT extract(epoch FROM max(last_at))::float8 FROM meter_state WHERE meter_id LIKE %s",
+                    self.prefix + "-%",
+                )
             except Exception:  # the database is what was killed
                 newest = None
             self.newest = max(self.newest, newest or 0.0)
@@ -93,9 +98,16 @@ class Follower(threading.Thread):
 
 def ledger(enms, prefix: str) -> Counter:
     """How often each (meter, counter) is in the database."""
-    return Counter({(row["meter_id"], round(row["energy_total_wh"], 1)): row["n"] for row in enms.rows(
-        """SELECT meter_id, energy_total_wh, count(*) AS n FROM energy_data
-           WHERE meter_id LIKE %s AND energy_total_wh IS NOT NULL GROUP BY 1, 2""", prefix + "-%")})
+    return Counter(
+        {
+            (row["meter_id"], round(row["energy_total_wh"], 1)): row["n"]
+            for row in enms.rows(
+                """SELECT meter_id, energy_total_wh, count(*) AS n FROM energy_data
+           WHERE meter_id LIKE %s AND energy_total_wh IS NOT NULL GROUP BY 1, 2""",
+                prefix + "-%",
+            )
+        }
+    )
 
 
 def wait_drained(enms, publisher: MeterPublisher, prefix: str, timeout: float = 120) -> Counter:
@@ -104,7 +116,11 @@ def wait_drained(enms, publisher: MeterPublisher, prefix: str, timeout: float = 
     deadline = time.monotonic() + timeout
     while True:
         books = ledger(enms, prefix)
-        if accepted <= books.keys() or time.monotonic() > deadline or (len(books) == last and time.monotonic() - since > 10):
+        if (
+            accepted <= books.keys()
+            or time.monotonic() > deadline
+            or (len(books) == last and time.monotonic() - since > 10)
+        ):
             return books
         if len(books) != last:
             last, since = len(books), time.monotonic()
@@ -124,12 +140,19 @@ def assert_complete(enms, publisher: MeterPublisher, prefix: str) -> Counter:
 
 def assert_balanced(enms, prefix: str) -> None:
     """Σ deltas = last − first counter of every meter, Σ rollups = Σ deltas."""
-    off = enms.rows("""
+    off = enms.rows(
+        """
         SELECT meter_id, sum(energy_delta_wh) AS deltas, max(energy_total_wh) - min(energy_total_wh) AS counter FROM energy_data
-        WHERE meter_id LIKE %s GROUP BY 1 HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6""", prefix + "-%")
+        WHERE meter_id LIKE %s GROUP BY 1 HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6""",
+        prefix + "-%",
+    )
     assert not off, off[:5]
-    sums = enms.rows("""SELECT (SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s) AS deltas,
-                            (SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s) AS minutes""", prefix + "-%", prefix + "-%")[0]
+    sums = enms.rows(
+        """SELECT (SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s) AS deltas,
+                            (SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s) AS minutes""",
+        prefix + "-%",
+        prefix + "-%",
+    )[0]
     assert sums["minutes"] == pytest.approx(sums["deltas"], abs=1e-4)
 
 
@@ -146,7 +169,10 @@ def publisher(enms):
 
 
 def recovery_lines(seconds: dict[str, list[float]]) -> list[str]:
-    return [f"{part:16} {len(times):3} kills   back after {min(times):5.2f} … {max(times):5.2f} s" for part, times in seconds.items()]
+    return [
+        f"{part:16} {len(times):3} kills   back after {min(times):5.2f} … {max(times):5.2f} s"
+        for part, times in seconds.items()
+    ]
 
 
 def test_each_part_killed_once_loses_nothing(enms, publisher, figures):
@@ -160,8 +186,12 @@ def test_each_part_killed_once_loses_nothing(enms, publisher, figures):
     follower.stopped.set()
     publisher.stop()
     assert_complete(enms, publisher, publisher.prefix)
-    figures("Killed once each at 200 messages/s", *recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once; "
-            f"the newest reading was never older than {follower.longest_lag:.1f} s")
+    figures(
+        "Killed once each at 200 messages/s",
+        *recovery_lines(seconds),
+        f"accepted {len(publisher.accepted)} readings, each stored once; "
+        f"the newest reading was never older than {follower.longest_lag:.1f} s",
+    )
 
 
 @pytest.mark.long
@@ -181,11 +211,20 @@ def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, figures):
                 continue  # it went down with the other one
         begin = time.monotonic()
         for part in pids:
-            wait_for(f"{part} to be back", lambda part=part: part_pid(enms, part) != pids[part] and answers(enms, part), 90, every=0.05)
+            wait_for(
+                f"{part} to be back",
+                lambda part=part: part_pid(enms, part) != pids[part] and answers(enms, part),
+                90,
+                every=0.05,
+            )
             seconds.setdefault(part, []).append(time.monotonic() - begin)
     publisher.stop()
     assert_complete(enms, publisher, publisher.prefix)
-    figures("Killed at random for 5 minutes at 200 messages/s", *recovery_lines(seconds), f"accepted {len(publisher.accepted)} readings, each stored once")
+    figures(
+        "Killed at random for 5 minutes at 200 messages/s",
+        *recovery_lines(seconds),
+        f"accepted {len(publisher.accepted)} readings, each stored once",
+    )
 
 
 @pytest.mark.long
@@ -208,19 +247,36 @@ def test_two_minutes_without_the_database_drain_in_order(enms, publisher, figure
     back = time.time()
     wait_for("the database", lambda: answers(enms, "postgres"), 60)
     wait_for("the summary", lambda: answers(enms, "nginx"), 30)
-    wait_for("the spool to be drained", lambda: enms.value(
-        "SELECT extract(epoch FROM now() - min(last_at))::float8 FROM meter_state WHERE meter_id LIKE %s", publisher.prefix + "-%") < 3, 90)
+    wait_for(
+        "the spool to be drained",
+        lambda: (
+            enms.value(
+                "SELECT extract(epoch FROM now() - min(last_at))::float8 FROM meter_state WHERE meter_id LIKE %s",
+                publisher.prefix + "-%",
+            )
+            < 3
+        ),
+        90,
+    )
     drained = time.time()
     time.sleep(3)
     publisher.stop()
     assert_complete(enms, publisher, publisher.prefix)
-    backwards = enms.value("""
+    backwards = enms.value(
+        """
         SELECT count(*) FROM (SELECT xmin::text::bigint AS written, lag(xmin::text::bigint) OVER (PARTITION BY meter_id ORDER BY timestamp) AS before
                               FROM energy_data WHERE meter_id LIKE %s AND timestamp BETWEEN to_timestamp(%s) AND to_timestamp(%s)) w
-        WHERE written < before""", publisher.prefix + "-%", away, drained)
+        WHERE written < before""",
+        publisher.prefix + "-%",
+        away,
+        drained,
+    )
     assert backwards == 0
-    figures("Database away for two minutes", f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, each stored once, "
-            "none written before an older one of its meter")
+    figures(
+        "Database away for two minutes",
+        f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, each stored once, "
+        "none written before an older one of its meter",
+    )
 
 
 @pytest.mark.long
@@ -237,7 +293,10 @@ def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, 
     assert_balanced(enms, publisher.prefix)
     newest = max(counter for _, counter in publisher.accepted)
     assert {counter for (_, counter) in books} >= {newest}
-    figures("Broker killed three times at 200 messages/s", f"back after {min(seconds):.2f} … {max(seconds):.2f} s",
-            f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; {sum(n > 1 for n in books.values())} stored twice",
-            "Σ deltas = counter for every meter")
+    figures(
+        "Broker killed three times at 200 messages/s",
+        f"back after {min(seconds):.2f} … {max(seconds):.2f} s",
+        f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; {sum(n > 1 for n in books.values())} stored twice",
+        "Σ deltas = counter for every meter",
+    )
     assert len(lost) < 3 * RATE * 2, "more than two seconds of readings were lost for each kill"

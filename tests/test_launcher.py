@@ -25,9 +25,17 @@ RUN = Path(os.environ["ENMS_RUN_DIR"])
 def enms(run_dir, *words, timeout=120, **more):
     """Runs ./enms with a clean environment; returns the finished process."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
-    env.update({"ENMS_RUN_DIR": str(run_dir), "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"], "ENMS_HTTP_PORT": "0", **more})
-    return subprocess.run([sys.executable, ROOT / "enms", *words], env=env, text=True, capture_output=True,
-                          stdin=subprocess.DEVNULL, timeout=timeout)
+    env.update(
+        {"ENMS_RUN_DIR": str(run_dir), "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"], "ENMS_HTTP_PORT": "0", **more}
+    )
+    return subprocess.run(
+        [sys.executable, ROOT / "enms", *words],
+        env=env,
+        text=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=timeout,
+    )
 
 
 def processes_of(run_dir):
@@ -79,8 +87,17 @@ def test_status_tells_every_service(stack):
 
 
 def test_env_is_complete_and_true(stack):
-    for name in ("ENMS_HTTP_URL", "ENMS_MQTT_HOST", "ENMS_MQTT_PORT", "ENMS_MQTT_DEVICE_USER", "ENMS_MQTT_DEVICE_PASSWORD",
-                 "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL", "ENMS_EDITOR_USER", "ENMS_EDITOR_PASSWORD"):
+    for name in (
+        "ENMS_HTTP_URL",
+        "ENMS_MQTT_HOST",
+        "ENMS_MQTT_PORT",
+        "ENMS_MQTT_DEVICE_USER",
+        "ENMS_MQTT_DEVICE_PASSWORD",
+        "ENMS_DATABASE_URL",
+        "ENMS_DATABASE_READ_URL",
+        "ENMS_EDITOR_USER",
+        "ENMS_EDITOR_PASSWORD",
+    ):
         assert stack.settings[name]
     assert stack.value("SELECT current_user") == "enms_owner"
     with psycopg2.connect(stack.settings["ENMS_DATABASE_READ_URL"]) as connection, connection.cursor() as cursor:
@@ -90,7 +107,13 @@ def test_env_is_complete_and_true(stack):
 
 
 def test_env_for_a_shell(stack):
-    taken = subprocess.run(["sh", "-c", f'eval "$({shlex.quote(str(ROOT / "enms"))} env --export)"; env'], env=stack.env, text=True, capture_output=True, check=True)
+    taken = subprocess.run(
+        ["sh", "-c", f'eval "$({shlex.quote(str(ROOT / "enms"))} env --export)"; env'],
+        env=stack.env,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
     assert set(f"{name}={value}" for name, value in stack.settings.items()) <= set(taken.stdout.splitlines())
 
 
@@ -99,12 +122,23 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(stack):
     password = stack.settings["ENMS_EDITOR_PASSWORD"]
     login = call("POST", stack.url + "/api/login", {"user": "operator", "password": password})
     page = {"Cookie": login.headers["set-cookie"].partition(";")[0]}
-    token = call("POST", stack.url + "/nodered/auth/token", {"client_id": "node-red-editor", "grant_type": "password", "scope": "*",
-                                                             "username": "operator", "password": password}).json()["access_token"]
+    token = call(
+        "POST",
+        stack.url + "/nodered/auth/token",
+        {
+            "client_id": "node-red-editor",
+            "grant_type": "password",
+            "scope": "*",
+            "username": "operator",
+            "password": password,
+        },
+    ).json()["access_token"]
     editor = {"Authorization": f"Bearer {token}"}
 
     def known():
-        return stack.get("/api/session", headers=page).json()["user"], stack.get("/nodered/settings", headers=editor).status
+        return stack.get("/api/session", headers=page).json()["user"], stack.get(
+            "/nodered/settings", headers=editor
+        ).status
 
     def restart(env):
         stack.launch("down")
@@ -126,14 +160,21 @@ def test_secrets_are_for_the_owner_only(stack):
         assert (stack.run_dir / path).stat().st_mode & 0o077 == 0, path
     for path in stack.logs():
         text = path.read_text(errors="replace")
-        assert stack.settings["ENMS_EDITOR_PASSWORD"] not in text and stack.settings["ENMS_MQTT_DEVICE_PASSWORD"] not in text
+        assert (
+            stack.settings["ENMS_EDITOR_PASSWORD"] not in text
+            and stack.settings["ENMS_MQTT_DEVICE_PASSWORD"] not in text
+        )
 
 
 def test_only_this_machine_can_reach_it(stack):
     """Every listener of the stack is on 127.0.0.1."""
     ports = {service["port"] for service in stack.status()["services"].values() if service.get("port")}
-    listening = [line.split()[1] for table in ("tcp", "tcp6") for line in Path("/proc/net", table).read_text().splitlines()[1:]
-                 if line.split()[3] == "0A"]
+    listening = [
+        line.split()[1]
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A"
+    ]
     ours = [address for address in listening if int(address.rpartition(":")[2], 16) in ports]
     assert len(ours) == len(ports)
     assert all(address.startswith("0100007F:") for address in ours)
@@ -147,6 +188,7 @@ def test_a_killed_service_is_back_within_seconds(stack, service):
     def back():
         entry = stack.status()["services"][service]
         return entry["pid"] not in (None, old) and entry["health"] == "ok" and entry["state"] == "ready"
+
     wait_for(f"{service} to be back", back, 15, every=0.2)
     assert stack.status()["services"][service]["restarts"] >= 1
 
@@ -169,7 +211,11 @@ def test_up_recovers_from_a_killed_supervisor(stack):
     assert "./enms up" in stack.launch("status", check=False).stdout
     done = stack.launch("up", "--no-demo")
     assert "recover" in done.stdout
-    assert [name for name, service in record["services"].items() if processes.is_alive(service if service.get("pid") else None)] == []
+    assert [
+        name
+        for name, service in record["services"].items()
+        if processes.is_alive(service if service.get("pid") else None)
+    ] == []
     assert stack.status()["healthy"]
 
 
@@ -178,8 +224,10 @@ def test_two_stacks_side_by_side(stack):
     try:
         mine, yours = stack.status(), other.status()
         assert mine["healthy"] and yours["healthy"]
-        assert not ({s["port"] for s in mine["services"].values() if s.get("port")}
-                    & {s["port"] for s in yours["services"].values() if s.get("port")})
+        assert not (
+            {s["port"] for s in mine["services"].values() if s.get("port")}
+            & {s["port"] for s in yours["services"].values() if s.get("port")}
+        )
     finally:
         other.launch("down")
     assert stack.status()["healthy"]
@@ -240,17 +288,29 @@ def test_a_full_disk_is_a_sentence_with_the_remedy(tmp_path):
 
 def test_a_missing_package_is_a_sentence_with_the_command(tmp_path):
     """As an ordinary user nothing is installed: the one command is printed. (The user is pretended, the search is real.)"""
-    script = ("import os, sys; sys.path.insert(0, sys.argv[1]); os.geteuid = lambda: 1000\n"
-              "from launcher import install; from launcher.cli import main\n"
-              "install.PACKAGES += (('surely-missing', lambda: False),)\n"
-              "sys.exit(main(['up']))")
-    done = subprocess.run([sys.executable, "-c", script, str(ROOT)], text=True, capture_output=True,
-                          env={"PATH": os.environ["PATH"], "ENMS_RUN_DIR": str(tmp_path / "run"), "ENMS_HTTP_PORT": "0"})
+    script = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); os.geteuid = lambda: 1000\n"
+        "from launcher import install; from launcher.cli import main\n"
+        "install.PACKAGES += (('surely-missing', lambda: False),)\n"
+        "sys.exit(main(['up']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(ROOT)],
+        text=True,
+        capture_output=True,
+        env={"PATH": os.environ["PATH"], "ENMS_RUN_DIR": str(tmp_path / "run"), "ENMS_HTTP_PORT": "0"},
+    )
     assert done.returncode == 1 and "surely-missing" in done.stderr and "apt-get install" in done.stderr
 
 
 def test_commands_without_a_stack_say_so(tmp_path):
-    for words in (("env",), ("device", "list"), ("import", str(ROOT / "CHANGELOG.md")), ("backup", str(tmp_path / "x.zip")), ("setting",)):
+    for words in (
+        ("env",),
+        ("device", "list"),
+        ("import", str(ROOT / "CHANGELOG.md")),
+        ("backup", str(tmp_path / "x.zip")),
+        ("setting",),
+    ):
         done = enms(tmp_path / "none", *words)
         assert done.returncode == 1 and "./enms up" in done.stderr and "Traceback" not in done.stderr, words
     missing = enms(tmp_path / "none", "restore", str(tmp_path / "x.zip"))
@@ -280,9 +340,13 @@ def test_doctor_finds_what_is_wrong_with_the_data(stack):
         stack.rows("DELETE FROM meter_state WHERE meter_id = 'doctor/switch:0'")
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    for level, words in (("WARNING", "The counter of doctor/switch:0 jumps (5 times in a row)"), ("WARNING", "The meter doctor/switch:0 belongs to no device yet"),
-                         ("WARNING", "off by more than 2 minutes: doctor/switch:0"), ("WARNING", "messages refused within an hour"),
-                         ("PROBLEM", "the database is newer than this checkout: 9999_future.sql")):
+    for level, words in (
+        ("WARNING", "The counter of doctor/switch:0 jumps (5 times in a row)"),
+        ("WARNING", "The meter doctor/switch:0 belongs to no device yet"),
+        ("WARNING", "off by more than 2 minutes: doctor/switch:0"),
+        ("WARNING", "messages refused within an hour"),
+        ("PROBLEM", "the database is newer than this checkout: 9999_future.sql"),
+    ):
         place = next((n for n, line in enumerate(lines) if line.startswith(level) and words in line), None)
         assert place is not None, f"no {level} with {words!r} in\n{done.stdout}"
         assert lines[place + 1].lstrip().startswith("→ ")
@@ -291,7 +355,12 @@ def test_doctor_finds_what_is_wrong_with_the_data(stack):
 def test_settings_of_the_database(stack):
     listed = stack.launch("setting").stdout
     shown = {line.split()[0]: " ".join(line.split()[1:3]) for line in listed.splitlines()}
-    assert shown["retention_raw"] == "6 months" and shown["retention_1min"] == "2 years" and shown["compress_after"] == "7 days" and "engine" not in shown
+    assert (
+        shown["retention_raw"] == "6 months"
+        and shown["retention_1min"] == "2 years"
+        and shown["compress_after"] == "7 days"
+        and "engine" not in shown
+    )
     try:
         assert stack.launch("setting", "retention_raw", "12 months").stdout == "retention_raw is 12 months now.\n"
         assert "12 months" in stack.launch("setting", "retention_raw").stdout
@@ -304,7 +373,20 @@ def test_settings_of_the_database(stack):
 
 
 def test_device_commands(stack):
-    stack.launch("device", "add", "--id", "Lathe-1", "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
+    stack.launch(
+        "device",
+        "add",
+        "--id",
+        "Lathe-1",
+        "--type",
+        "other",
+        "--source",
+        "none",
+        "--shelly-id",
+        "plug-lathe",
+        "--interval",
+        "60",
+    )
     assert "plug-lathe" in stack.launch("device", "list").stdout
     stack.launch("device", "add", "--id", "Lathe-1", "--name", "The old lathe", "--replace")
     assert "The old lathe" in stack.launch("device", "list").stdout
@@ -312,9 +394,23 @@ def test_device_commands(stack):
     assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
     tested = stack.launch("device", "test", "--id", "Lathe-1").stdout
     assert "is not asked" in tested and "plug-lathe has not sent anything yet" in tested
-    keyless = stack.launch("device", "add", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", check=False)
+    keyless = stack.launch(
+        "device", "add", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", check=False
+    )
     assert "--api-key is missing" in keyless.stderr
-    described = stack.launch("device", "test", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", "--api-key", "x", check=False)
+    described = stack.launch(
+        "device",
+        "test",
+        "--id",
+        "New-1",
+        "--source",
+        "prusalink",
+        "--host",
+        "127.0.0.1:9",
+        "--api-key",
+        "x",
+        check=False,
+    )
     assert described.returncode == 1 and "nothing listens there" in described.stdout
     assert "The device was removed." in stack.launch("device", "remove", "--id", "Lathe-1").stdout
     assert "Lathe-1" not in stack.launch("device", "list").stdout

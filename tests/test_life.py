@@ -42,23 +42,44 @@ def test_the_fleet_lives(demo):
     printers = [d for d in devices if d["device_type"] == "printer"]
     assert len(printers) >= 6
     assert {d["source"] for d in printers} >= {"prusalink", "octoprint", "moonraker", "simplyprint"}
-    wait_for("every printer to be seen with its power", lambda: all(
-        p["currentStatus"] not in ("Offline", "Unknown") and p["powerWatts"] is not None for p in demo.summary()["printers"]), 60, every=1)
+    wait_for(
+        "every printer to be seen with its power",
+        lambda: all(
+            p["currentStatus"] not in ("Offline", "Unknown") and p["powerWatts"] is not None
+            for p in demo.summary()["printers"]
+        ),
+        60,
+        every=1,
+    )
 
 
 def test_energy_of_a_running_print_rises(demo):
     """A print that runs has jobKwhConsumed, and it grows as the plug counts."""
+
     def printing():
-        return {p["deviceId"]: p["jobKwhConsumed"] for p in demo.summary()["printers"] if p["isPrintingNow"] and p["jobKwhConsumed"]}
+        return {
+            p["deviceId"]: p["jobKwhConsumed"]
+            for p in demo.summary()["printers"]
+            if p["isPrintingNow"] and p["jobKwhConsumed"]
+        }
+
     before = wait_for("a print with energy", printing, 90, every=1)
-    wait_for("its energy to rise", lambda: any(now > before.get(device, now) for device, now in printing().items()), 40, every=1)
+    wait_for(
+        "its energy to rise",
+        lambda: any(now > before.get(device, now) for device, now in printing().items()),
+        40,
+        every=1,
+    )
 
 
 def test_a_print_that_ran_before_the_first_look_has_its_whole_energy(demo):
     """The past goes over into the present within a print; it counts from its true start, whatever its printer tells of its age."""
     running = [job for job in truth(demo)["jobs"] if job["end"] is None and job["start"] < demo.up_at - 900]
     printers = {p["deviceId"]: p for p in demo.summary()["printers"]}
-    rated = {d["device_id"]: d["rated_power_w"] for d in call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/fleet").json()}
+    rated = {
+        d["device_id"]: d["rated_power_w"]
+        for d in call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/fleet").json()
+    }
     for job in running:  # at some hours of the day none
         kwh = printers[job["device_id"]]["jobKwhConsumed"]
         if kwh is None:  # it ended just now
@@ -69,12 +90,25 @@ def test_a_print_that_ran_before_the_first_look_has_its_whole_energy(demo):
 
 def test_history_of_a_week_is_there(demo):
     """The imported past: finished prints with energy, cost and CO2, none of them without a meter's word."""
+
     def past():
-        return [job for job in demo.summary()["globalHistory"] if datetime.fromisoformat(job["completedAt"]).timestamp() < demo.up_at]
+        return [
+            job
+            for job in demo.summary()["globalHistory"]
+            if datetime.fromisoformat(job["completedAt"]).timestamp() < demo.up_at
+        ]
 
     assert len(past()) >= 20
     # What ended a moment ago, at the border of past and present, waits for its plug's next word and for Housekeeping's minute.
-    wait_for("every print that is done to have its account", lambda: [job for job in past() if not (job["kwh"] and job["cost"] and job["co2g"]) and job["status"] == "done"] == [], 120, every=2)
+    wait_for(
+        "every print that is done to have its account",
+        lambda: (
+            [job for job in past() if not (job["kwh"] and job["cost"] and job["co2g"]) and job["status"] == "done"]
+            == []
+        ),
+        120,
+        every=2,
+    )
 
 
 def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
@@ -86,35 +120,70 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
         idle = next(iter(states))
         for command in ("cancel", "clear"):
             call("POST", f"{sim}/printers/{idle}/{command}", {})
-    wait_for(f"{idle} to be seen idle", lambda: next(p for p in demo.summary()["printers"] if p["deviceId"] == idle)["currentStatus"] in ("Idle", "Cooling", "Completed"), 60)
+    wait_for(
+        f"{idle} to be seen idle",
+        lambda: (
+            next(p for p in demo.summary()["printers"] if p["deviceId"] == idle)["currentStatus"]
+            in ("Idle", "Cooling", "Completed")
+        ),
+        60,
+    )
     assert demo.change("PATCH", f"/api/devices/{idle}", {"data_interval_seconds": 2}).status == 200
     time.sleep(5)
     started = call("POST", f"{sim}/printers/{idle}/start", {"filename": "after-up.gcode", "duration_s": 20})
     assert started.status == 201, started.text
-    entry = wait_for("the print in the history", lambda: next((job for job in demo.summary()["globalHistory"]
-                                                              if job["filename"] == "after-up.gcode" and job["kwh"] is not None), None), 90, every=1)
+    entry = wait_for(
+        "the print in the history",
+        lambda: next(
+            (
+                job
+                for job in demo.summary()["globalHistory"]
+                if job["filename"] == "after-up.gcode" and job["kwh"] is not None
+            ),
+            None,
+        ),
+        90,
+        every=1,
+    )
     true = next(job for job in truth(demo)["jobs"] if job["filename"] == "after-up.gcode")
     # Edges of a poll (2 s) and a report of the plug (at most 30 s apart in the demo fleet) at the rated power.
     watts = next(d["rated_power_w"] for d in call("GET", f"{sim}/fleet").json() if d["device_id"] == idle)
     assert entry["status"].lower() == "done"
     assert abs(entry["kwh"] * 1000 - true["energy_wh"]) <= watts * (2 + 30) / 3600
-    assert entry["cost"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")), abs=1e-4)
-    assert entry["co2g"] == pytest.approx(entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")), abs=0.1)
+    assert entry["cost"] == pytest.approx(
+        entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")), abs=1e-4
+    )
+    assert entry["co2g"] == pytest.approx(
+        entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")), abs=0.1
+    )
 
 
 @pytest.mark.long
 def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, figures):
     """Nobody helps: a calibration piece starts and ends within three minutes, polled every 30 s."""
+
     def accounted():
         history = {(job["printerName"], job["filename"]): job for job in demo.summary()["globalHistory"]}
         names = {p["deviceId"]: p["friendlyName"] for p in demo.summary()["printers"]}
         for job in truth(demo)["jobs"]:
             entry = history.get((names.get(job["device_id"]), job["filename"]))
-            if job["start"] > demo.up_at and job["end"] and job["filename"] != "after-up.gcode" and entry and entry["kwh"] is not None:
+            if (
+                job["start"] > demo.up_at
+                and job["end"]
+                and job["filename"] != "after-up.gcode"
+                and entry
+                and entry["kwh"] is not None
+            ):
                 return job, entry
-    job, entry = wait_for("a print of the fleet in the history", accounted, max(1, demo.up_at + 240 - time.time()), every=2)
-    figures("The first print of the demo fleet", f"{entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, "
-            f"{entry['cost']:.4f} EUR, {entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up")
+
+    job, entry = wait_for(
+        "a print of the fleet in the history", accounted, max(1, demo.up_at + 240 - time.time()), every=2
+    )
+    figures(
+        "The first print of the demo fleet",
+        f"{entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, "
+        f"{entry['cost']:.4f} EUR, {entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up",
+    )
     assert entry["kwh"] * 1000 == pytest.approx(job["energy_wh"], abs=3)
     assert entry["cost"] and entry["co2g"]
 
@@ -132,11 +201,32 @@ def test_no_secret_in_any_answer(demo):
     secrets = secrets_of(demo)
     assert len(secrets) > 10
     device = demo.summary()["printers"][0]["deviceId"]
-    paths = ["/", "/api/dpp_summary", "/api/devices", "/api/meters", "/api/health", "/api/openapi.json", "/api/docs", "/api/session", "/api/rejects", "/api/jobs",
-             "/api/alarms", f"/api/devices/{device}", "/api/dpp_summary?scenario=nothing", "/nodered/", "/nodered/flows", "/nodered/settings", "/api/nothing"]
+    paths = [
+        "/",
+        "/api/dpp_summary",
+        "/api/devices",
+        "/api/meters",
+        "/api/health",
+        "/api/openapi.json",
+        "/api/docs",
+        "/api/session",
+        "/api/rejects",
+        "/api/jobs",
+        "/api/alarms",
+        f"/api/devices/{device}",
+        "/api/dpp_summary?scenario=nothing",
+        "/nodered/",
+        "/nodered/flows",
+        "/nodered/settings",
+        "/api/nothing",
+    ]
     answers = {path: demo.get(path).text for path in paths}
     answers["test"] = demo.change("POST", "/api/devices/test", {"deviceId": device}).text
-    answers["bad add"] = demo.change("POST", "/api/devices", {"device_id": "bad id", "api_key": secrets[f"{device} api_key"] if f"{device} api_key" in secrets else "x"}).text
+    answers["bad add"] = demo.change(
+        "POST",
+        "/api/devices",
+        {"device_id": "bad id", "api_key": secrets[f"{device} api_key"] if f"{device} api_key" in secrets else "x"},
+    ).text
     leaks = [(name, path) for path, text in answers.items() for name, secret in secrets.items() if secret in text]
     assert not leaks
 
@@ -146,8 +236,11 @@ def test_no_secret_in_logs_flows_and_status(demo):
     secrets = secrets_of(demo)
     texts = {str(path): path.read_text(errors="replace") for path in demo.logs()}
     texts |= {str(path): path.read_text(errors="replace") for path in (ROOT / "nodered" / "flows").rglob("*.json")}
-    texts |= {str(path): path.read_text(errors="replace") for path in (Path(demo.settings["ENMS_STATE_DIR"]) / "nodered").rglob("*.json")
-              if "node_modules" not in path.parts}
+    texts |= {
+        str(path): path.read_text(errors="replace")
+        for path in (Path(demo.settings["ENMS_STATE_DIR"]) / "nodered").rglob("*.json")
+        if "node_modules" not in path.parts
+    }
     texts["status"] = demo.launch("status", "--json", check=False).stdout
     for table in ("audit_log", "ingest_rejects", "print_jobs", "settings"):
         texts[table] = json.dumps(demo.rows(f"SELECT to_jsonb(t) AS row FROM {table} t"), default=str)
@@ -159,10 +252,19 @@ def test_no_secret_in_logs_flows_and_status(demo):
 @pytest.fixture(scope="module")
 def readers(demo, tmp_path_factory):
     """{page: who follows it}."""
-    return {name: Reader(pages()[name], demo, tmp_path_factory.mktemp("reader")) for name in {block.page for block in BLOCKS}}
+    return {
+        name: Reader(pages()[name], demo, tmp_path_factory.mktemp("reader"))
+        for name in {block.page for block in BLOCKS}
+    }
 
 
-@pytest.mark.parametrize("block", [pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if special(block) in LONG else []) for block in BLOCKS])
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=f"{block.page}:{block.line}", marks=[pytest.mark.long] if special(block) in LONG else [])
+        for block in BLOCKS
+    ],
+)
 def test_what_the_pages_show_is_what_is_printed(block, readers):
     said = compare(block, readers[block.page])
     assert not said, f"{block.page}, line {block.line}: {said}"

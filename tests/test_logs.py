@@ -37,17 +37,35 @@ def test_every_line_of_our_parts_is_one_form(enms, name, part):
 def test_what_happens_is_told_where_it_happens(enms):
     """A refused request by nginx, the start of the flows by Node-RED."""
     enms.change("POST", "/api/devices", {"device_id": "bad id!"})
-    wait_for("the request in the log of nginx", lambda: any(one["msg"].startswith("POST /api/devices ") and one["status"] == "400" for one in lines(enms, "nginx-access")), 5)
+    wait_for(
+        "the request in the log of nginx",
+        lambda: any(
+            one["msg"].startswith("POST /api/devices ") and one["status"] == "400"
+            for one in lines(enms, "nginx-access")
+        ),
+        5,
+    )
     started = [one for one in lines(enms, "nodered") if one["msg"] == "Started flows"]
     assert started and started[0]["level"] == "info"
 
 
 def test_no_secret_of_the_stack_and_of_a_printer_is_logged(enms):
     """After a wrong login, a printer that refuses its key, and an analysis that fails."""
-    enms.add_device({"device_id": "logged-printer", "friendly_name": "x", "source": "prusalink", "api_ip": "127.0.0.1:9", "api_key": "KEY-of-a-printer", "data_interval_seconds": 2})
+    enms.add_device(
+        {
+            "device_id": "logged-printer",
+            "friendly_name": "x",
+            "source": "prusalink",
+            "api_ip": "127.0.0.1:9",
+            "api_key": "KEY-of-a-printer",
+            "data_interval_seconds": 2,
+        }
+    )
     try:
         enms.change("POST", "/api/devices/test", {"deviceId": "logged-printer"})
-        enms.change("POST", "/api/analyze", {"deviceId": "logged-printer", "timeRange": "nonsense", "selectedDrivers": {}})
+        enms.change(
+            "POST", "/api/analyze", {"deviceId": "logged-printer", "timeRange": "nonsense", "selectedDrivers": {}}
+        )
         enms.get("/api/session", user=("operator", "WRONG-password"))
     finally:
         enms.change("DELETE", "/api/devices/logged-printer")

@@ -18,7 +18,11 @@ UNITS = ("seconds", "bytes", "info", "ratio")
 def families(enms, page):
     """The metric families of a page; fails when Prometheus' own parser does."""
     answer = enms.get(page)
-    assert answer.status == 200 and answer.headers["content-type"].startswith("text/plain;") and "version=" in answer.headers["content-type"]
+    assert (
+        answer.status == 200
+        and answer.headers["content-type"].startswith("text/plain;")
+        and "version=" in answer.headers["content-type"]
+    )
     return {family.name: family for family in text_string_to_metric_families(answer.text)}
 
 
@@ -47,14 +51,28 @@ def test_names_and_units_follow_the_conventions(enms, page):
     for name, family in families(enms, page).items():
         assert family.documentation, name
         if name.startswith("enms_"):
-            assert re.fullmatch(r"enms_[a-z][a-z0-9_]*", name) and not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", name)
+            assert re.fullmatch(r"enms_[a-z][a-z0-9_]*", name) and not re.search(
+                r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", name
+            )
             assert not name.endswith("_total") or family.type == "counter", name
             if family.type == "histogram":
                 assert name.endswith(UNITS), name
             for sample in family.samples:
                 assert family.type != "counter" or sample.name == name + "_total"
-                assert set(sample.labels) <= {"endpoint", "method", "status", "statement", "reason", "state", "version",
-                                              "client", "node", "outcome", "source", "le"}, sample
+                assert set(sample.labels) <= {
+                    "endpoint",
+                    "method",
+                    "status",
+                    "statement",
+                    "reason",
+                    "state",
+                    "version",
+                    "client",
+                    "node",
+                    "outcome",
+                    "source",
+                    "le",
+                }, sample
 
 
 def test_messages_readings_batches_and_lag_rise(enms, plug):
@@ -62,10 +80,16 @@ def test_messages_readings_batches_and_lag_rise(enms, plug):
     page = "/metrics/ingest"
     names = ("enms_mqtt_messages_total", "enms_ingest_lag_seconds_count", "enms_batch_duration_seconds_count")
     before = {name: value(enms, page, name) for name in names}
-    accepted, written = value(enms, page, "enms_readings_total", outcome="accepted"), value(enms, page, "enms_rows_written_total", node="ingest_readings")
+    accepted, written = (
+        value(enms, page, "enms_readings_total", outcome="accepted"),
+        value(enms, page, "enms_rows_written_total", node="ingest_readings"),
+    )
     rejected = value(enms, page, "enms_rejects_total")
     for number in range(10):
-        plug("metrics-plug/status/switch:0", json.dumps({"id": 0, "apower": 50, "aenergy": {"total": 100.0 + number / 100}}))
+        plug(
+            "metrics-plug/status/switch:0",
+            json.dumps({"id": 0, "apower": 50, "aenergy": {"total": 100.0 + number / 100}}),
+        )
     for number in range(3):
         plug("metrics-plug/status/switch:0", f"not JSON {number}")
     wait_for("the readings", lambda: value(enms, page, "enms_readings_total", outcome="accepted") >= accepted + 10, 10)
@@ -85,10 +109,22 @@ def test_messages_readings_batches_and_lag_rise(enms, plug):
 def test_polls_and_python_calls_are_timed(enms):
     """A printer that is not there, and an analysis in the Python worker."""
     page = "/metrics/ingest"
-    failed = lambda: value(enms, page, "enms_poll_duration_seconds_count", source="octoprint") - value(enms, page, "enms_poll_duration_seconds_count", source="octoprint", outcome="ok")
+    failed = lambda: (
+        value(enms, page, "enms_poll_duration_seconds_count", source="octoprint")
+        - value(enms, page, "enms_poll_duration_seconds_count", source="octoprint", outcome="ok")
+    )
     calls = lambda: value(enms, page, "enms_python_call_duration_seconds_count")
     polls_before, calls_before = failed(), calls()
-    enms.add_device({"device_id": "metrics-printer", "friendly_name": "x", "source": "octoprint", "api_ip": "127.0.0.1:9", "api_key": "k", "data_interval_seconds": 2})
+    enms.add_device(
+        {
+            "device_id": "metrics-printer",
+            "friendly_name": "x",
+            "source": "octoprint",
+            "api_ip": "127.0.0.1:9",
+            "api_key": "k",
+            "data_interval_seconds": 2,
+        }
+    )
     try:
         wait_for("a failed poll", lambda: failed() > polls_before, 45)
         enms.change("POST", "/api/analyze", {"deviceId": "metrics-printer", "timeRange": "1h", "selectedDrivers": {}})
@@ -109,8 +145,12 @@ def test_requests_through_the_door_are_counted(enms):
 def test_the_documented_metrics_are_those_that_are_told(enms):
     """docs/operations.md has a table of them; both pages are in the OpenAPI document."""
     table = set(re.findall(r"^\| `(enms_\w+)`", (ROOT / "docs/operations.md").read_text(), re.M))
-    told = {f"{family.name}_total" if family.type == "counter" else family.name for page in PAGES for family in families(enms, page).values()
-            if family.name.startswith("enms_")}
+    told = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for page in PAGES
+        for family in families(enms, page).values()
+        if family.name.startswith("enms_")
+    }
     assert told == table
     assert set(PAGES) <= set(enms.get("/api/openapi.json").json()["paths"])
 

@@ -21,8 +21,15 @@ def octoprint(enms, tmp_path_factory):
     server = OctoPrintServer(Path(enms.settings["ENMS_ENV_DIR"]), tmp_path_factory.mktemp("octoprint"))
     try:
         server.start()
-        device = {"device_id": DEVICE, "friendly_name": "A real OctoPrint", "device_type": "printer", "source": "octoprint",
-                  "api_ip": server.address, "api_key": server.api_key, "data_interval_seconds": POLL_S}
+        device = {
+            "device_id": DEVICE,
+            "friendly_name": "A real OctoPrint",
+            "device_type": "printer",
+            "source": "octoprint",
+            "api_ip": server.address,
+            "api_key": server.api_key,
+            "data_interval_seconds": POLL_S,
+        }
         answer = enms.change("POST", "/api/devices/test", device)
         assert answer.status == 200 and server.api_key not in answer.text, answer.text
         enms.add_device(device)
@@ -40,8 +47,11 @@ def state(enms) -> str | None:
 
 
 def jobs(enms) -> list[dict]:
-    return enms.rows("""SELECT *, extract(epoch FROM start_time)::float8 AS "start", extract(epoch FROM end_time)::float8 AS "end"
-                        FROM print_jobs WHERE device_id = %s ORDER BY start_time""", DEVICE)
+    return enms.rows(
+        """SELECT *, extract(epoch FROM start_time)::float8 AS "start", extract(epoch FROM end_time)::float8 AS "end"
+                        FROM print_jobs WHERE device_id = %s ORDER BY start_time""",
+        DEVICE,
+    )
 
 
 def wait_closed(enms, count: int) -> dict:

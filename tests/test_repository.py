@@ -10,12 +10,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCKS = ["requirements/runtime.txt", "requirements/test.txt", "tests/support/octoprint-requirements.txt", "nodered/package-lock.json", "grafana/tests/schema/package-lock.json"]
+LOCKS = [
+    "requirements/runtime.txt",
+    "requirements/test.txt",
+    "tests/support/octoprint-requirements.txt",
+    "nodered/package-lock.json",
+    "grafana/tests/schema/package-lock.json",
+]
 
 
 def tracked() -> dict[str, bytes]:
     """Every file of the checkout that git would ship."""
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    names = (
+        subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        )
+        .stdout.decode()
+        .split("\0")
+    )
     return {name: (ROOT / name).read_bytes() for name in names if name and (ROOT / name).is_file()}
 
 
@@ -34,13 +46,21 @@ def test_lock_files_name_no_registry(name):
         assert pins and text.count("--hash=sha256:") >= len(pins)
     else:
         packages = json.loads(text)["packages"]
-        assert [path for path, p in packages.items() if path and not (p.get("integrity") or p.get("link") or p.get("inBundle"))] == []
+        assert [
+            path
+            for path, p in packages.items()
+            if path and not (p.get("integrity") or p.get("link") or p.get("inBundle"))
+        ] == []
 
 
 def test_no_path_of_a_machine():
     """Nothing points into somebody's home or working directory; `/home/pi` is where every Moonraker lives."""
     home = re.compile(r"(?<![\w.])/(root|work|home/(?!pi/)[a-z]\w*|Users/\w+|opt/wheels)/")
-    found = {name: home.search(text)[0] for name, text in TEXTS.items() if name != "tests/test_repository.py" and home.search(text)}
+    found = {
+        name: home.search(text)[0]
+        for name, text in TEXTS.items()
+        if name != "tests/test_repository.py" and home.search(text)
+    }
     assert not found
 
 
@@ -48,27 +68,49 @@ def test_no_secret():
     """No private key, no token of a known form, no password with a value."""
     patterns = re.compile(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bglpat-[\w-]{20}\b|\bxox[abp]-[\w-]{10,}"
-        r"|^ENMS_\w*(PASSWORD|SECRET_KEY)=(?!\s*$|\s*#)\S{6,}", re.M)
-    found = {name: patterns.search(text)[0][:40] for name, text in TEXTS.items() if name != "tests/test_repository.py" and patterns.search(text)}
+        r"|^ENMS_\w*(PASSWORD|SECRET_KEY)=(?!\s*$|\s*#)\S{6,}",
+        re.M,
+    )
+    found = {
+        name: patterns.search(text)[0][:40]
+        for name, text in TEXTS.items()
+        if name != "tests/test_repository.py" and patterns.search(text)
+    }
     assert not found
 
 
 def test_no_big_and_no_generated_file():
     """Nobody commits a run directory, a cache or a dump."""
-    assert not [name for name in FILES if re.search(r"(^|/)(\.run|node_modules|__pycache__|\.hypothesis)(/|$)|\.(pyc|log|sqlite3?)$", name)]
+    assert not [
+        name
+        for name in FILES
+        if re.search(r"(^|/)(\.run|node_modules|__pycache__|\.hypothesis)(/|$)|\.(pyc|log|sqlite3?)$", name)
+    ]
     assert {name: len(body) for name, body in FILES.items() if len(body) > 2_000_000} == {}
 
 
 def test_every_variable_is_documented():
     """Whatever reads an ENMS_ variable, `.env.example` says what it is; and it documents nothing that nobody reads."""
-    example = set(re.findall(r"^#?\s?(ENMS_[A-Z0-9_]+)=", TEXTS[".env.example"], re.M)) | set(re.findall(r"\bENMS_[A-Z0-9_]+", TEXTS[".env.example"]))
+    example = set(re.findall(r"^#?\s?(ENMS_[A-Z0-9_]+)=", TEXTS[".env.example"], re.M)) | set(
+        re.findall(r"\bENMS_[A-Z0-9_]+", TEXTS[".env.example"])
+    )
     used = set()
     for name, text in TEXTS.items():
-        if name.endswith((".py", ".js", ".conf", ".acl", ".yml", ".sh")) or name in ("enms",) or name.endswith("Dockerfile"):
+        if (
+            name.endswith((".py", ".js", ".conf", ".acl", ".yml", ".sh"))
+            or name in ("enms",)
+            or name.endswith("Dockerfile")
+        ):
             if ("tests/" not in name or "tests/bench/" in name) and ".test." not in name:
                 used |= set(re.findall(r"\bENMS_[A-Z0-9_]+[A-Z0-9]\b", text)) - {"ENMS_NAME"}
     prefixes = {"ENMS_DB", "ENMS_MQTT", "ENMS_NGINX"}
-    rendered = {v for v in used if v.startswith(("ENMS_NGINX_", "ENMS_MQTT_LISTEN", "ENMS_MQTT_DATA_DIR", "ENMS_MQTT_CONFIG_DIR", "ENMS_MQTT_UNIX_USER"))}
+    rendered = {
+        v
+        for v in used
+        if v.startswith(
+            ("ENMS_NGINX_", "ENMS_MQTT_LISTEN", "ENMS_MQTT_DATA_DIR", "ENMS_MQTT_CONFIG_DIR", "ENMS_MQTT_UNIX_USER")
+        )
+    }
     internal = rendered | {v for v in used if v.endswith("_UPSTREAM")} | {"ENMS_FRONTEND_DIR"} | prefixes
     assert used - internal - example == set()
     assert example - used == set()

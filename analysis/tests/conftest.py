@@ -52,19 +52,38 @@ class Plant:
     def readings(self, meter, rows):
         """(time, counter Wh or None, power W or None) rows through the accounting."""
         rows = [(*row, None)[:3] for row in rows]
-        self.one("SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[])",
-                 [meter] * len(rows), [row[0] for row in rows], [row[2] for row in rows], [row[1] for row in rows])
+        self.one(
+            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[])",
+            [meter] * len(rows),
+            [row[0] for row in rows],
+            [row[2] for row in rows],
+            [row[1] for row in rows],
+        )
 
     def statuses(self, device, rows):
         """(time, state, {column: value}) rows."""
-        self.one("SELECT record_status_rows(%s)", json.dumps([{"device_id": device, "timestamp": at.isoformat(), "state": state, **values}
-                                                              for at, state, values in ((*row, {})[:3] for row in rows)]))
+        self.one(
+            "SELECT record_status_rows(%s)",
+            json.dumps(
+                [
+                    {"device_id": device, "timestamp": at.isoformat(), "state": state, **values}
+                    for at, state, values in ((*row, {})[:3] for row in rows)
+                ]
+            ),
+        )
 
     def climate(self, place, rows):
         """(time, °C or None, % or None) rows."""
-        self.one("SELECT record_environment(%s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s)",
-                 [place] * len(rows), [row[0] for row in rows], [None] * len(rows), [row[1] for row in rows], [row[2] for row in rows],
-                 [None] * len(rows), ["test"] * len(rows))
+        self.one(
+            "SELECT record_environment(%s, %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s)",
+            [place] * len(rows),
+            [row[0] for row in rows],
+            [None] * len(rows),
+            [row[1] for row in rows],
+            [row[2] for row in rows],
+            [None] * len(rows),
+            ["test"] * len(rows),
+        )
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,20 @@ from analysis.dataset import build, micros
 from analysis.states import PHASES
 
 HOUR = 3600
-PHASE_OF = {"heating": "Heating", "printing": "Printing", "paused": "Paused", "attention": "Paused", "idle": "Idle", "ready": "Idle",
-            "finished": "Idle", "cancelled": "Idle", "error": "Active", "offline": "No data", "unknown": "No data", "no_data": "No data"}
+PHASE_OF = {
+    "heating": "Heating",
+    "printing": "Printing",
+    "paused": "Paused",
+    "attention": "Paused",
+    "idle": "Idle",
+    "ready": "Idle",
+    "finished": "Idle",
+    "cancelled": "Idle",
+    "error": "Active",
+    "offline": "No data",
+    "unknown": "No data",
+    "no_data": "No data",
+}
 
 
 def analysed(service, device, start, end):
@@ -26,7 +38,9 @@ def check_balance(plant, results, device, start, end):
     """Everything that must hold for any device, range and fault."""
     phases, summary = results["phase_analysis"], results["summary"]
     assert set(phases) == set(PHASES)
-    assert sum(p["duration_minutes"] for p in phases.values()) * 60 == pytest.approx((end - start).total_seconds(), abs=1e-3)
+    assert sum(p["duration_minutes"] for p in phases.values()) * 60 == pytest.approx(
+        (end - start).total_seconds(), abs=1e-3
+    )
     known = plant.one("SELECT device_energy(%s, %s, %s)", device, start, end)
     if known is None:
         assert summary["total_kwh"] is None
@@ -44,10 +58,15 @@ def by_sql(plant, device, start, end):
     """{phase: (seconds, Wh)} by device_states() and energy_between(); only where no temperature makes another phase of a state."""
     found = {}
     for state, seconds, wh in plant.all(
-            """SELECT s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8,
+        """SELECT s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8,
                       sum((SELECT sum(energy_between(a.meter_id, greatest(a.valid_from, s.t0), least(a.valid_to, s.t1))) FROM meter_assignments a
                            WHERE a.device_id = %s AND a.role = 'main' AND a.valid_from < s.t1 AND a.valid_to > s.t0))
-               FROM device_states(%s, %s, %s) s GROUP BY s.state""", device, device, start, end):
+               FROM device_states(%s, %s, %s) s GROUP BY s.state""",
+        device,
+        device,
+        start,
+        end,
+    ):
         before = found.get(PHASE_OF[state], (0, 0))
         found[PHASE_OF[state]] = (before[0] + seconds, before[1] + (wh or 0))
     return found
@@ -60,7 +79,19 @@ def printer(plant):
     at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
     device = plant.device(device_model="MK4", idle_power_w=9)
     meter = plant.meter(device)
-    watts = lambda s: 10 if s < 1 * HOUR else 250 if s < 1.1 * HOUR else 90 if s < 5 * HOUR else 60 if s < 6 * HOUR else 90 if s < 9 * HOUR else 10  # noqa: E731
+    watts = lambda s: (
+        10
+        if s < 1 * HOUR
+        else 250
+        if s < 1.1 * HOUR
+        else 90
+        if s < 5 * HOUR
+        else 60
+        if s < 6 * HOUR
+        else 90
+        if s < 9 * HOUR
+        else 10
+    )  # noqa: E731
     rows, counter = [], 5000.0
     for s in range(600, 12 * HOUR, 10):
         counter += watts(s) / 360
@@ -71,7 +102,19 @@ def printer(plant):
     plant.readings(meter, rows)
     states = []
     for s in range(0, 12 * HOUR, 30):
-        state = "idle" if s < HOUR else "heating" if s < 1.1 * HOUR else "printing" if s < 5 * HOUR else "paused" if s < 6 * HOUR else "printing" if s < 9 * HOUR else "finished"
+        state = (
+            "idle"
+            if s < HOUR
+            else "heating"
+            if s < 1.1 * HOUR
+            else "printing"
+            if s < 5 * HOUR
+            else "paused"
+            if s < 6 * HOUR
+            else "printing"
+            if s < 9 * HOUR
+            else "finished"
+        )
         if not 3 * HOUR < s < 3.5 * HOUR:
             states.append((at(s), state))
     plant.statuses(device, states)
@@ -79,9 +122,16 @@ def printer(plant):
 
 
 RANGES = {
-    "whole": (0, 12 * HOUR), "in a print": (2 * HOUR + 7, 4 * HOUR + 3), "in the gap": (7 * HOUR + 600, 7.75 * HOUR), "ends in the gap": (6 * HOUR, 7 * HOUR + 1234.567),
-    "before the first reading": (-2 * HOUR, 2 * HOUR), "reset inside": (7.8 * HOUR, 8.2 * HOUR), "one second": (2 * HOUR + 3, 2 * HOUR + 4),
-    "a microsecond": (2 * HOUR, 2 * HOUR + 1e-6), "nothing known": (-20 * HOUR, -10 * HOUR), "after the last": (11.5 * HOUR, 13 * HOUR),
+    "whole": (0, 12 * HOUR),
+    "in a print": (2 * HOUR + 7, 4 * HOUR + 3),
+    "in the gap": (7 * HOUR + 600, 7.75 * HOUR),
+    "ends in the gap": (6 * HOUR, 7 * HOUR + 1234.567),
+    "before the first reading": (-2 * HOUR, 2 * HOUR),
+    "reset inside": (7.8 * HOUR, 8.2 * HOUR),
+    "one second": (2 * HOUR + 3, 2 * HOUR + 4),
+    "a microsecond": (2 * HOUR, 2 * HOUR + 1e-6),
+    "nothing known": (-20 * HOUR, -10 * HOUR),
+    "after the last": (11.5 * HOUR, 13 * HOUR),
 }
 
 
@@ -98,7 +148,9 @@ def test_neighbouring_ranges_add_up(service, printer):
     whole = analysed(service, device, at(parts[0]), at(parts[-1]))
     each = [analysed(service, device, at(a), at(b)) for a, b in zip(parts, parts[1:])]
     for phase in PHASES:
-        assert sum(r["phase_analysis"][phase]["energy_kwh"] for r in each) == pytest.approx(whole["phase_analysis"][phase]["energy_kwh"], abs=1e-9)
+        assert sum(r["phase_analysis"][phase]["energy_kwh"] for r in each) == pytest.approx(
+            whole["phase_analysis"][phase]["energy_kwh"], abs=1e-9
+        )
 
 
 def test_gap_and_reset_are_told(service, printer):
@@ -116,12 +168,17 @@ def season(plant):
     device = plant.device(device_model="MK4")
     first = plant.meter(device)
     change = begin + timedelta(days=20, minutes=7.3)
-    rows = [(begin + timedelta(minutes=10 * i, seconds=3), 100 + 10.0 * i + (i % 12) / 2, 60.0) for i in range(60 * 144)]
+    rows = [
+        (begin + timedelta(minutes=10 * i, seconds=3), 100 + 10.0 * i + (i % 12) / 2, 60.0) for i in range(60 * 144)
+    ]
     plant.readings(first, [row for row in rows if row[0] < change])
     second = plant.meter(device, since=change)
     plant.one("SELECT meter_assign(%s, NULL, 'main', %s, 'test')", first, change)
     plant.readings(second, [(when, counter - 3000, power) for when, counter, power in rows if when >= change])
-    plant.statuses(device, [(begin + timedelta(days=25, minutes=5 * k), "printing" if k % 50 < 30 else "idle") for k in range(3000)])
+    plant.statuses(
+        device,
+        [(begin + timedelta(days=25, minutes=5 * k), "printing" if k % 50 < 30 else "idle") for k in range(3000)],
+    )
     plant.all("CALL run_rollups()")
     # late rows make stored rollups stale in the middle
     plant.readings(second, [(begin + timedelta(days=30, minutes=2), 100 + 10.0 * 4320 - 3000 + 2, 60.0)])
@@ -133,11 +190,18 @@ def test_long_ranges_from_rollups_keep_the_sum(plant, service, season, first, la
     device, begin, end = season
     start, end = begin + timedelta(days=first), min(begin + timedelta(days=last), end)
     results = analysed(service, device, start, end)
-    known = plant.one("SELECT sum(energy_between(meter_id, greatest(valid_from, %s), least(valid_to, %s))) FROM meter_assignments WHERE device_id = %s AND valid_from < %s",
-                      start, end, device, end)
+    known = plant.one(
+        "SELECT sum(energy_between(meter_id, greatest(valid_from, %s), least(valid_to, %s))) FROM meter_assignments WHERE device_id = %s AND valid_from < %s",
+        start,
+        end,
+        device,
+        end,
+    )
     assert results["summary"]["total_kwh"] == pytest.approx(known / 1000, rel=1e-6)
     assert sum(p["energy_kwh"] for p in results["phase_analysis"].values()) == pytest.approx(known / 1000, rel=1e-9)
-    assert sum(p["duration_minutes"] for p in results["phase_analysis"].values()) == pytest.approx((end - start).total_seconds() / 60, abs=1e-6)
+    assert sum(p["duration_minutes"] for p in results["phase_analysis"].values()) == pytest.approx(
+        (end - start).total_seconds() / 60, abs=1e-6
+    )
     assert results["data_quality"]["row_seconds"] == (60 if last - first <= 62 else 900)
 
 
@@ -160,7 +224,9 @@ def day_and_night(plant):
 def last_day_of(hours):
     """The begin of the factory's last day that had so many hours."""
     day = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=2)
-    while (begin := day.replace(tzinfo=BERLIN)).astimezone(timezone.utc) + timedelta(hours=hours) != (day + timedelta(days=1)).replace(tzinfo=BERLIN).astimezone(timezone.utc):
+    while (begin := day.replace(tzinfo=BERLIN)).astimezone(timezone.utc) + timedelta(hours=hours) != (
+        day + timedelta(days=1)
+    ).replace(tzinfo=BERLIN).astimezone(timezone.utc):
         day -= timedelta(days=1)
     return begin.astimezone(timezone.utc)
 
@@ -170,8 +236,13 @@ def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, 
     """A kilowatt all day long: the day has its true length, and the night has the hour that comes twice (or never)."""
     begin = last_day_of(hours)
     device = plant.device(device_model="MK4")
-    plant.readings(plant.meter(device), [(begin + timedelta(minutes=i), 100 + 1000 * i / 60, 1000.0) for i in range(-1, hours * 60 + 2)])
-    plant.statuses(device, [(begin + timedelta(minutes=5 * i), "printing" if i % 12 else "paused") for i in range(hours * 12)])
+    plant.readings(
+        plant.meter(device),
+        [(begin + timedelta(minutes=i), 100 + 1000 * i / 60, 1000.0) for i in range(-1, hours * 60 + 2)],
+    )
+    plant.statuses(
+        device, [(begin + timedelta(minutes=5 * i), "printing" if i % 12 else "paused") for i in range(hours * 12)]
+    )
     results = analysed(service, device, begin, begin + timedelta(hours=hours))
     check_balance(plant, results, device, begin, begin + timedelta(hours=hours))
     assert results["summary"]["total_kwh"] == pytest.approx(hours, rel=1e-6)
@@ -186,9 +257,13 @@ def test_what_retention_left_still_balances(plant, service):
     device = plant.device(device_model="MK4")
     meter = plant.meter(device)
     plant.readings(meter, [(begin + timedelta(minutes=2 * i), 100 + 2 * i, 60.0) for i in range(3 * 720)])
-    plant.statuses(device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(3 * 360)])
+    plant.statuses(
+        device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(3 * 360)]
+    )
     plant.all("CALL run_rollups()")
-    plant.all("UPDATE device_latest SET phases_dirty_from = NULL WHERE device_id <> %s", device)   # what other tests left
+    plant.all(
+        "UPDATE device_latest SET phases_dirty_from = NULL WHERE device_id <> %s", device
+    )  # what other tests left
     while plant.one("SELECT (refresh_phases(now(), 60) ->> 'remaining')::int"):
         pass
     before = analysed(service, device, begin + timedelta(hours=6), end)
@@ -200,15 +275,21 @@ def test_what_retention_left_still_balances(plant, service):
         plant.all("DELETE FROM energy_data WHERE meter_id = %s AND timestamp < %s", meter, cut)
         plant.all("DELETE FROM printer_status WHERE device_id = %s AND timestamp < %s", device, cut)
         after = analysed(service, device, begin + timedelta(hours=6), end)
-        old = analysed(service, device, begin + timedelta(hours=7.5), begin + timedelta(hours=9, minutes=20, seconds=30))
+        old = analysed(
+            service, device, begin + timedelta(hours=7.5), begin + timedelta(hours=9, minutes=20, seconds=30)
+        )
     finally:
         plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", frozen)
     assert after["summary"]["total_kwh"] == pytest.approx(before["summary"]["total_kwh"], rel=1e-9)
     assert old["summary"]["total_kwh"] == pytest.approx(110.5 / 1000, rel=1e-6)
     for results in (still_there, after):
         for name in ("Printing", "Idle", "No data"):
-            assert results["phase_analysis"][name]["duration_minutes"] == pytest.approx(before["phase_analysis"][name]["duration_minutes"], abs=1e-6)
-            assert results["phase_analysis"][name]["energy_kwh"] == pytest.approx(before["phase_analysis"][name]["energy_kwh"], rel=1e-3, abs=1e-6)
+            assert results["phase_analysis"][name]["duration_minutes"] == pytest.approx(
+                before["phase_analysis"][name]["duration_minutes"], abs=1e-6
+            )
+            assert results["phase_analysis"][name]["energy_kwh"] == pytest.approx(
+                before["phase_analysis"][name]["energy_kwh"], rel=1e-3, abs=1e-6
+            )
 
 
 def test_two_main_meters_are_added(plant, service, at):
@@ -234,13 +315,21 @@ def test_printer_that_is_not_heard_keeps_its_energy(plant, service, at):
     device = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k")
     plant.readings(plant.meter(device), [(at(s), 10 + s / 3600, 1.0) for s in range(0, 3600, 10)])
     results = analysed(service, device, at(0), at(1800))
-    assert results["phase_analysis"]["No data"]["energy_kwh"] == results["summary"]["total_kwh"] == pytest.approx(0.0005)
+    assert (
+        results["phase_analysis"]["No data"]["energy_kwh"] == results["summary"]["total_kwh"] == pytest.approx(0.0005)
+    )
 
 
 def test_device_without_statuses_is_told_apart_by_power(plant, service, at):
     device = plant.device(device_type="compressor", source="none", idle_power_w=100)
     meter = plant.meter(device)
-    plant.readings(meter, [(at(s), 100 + (s * 100 if s <= 1800 else 180_000 + (s - 1800) * 2000) / 3600, 100.0 if s < 1800 else 2000.0) for s in range(0, 3601, 10)])
+    plant.readings(
+        meter,
+        [
+            (at(s), 100 + (s * 100 if s <= 1800 else 180_000 + (s - 1800) * 2000) / 3600, 100.0 if s < 1800 else 2000.0)
+            for s in range(0, 3601, 10)
+        ],
+    )
     results = analysed(service, device, at(0), at(3600))
     assert results["phase_analysis"]["Idle"]["duration_minutes"] == pytest.approx(30)
     assert results["phase_analysis"]["Active"]["avg_power"] == pytest.approx(2000, rel=1e-3)
@@ -267,11 +356,17 @@ def test_only_main_electricity_meters_count(plant, service, at):
     for meter, watts in zip(meters, (100.0, 30.0, 5000.0)):
         plant.readings(meter, [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3601, 10)])
     results = analysed(service, device, at(0), at(3600))
-    assert results["summary"]["total_kwh"] == pytest.approx(0.1) == plant.one("SELECT device_energy(%s, %s, %s)", device, at(0), at(3600)) / 1000
+    assert (
+        results["summary"]["total_kwh"]
+        == pytest.approx(0.1)
+        == plant.one("SELECT device_energy(%s, %s, %s)", device, at(0), at(3600)) / 1000
+    )
     assert results["summary"]["peak_power_w"] == 100 and results["data_quality"]["rows"] == 360
 
 
-READING = st.tuples(st.integers(5, 400), st.one_of(st.none(), st.floats(0, 30)), st.one_of(st.none(), st.floats(0, 400)))
+READING = st.tuples(
+    st.integers(5, 400), st.one_of(st.none(), st.floats(0, 30)), st.one_of(st.none(), st.floats(0, 400))
+)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -309,7 +404,10 @@ def test_any_device_balances(plant, service, data):
     at = lambda s: begin + timedelta(seconds=round(s, 3))  # noqa: E731
     device, other = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.device()
     for _ in range(data.draw(st.integers(1, 2))):
-        meter = plant.meter(data.draw(st.sampled_from([device, other])), reading_kind=data.draw(st.sampled_from(["counter", "counter", "interval", "power_only"])))
+        meter = plant.meter(
+            data.draw(st.sampled_from([device, other])),
+            reading_kind=data.draw(st.sampled_from(["counter", "counter", "interval", "power_only"])),
+        )
         now, counter, rows = 0, 1000.0, []
         for step, rise, power in data.draw(st.lists(READING, min_size=1, max_size=15)):
             now += step
@@ -318,9 +416,22 @@ def test_any_device_balances(plant, service, data):
             rows.append((at(now), None if rise is None else counter, power))
         plant.readings(meter, [row for row in rows if row[1] is not None or row[2] is not None])
         for moment in sorted(data.draw(st.lists(st.floats(1, 3000), max_size=2, unique=True))):
-            plant.one("SELECT meter_assign(%s, %s, 'main', %s, 'test')", meter, data.draw(st.sampled_from([device, other, None])), at(moment))
-    states = data.draw(st.lists(st.tuples(st.integers(0, 3000), st.sampled_from(sorted(set(PHASE_OF) - {"no_data"}))), max_size=12, unique_by=lambda row: row[0]))
+            plant.one(
+                "SELECT meter_assign(%s, %s, 'main', %s, 'test')",
+                meter,
+                data.draw(st.sampled_from([device, other, None])),
+                at(moment),
+            )
+    states = data.draw(
+        st.lists(
+            st.tuples(st.integers(0, 3000), st.sampled_from(sorted(set(PHASE_OF) - {"no_data"}))),
+            max_size=12,
+            unique_by=lambda row: row[0],
+        )
+    )
     if states:
         plant.statuses(device, [(at(s), state) for s, state in states])
-    start, end = sorted(data.draw(st.lists(st.floats(-200, 3500), min_size=2, max_size=2, unique_by=lambda s: round(s, 3))))
+    start, end = sorted(
+        data.draw(st.lists(st.floats(-200, 3500), min_size=2, max_size=2, unique_by=lambda s: round(s, 3)))
+    )
     check_balance(plant, analysed(service, device, at(start), at(end)), device, at(start), at(end))

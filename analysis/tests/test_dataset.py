@@ -39,8 +39,20 @@ def number(value):
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     readings=st.lists(SECONDS, min_size=1, max_size=12, unique=True),
-    statuses=st.lists(st.tuples(SECONDS, st.sampled_from(STATES), TEMPERATURE, st.sampled_from([None, "PLA", "PETG"])), max_size=10, unique_by=lambda s: s[0]),
-    climate=st.lists(st.tuples(st.integers(-2000, 5000), st.one_of(st.none(), st.sampled_from([15.5, 20.25, 30.0])), st.one_of(st.none(), st.sampled_from([20.0, 47.5, 80.0]))), max_size=8, unique_by=lambda c: c[0]),
+    statuses=st.lists(
+        st.tuples(SECONDS, st.sampled_from(STATES), TEMPERATURE, st.sampled_from([None, "PLA", "PETG"])),
+        max_size=10,
+        unique_by=lambda s: s[0],
+    ),
+    climate=st.lists(
+        st.tuples(
+            st.integers(-2000, 5000),
+            st.one_of(st.none(), st.sampled_from([15.5, 20.25, 30.0])),
+            st.one_of(st.none(), st.sampled_from([20.0, 47.5, 80.0])),
+        ),
+        max_size=8,
+        unique_by=lambda c: c[0],
+    ),
     cut=st.tuples(st.integers(-10, 1800), st.integers(1801, 3700)),
 )
 @example(readings=[1801], statuses=[(1801, "idle", 20.0, "PLA")], climate=[], cut=(0, 1801))  # all at the very end
@@ -52,8 +64,23 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
     meter = plant.meter(device)
     plant.readings(meter, [(at(s), 100 + s * 0.02, float(s % 200)) for s in sorted(readings)])
     if statuses:
-        plant.statuses(device, [(at(s), state, {"nozzle_temp_actual": t, "bed_temp_target": t, "progress_percent": None if t is None else 50,
-                                                "is_printing": None if t is None else state == "printing", "material": material}) for s, state, t, material in statuses])
+        plant.statuses(
+            device,
+            [
+                (
+                    at(s),
+                    state,
+                    {
+                        "nozzle_temp_actual": t,
+                        "bed_temp_target": t,
+                        "progress_percent": None if t is None else 50,
+                        "is_printing": None if t is None else state == "printing",
+                        "material": material,
+                    },
+                )
+                for s, state, t, material in statuses
+            ],
+        )
     if climate:
         plant.climate(f"room of {device}", [(at(s), t, h) for s, t, h in climate])
     # two other rooms, so that none is the only one
@@ -61,11 +88,19 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
     plant.climate("attic", [(begin, 40, 10)])
     start, end = at(cut[0]), at(cut[1])
     with plant.connection.cursor() as cursor:
-        cursor.execute(PLAIN, {"device": device, "meter": meter, "place": f"room of {device}", "start": start, "end": end})
+        cursor.execute(
+            PLAIN, {"device": device, "meter": meter, "place": f"room of {device}", "start": start, "end": end}
+        )
         wanted = cursor.fetchall()
     with database.snapshot() as snapshot:
         data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
-    found, nozzle, bed, progress, printing = data.rows["status"], *(data.status_values(name) for name in ("nozzle_temp_actual", "bed_temp_target", "progress_percent", "is_printing"))
+    found, nozzle, bed, progress, printing = (
+        data.rows["status"],
+        *(
+            data.status_values(name)
+            for name in ("nozzle_temp_actual", "bed_temp_target", "progress_percent", "is_printing")
+        ),
+    )
     ours = [
         (instant(data.rows["at"][i]), data.rows["power_w"][i], STATES[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
          data.materials.get(data.statuses["material"][found[i]]) if found[i] >= 0 else None, number(nozzle[i]), number(bed[i]), number(progress[i]),
@@ -83,8 +118,13 @@ def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
     for every, near_s in ((600, 0), (30, 300)):
         device = plant.device()
         plant.device(device, location=f"hall of {device}")
-        plant.readings(plant.meter(device), [(start + timedelta(seconds=i), 10 + i / 100, 36.0) for i in range(600, 3 * 86400, 600)])
-        plant.climate(f"hall of {device}", [(start + timedelta(seconds=i), float(i), None) for i in range(0, 3 * 86400, every)])
+        plant.readings(
+            plant.meter(device),
+            [(start + timedelta(seconds=i), 10 + i / 100, 36.0) for i in range(600, 3 * 86400, 600)],
+        )
+        plant.climate(
+            f"hall of {device}", [(start + timedelta(seconds=i), float(i), None) for i in range(0, 3 * 86400, every)]
+        )
         with database.snapshot() as snapshot:
             data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
         off = np.abs(data.rows["temperature_c"] - (data.rows["at"] - micros(start)) / 1e6)
@@ -102,7 +142,12 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
         asked = []
         columns = snapshot.columns
         snapshot.columns = lambda query, **parameters: asked.append((query, parameters)) or columns(query, **parameters)
-        data = build(snapshot, snapshot.row("device", device=device), micros(datetime(2001, 1, 1, tzinfo=timezone.utc)), micros(at(7200)))
+        data = build(
+            snapshot,
+            snapshot.row("device", device=device),
+            micros(datetime(2001, 1, 1, tzinfo=timezone.utc)),
+            micros(at(7200)),
+        )
     assert (data.rows["temperature_c"] == 20).all() and len(data.rows["at"])
     (climate,) = [parameters for query, parameters in asked if query == "environment_thinned"]
     assert climate["from"] >= at(-3600) and climate["to"] <= at(7200)
@@ -112,8 +157,18 @@ def test_layouts_name_what_the_queries_answer(plant, database, at):
     """A column that is NULL or of another type than its file says is an error, not a shifted number."""
     device = plant.device()
     with database.snapshot() as snapshot:
-        for query in ("readings", "statuses", "environment", "environment_thinned", "rollup_1min", "rollup_15min", "rollup_1hour"):
-            empty = snapshot.columns(query, meter="none", device=device, place="none", step_min=5, **{"from": at(0), "to": at(3600)})
+        for query in (
+            "readings",
+            "statuses",
+            "environment",
+            "environment_thinned",
+            "rollup_1min",
+            "rollup_15min",
+            "rollup_1hour",
+        ):
+            empty = snapshot.columns(
+                query, meter="none", device=device, place="none", step_min=5, **{"from": at(0), "to": at(3600)}
+            )
             assert list(empty) == [name for name, _ in query_layout(query)]
             assert all(len(column) == 0 for column in empty.values())
     with pytest.raises(ValueError, match="layout"):
@@ -133,8 +188,27 @@ def test_every_driver_is_a_column(plant, database, at):
 
     device = plant.device()
     plant.readings(plant.meter(device), [(at(s), s / 100, 36.0) for s in range(0, 600, 10)])
-    plant.statuses(device, [(at(s), "printing", {"nozzle_temp_actual": 200, "nozzle_temp_target": 210, "bed_temp_actual": 60, "bed_temp_target": 60, "z_height_mm": 1,
-                                                 "is_printing": True, "speed_multiplier_percent": 100, "progress_percent": 5, "material": "PLA"}) for s in range(0, 600, 30)])
+    plant.statuses(
+        device,
+        [
+            (
+                at(s),
+                "printing",
+                {
+                    "nozzle_temp_actual": 200,
+                    "nozzle_temp_target": 210,
+                    "bed_temp_actual": 60,
+                    "bed_temp_target": 60,
+                    "z_height_mm": 1,
+                    "is_printing": True,
+                    "speed_multiplier_percent": 100,
+                    "progress_percent": 5,
+                    "material": "PLA",
+                },
+            )
+            for s in range(0, 600, 30)
+        ],
+    )
     with database.snapshot() as snapshot:
         data = build(snapshot, snapshot.row("device", device=device), micros(at(0)), micros(at(600)))
     data.rows["temperature_c"][:] = data.rows["humidity_pct"][:] = 20.0

@@ -22,14 +22,20 @@ def test_figures_are_written_as_people_write_them(text, wanted):
 def told(power, columns):
     """The sentences about these drivers."""
     one = statistics.Correlation(power)
-    return insights._driver_sentences(power, {name: one.of(column) for name, column in columns.items()}, statistics.ols(power, columns, 5))
+    return insights._driver_sentences(
+        power, {name: one.of(column) for name, column in columns.items()}, statistics.ols(power, columns, 5)
+    )
 
 
 def test_a_driver_is_told_with_what_its_rows_are_worth():
     dice = np.random.default_rng(1)
     bed = 60 + 5 * dice.normal(size=500)
-    sentences = told(20 + 1.5 * bed + dice.normal(size=500), {"bed_temp_target": bed, "humidity_pct": dice.normal(size=500)})
-    assert sentences[0].startswith("Of the drivers, the bed's target goes along most closely with the power (r = 0.99 over 500 rows that are worth ")
+    sentences = told(
+        20 + 1.5 * bed + dice.normal(size=500), {"bed_temp_target": bed, "humidity_pct": dice.normal(size=500)}
+    )
+    assert sentences[0].startswith(
+        "Of the drivers, the bed's target goes along most closely with the power (r = 0.99 over 500 rows that are worth "
+    )
     assert sentences[1] == "Together the drivers explain 98 % of how the power varies."
     assert sentences[2].startswith("With the other drivers held, 10 °C more of the bed's target goes along with +15.")
 
@@ -37,14 +43,22 @@ def test_a_driver_is_told_with_what_its_rows_are_worth():
 def test_drivers_that_tell_the_same_get_no_figure_each():
     dice = np.random.default_rng(1)
     bed = 60 + 5 * dice.normal(size=500)
-    sentences = told(20 + 1.5 * bed + dice.normal(size=500), {"bed_temp_target": bed, "bed_temp_actual": bed + 0.1 * dice.normal(size=500)})
+    sentences = told(
+        20 + 1.5 * bed + dice.normal(size=500),
+        {"bed_temp_target": bed, "bed_temp_actual": bed + 0.1 * dice.normal(size=500)},
+    )
     assert sentences[2].startswith("The drivers tell much the same (VIF ") and sentences[2].endswith("choose fewer.")
 
 
 def test_noise_is_called_chance_and_steady_power_needs_no_reason():
     dice = np.random.default_rng(4)
-    assert told(50 + 20 * dice.normal(size=400), {"humidity_pct": dice.normal(size=400)})[0] == "None of the drivers goes along with the power more than chance would have it."
-    assert told(7 + 0.05 * dice.normal(size=400), {"humidity_pct": dice.normal(size=400)}) == ["The power hardly varied (7.00 ± 0.05 W), so there is little for drivers to explain."]
+    assert (
+        told(50 + 20 * dice.normal(size=400), {"humidity_pct": dice.normal(size=400)})[0]
+        == "None of the drivers goes along with the power more than chance would have it."
+    )
+    assert told(7 + 0.05 * dice.normal(size=400), {"humidity_pct": dice.normal(size=400)}) == [
+        "The power hardly varied (7.00 ± 0.05 W), so there is little for drivers to explain."
+    ]
 
 
 def test_time_of_which_nothing_is_known_is_no_phase():
@@ -53,4 +67,7 @@ def test_time_of_which_nothing_is_known_is_no_phase():
     energy[[PRINTING, HEATING, IDLE]] = 100, 10, 5
     known[[PRINTING, HEATING, IDLE]] = seconds[[PRINTING, HEATING, IDLE]]
     assert insights._phase_sentences(PhaseSums(seconds, energy, known, False)) == [
-        "Printing took 13 % of the time and 87 % of the energy.", "Heating took 0.1 % of the time and 9 % of the energy.", "Idle took 8 % of the time and 4 % of the energy."]
+        "Printing took 13 % of the time and 87 % of the energy.",
+        "Heating took 0.1 % of the time and 9 % of the energy.",
+        "Idle took 8 % of the time and 4 % of the energy.",
+    ]

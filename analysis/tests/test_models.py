@@ -27,14 +27,36 @@ def fleet(prints=24, rows=60, seed=3, shuffled=False):
             target = 0.0 if resting else dice.choice([60.0, 85.0, 105.0])
             bed = np.full(rows, 25.0) if resting else np.minimum(target, 25 + np.arange(rows) * 8)
             state = np.where(bed < target - 1, STATES.index("heating"), STATES.index("idle" if resting else "printing"))
-            power = rated / 30 + (bed < target - 1) * rated * 0.7 + (target > 0) * 0.9 * (target - 22) + dice.normal(0, 1, rows)
+            power = (
+                rated / 30
+                + (bed < target - 1) * rated * 0.7
+                + (target > 0) * 0.9 * (target - 22)
+                + dice.normal(0, 1, rows)
+            )
             columns = {name: np.full(rows, np.nan) for name in (*features.MEASURED, "temperature_c")}
-            columns |= {"at": at, "state": state.astype(np.int64), "phase": np.where(state == 3, 0, np.where(state == 4, 1, 4)), "power_w": power,
-                        "bed_temp_actual": bed, "bed_temp_target": np.full(rows, target), "nozzle_temp_actual": np.full(rows, 25.0 if resting else 215.0),
-                        "nozzle_temp_target": np.full(rows, 0.0 if resting else 215.0), "rated_power_w": np.full(rows, rated),
-                        "idle_power_w": np.full(rows, rated / 30), "bed_width": np.full(rows, 250.0), "bed_depth": np.full(rows, 210.0)}
-            columns |= {name: np.array([value] * rows, object) for name, value in
-                        (("device_id", device), ("device_model", model), ("material", "PLA"), ("group", f"{device} {'rest' if resting else 'print'} {job}"))}
+            columns |= {
+                "at": at,
+                "state": state.astype(np.int64),
+                "phase": np.where(state == 3, 0, np.where(state == 4, 1, 4)),
+                "power_w": power,
+                "bed_temp_actual": bed,
+                "bed_temp_target": np.full(rows, target),
+                "nozzle_temp_actual": np.full(rows, 25.0 if resting else 215.0),
+                "nozzle_temp_target": np.full(rows, 0.0 if resting else 215.0),
+                "rated_power_w": np.full(rows, rated),
+                "idle_power_w": np.full(rows, rated / 30),
+                "bed_width": np.full(rows, 250.0),
+                "bed_depth": np.full(rows, 210.0),
+            }
+            columns |= {
+                name: np.array([value] * rows, object)
+                for name, value in (
+                    ("device_id", device),
+                    ("device_model", model),
+                    ("material", "PLA"),
+                    ("group", f"{device} {'rest' if resting else 'print'} {job}"),
+                )
+            }
             parts.append(columns)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(columns["at"], kind="stable")
@@ -48,7 +70,10 @@ def fleet(prints=24, rows=60, seed=3, shuffled=False):
 def small_search():
     """Two small settings and one thread, so that a training takes a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analysis.candidates.SETTINGS", {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 30, "depth": 4, "eta": 0.2},)})
+        patch.setattr(
+            "analysis.candidates.SETTINGS",
+            {"linear": ({"alpha": 1.0},), "xgboost": ({"trees": 30, "depth": 4, "eta": 0.2},)},
+        )
         patch.setattr("analysis.candidates.THREADS", 1)
         yield
 
@@ -70,9 +95,17 @@ def settle(trained, place, version=None):
 
 def moment(n=5, **more):
     """Features of n printing moments."""
-    statuses = {name: np.full(n, np.nan) for name in features.MEASURED} | {
-        "state": np.full(n, STATES.index("printing")), "bed_temp_target": np.linspace(50, 100, n), "bed_temp_actual": np.linspace(50, 100, n),
-        "nozzle_temp_target": np.full(n, 215.0), "nozzle_temp_actual": np.full(n, 215.0)} | more
+    statuses = (
+        {name: np.full(n, np.nan) for name in features.MEASURED}
+        | {
+            "state": np.full(n, STATES.index("printing")),
+            "bed_temp_target": np.linspace(50, 100, n),
+            "bed_temp_actual": np.linspace(50, 100, n),
+            "nozzle_temp_target": np.full(n, 215.0),
+            "nozzle_temp_actual": np.full(n, 215.0),
+        }
+        | more
+    )
     device = {"rated_power_w": 300, "idle_power_w": 10, "bed_width": 250, "bed_depth": 210, "device_model": "MK4"}
     return lambda categories: features.build(statuses, ["PLA"] * n, np.full(n, np.nan), device, categories)
 
@@ -81,7 +114,9 @@ def test_a_gain_is_promoted_with_a_card(trained):
     place, card = trained
     assert card["promoted"] and card["job_out"]["gain_percent"] > 40 and card["job_out"]["gain_95"][0] > 0
     assert {"baseline", "linear", "xgboost"} == set(card["held_out"])
-    assert {"Heating", "Printing", "Idle"} == set(card["job_out"]["by_phase"]) and {"A-1", "B-1"} == set(card["job_out"]["by_device"])
+    assert {"Heating", "Printing", "Idle"} == set(card["job_out"]["by_phase"]) and {"A-1", "B-1"} == set(
+        card["job_out"]["by_device"]
+    )
     stored = json.loads((place / models.CARD).read_text())
     assert stored["sha256"] and stored["version"] == card["version"] and stored["limits"]
     page = (place / "best_model.html").read_text()
@@ -193,15 +228,20 @@ def test_a_model_of_other_features_or_libraries_is_a_note_not_a_failure(trained,
 def test_at_rest_it_does_not_matter_what_a_printer_says_of_its_last_print(trained):
     model = models.load(trained[0])
     rest = {"state": np.full(5, STATES.index("idle"))}
-    silent, talkative = moment(**rest)(model.categories), moment(**rest, z_height_mm=np.full(5, 48.2), progress_percent=np.full(5, 100.0))(model.categories)
+    silent, talkative = (
+        moment(**rest)(model.categories),
+        moment(**rest, z_height_mm=np.full(5, 48.2), progress_percent=np.full(5, 100.0))(model.categories),
+    )
     assert np.array_equal(silent.values, talkative.values, equal_nan=True)
     busy = moment(z_height_mm=np.full(5, 48.2))(model.categories)
     assert (busy.values[:, busy.names.index("z_height_mm")] == np.float32(48.2)).all()
 
 
 def test_a_worker_loads_xgboost_without_what_it_does_not_need():
-    code = ("import sys; from analysis.models import xgboost; assert xgboost().Booster; "
-            "from importlib.util import find_spec; assert not {'sklearn', 'pandas'} & set(sys.modules) and find_spec('sklearn') and find_spec('pandas')")
+    code = (
+        "import sys; from analysis.models import xgboost; assert xgboost().Booster; "
+        "from importlib.util import find_spec; assert not {'sklearn', 'pandas'} & set(sys.modules) and find_spec('sklearn') and find_spec('pandas')"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -241,11 +281,36 @@ def test_training_from_a_csv(tmp_path, monkeypatch, capsys):
     path = tmp_path / "own.csv"
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["timestamp", "device_id", "device_model", "state", "power_watts", "bed_temp_actual", "bed_temp_target", "nozzle_temp_target", "job", "material"])
+        writer.writerow(
+            [
+                "timestamp",
+                "device_id",
+                "device_model",
+                "state",
+                "power_watts",
+                "bed_temp_actual",
+                "bed_temp_target",
+                "nozzle_temp_target",
+                "job",
+                "material",
+            ]
+        )
         for i in range(len(data["at"])):
             when = datetime.fromtimestamp(data["at"][i] / 1e6, timezone.utc).isoformat()
-            writer.writerow([when, data["device_id"][i], data["device_model"][i], STATES[data["state"][i]], data["power_w"][i], data["bed_temp_actual"][i],
-                             data["bed_temp_target"][i], data["nozzle_temp_target"][i], data["group"][i], "PLA"])
+            writer.writerow(
+                [
+                    when,
+                    data["device_id"][i],
+                    data["device_model"][i],
+                    STATES[data["state"][i]],
+                    data["power_w"][i],
+                    data["bed_temp_actual"][i],
+                    data["bed_temp_target"][i],
+                    data["nozzle_temp_target"][i],
+                    data["group"][i],
+                    "PLA",
+                ]
+            )
     assert train_model.main(["--csv", str(path), "--state-dir", str(tmp_path)]) == 0
     assert "Promoted" in capsys.readouterr().out
     assert (tmp_path / "models" / models.MODEL).exists()
@@ -279,10 +344,36 @@ def test_a_csv_without_its_columns_or_file(tmp_path):
 def printing(plant):
     """A printer in print right now, with half an hour of statuses and readings."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    device = plant.device(device_model="MK4", rated_power_w=300, idle_power_w=10, bed_width=250, bed_depth=210, source="prusalink", api_ip="127.0.0.1", api_key="k")
-    plant.readings(plant.meter(device), [(now - timedelta(seconds=s), 1000 - s / 36, 100.0) for s in range(1800, 0, -10)])
-    plant.statuses(device, [(now - timedelta(seconds=s), "printing", {"bed_temp_actual": 60 - s / 1000, "bed_temp_target": 60, "nozzle_temp_actual": 215,
-                                                                      "nozzle_temp_target": 215, "material": "PLA"}) for s in range(1800, 0, -30)])
+    device = plant.device(
+        device_model="MK4",
+        rated_power_w=300,
+        idle_power_w=10,
+        bed_width=250,
+        bed_depth=210,
+        source="prusalink",
+        api_ip="127.0.0.1",
+        api_key="k",
+    )
+    plant.readings(
+        plant.meter(device), [(now - timedelta(seconds=s), 1000 - s / 36, 100.0) for s in range(1800, 0, -10)]
+    )
+    plant.statuses(
+        device,
+        [
+            (
+                now - timedelta(seconds=s),
+                "printing",
+                {
+                    "bed_temp_actual": 60 - s / 1000,
+                    "bed_temp_target": 60,
+                    "nozzle_temp_actual": 215,
+                    "nozzle_temp_target": 215,
+                    "material": "PLA",
+                },
+            )
+            for s in range(1800, 0, -30)
+        ],
+    )
     return device
 
 
@@ -300,10 +391,14 @@ def test_live_prediction_sees_what_the_analysis_sees(plant, database, printing, 
     with database.snapshot() as snapshot:
         answer = predictor.predict(snapshot, Always())
         now = datetime.now(timezone.utc)
-        data = build(snapshot, snapshot.row("device", device=printing), micros(now - timedelta(minutes=20)), micros(now))
+        data = build(
+            snapshot, snapshot.row("device", device=printing), micros(now - timedelta(minutes=20)), micros(now)
+        )
     live = next(row for row in answer["rows"] if row["device_id"] == printing)
     last = np.flatnonzero(data.rows["status"] == data.rows["status"].max())[-1:]
-    assert live["predicted_power_watts"] == pytest.approx(float(model.predict(features.of_dataset(data, model.categories, last))[0]), abs=0.01)
+    assert live["predicted_power_watts"] == pytest.approx(
+        float(model.predict(features.of_dataset(data, model.categories, last))[0]), abs=0.01
+    )
     assert live["model_version"] == model.version and live["timestamp"].endswith("Z")
 
 
@@ -327,8 +422,18 @@ def test_analysis_with_a_model_has_its_parts(service, printing, trained, tmp_pat
 
 def test_rows_of_the_database_teach(plant, database, printing):
     now = datetime.now(timezone.utc)
-    plant.one("SELECT import_job(%s)", json.dumps({"device_id": printing, "filename": "a.gcode", "start_time": (now - timedelta(minutes=25)).isoformat(),
-                                                  "end_time": (now - timedelta(minutes=10)).isoformat(), "status": "done"}))
+    plant.one(
+        "SELECT import_job(%s)",
+        json.dumps(
+            {
+                "device_id": printing,
+                "filename": "a.gcode",
+                "start_time": (now - timedelta(minutes=25)).isoformat(),
+                "end_time": (now - timedelta(minutes=10)).isoformat(),
+                "status": "done",
+            }
+        ),
+    )
     data = from_database(database, now - timedelta(days=9), now, "MK4")
     mine = data.columns["device_id"] == printing
     assert mine.sum() == 179 or mine.sum() == 180

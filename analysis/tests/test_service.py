@@ -16,8 +16,22 @@ from analysis.database import Database
 from analysis.features import Categories
 from analysis.request import DRIVERS
 
-RESULTS = {"summary", "new_metrics", "phase_analysis", "correlation", "regression", "ml_prediction_summary", "ml_evaluation_metrics",
-           "ml_feature_importance", "ml_top_drivers", "insights", "savings", "series", "data_quality", "grafanaUrls"}
+RESULTS = {
+    "summary",
+    "new_metrics",
+    "phase_analysis",
+    "correlation",
+    "regression",
+    "ml_prediction_summary",
+    "ml_evaluation_metrics",
+    "ml_feature_importance",
+    "ml_top_drivers",
+    "insights",
+    "savings",
+    "series",
+    "data_quality",
+    "grafanaUrls",
+}
 
 
 @pytest.fixture
@@ -41,14 +55,35 @@ def printer(plant, at):
 
 
 def ask(service, device, at, start=0, end=7200, **more):
-    return service.analyze({"deviceId": device, "from": at(start).isoformat(), "to": at(end).isoformat(), "cache": False, **more})
+    return service.analyze(
+        {"deviceId": device, "from": at(start).isoformat(), "to": at(end).isoformat(), "cache": False, **more}
+    )
 
 
 def test_whole_answer(service, printer, at):
-    answer = ask(service, printer, at, selectedDrivers={"nozzle_temp_actual": True, "bed_temp_target": True, "is_printing": True, "material": True, "z_height_mm": False})
+    answer = ask(
+        service,
+        printer,
+        at,
+        selectedDrivers={
+            "nozzle_temp_actual": True,
+            "bed_temp_target": True,
+            "is_printing": True,
+            "material": True,
+            "z_height_mm": False,
+        },
+    )
     assert (answer["success"], answer["error"], answer["status"]) == (True, None, 200)
     assert set(answer["results"]) == RESULTS
-    assert set(answer["timing"]) == {"database_ms", "dataset_ms", "phases_ms", "statistics_ms", "model_ms", "insights_ms", "total_ms"}
+    assert set(answer["timing"]) == {
+        "database_ms",
+        "dataset_ms",
+        "phases_ms",
+        "statistics_ms",
+        "model_ms",
+        "insights_ms",
+        "total_ms",
+    }
     results = answer["results"]
     json.dumps(results, allow_nan=False)
     phases = results["phase_analysis"]
@@ -68,7 +103,9 @@ def test_whole_answer(service, printer, at):
 
 def test_series_is_short_and_keeps_the_mean(service, printer, at):
     series = ask(service, printer, at)["results"]["series"]
-    assert len(series["timestamps"]) == len(series["actual"]) == len(series["predicted"]) == len(series["phase"]) <= 1_000
+    assert (
+        len(series["timestamps"]) == len(series["actual"]) == len(series["predicted"]) == len(series["phase"]) <= 1_000
+    )
     assert set(series["phase"]) == {"Heating", "Printing", "Cooling", "Idle"}
     assert series["predicted"] == [None] * len(series["actual"])
     assert series["timestamps"] == sorted(series["timestamps"])
@@ -130,7 +167,13 @@ def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service
     """A plug reports each ten seconds while it works and each minute while not."""
     device = plant.device(device_model="MK4")
     meter, times = plant.meter(device), [*range(0, 1800, 10), *range(1800, 7201, 60)]
-    plant.readings(meter, [(at(s), 100 + (min(s, 1800) * 100 + max(s - 1800, 0) * 10) / 3600, 100.0 if s < 1800 else 10.0) for s in times])
+    plant.readings(
+        meter,
+        [
+            (at(s), 100 + (min(s, 1800) * 100 + max(s - 1800, 0) * 10) / 3600, 100.0 if s < 1800 else 10.0)
+            for s in times
+        ],
+    )
     plant.statuses(device, [(at(s), "printing" if s < 1800 else "idle") for s in range(0, 7200, 30)])
 
     class Exact:
@@ -148,7 +191,9 @@ def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service
 
     monkeypatch.setitem(service._state, "models", Models())
     summary = ask(service, device, at)["results"]["ml_prediction_summary"]
-    assert summary["predicted_kwh"] == pytest.approx(summary["actual_kwh"], rel=5e-3) and summary["actual_kwh"] == pytest.approx(0.065)
+    assert summary["predicted_kwh"] == pytest.approx(summary["actual_kwh"], rel=5e-3) and summary[
+        "actual_kwh"
+    ] == pytest.approx(0.065)
     assert summary["mean_predicted_w"] == pytest.approx(summary["mean_actual_w"], rel=5e-3)
 
 
@@ -167,7 +212,9 @@ def test_etag_answers_304_until_something_new_is_known(plant, service, printer, 
 
 
 def test_database_away_is_503(service, monkeypatch):
-    monkeypatch.setitem(service._state, "database", Database({"host": "127.0.0.1", "port": "1", "dbname": "enms", "user": "enms_api"}))
+    monkeypatch.setitem(
+        service._state, "database", Database({"host": "127.0.0.1", "port": "1", "dbname": "enms", "user": "enms_api"})
+    )
     answer = service.analyze({"deviceId": "x", "timeRange": "1h"})
     assert (answer["status"], answer["results"]) == (503, None) and "not reachable" in answer["error"]
     assert "not reachable" in service.predict_all()["error"]
@@ -187,13 +234,17 @@ def test_an_attempt_that_takes_too_long_costs_only_itself(plant, database):
 
 def test_a_lost_connection_is_made_again(plant, service, printer, at, database):
     assert ask(service, printer, at)["status"] == 200
-    plant.all("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()")
+    plant.all(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()"
+    )
     assert ask(service, printer, at)["status"] == 200
 
 
 def test_a_server_that_hangs_is_left_for_a_new_connection(plant, service, printer, at):
     assert ask(service, printer, at)["status"] == 200
-    pid = plant.one("SELECT pid FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()")
+    pid = plant.one(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()"
+    )
     os.kill(pid, signal.SIGSTOP)
     try:
         begun = time.monotonic()
@@ -222,14 +273,26 @@ def test_warm_ups_are_counted(plant, service, at):
     plant.statuses(device, [(at(s), "heating" if s % 1800 < 300 else "printing") for s in range(0, 7200, 30)])
     results = ask(service, device, at)["results"]
     batch = next(hint for hint in results["savings"] if hint["id"] == "batch")
-    assert "4 times" in batch["text"] and batch["kwh"] == pytest.approx(results["phase_analysis"]["Heating"]["energy_kwh"] / 2)
+    assert "4 times" in batch["text"] and batch["kwh"] == pytest.approx(
+        results["phase_analysis"]["Heating"]["energy_kwh"] / 2
+    )
     assert batch["money"] == pytest.approx(0.3 * batch["kwh"])
 
 
 def test_a_preheated_printer_is_active_and_a_hot_one_cools(plant, service, at):
     device = plant.device()
     plant.readings(plant.meter(device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 3601, 10)])
-    plant.statuses(device, [(at(s), "idle", {"nozzle_temp_actual": 180, "nozzle_temp_target": 180 if s < 1200 else 0} if s < 2400 else {}) for s in range(0, 3600, 30)])
+    plant.statuses(
+        device,
+        [
+            (
+                at(s),
+                "idle",
+                {"nozzle_temp_actual": 180, "nozzle_temp_target": 180 if s < 1200 else 0} if s < 2400 else {},
+            )
+            for s in range(0, 3600, 30)
+        ],
+    )
     phases = ask(service, device, at, end=3600)["results"]["phase_analysis"]
     assert [phases[name]["duration_minutes"] for name in ("Active", "Cooling", "Idle")] == pytest.approx([20, 20, 20])
 
@@ -237,14 +300,29 @@ def test_a_preheated_printer_is_active_and_a_hot_one_cools(plant, service, at):
 def test_ping_imports_nothing_heavy():
     heavy = "numpy psycopg2 scipy sklearn xgboost pandas joblib"
     code = f"import sys; from analysis import service; assert service.ping() == service.ping({{'any': 'payload'}}) == {{'ok': True}}; print([m for m in '{heavy}'.split() if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_driver_names_are_those_of_the_specification():
-    assert set(DRIVERS) == {"nozzle_temp_actual", "bed_temp_actual", "nozzle_temp_target", "bed_temp_target", "is_printing", "z_height_mm",
-                            "speed_multiplier_percent", "progress_percent", "temperature_c", "humidity_pct", "material"}
+    assert set(DRIVERS) == {
+        "nozzle_temp_actual",
+        "bed_temp_actual",
+        "nozzle_temp_target",
+        "bed_temp_target",
+        "is_printing",
+        "z_height_mm",
+        "speed_multiplier_percent",
+        "progress_percent",
+        "temperature_c",
+        "humidity_pct",
+        "material",
+    }
 
 
 def test_a_range_into_the_future_ends_now(service, printer, at):
-    answer = service.analyze({"deviceId": printer, "from": at(0).isoformat(), "to": (at(0) + timedelta(days=400)).isoformat()})
+    answer = service.analyze(
+        {"deviceId": printer, "from": at(0).isoformat(), "to": (at(0) + timedelta(days=400)).isoformat()}
+    )
     assert answer["results"]["summary"]["to"] < (at(0) + timedelta(days=2)).isoformat()

@@ -17,7 +17,11 @@ def sample(n, seed=1, noise=5.0):
     """Autocorrelated columns and a power that depends on them."""
     dice = np.random.default_rng(seed)
     walk = np.cumsum(dice.normal(size=(n, 3)), axis=0)
-    columns = {"nozzle": 200 + walk[:, 0], "bed": 60 + 0.5 * walk[:, 1] + 0.3 * walk[:, 0], "printing": (walk[:, 2] > 0).astype(float)}
+    columns = {
+        "nozzle": 200 + walk[:, 0],
+        "bed": 60 + 0.5 * walk[:, 1] + 0.3 * walk[:, 0],
+        "printing": (walk[:, 2] > 0).astype(float),
+    }
     shock = dice.normal(size=n)
     for i in range(1, n):
         shock[i] += 0.8 * shock[i - 1]
@@ -53,7 +57,12 @@ def test_known_coefficients_come_back():
 
 def test_constant_and_collinear_drivers_are_dropped_and_named():
     columns, power = sample(500)
-    columns = {"speed": np.full(500, 100.0), **columns, "bed in °F": columns["bed"] * 1.8 + 32, "all together": columns["nozzle"] + columns["bed"]}
+    columns = {
+        "speed": np.full(500, 100.0),
+        **columns,
+        "bed in °F": columns["bed"] * 1.8 + 32,
+        "all together": columns["nozzle"] + columns["bed"],
+    }
     found = ols(power, columns, 3)
     assert found["drivers"] == ["nozzle", "bed", "printing"]
     assert found["dropped"]["speed"] == "constant"
@@ -72,7 +81,9 @@ def test_too_few_rows_have_no_fit(n):
 def test_autocorrelation_widens_the_errors():
     """Why the errors are Newey–West: the usual ones are several times too small here."""
     columns, power = sample(5_000)
-    assert ols(power, columns, 60)["standard_errors"]["nozzle"] > 2 * ols(power, columns, 0)["standard_errors"]["nozzle"]
+    assert (
+        ols(power, columns, 60)["standard_errors"]["nozzle"] > 2 * ols(power, columns, 0)["standard_errors"]["nozzle"]
+    )
 
 
 def test_lags_cover_ten_minutes():

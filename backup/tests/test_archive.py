@@ -22,7 +22,12 @@ MANIFEST = {"migrations": ["0001_tables.sql"], "version": "0.1.0"}
 def saved(tmp_path):
     """A small archive: (path, {member: bytes})."""
     path = tmp_path / "good.zip"
-    parts = {"database.dump": os.urandom(3_000_000), "registry/devices.csv": b"device_id\r\nA\r\n" * 500, "models/mk4 x/best_model.json": b"{}", "empty": b""}
+    parts = {
+        "database.dump": os.urandom(3_000_000),
+        "registry/devices.csv": b"device_id\r\nA\r\n" * 500,
+        "models/mk4 x/best_model.json": b"{}",
+        "empty": b"",
+    }
     with archive.Writer(path) as writer:
         for name, data in parts.items():
             writer.add(name, data)
@@ -94,7 +99,10 @@ def test_any_flipped_bit_is_refused_or_without_effect(saved, place, bit):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("content, sentence", [(b"", "is not a backup of ENMS"), (b"%PDF-1.4 something", "is not a backup of ENMS"), (None, "There is no file")])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [(b"", "is not a backup of ENMS"), (b"%PDF-1.4 something", "is not a backup of ENMS"), (None, "There is no file")],
+)
 def test_another_file_is_refused(tmp_path, content, sentence):
     if content is not None:
         (tmp_path / "other").write_bytes(content)
@@ -120,7 +128,9 @@ def forged(path, names, **more):
         archive_file.writestr(archive.SEAL, hashlib.sha256(text).hexdigest())
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/cron.d/evil", "models/../../evil", "models//x", "..", "a\\..\\b", "./x"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/etc/cron.d/evil", "models/../../evil", "models//x", "..", "a\\..\\b", "./x"]
+)
 def test_a_member_that_would_leave_its_folder_is_refused(tmp_path, name):
     forged(tmp_path / "x.zip", ["database.dump", name])
     with pytest.raises(LauncherError, match="would be written outside"):

@@ -24,8 +24,14 @@ def env():
     """The ENMS_ variables of a database that is dropped afterwards, whatever it is called by then."""
     parts = psycopg2.extensions.parse_dsn(SERVER)
     name = f"backup_{uuid.uuid4().hex[:8]}"
-    yield {"ENMS_DB_HOST": parts["host"], "ENMS_DB_PORT": parts["port"], "ENMS_DB_NAME": name, "ENMS_DB_OWNER_PASSWORD": "unused",
-           "ENMS_DB_SUPERUSER_PASSWORD": parts["password"], **SEED}
+    yield {
+        "ENMS_DB_HOST": parts["host"],
+        "ENMS_DB_PORT": parts["port"],
+        "ENMS_DB_NAME": name,
+        "ENMS_DB_OWNER_PASSWORD": "unused",
+        "ENMS_DB_SUPERUSER_PASSWORD": parts["password"],
+        **SEED,
+    }
     with contextlib.closing(psycopg2.connect(SERVER)) as server:
         server.autocommit = True
         cursor = server.cursor()
@@ -68,8 +74,15 @@ class Saved:
     def restore(self, env, with_credentials=False, checks=None):
         said = {}
         with open(self.folder / "registry", "rb") as registry, open(self.folder / "credentials", "rb") as credentials:
-            database.restore(env, self.manifest, self.folder / "dump", registry, credentials if with_credentials else None,
-                             self.checks if checks is None else checks, lambda step, text: said.update({step: text}))
+            database.restore(
+                env,
+                self.manifest,
+                self.folder / "dump",
+                registry,
+                credentials if with_credentials else None,
+                self.checks if checks is None else checks,
+                lambda step, text: said.update({step: text}),
+            )
         return said
 
 
@@ -90,8 +103,13 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
     assert "brought up to date by 0002_gcode_queue.sql" in said["migrated"]
     again = Database(database.dsn(env, "superuser"), "plain")
     assert again.all("SELECT device_id, bucket, energy_wh FROM energy_readings_1day ORDER BY 1, 2") == before
-    assert again.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()") == "enms_owner"
-    assert again.one("SHOW jit") == "off" and again.one("SELECT has_column_privilege('enms_api', 'devices', 'api_key', 'SELECT')") is False
+    assert (
+        again.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()") == "enms_owner"
+    )
+    assert (
+        again.one("SHOW jit") == "off"
+        and again.one("SELECT has_column_privilege('enms_api', 'devices', 'api_key', 'SELECT')") is False
+    )
     # it goes on where it was: the next reading continues the counter
     meter = again.one("SELECT meter_id FROM meters")
     assert again.ingest(meter, [(NOW, 430.5, 60)])["accepted"] == 1
@@ -103,7 +121,9 @@ def test_what_differs_does_not_take_over(env, tmp_path):
     db = made(env)
     saved = Saved(env, tmp_path)
     db.all("UPDATE devices SET friendly_name = 'changed since' WHERE device_id = 'A'")
-    wrong = [dict(check, rows=[["1", "2"]]) if check["name"] == "content of meters" else check for check in saved.checks]
+    wrong = [
+        dict(check, rows=[["1", "2"]]) if check["name"] == "content of meters" else check for check in saved.checks
+    ]
     with pytest.raises(LauncherError, match="differs from the saved one: content of meters"):
         saved.restore(env, checks=wrong)
     (tmp_path / "dump").write_bytes((tmp_path / "dump").read_bytes()[:5000])
@@ -120,18 +140,20 @@ def test_credentials_by_choice_and_else_those_of_the_stack(env, tmp_path):
     saved = Saved(env, tmp_path)
     assert b"KEY-of-A" not in (tmp_path / "dump").read_bytes() + (tmp_path / "registry").read_bytes()
     assert b"KEY-of-A" in (tmp_path / "credentials").read_bytes()
-    keys = lambda: Database(database.dsn(env, "superuser"), "plain").all("SELECT device_id, api_key, friendly_name FROM devices ORDER BY 1")
+    keys = lambda: Database(database.dsn(env, "superuser"), "plain").all(
+        "SELECT device_id, api_key, friendly_name FROM devices ORDER BY 1"
+    )
     name = 'Müller, "the big one"\nsecond line'
     db.device("A", api_key="KEY-since")
     db.connection.close()
-    said = saved.restore(env)                               # over the stack itself: its keys stay
+    said = saved.restore(env)  # over the stack itself: its keys stay
     assert keys()[0] == ("A", "KEY-since", name) and "as it was" in said["credentials"]
     saved.restore(env, with_credentials=True)
     assert keys()[0] == ("A", "KEY-of-A", name)
     with contextlib.closing(psycopg2.connect(SERVER)) as server:
         server.autocommit = True
         database.drop(server.cursor(), env["ENMS_DB_NAME"])
-    said = saved.restore(env)                               # into nothing: the printer must be told again
+    said = saved.restore(env)  # into nothing: the printer must be told again
     assert keys()[0] == ("A", None, name) and said["credentials"].endswith("to be entered again: A")
 
 
@@ -147,7 +169,7 @@ def test_a_server_that_can_not_hold_it_is_a_sentence(env, tmp_path):
 
 
 def test_emptiness(env):
-    assert database.holds_data(env) == ""                   # not even there
+    assert database.holds_data(env) == ""  # not even there
     db = made(env)
     assert database.holds_data(env) == "2 devices, 1 meters and 0 prints"
     with database.connected(database.dsn(env, "superuser")) as connection:
@@ -156,5 +178,5 @@ def test_emptiness(env):
             database.refuse_running_services(env)
     database.refuse_running_services(env)
     db.all("DELETE FROM meter_assignments; DELETE FROM meters; DELETE FROM devices")
-    assert database.holds_data(env) == ""                   # as after a first start: the seed is no data
+    assert database.holds_data(env) == ""  # as after a first start: the seed is no data
     db.connection.close()

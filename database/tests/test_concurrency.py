@@ -19,6 +19,7 @@ def together(*tasks):
             task()
         except BaseException as error:
             errors.append(error)
+
     threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
     [t.start() for t in threads]
     [t.join(60) for t in threads]
@@ -35,9 +36,16 @@ def send(dsn, readings, size, chance, repeat=False):
             order += chance.sample(order, len(order) // 3)
         chance.shuffle(order)
         for i in range(0, len(order), size):
-            meters, times, counters = zip(*order[i:i + size])
-            db.one("SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[])", list(meters), list(times), [50.0] * len(meters), list(counters))
+            meters, times, counters = zip(*order[i : i + size])
+            db.one(
+                "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[])",
+                list(meters),
+                list(times),
+                [50.0] * len(meters),
+                list(counters),
+            )
         db.connection.close()
+
     return run
 
 
@@ -46,12 +54,23 @@ def test_two_connections_writing_the_same_meters(plain, at, seed):
     chance = random.Random(seed)
     meters = [plain.meter(device=f"shared-{seed}-{n % 4}") for n in range(8)]
     twins = {m: plain.meter() for m in meters}
-    readings = [(m, at(10 * i), c) for m in meters for i, c in enumerate(
-        [100 + i * 0.2 for i in range(40)] + [5 + i * 0.2 for i in range(20)] + [9e6] + [9 + i * 0.1 for i in range(20)])]
+    readings = [
+        (m, at(10 * i), c)
+        for m in meters
+        for i, c in enumerate(
+            [100 + i * 0.2 for i in range(40)]
+            + [5 + i * 0.2 for i in range(20)]
+            + [9e6]
+            + [9 + i * 0.1 for i in range(20)]
+        )
+    ]
     one, other = [], []
     for reading in readings:
         (one if chance.random() < 0.5 else other).append(reading)
-    together(send(plain.dsn, one, 37, random.Random(seed), True), send(plain.dsn, other + one[:50], 23, random.Random(seed + 9), True))
+    together(
+        send(plain.dsn, one, 37, random.Random(seed), True),
+        send(plain.dsn, other + one[:50], 23, random.Random(seed + 9), True),
+    )
     for meter in meters:
         mine = [r for r in readings if r[0] == meter]
         plain.ingest(twins[meter], [(t, c, 50.0) for _, t, c in mine])
@@ -75,14 +94,24 @@ def test_everything_at_once_without_deadlock(plain, at):
                 make(db, n)
                 n += 1
             db.connection.close()
+
         return run
 
     def statuses(db, n):
-        batch = [{"device_id": d, "timestamp": at(3 * n % 2000).isoformat(), "state": "printing" if n % 7 else "idle"} for d in random.sample(names, 5)]
+        batch = [
+            {"device_id": d, "timestamp": at(3 * n % 2000).isoformat(), "state": "printing" if n % 7 else "idle"}
+            for d in random.sample(names, 5)
+        ]
         db.one("SELECT record_status(%s)", json.dumps(batch))
 
     def keep_house(db, n):
-        for call in ("refresh_rollups()", "refresh_phases()", "finalize_jobs()", "learn_reporting_intervals()", "reap_devices()"):
+        for call in (
+            "refresh_rollups()",
+            "refresh_phases()",
+            "finalize_jobs()",
+            "learn_reporting_intervals()",
+            "reap_devices()",
+        ):
             db.one("SELECT " + call)
 
     def registry(db, n):
@@ -95,11 +124,16 @@ def test_everything_at_once_without_deadlock(plain, at):
             together(send(plain.dsn, readings, 50, random.Random(1)), send(plain.dsn, readings, 50, random.Random(2)))
         finally:
             stop.set()
+
     together(ingest, loop(statuses), loop(keep_house), loop(registry))
     for meter in everything:
-        assert plain.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) == pytest.approx(19.9)
+        assert plain.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) == pytest.approx(
+            19.9
+        )
         plain.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
-        assert plain.one("SELECT sum(energy_wh) FROM energy_rollup_1day WHERE meter_id = %s", meter) == pytest.approx(19.9)
+        assert plain.one("SELECT sum(energy_wh) FROM energy_rollup_1day WHERE meter_id = %s", meter) == pytest.approx(
+            19.9
+        )
 
 
 def test_a_reading_between_mark_and_refresh_is_not_forgotten(plain, at):
@@ -109,7 +143,9 @@ def test_a_reading_between_mark_and_refresh_is_not_forgotten(plain, at):
     writer = psycopg2.connect(plain.dsn)
     with writer.cursor() as cursor:
         cursor.execute("SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[2.0])", (meter, at(20)))
-    refresh = threading.Thread(target=lambda: Database(plain.dsn, "plain").one("SELECT refresh_rollups(10, ARRAY[%s])", meter))
+    refresh = threading.Thread(
+        target=lambda: Database(plain.dsn, "plain").one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
+    )
     refresh.start()
     refresh.join(0.3)
     assert refresh.is_alive()

@@ -1,6 +1,5 @@
 """SPEC 4.3: every joule has an interval, and any range cuts intervals so that accounts add up."""
 
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -39,7 +38,7 @@ def test_the_first_interval_of_an_interval_meter_reaches_back_before_its_row(db,
     db.ingest(meter, [(at(901), 90)])
     assert db.one(whole, meter, at(0), at(906), device, at(0), at(906)) == pytest.approx((90, 90))
     db.all("CALL run_rollups()")
-    db.ingest(meter, [(at(601), 20)])     # late: now the other begins here
+    db.ingest(meter, [(at(601), 20)])  # late: now the other begins here
     assert db.one(whole, meter, at(-600), at(906), device, at(-600), at(906)) == pytest.approx((110, 110))
     db.all("CALL run_rollups()")
     assert db.one(whole, meter, at(-600), at(906), device, at(-600), at(906)) == pytest.approx((110, 110))
@@ -49,7 +48,9 @@ def test_the_first_interval_of_an_interval_meter_reaches_back_before_its_row(db,
 def test_power_beyond_all_measure_fails_no_sum(db, at):
     """Tiny numbers are none, and huge ones no reading: their products would leave the range of numbers."""
     meter = db.meter()
-    answer = db.ingest(meter, [(at(0), 5e-324, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)])
+    answer = db.ingest(
+        meter, [(at(0), 5e-324, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)]
+    )
     assert (answer["accepted"], answer["rejected"]) == (3, 1)
     assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
 
@@ -64,8 +65,11 @@ def test_unknown_is_null_not_zero(db, at):
     assert db.one(BETWEEN, meter, at(200), at(100)) is None
 
 
-rows_strategy = st.lists(st.tuples(st.integers(1, 300), st.floats(0, 20, width=32), st.sampled_from([0.0, None, 5.0, 250.0]), st.booleans()),
-                         min_size=2, max_size=25)
+rows_strategy = st.lists(
+    st.tuples(st.integers(1, 300), st.floats(0, 20, width=32), st.sampled_from([0.0, None, 5.0, 250.0]), st.booleans()),
+    min_size=2,
+    max_size=25,
+)
 
 
 @settings(max_examples=40, **SETTINGS)
@@ -83,8 +87,17 @@ def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
     assert sum(parts) == pytest.approx(total, abs=1e-6) and min(parts) >= -1e-9
     # the segments that feed the rollups share the same energy
     for a, b in zip(points, points[1:]):
-        cut = plain.one("SELECT sum(energy_wh * extract(epoch FROM least(seg_to, %s) - greatest(seg_from, %s))::float8 / extract(epoch FROM seg_to - seg_from)::float8) "
-                        "FROM energy_segments(%s, %s, %s) WHERE seg_to > seg_from AND least(seg_to, %s) > greatest(seg_from, %s)", b, a, meter, a, b, b, a)
+        cut = plain.one(
+            "SELECT sum(energy_wh * extract(epoch FROM least(seg_to, %s) - greatest(seg_from, %s))::float8 / extract(epoch FROM seg_to - seg_from)::float8) "
+            "FROM energy_segments(%s, %s, %s) WHERE seg_to > seg_from AND least(seg_to, %s) > greatest(seg_from, %s)",
+            b,
+            a,
+            meter,
+            a,
+            b,
+            b,
+            a,
+        )
         assert (cut or 0) == pytest.approx(plain.one(BETWEEN, meter, a, b) or 0, abs=1e-6)
     # with and without rollups, the fast function says the same
     for refreshed in (False, True):
@@ -92,7 +105,9 @@ def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
             plain.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
         for a, b in zip(points, points[1:]):
             exact = plain.one(BETWEEN, meter, a, b)
-            assert plain.one("SELECT meter_energy(%s, %s, %s)", meter, a, b) == (exact if exact is None else pytest.approx(exact, abs=1e-6))
+            assert plain.one("SELECT meter_energy(%s, %s, %s)", meter, a, b) == (
+                exact if exact is None else pytest.approx(exact, abs=1e-6)
+            )
 
 
 def test_device_energy_is_the_sum_of_its_main_meters_of_one_type(db, at):
@@ -104,14 +119,32 @@ def test_device_energy_is_the_sum_of_its_main_meters_of_one_type(db, at):
         db.ingest(meter, [(at(0), 0), (at(600), rise)])
     assert db.one("SELECT device_energy('two-phase', %s, %s)", at(0), at(600)) == pytest.approx(30)
     assert db.one("SELECT device_energy('two-phase', %s, %s, 'natural_gas')", at(0), at(600)) == pytest.approx(40)
-    assert db.one("SELECT energy_wh FROM devices_energy(%s, %s) WHERE device_id = 'two-phase'", at(0), at(300)) == pytest.approx(15)
+    assert db.one(
+        "SELECT energy_wh FROM devices_energy(%s, %s) WHERE device_id = 'two-phase'", at(0), at(300)
+    ) == pytest.approx(15)
     assert db.one("SELECT device_energy('nobody', %s, %s)", at(0), at(600)) is None
 
 
 def test_detail_counts_what_disturbed_the_account(db, at):
     meter = db.meter(device="disturbed")
-    db.ingest(meter, [(at(0), 1000), (at(10), 1001), (at(20), 5), (at(30), 6), (at(40), 9e6), (at(50), 7), (at(60), 6.5), (at(260), 8)])
-    detail = db.one("SELECT energy_wh, coverage_s, gap_s, gaps, resets, jumps, backs, last_reading FROM device_energy_detail('disturbed', %s, %s)", at(0), at(260))
+    db.ingest(
+        meter,
+        [
+            (at(0), 1000),
+            (at(10), 1001),
+            (at(20), 5),
+            (at(30), 6),
+            (at(40), 9e6),
+            (at(50), 7),
+            (at(60), 6.5),
+            (at(260), 8),
+        ],
+    )
+    detail = db.one(
+        "SELECT energy_wh, coverage_s, gap_s, gaps, resets, jumps, backs, last_reading FROM device_energy_detail('disturbed', %s, %s)",
+        at(0),
+        at(260),
+    )
     assert detail == (pytest.approx(9), 60, 200, 1, 1, 1, 1, at(260))
     inside = db.one("SELECT coverage_s, gap_s FROM device_energy_detail('disturbed', %s, %s)", at(55), at(160))
     assert inside == (5, 100)
@@ -130,6 +163,13 @@ def test_meter_moved_in_mid_hour(db, at):
         assert db.one("SELECT device_energy('before-move', %s, %s)", at(0), at(3600)) == pytest.approx(180.5)
         assert db.one("SELECT device_energy('after-move', %s, %s)", at(0), at(3600)) == pytest.approx(179.5)
         for level in ("1min", "15min", "1hour", "1day"):
-            assert dict(db.all(f"SELECT device_id, sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = %s GROUP BY 1", meter)) == {
-                "before-move": pytest.approx(180.5), "after-move": pytest.approx(179.5)}, (level, refresh)
-    assert dict(db.all("SELECT device_id, count(*) FROM energy_data WHERE meter_id = %s GROUP BY 1", meter)) == {"before-move": 181, "after-move": 180}
+            assert dict(
+                db.all(
+                    f"SELECT device_id, sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = %s GROUP BY 1",
+                    meter,
+                )
+            ) == {"before-move": pytest.approx(180.5), "after-move": pytest.approx(179.5)}, (level, refresh)
+    assert dict(db.all("SELECT device_id, count(*) FROM energy_data WHERE meter_id = %s GROUP BY 1", meter)) == {
+        "before-move": 181,
+        "after-move": 180,
+    }

@@ -42,15 +42,18 @@ def fold(rows):
     return out
 
 
-@pytest.mark.parametrize("counters, expected", [
-    ([1000, 9000000, 1001], [(None, "first"), (0, "jump"), (1, None)]),
-    ([1000, 700, 701], [(None, "first"), (0, "jump"), (1, "rebase")]),
-    ([1000, 5, 6], [(None, "first"), (5, "reset"), (1, None)]),
-    ([1000, 0, 1001], [(None, "first"), (0, "reset"), (1, "rebase")]),
-    ([1000, 999.5, 1000, 1001], [(None, "first"), (0, "back"), (0, None), (1, None)]),
-    ([1000, None, 1003], [(None, "first"), (None, None), (3, None)]),
-    ([544587.493, 544587.0, 544588.0], [(None, "first"), (0, "back"), (pytest.approx(0.507), None)]),
-])
+@pytest.mark.parametrize(
+    "counters, expected",
+    [
+        ([1000, 9000000, 1001], [(None, "first"), (0, "jump"), (1, None)]),
+        ([1000, 700, 701], [(None, "first"), (0, "jump"), (1, "rebase")]),
+        ([1000, 5, 6], [(None, "first"), (5, "reset"), (1, None)]),
+        ([1000, 0, 1001], [(None, "first"), (0, "reset"), (1, "rebase")]),
+        ([1000, 999.5, 1000, 1001], [(None, "first"), (0, "back"), (0, None), (1, None)]),
+        ([1000, None, 1003], [(None, "first"), (None, None), (3, None)]),
+        ([544587.493, 544587.0, 544588.0], [(None, "first"), (0, "back"), (pytest.approx(0.507), None)]),
+    ],
+)
 @pytest.mark.parametrize("fast", [True, False])
 def test_worked_examples(db, at, counters, expected, fast):
     meter = db.meter()
@@ -60,15 +63,23 @@ def test_worked_examples(db, at, counters, expected, fast):
 
 def test_limit_grows_with_time(db, at):
     meter = db.meter(max_power_w=1000)
-    db.ingest(meter, [(at(0), 0), (at(3600), 1010), (at(3610), 1050)])    # 1,000 Wh an hour + slack 16.7 + 1
+    db.ingest(meter, [(at(0), 0), (at(3600), 1010), (at(3610), 1050)])  # 1,000 Wh an hour + slack 16.7 + 1
     assert db.deltas(meter) == [(None, "first"), (1010, "gap"), (0, "jump")]
 
 
-series = st.lists(st.tuples(
-    st.integers(1, 400),                                            # seconds since the previous row
-    st.one_of(st.none(), st.sampled_from([0.0, 0.5, 1, 3, 5, 700, 999.5, 1000, 1001, 1003, 1010, 1100, 9e6]),
-              st.floats(0, 1200, allow_nan=False, width=32)),
-    st.one_of(st.none(), st.integers(0, 300))), min_size=1, max_size=14)
+series = st.lists(
+    st.tuples(
+        st.integers(1, 400),  # seconds since the previous row
+        st.one_of(
+            st.none(),
+            st.sampled_from([0.0, 0.5, 1, 3, 5, 700, 999.5, 1000, 1001, 1003, 1010, 1100, 9e6]),
+            st.floats(0, 1200, allow_nan=False, width=32),
+        ),
+        st.one_of(st.none(), st.integers(0, 300)),
+    ),
+    min_size=1,
+    max_size=14,
+)
 
 
 def _rows(at, steps):
@@ -99,7 +110,8 @@ def test_any_order_any_batches_any_repetition(plain, at, steps, seed):
     begin = rows[0][0]
     expected = fold([((t - begin).total_seconds(), c) for t, c, _ in rows])
     assert [(d if d is None else pytest.approx(d, abs=1e-9), f) for d, f in expected] == [
-        (d, (q or "").replace("gap", "").strip(",") or None) for d, q in plain.deltas(one)]
+        (d, (q or "").replace("gap", "").strip(",") or None) for d, q in plain.deltas(one)
+    ]
     state = "SELECT last_at, last_counter_at, last_power_watts, last_power_at, base_wh, base_at, alt_wh, alt_at, jumps_in_row FROM meter_state WHERE meter_id = %s"
     assert plain.one(state, one) == plain.one(state, other)
 
@@ -120,8 +132,13 @@ def test_any_order_on_timescale(timescale, at, steps, seed):
 
 
 @settings(max_examples=40, **SETTINGS)
-@given(batches=st.lists(st.lists(st.tuples(st.integers(1, 100), st.floats(0, 2, width=32), st.booleans()), min_size=1, max_size=8),
-                        min_size=1, max_size=4))
+@given(
+    batches=st.lists(
+        st.lists(st.tuples(st.integers(1, 100), st.floats(0, 2, width=32), st.booleans()), min_size=1, max_size=8),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_fast_path_is_the_loop(plain, at, batches):
     """Ordinary rows, counters rising or missing: what the set-based path takes."""
     fast, slow = plain.meter(), plain.meter()
@@ -158,7 +175,13 @@ def test_power_only_meter_holds_each_value(db, at):
     rows = [(at(0), None, 360), (at(10), None, 720), (at(20), None, 0), (at(30), None, 3600), (at(230), None, 5)]
     for row in random.Random(3).sample(rows, 5):
         db.ingest(meter, [row])
-    assert db.deltas(meter) == [(None, "first"), (1, "integrated"), (2, "integrated"), (0, "integrated"), (60, "integrated,gap")]
+    assert db.deltas(meter) == [
+        (None, "first"),
+        (1, "integrated"),
+        (2, "integrated"),
+        (0, "integrated"),
+        (60, "integrated,gap"),
+    ]
     assert db.one("SELECT energy_between(%s, %s, %s)", meter, at(0), at(30)) == 3
 
 
@@ -172,8 +195,20 @@ def test_interval_meter_counts_each_reading(db, at):
 def test_what_can_not_be_is_refused_with_a_reason(db, at):
     meter = db.meter()
     before = db.one("SELECT coalesce(sum(count), 0) FROM ingest_rejects WHERE topic IN (%s, 'nobody')", meter)
-    bad = [(at(0), float("nan")), (at(0), float("inf")), (at(0), -1.0), (at(0), 1.0, float("nan")), (at(0), 1.0, -5.0), (at(0), 1e16), (at(0), 1.0, 1e300), (at(0), None),
-           (None, 1.0), ("infinity", 1.0), (at(0) + timedelta(days=1), 1.0), (at(0) - timedelta(days=400), 1.0)]
+    bad = [
+        (at(0), float("nan")),
+        (at(0), float("inf")),
+        (at(0), -1.0),
+        (at(0), 1.0, float("nan")),
+        (at(0), 1.0, -5.0),
+        (at(0), 1e16),
+        (at(0), 1.0, 1e300),
+        (at(0), None),
+        (None, 1.0),
+        ("infinity", 1.0),
+        (at(0) + timedelta(days=1), 1.0),
+        (at(0) - timedelta(days=400), 1.0),
+    ]
     for row in bad:
         answer = db.ingest(meter, [row])
         assert (answer["accepted"], answer["rejected"]) == (0, 1), row
@@ -182,7 +217,9 @@ def test_what_can_not_be_is_refused_with_a_reason(db, at):
     reasons = dict(db.all("SELECT reason, count FROM ingest_rejects WHERE topic IN (%s, 'nobody')", meter))
     assert sum(reasons.values()) - before == len(bad) + 1
     assert db.one("SELECT reason FROM ingest_rejects WHERE topic = %s", "no\nbody").startswith("a meter needs a name")
-    assert {"unknown meter", "unknown time", "older than the raw rows kept", "neither power nor counter"} <= set(reasons)
+    assert {"unknown meter", "unknown time", "older than the raw rows kept", "neither power nor counter"} <= set(
+        reasons
+    )
 
 
 def test_a_bad_row_does_not_cost_its_neighbours(db, at):
@@ -200,9 +237,15 @@ def test_values_too_small_to_multiply_are_zero(db, at):
 
 def test_secondary_values_that_a_real_can_not_hold_become_null(db, at):
     meter = db.meter()
-    db.all("SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[5.0], ARRAY['1e300'::float8], ARRAY['nan'::float8], ARRAY['1e-300'::float8])",
-           meter, at(0))
-    assert db.one("SELECT voltage IS NULL AND current_amps IS NULL AND power_factor IS NULL FROM energy_data WHERE meter_id = %s", meter)
+    db.all(
+        "SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[5.0], ARRAY['1e300'::float8], ARRAY['nan'::float8], ARRAY['1e-300'::float8])",
+        meter,
+        at(0),
+    )
+    assert db.one(
+        "SELECT voltage IS NULL AND current_amps IS NULL AND power_factor IS NULL FROM energy_data WHERE meter_id = %s",
+        meter,
+    )
 
 
 def test_the_rated_power_of_a_device_makes_its_real_load_count(db, at):
@@ -214,9 +257,13 @@ def test_the_rated_power_of_a_device_makes_its_real_load_count(db, at):
     assert [flag for _, flag in db.deltas(meter)].count("jump") >= 4
     db.device(device, rated_power_w=30_000)
     assert db.deltas(meter) == [(None, "first"), *[(500, None)] * 5]
-    assert db.one("SELECT max_power_w, base_wh FROM meters JOIN meter_state USING (meter_id) WHERE meter_id = %s", meter) == (60_000, 3500)
+    assert db.one(
+        "SELECT max_power_w, base_wh FROM meters JOIN meter_state USING (meter_id) WHERE meter_id = %s", meter
+    ) == (60_000, 3500)
     db.device(device, rated_power_w=100)
-    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", meter) == 60_000, "generous once is generous for ever"
+    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", meter) == 60_000, (
+        "generous once is generous for ever"
+    )
     db.device(device, rated_power_w=20_000)
     other = db.meter()
     db.one("SELECT meter_assign(%s, %s, 'main', NULL, 'test')", other, device)

@@ -14,17 +14,31 @@ COLUMNS = "filament_used_g, material, gcode_status, thumbnail_url, preview_url"
 @pytest.fixture
 def job(db):
     """Makes a print that began so many seconds ago; `more` is fields of its open action."""
+
     def make(ago=10, source="prusalink", **more):
         device, number = f"g-{uuid.uuid4().hex[:6]}", str(uuid.uuid4())
-        db.one("SELECT device_save(%s, 'test')", json.dumps({"device_id": device, "source": source, "api_ip": "printer", "api_key": "hidden"}))
+        db.one(
+            "SELECT device_save(%s, 'test')",
+            json.dumps({"device_id": device, "source": source, "api_ip": "printer", "api_key": "hidden"}),
+        )
         began = db.one("SELECT now() - make_interval(secs => %s)", ago).isoformat()
-        status(db, device, began, "printing", {"type": "open", "job": {"job_id": number, "filename": "a.gcode", "start_time": began, **more}})
+        status(
+            db,
+            device,
+            began,
+            "printing",
+            {"type": "open", "job": {"job_id": number, "filename": "a.gcode", "start_time": began, **more}},
+        )
         return device, number
+
     return make
 
 
 def status(db, device, at, state, action):
-    return db.one("SELECT record_status(%s)", json.dumps([{"device_id": device, "timestamp": at, "state": state, "actions": [action]}]))
+    return db.one(
+        "SELECT record_status(%s)",
+        json.dumps([{"device_id": device, "timestamp": at, "state": state, "actions": [action]}]),
+    )
 
 
 def end(db, device, number, how="done", **more):
@@ -33,8 +47,23 @@ def end(db, device, number, how="done", **more):
 
 
 def record(db, number, **result):
-    return db.one("SELECT record_gcode(%s)", json.dumps([{"job_id": number, "status": "done", "analysis": ANALYSIS, "parts": PARTS, "material": "PLA",
-                                                          "thumbnail_url": f"/files/gcode/{number}.png", "preview_url": None, **result}]))
+    return db.one(
+        "SELECT record_gcode(%s)",
+        json.dumps(
+            [
+                {
+                    "job_id": number,
+                    "status": "done",
+                    "analysis": ANALYSIS,
+                    "parts": PARTS,
+                    "material": "PLA",
+                    "thumbnail_url": f"/files/gcode/{number}.png",
+                    "preview_url": None,
+                    **result,
+                }
+            ]
+        ),
+    )
 
 
 def wanted(db, days=1.0):
@@ -65,21 +94,38 @@ def test_what_the_source_told_stays(db, job):
     record(db, number, status="The printer no longer has the file.", analysis=None, parts=None, thumbnail_url=None)
     end(db, device, number)
     assert db.one(f"SELECT {COLUMNS} FROM print_jobs WHERE job_id = %s", number) == (
-        7.5, "PETG", "The printer no longer has the file.", f"/files/gcode/{number}.png", None)
+        7.5,
+        "PETG",
+        "The printer no longer has the file.",
+        f"/files/gcode/{number}.png",
+        None,
+    )
 
 
-@pytest.mark.parametrize("how, more, grams", [("done", {}, 20), ("cancelled", {"progress_percent": 25}, 5), ("cancelled", {"filament_used_mm": 1500}, 5),
-                                              ("done", {"filament_used_mm": 6600}, 22), ("unknown", {}, None)])
+@pytest.mark.parametrize(
+    "how, more, grams",
+    [
+        ("done", {}, 20),
+        ("cancelled", {"progress_percent": 25}, 5),
+        ("cancelled", {"filament_used_mm": 1500}, 5),
+        ("done", {"filament_used_mm": 6600}, 22),
+        ("unknown", {}, None),
+    ],
+)
 @pytest.mark.parametrize("late", [False, True])
 def test_grams_of_an_ended_print(db, job, how, more, grams, late):
     device, number = job()
     if not late:
         record(db, number)
-        assert db.one("SELECT filament_used_g FROM print_jobs WHERE job_id = %s", number) is None, "a running print has not used the whole file"
+        assert db.one("SELECT filament_used_g FROM print_jobs WHERE job_id = %s", number) is None, (
+            "a running print has not used the whole file"
+        )
     end(db, device, number, how, **more)
     if late:
         record(db, number)
-    assert db.one("SELECT filament_used_g FROM print_jobs WHERE job_id = %s", number) == (None if grams is None else pytest.approx(grams))
+    assert db.one("SELECT filament_used_g FROM print_jobs WHERE job_id = %s", number) == (
+        None if grams is None else pytest.approx(grams)
+    )
 
 
 def test_parts_share_the_energy_of_the_print(db, job):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 BERLIN = ZoneInfo("Europe/Berlin")
-RATES = ("SELECT t0, t1, price_per_kwh, g_co2_per_kwh FROM rates_between((SELECT factory_id FROM factories WHERE slug = 'main'), 'electricity', %s, %s) ORDER BY 1")
+RATES = "SELECT t0, t1, price_per_kwh, g_co2_per_kwh FROM rates_between((SELECT factory_id FROM factories WHERE slug = 'main'), 'electricity', %s, %s) ORDER BY 1"
 
 
 def berlin(year, month, day, hour=0, minute=0):
@@ -18,10 +18,16 @@ def berlin(year, month, day, hour=0, minute=0):
 @pytest.fixture(autouse=True)
 def tariffs(db):
     """Each test begins with the flat tariff of the seed and leaves none of its own."""
+
     def add(price, **columns):
         names = "".join(f", {name}" for name in columns)
-        return db.one(f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency{names}) SELECT factory_id, 'test', %s, 'EUR'"
-                      f"{', %s' * len(columns)} FROM factories WHERE slug = 'main' RETURNING tariff_id", price, *columns.values())
+        return db.one(
+            f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency{names}) SELECT factory_id, 'test', %s, 'EUR'"
+            f"{', %s' * len(columns)} FROM factories WHERE slug = 'main' RETURNING tariff_id",
+            price,
+            *columns.values(),
+        )
+
     yield add
     db.all("DELETE FROM energy_tariffs WHERE name = 'test'")
     db.all("DELETE FROM carbon_factors WHERE source = 'test'")
@@ -39,12 +45,15 @@ def test_highest_priority_then_newest(db, tariffs):
 
 
 def test_a_night_that_wraps_midnight_belongs_to_the_day_on_which_it_starts(db, tariffs):
-    tariffs(0.1, priority=1, weekdays=[5], time_from="22:00", time_to="06:00")     # Fridays
+    tariffs(0.1, priority=1, weekdays=[5], time_from="22:00", time_to="06:00")  # Fridays
     friday = berlin(2026, 1, 9)
     assert friday.isoweekday() == 5
     rows = db.all(RATES, friday, friday + timedelta(days=3))
     assert [(t0, price) for t0, _, price, _ in rows] == [
-        (friday, 0.3), (berlin(2026, 1, 9, 22), 0.1), (berlin(2026, 1, 10, 6), 0.3)]
+        (friday, 0.3),
+        (berlin(2026, 1, 9, 22), 0.1),
+        (berlin(2026, 1, 10, 6), 0.3),
+    ]
 
 
 @pytest.mark.parametrize("day, hours", [((2026, 3, 29), 7), ((2026, 10, 25), 9)])
@@ -59,28 +68,54 @@ def test_nights_on_which_clocks_change(db, tariffs, day, hours):
 def test_validity_dates_cut_anywhere(db, tariffs):
     edge = datetime(2026, 1, 5, 10, 7, 3, tzinfo=timezone.utc)
     tariffs(0.7, priority=9, valid_from=edge)
-    assert [(t0, p) for t0, _, p, _ in db.all(RATES, berlin(2026, 1, 1), berlin(2026, 1, 8))] == [(berlin(2026, 1, 1), 0.3), (edge, 0.7)]
+    assert [(t0, p) for t0, _, p, _ in db.all(RATES, berlin(2026, 1, 1), berlin(2026, 1, 8))] == [
+        (berlin(2026, 1, 1), 0.3),
+        (edge, 0.7),
+    ]
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(given_tariffs=st.lists(st.tuples(st.integers(0, 95), st.integers(0, 95), st.sets(st.integers(1, 7), min_size=1), st.integers(0, 2)), min_size=1, max_size=4),
-       season=st.sampled_from([(2026, 10, 24, 12), (2026, 3, 28, 12)]))
+@given(
+    given_tariffs=st.lists(
+        st.tuples(st.integers(0, 95), st.integers(0, 95), st.sets(st.integers(1, 7), min_size=1), st.integers(0, 2)),
+        min_size=1,
+        max_size=4,
+    ),
+    season=st.sampled_from([(2026, 10, 24, 12), (2026, 3, 28, 12)]),
+)
 def test_against_asking_every_minute(plain, given_tariffs, season):
     """The pieces are what a clock in the factory says at every minute of the days around a change of clocks."""
     plain.all("DELETE FROM energy_tariffs WHERE name = 'test'")
     rules = []
     for n, (q0, q1, days, priority) in enumerate(given_tariffs):
         clock = lambda q: f"{q // 4:02}:{q % 4 * 15:02}"
-        plain.all("INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, priority, weekdays, time_from, time_to) "
-                  "SELECT factory_id, 'test', %s, 'EUR', %s, %s, %s, %s FROM factories WHERE slug = 'main'",
-                  10 + n, priority, sorted(days), clock(q0), clock(q1))
+        plain.all(
+            "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, priority, weekdays, time_from, time_to) "
+            "SELECT factory_id, 'test', %s, 'EUR', %s, %s, %s, %s FROM factories WHERE slug = 'main'",
+            10 + n,
+            priority,
+            sorted(days),
+            clock(q0),
+            clock(q1),
+        )
         rules.append((priority, n, q0 * 15, q1 * 15, days))
 
     def price(moment):
         local = moment.astimezone(BERLIN)
-        minute, today, yesterday = local.hour * 60 + local.minute, local.isoweekday(), (local - timedelta(days=1)).isoweekday()
-        holding = [(p, n) for p, n, m0, m1, days in rules if
-                   (m0 <= minute < m1 and today in days if m0 < m1 else (minute >= m0 and today in days) or (minute < m1 and yesterday in days))]
+        minute, today, yesterday = (
+            local.hour * 60 + local.minute,
+            local.isoweekday(),
+            (local - timedelta(days=1)).isoweekday(),
+        )
+        holding = [
+            (p, n)
+            for p, n, m0, m1, days in rules
+            if (
+                m0 <= minute < m1 and today in days
+                if m0 < m1
+                else (minute >= m0 and today in days) or (minute < m1 and yesterday in days)
+            )
+        ]
         best = max(holding, default=(-1, None))
         return 0.3 if best[1] is None or best[0] < 0 else 10 + best[1]
 
@@ -100,7 +135,12 @@ def test_cost_is_energy_times_the_rate_at_that_time(db, at, tariffs):
     cost = "SELECT energy_wh, cost, currency, co2_g FROM device_energy_cost('priced', %s, %s)"
     assert db.one(cost, at(0), at(7200)) == (2000, pytest.approx(0.6), "EUR", pytest.approx(760))
     expensive = tariffs(1.3, priority=5, valid_from=at(5400))
-    assert db.one(cost, at(0), at(7200)) == (pytest.approx(2000), pytest.approx(1.5 * 0.3 + 0.5 * 1.3), "EUR", pytest.approx(760))
+    assert db.one(cost, at(0), at(7200)) == (
+        pytest.approx(2000),
+        pytest.approx(1.5 * 0.3 + 0.5 * 1.3),
+        "EUR",
+        pytest.approx(760),
+    )
     ids = db.one("SELECT tariff_ids, factor_ids FROM device_energy_cost('priced', %s, %s)", at(0), at(7200))
     assert expensive in ids[0] and len(ids[0]) == 2 and len(ids[1]) == 1
 
@@ -109,9 +149,14 @@ def test_hourly_carbon_profile(db, at):
     meter = db.meter(device="profiled")
     db.ingest(meter, [(at(0), 0), (at(3600), 1000), (at(7200), 3000)])
     profile = [float(h) for h in range(24)]
-    db.all("INSERT INTO carbon_factors (region, g_co2_per_kwh, valid_from, hourly_profile, source) VALUES ('default', 999, '2020-01-01', %s, 'test')", profile)
+    db.all(
+        "INSERT INTO carbon_factors (region, g_co2_per_kwh, valid_from, hourly_profile, source) VALUES ('default', 999, '2020-01-01', %s, 'test')",
+        profile,
+    )
     expected = at(0).astimezone(BERLIN).hour * 1 + at(3600).astimezone(BERLIN).hour * 2
-    assert db.one("SELECT co2_g FROM device_energy_cost('profiled', %s, %s)", at(0), at(7200)) == pytest.approx(expected)
+    assert db.one("SELECT co2_g FROM device_energy_cost('profiled', %s, %s)", at(0), at(7200)) == pytest.approx(
+        expected
+    )
 
 
 def test_no_rate_no_cost(db, at):
@@ -128,10 +173,15 @@ def test_no_rate_no_cost(db, at):
 
 def test_no_meter_no_energy(db, at):
     db.device("meterless")
-    assert db.one("SELECT energy_wh, cost, co2_g FROM device_energy_cost('meterless', %s, %s)", at(0), at(3600)) == (None, None, None)
+    assert db.one("SELECT energy_wh, cost, co2_g FROM device_energy_cost('meterless', %s, %s)", at(0), at(3600)) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_times_of_day_are_quarters(db, tariffs):
     import psycopg2
+
     with pytest.raises(psycopg2.errors.CheckViolation):
         tariffs(1, time_from="00:07")

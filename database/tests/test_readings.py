@@ -20,11 +20,27 @@ class Feed:
         none = [None] * n
         return self.db.one(
             "SELECT ingest_readings(%s, %s::timestamptz[], %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
-            "%s::float8[], %s::float8[], %s, %s)", [self.meter] * n, [moment(s) for s in arrived], [moment(s) for s in device], list(backlog),
-            none, list(counter), none, none, none, none, none, ["shelly_gen2"] * n, ["t"] * n)
+            "%s::float8[], %s::float8[], %s, %s)",
+            [self.meter] * n,
+            [moment(s) for s in arrived],
+            [moment(s) for s in device],
+            list(backlog),
+            none,
+            list(counter),
+            none,
+            none,
+            none,
+            none,
+            none,
+            ["shelly_gen2"] * n,
+            ["t"] * n,
+        )
 
     def times(self):
-        return [(t - self.at(0)).total_seconds() for (t,) in self.db.all("SELECT timestamp FROM energy_data WHERE meter_id = %s ORDER BY 1", self.meter)]
+        return [
+            (t - self.at(0)).total_seconds()
+            for (t,) in self.db.all("SELECT timestamp FROM energy_data WHERE meter_id = %s ORDER BY 1", self.meter)
+        ]
 
 
 @pytest.fixture
@@ -68,8 +84,8 @@ def test_small_delays_do_not_move_the_time(feed):
 
 
 def test_a_clock_put_forward_is_learned_at_once(feed):
-    feed.send(*[(t, t, t - 50 * 365 * 86400, False) for t in (0, 10)])      # 1970
-    feed.send(*[(t, t, t, False) for t in (20, 30)])                        # then NTP
+    feed.send(*[(t, t, t - 50 * 365 * 86400, False) for t in (0, 10)])  # 1970
+    feed.send(*[(t, t, t, False) for t in (20, 30)])  # then NTP
     feed.send((100, 40, 40, True))
     assert feed.times() == [0, 10, 20, 30, 40]
 
@@ -111,7 +127,9 @@ def test_unknown_meters_appear_at_most_a_thousand(plain):
         assert answer["rejected"] == 1
         assert "1,000 wait for a device" in plain.one("SELECT reason FROM ingest_rejects WHERE topic = 'flood-1099'")
         plain.device("flooded", shelly_id="flood-new")
-        plain.one("SELECT register_meters(ARRAY['flood-new/relay:0'], ARRAY['shelly_gen1'])")     # has a device: always welcome
+        plain.one(
+            "SELECT register_meters(ARRAY['flood-new/relay:0'], ARRAY['shelly_gen1'])"
+        )  # has a device: always welcome
         assert plain.one("SELECT device_id FROM meter_assignments WHERE meter_id = 'flood-new/relay:0'") == "flooded"
     finally:
         plain.all("DELETE FROM meter_state WHERE meter_id LIKE 'flood-%%'")

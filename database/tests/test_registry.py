@@ -18,7 +18,13 @@ def test_add_change_and_audit_without_secrets(db):
     assert (answer["created"], answer["has_api_key"], answer["notes"]) == (True, True, None) and "api_key" not in answer
     machine = answer["machine_id"]
     answer = db.device("R1", friendly_name="Rita II")
-    assert (answer["created"], answer["friendly_name"], answer["bed_width"], answer["has_api_key"], answer["machine_id"]) == (False, "Rita II", 250, True, machine)
+    assert (
+        answer["created"],
+        answer["friendly_name"],
+        answer["bed_width"],
+        answer["has_api_key"],
+        answer["machine_id"],
+    ) == (False, "Rita II", 250, True, machine)
     db.device("R1", sp_api_key="other-secret", api_key=None)
     assert db.one("SELECT api_key, sp_api_key FROM devices WHERE device_id = 'R1'") == (None, "other-secret")
     log = db.all("SELECT action, before, after, actor FROM audit_log WHERE object = 'R1' ORDER BY audit_id")
@@ -26,13 +32,25 @@ def test_add_change_and_audit_without_secrets(db):
     assert "secret" not in json.dumps([row[1:3] for row in log])
 
 
-@pytest.mark.parametrize("fields, part", [
-    ({"device_id": ""}, "device_id is needed"), ({"device_id": "a b"}, "device_id is needed"), ({"device_id": "../x"}, "device_id is needed"),
-    ({"colour": "red"}, 'no field "colour"'), ({"source": "telnet"}, "source telnet is not allowed"), ({"bed_width": -1}, "bed_width -1 is not allowed"),
-    ({"bed_width": "wide"}, "wrong type"), ({"data_interval_seconds": 1}, "from 2 to 3,600"), ({"friendly_name": None}, "friendly_name must not be empty"),
-    ({"notes": {"a": 1}}, "single value"), ({"notes": "x" * 2001}, "longer than 2,000"), ({"factory_id": "00000000-0000-0000-0000-000000000000"}, "no known factory"),
-    ({"machine_id": "00000000-0000-0000-0000-000000000000"}, "machine_id"), ({"is_active": "perhaps"}, "wrong type"),
-])
+@pytest.mark.parametrize(
+    "fields, part",
+    [
+        ({"device_id": ""}, "device_id is needed"),
+        ({"device_id": "a b"}, "device_id is needed"),
+        ({"device_id": "../x"}, "device_id is needed"),
+        ({"colour": "red"}, 'no field "colour"'),
+        ({"source": "telnet"}, "source telnet is not allowed"),
+        ({"bed_width": -1}, "bed_width -1 is not allowed"),
+        ({"bed_width": "wide"}, "wrong type"),
+        ({"data_interval_seconds": 1}, "from 2 to 3,600"),
+        ({"friendly_name": None}, "friendly_name must not be empty"),
+        ({"notes": {"a": 1}}, "single value"),
+        ({"notes": "x" * 2001}, "longer than 2,000"),
+        ({"factory_id": "00000000-0000-0000-0000-000000000000"}, "no known factory"),
+        ({"machine_id": "00000000-0000-0000-0000-000000000000"}, "machine_id"),
+        ({"is_active": "perhaps"}, "wrong type"),
+    ],
+)
 def test_bad_input_is_a_sentence(db, fields, part):
     if not db.one("SELECT count(*) FROM devices WHERE device_id = 'R2'"):
         db.device("R2")
@@ -48,7 +66,10 @@ def test_create_and_update_know_what_exists(db):
 
 
 def assignments(db, meter):
-    return db.all("SELECT device_id, valid_from > '-infinity', valid_to = 'infinity' FROM meter_assignments WHERE meter_id = %s ORDER BY valid_from", meter)
+    return db.all(
+        "SELECT device_id, valid_from > '-infinity', valid_to = 'infinity' FROM meter_assignments WHERE meter_id = %s ORDER BY valid_from",
+        meter,
+    )
 
 
 def test_a_plug_brings_its_channels_and_the_exact_name_wins(db):
@@ -59,7 +80,9 @@ def test_a_plug_brings_its_channels_and_the_exact_name_wins(db):
     assert assignments(db, "plugA/switch:0") == [("whole-plug", False, True)]
     assert assignments(db, "plugA/switch:1") == [("one-channel", False, True)]
     assert assignments(db, "plugA/x/switch:2") == []
-    assert "already belongs to device whole-plug" in refused(db, "SELECT device_save('{\"device_id\":\"third\",\"shelly_id\":\"plugA\"}', 'test')")
+    assert "already belongs to device whole-plug" in refused(
+        db, 'SELECT device_save(\'{"device_id":"third","shelly_id":"plugA"}\', \'test\')'
+    )
 
 
 def test_setting_shelly_id_assigns_what_was_measured_before(db, at):
@@ -79,7 +102,9 @@ def test_setting_shelly_id_assigns_what_was_measured_before(db, at):
 def test_assignments_never_overlap(db):
     meter = db.meter(device="owner")
     with pytest.raises(psycopg2.errors.ExclusionViolation):
-        db.all("INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, 'owner', '2026-01-01')", meter)
+        db.all(
+            "INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, 'owner', '2026-01-01')", meter
+        )
 
 
 def test_meter_assign_checks_its_input(db):
@@ -110,7 +135,9 @@ def test_remove_deletes_only_what_has_no_data(db, at):
 def test_a_flood_of_rejects_is_counted_and_bounded(plain):
     plain.all("DELETE FROM ingest_rejects")
     for _ in range(3):
-        plain.one("SELECT record_rejects(%s, %s, %s, %s)", ["mqtt"] * 500, ["t"] * 500, ["x" * 10000] * 500, ["broken"] * 500)
+        plain.one(
+            "SELECT record_rejects(%s, %s, %s, %s)", ["mqtt"] * 500, ["t"] * 500, ["x" * 10000] * 500, ["broken"] * 500
+        )
     assert plain.all("SELECT count, length(payload) FROM ingest_rejects") == [(1500, 4096)]
     for part in range(5):
         topics = [f"topic-{part}-{n}" for n in range(800)]
@@ -125,18 +152,44 @@ def test_sensors_of_a_hub_keep_the_device_on_which_it_is_mounted(db, at):
     for hub, expected in (("lab/west", carrier), ("lab", None)):
         for kind in ("mpu6050_accelerometer", "mpu6050_gyroscope", "max6675_temperature"):
             sensor = f"{hub}/{kind.partition('_')[0]}"
-            assert db.one("SELECT record_sensor(%s, ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0], ARRAY[1.0], ARRAY[1.0])", kind, sensor, at(0)) == 1
+            assert (
+                db.one(
+                    "SELECT record_sensor(%s, ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0], ARRAY[1.0], ARRAY[1.0])",
+                    kind,
+                    sensor,
+                    at(0),
+                )
+                == 1
+            )
             assert db.one(f"SELECT device_id FROM {kind}_data WHERE sensor_id = %s", sensor) == expected
-        db.one("SELECT record_environment(ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[20.0], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['dht22'])", hub, at(0))
+        db.one(
+            "SELECT record_environment(ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[20.0], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['dht22'])",
+            hub,
+            at(0),
+        )
         assert db.one("SELECT device_id FROM environment_data WHERE location_id = %s", hub) == expected
 
 
 def test_sensor_rows_repeat_without_doubling(db, at):
     call = "SELECT record_sensor('mpu6050_accelerometer', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[0.1], ARRAY[0.2], ARRAY[9.8], ARRAY[30.0])"
     assert [db.one(call, at(0)), db.one(call, at(0))] == [1, 0]
-    assert db.one("SELECT record_sensor('mpu6050_gyroscope', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[0.1], ARRAY[0.2], ARRAY[0.3])", at(0)) == 1
-    assert db.one("SELECT record_sensor('max6675_temperature', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY['nan'::float8])", at(0)) == 0
-    assert "unknown kind" in refused(db, "SELECT record_sensor('sonar', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0])", at(0))
+    assert (
+        db.one(
+            "SELECT record_sensor('mpu6050_gyroscope', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[0.1], ARRAY[0.2], ARRAY[0.3])",
+            at(0),
+        )
+        == 1
+    )
+    assert (
+        db.one(
+            "SELECT record_sensor('max6675_temperature', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY['nan'::float8])",
+            at(0),
+        )
+        == 0
+    )
+    assert "unknown kind" in refused(
+        db, "SELECT record_sensor('sonar', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0])", at(0)
+    )
     env = "SELECT record_environment(ARRAY['hall'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[%s::float8], ARRAY[%s::float8], ARRAY[NULL::float8], ARRAY['dht22'])"
     db.one(env, at(0), 21.5, None)
     db.one(env, at(0), None, 40.0)

@@ -18,13 +18,32 @@ def day_of(number, **more):
 
 def books(db):
     """What is told of the thirty days: energy per device and day at each level, of each device with cost and CO2, states, prints."""
-    told = {level: db.all(f"""SELECT device_id, meter_id, date_trunc('day', bucket, 'UTC') AS day, count(*), sum(energy_wh), sum(coverage_s), sum(reading_count), max(max_power_w)
-                              FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""") for level in LEVELS}
-    told["cost"] = [(device, number, *db.all("SELECT energy_wh, cost, co2_g FROM device_energy_cost(%s, %s, %s)", device, day_of(number), day_of(number + 1))[0])
-                    for device in DEVICES for number in range(0, DAYS, 3)]
-    told["states"] = db.all("SELECT device_id, state, date_trunc('day', bucket, 'UTC'), sum(seconds), sum(energy_wh) FROM printer_phase_1hour "
-                            "WHERE device_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3")
-    told["prints"] = db.all("SELECT job_id, session_energy_wh, cost, co2_g FROM print_jobs WHERE device_id LIKE 'ret-%%' ORDER BY 1")
+    told = {
+        level: db.all(f"""SELECT device_id, meter_id, date_trunc('day', bucket, 'UTC') AS day, count(*), sum(energy_wh), sum(coverage_s), sum(reading_count), max(max_power_w)
+                              FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""")
+        for level in LEVELS
+    }
+    told["cost"] = [
+        (
+            device,
+            number,
+            *db.all(
+                "SELECT energy_wh, cost, co2_g FROM device_energy_cost(%s, %s, %s)",
+                device,
+                day_of(number),
+                day_of(number + 1),
+            )[0],
+        )
+        for device in DEVICES
+        for number in range(0, DAYS, 3)
+    ]
+    told["states"] = db.all(
+        "SELECT device_id, state, date_trunc('day', bucket, 'UTC'), sum(seconds), sum(energy_wh) FROM printer_phase_1hour "
+        "WHERE device_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    told["prints"] = db.all(
+        "SELECT job_id, session_energy_wh, cost, co2_g FROM print_jobs WHERE device_id LIKE 'ret-%%' ORDER BY 1"
+    )
     return told
 
 
@@ -33,7 +52,9 @@ def assert_same(after, before):
     for name, rows in before.items():
         assert len(after[name]) == len(rows), name
         for one, other in zip(after[name], rows):
-            assert one == tuple(pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for value in other), name
+            assert one == tuple(
+                pytest.approx(value, abs=1e-6) if isinstance(value, float) else value for value in other
+            ), name
 
 
 def live(db, number, counters):
@@ -46,10 +67,32 @@ def live(db, number, counters):
             rows.append((at + timedelta(seconds=7), counters[meter], watts(at.hour)))
         db.ingest(meter, rows)
     if number < STATUS_DAYS:
-        db.one("SELECT record_status_rows(%s)", json.dumps([{"device_id": "ret-press", "timestamp": (day_of(number, minutes=4 * i)).isoformat(),
-                                                             "state": "printing" if 120 <= i < 270 else "idle"} for i in range(360)]))
-    db.one("SELECT import_job(%s)", json.dumps({"device_id": "ret-press", "source_job_id": str(number), "filename": "part.gcode", "status": "done",
-                                                "start_time": day_of(number, hours=8).isoformat(), "end_time": day_of(number, hours=18).isoformat()}))
+        db.one(
+            "SELECT record_status_rows(%s)",
+            json.dumps(
+                [
+                    {
+                        "device_id": "ret-press",
+                        "timestamp": (day_of(number, minutes=4 * i)).isoformat(),
+                        "state": "printing" if 120 <= i < 270 else "idle",
+                    }
+                    for i in range(360)
+                ]
+            ),
+        )
+    db.one(
+        "SELECT import_job(%s)",
+        json.dumps(
+            {
+                "device_id": "ret-press",
+                "source_job_id": str(number),
+                "filename": "part.gcode",
+                "status": "done",
+                "start_time": day_of(number, hours=8).isoformat(),
+                "end_time": day_of(number, hours=18).isoformat(),
+            }
+        ),
+    )
 
 
 def housekeeping(db, now):
@@ -71,32 +114,52 @@ def plant(db):
     for device, meter in zip(DEVICES, ("ret-a", "ret-b")):
         db.meter(meter, device=device)
     yield db
-    for table, key in (("energy_data", "meter_id"), ("energy_rollup_1min", "meter_id"), ("energy_rollup_15min", "meter_id"), ("energy_rollup_1hour", "meter_id"),
-                       ("energy_rollup_1day", "meter_id"), ("meter_state", "meter_id"), ("meters", "meter_id"), ("rollup_dirty", "meter_id"),
-                       ("printer_status", "device_id"), ("printer_phase_1hour", "device_id"), ("device_latest", "device_id"), ("devices", "device_id")):
+    for table, key in (
+        ("energy_data", "meter_id"),
+        ("energy_rollup_1min", "meter_id"),
+        ("energy_rollup_15min", "meter_id"),
+        ("energy_rollup_1hour", "meter_id"),
+        ("energy_rollup_1day", "meter_id"),
+        ("meter_state", "meter_id"),
+        ("meters", "meter_id"),
+        ("rollup_dirty", "meter_id"),
+        ("printer_status", "device_id"),
+        ("printer_phase_1hour", "device_id"),
+        ("device_latest", "device_id"),
+        ("devices", "device_id"),
+    ):
         db.all(f"DELETE FROM {table} WHERE {key} LIKE 'ret-%%'")
-    db.all("UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'; UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'")
+    db.all(
+        "UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'; UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'"
+    )
 
 
 def test_thirty_days_through_rollup_compression_and_retention(plant):
     db, counters = plant, {"ret-a": 1000.0, "ret-b": 5000.0}
     for number in range(DAYS):
         live(db, number, counters)
-        if number == 15:   # the mill's meter is moved to the press at noon; its past stays with the mill
+        if number == 15:  # the mill's meter is moved to the press at noon; its past stays with the mill
             db.one("SELECT meter_assign('ret-b', 'ret-press', 'main', %s, 'test')", day_of(number, hours=12))
-        if number == 20:   # a reading of a day that is compressed already comes late, between two that are there
+        if number == 20:  # a reading of a day that is compressed already comes late, between two that are there
             at = day_of(2, hours=12, minutes=30)
-            counter = db.one("SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-a' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1", at)
+            counter = db.one(
+                "SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-a' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1",
+                at,
+            )
             assert db.ingest("ret-a", [(at, counter + 150, 400.0)])["accepted"] == 1
         if number % 2:
             housekeeping(db, day_of(number + 1))
     raw = db.one("SELECT count(*) FROM energy_data WHERE meter_id LIKE 'ret-%%'")
     assert raw == DAYS * 24 * 2 + 1
     if db.engine == "timescale":
-        compressed = db.one("SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'energy_data' AND is_compressed")
+        compressed = db.one(
+            "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'energy_data' AND is_compressed"
+        )
         assert compressed >= 3
     before = books(db)
-    total = {meter: db.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) for meter in counters}
+    total = {
+        meter: db.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) for meter in counters
+    }
 
     # Simulated time goes on: each of ten days something more is removed.
     now = day_of(DAYS)
@@ -110,7 +173,7 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
     oldest = db.one("SELECT min(timestamp) FROM energy_data WHERE meter_id LIKE 'ret-%%'")
     if db.engine == "plain":
         assert left == RAW_DAYS * 24 * 2 and oldest >= cut
-    else:   # whole chunks of a week go
+    else:  # whole chunks of a week go
         assert left < raw / 2 and oldest >= cut - timedelta(days=7)
     assert db.one("SELECT count(*) FROM printer_status WHERE device_id = 'ret-press'") == 0
 
@@ -121,10 +184,16 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
     # What is frozen stays: a late row for it is a reject, one for a day that is kept is not, and all levels still agree.
     assert db.ingest("ret-a", [(cut - timedelta(hours=1), 1.0, 1.0)])["rejected"] == 1
     at = cut + timedelta(days=2, hours=12, minutes=20)
-    counter = db.one("SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-b' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1", at)
+    counter = db.one(
+        "SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-b' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1",
+        at,
+    )
     assert db.ingest("ret-b", [(at, counter + 1.5, 120.0)])["accepted"] == 1
     housekeeping(db, now)
-    sums = {level: db.one(f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%'") for level in LEVELS}
+    sums = {
+        level: db.one(f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%'")
+        for level in LEVELS
+    }
     assert all(wh == pytest.approx(sum(total.values())) for wh in sums.values())
 
 
@@ -133,13 +202,22 @@ def test_settings_that_people_may_change(db):
         assert db.one("SELECT change_setting('retention_raw', '12 months', 'tester')") == "12 months"
         assert db.one("SELECT change_setting('compress_after', '14 days', 'tester')") == "14 days"
         assert db.one("SELECT setting('retention_raw')") == "12 months"
-        assert db.all("SELECT actor, before #>> '{}', after #>> '{}' FROM audit_log WHERE object = 'retention_raw' ORDER BY audit_id DESC LIMIT 1") == [("tester", "6 months", "12 months")]
+        assert db.all(
+            "SELECT actor, before #>> '{}', after #>> '{}' FROM audit_log WHERE object = 'retention_raw' ORDER BY audit_id DESC LIMIT 1"
+        ) == [("tester", "6 months", "12 months")]
         if db.engine == "timescale":
             ages = "SELECT DISTINCT (config ->> 'compress_after')::interval FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
             assert db.all(ages) == [(timedelta(days=14),)]
-        for name, value, sentence in (("retention_raw", "3 years", "kept at least as long as the raw rows"), ("retention_raw", "1 day", "at least 7 days"),
-                                      ("retention_1min", "6 moons", "is an interval, for instance 6 months"), ("compress_after", "1 hour", "at least 1 day"),
-                                      ("engine", "plain", "not for people to change"), ("nothing", "1", "there is no setting nothing"), ("plant_full_kwh", "much", "is a number, for instance 0.4"), ("database_budget_gb", "0", "is a number, for instance 100")):
+        for name, value, sentence in (
+            ("retention_raw", "3 years", "kept at least as long as the raw rows"),
+            ("retention_raw", "1 day", "at least 7 days"),
+            ("retention_1min", "6 moons", "is an interval, for instance 6 months"),
+            ("compress_after", "1 hour", "at least 1 day"),
+            ("engine", "plain", "not for people to change"),
+            ("nothing", "1", "there is no setting nothing"),
+            ("plant_full_kwh", "much", "is a number, for instance 0.4"),
+            ("database_budget_gb", "0", "is a number, for instance 100"),
+        ):
             with pytest.raises(psycopg2.errors.InvalidParameterValue, match=sentence):
                 db.one("SELECT change_setting(%s, %s, 'tester')", name, value)
     finally:
@@ -151,12 +229,19 @@ def test_compression_after_seven_days_also_where_it_was_fourteen(timescale):
     """A database that an older version made: the next migration with anything new in functions or seed brings it up to date."""
     ages = "SELECT hypertable_name, (config ->> 'compress_after')::interval FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' ORDER BY 1"
     found = dict(timescale.all(ages))
-    assert {"energy_data", "printer_status", "smartplug_data", "energy_rollup_1min"} <= set(found) and set(found.values()) == {timedelta(days=7)}
-    timescale.all("SELECT remove_compression_policy('energy_data'); SELECT add_compression_policy('energy_data', interval '14 days')")
+    assert {"energy_data", "printer_status", "smartplug_data", "energy_rollup_1min"} <= set(found) and set(
+        found.values()
+    ) == {timedelta(days=7)}
+    timescale.all(
+        "SELECT remove_compression_policy('energy_data'); SELECT add_compression_policy('energy_data', interval '14 days')"
+    )
     assert timescale.one("SELECT apply_compression()") == 1 and timescale.one("SELECT apply_compression()") == 0
     assert dict(timescale.all(ages)) == found
 
 
 def test_retention_does_not_wait_for_a_backup(plain):
     """pg_dump's lock on a table makes it give up for this hour, instead of holding the ingest behind it."""
-    assert any(setting == "lock_timeout=10s" for setting in plain.one("SELECT proconfig FROM pg_proc WHERE proname = 'apply_retention'"))
+    assert any(
+        setting == "lock_timeout=10s"
+        for setting in plain.one("SELECT proconfig FROM pg_proc WHERE proname = 'apply_retention'")
+    )

@@ -13,8 +13,11 @@ SUM = "SELECT sum(energy_wh), sum(reading_count), sum(coverage_s) FROM energy_re
 
 
 def snapshot(db, meter, level):
-    return db.all(f"SELECT bucket, device_id, energy_wh, avg_power_w, min_power_w, max_power_w, coverage_s, reading_count "
-                  f"FROM energy_readings_{level} WHERE meter_id = %s ORDER BY 1, 2", meter)
+    return db.all(
+        f"SELECT bucket, device_id, energy_wh, avg_power_w, min_power_w, max_power_w, coverage_s, reading_count "
+        f"FROM energy_readings_{level} WHERE meter_id = %s ORDER BY 1, 2",
+        meter,
+    )
 
 
 def assert_same(left, right):
@@ -32,20 +35,27 @@ def test_views_are_current_before_and_after_the_refresh(db, at):
         assert_same(before[level], snapshot(db, meter, level))
         assert db.one(SUM.format(level), meter) == (pytest.approx(99.9), 1000, pytest.approx(9990))
     db.ingest(meter, [(at(10 * i), 100 + i / 10, 36) for i in range(1000, 1100)])
-    db.ingest(meter, [(at(4005), 140.08, 500)])     # a late row, too
+    db.ingest(meter, [(at(4005), 140.08, 500)])  # a late row, too
     before = {level: snapshot(db, meter, level) for level in LEVELS}
     db.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
     for level in LEVELS:
         assert_same(before[level], snapshot(db, meter, level))
         assert db.one(SUM.format(level), meter) == (pytest.approx(109.9), 1101, pytest.approx(10990))
-    assert db.one("SELECT device_id, energy_type, total_energy_kwh * 1000 = energy_wh, avg_power_kw * 1000 = avg_power_w, machine_id IS NOT NULL "
-                  "FROM energy_readings_1hour WHERE meter_id = %s LIMIT 1", meter) == ("rolling", "electricity", True, True, True)
+    assert db.one(
+        "SELECT device_id, energy_type, total_energy_kwh * 1000 = energy_wh, avg_power_kw * 1000 = avg_power_w, machine_id IS NOT NULL "
+        "FROM energy_readings_1hour WHERE meter_id = %s LIMIT 1",
+        meter,
+    ) == ("rolling", "electricity", True, True, True)
 
 
 def test_average_power_is_weighted_by_time(db, at):
     meter = db.meter()
     db.ingest(meter, [(at(0), None, 100), (at(45), None, 500), (at(60), None, 500)])
-    row = db.one("SELECT avg_power_w, min_power_w, max_power_w, coverage_s, energy_wh FROM energy_readings_1min WHERE meter_id = %s AND bucket = %s", meter, at(0))
+    row = db.one(
+        "SELECT avg_power_w, min_power_w, max_power_w, coverage_s, energy_wh FROM energy_readings_1min WHERE meter_id = %s AND bucket = %s",
+        meter,
+        at(0),
+    )
     assert row == (200, 100, 500, 60, None)
 
 
@@ -53,15 +63,22 @@ def test_a_gap_has_energy_but_no_coverage(db, at):
     meter = db.meter()
     db.ingest(meter, [(at(0), 0, 60), (at(60), 1, 60), (at(660), 11, 60), (at(720), 12, 60)])
     assert db.one(SUM.format("1hour"), meter) == (pytest.approx(12), 4, 120)
-    assert db.one("SELECT energy_wh, avg_power_w, coverage_s FROM energy_readings_1min WHERE meter_id = %s AND bucket = %s", meter, at(300)) == (pytest.approx(1), None, 0)
+    assert db.one(
+        "SELECT energy_wh, avg_power_w, coverage_s FROM energy_readings_1min WHERE meter_id = %s AND bucket = %s",
+        meter,
+        at(300),
+    ) == (pytest.approx(1), None, 0)
 
 
 def test_days_are_the_factorys_days_even_when_clocks_change(db):
     """The last DST change within the raw retention: a day of 23 or 25 hours holds that many hours of energy."""
     now = datetime.now(timezone.utc)
-    day = next(d for d in (now.date() - timedelta(days=n) for n in range(2, 200))
-               if datetime(d.year, d.month, d.day, tzinfo=BERLIN).utcoffset()
-               != datetime(d.year, d.month, d.day, 23, tzinfo=BERLIN).utcoffset())
+    day = next(
+        d
+        for d in (now.date() - timedelta(days=n) for n in range(2, 200))
+        if datetime(d.year, d.month, d.day, tzinfo=BERLIN).utcoffset()
+        != datetime(d.year, d.month, d.day, 23, tzinfo=BERLIN).utcoffset()
+    )
     if now.date() - day > timedelta(days=170):
         pytest.skip("no change of clocks within the retention of raw rows")
     begin = datetime(day.year, day.month, day.day, tzinfo=BERLIN).astimezone(timezone.utc)
@@ -70,8 +87,7 @@ def test_days_are_the_factorys_days_even_when_clocks_change(db):
     hours = (end - begin).total_seconds() / 3600
     assert hours in (23, 25)
     meter = db.meter()
-    db.ingest(meter,
-              [(begin + timedelta(minutes=5 * (i - 24)), float(i), 12) for i in range(int(hours * 12) + 49)])
+    db.ingest(meter, [(begin + timedelta(minutes=5 * (i - 24)), float(i), 12) for i in range(int(hours * 12) + 49)])
     for refresh in (False, True):
         if refresh:
             db.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
@@ -82,7 +98,13 @@ def test_days_are_the_factorys_days_even_when_clocks_change(db):
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.tuples(st.integers(1, 1500), st.floats(0, 3, width=32), st.booleans(), st.integers(0, 2)), min_size=2, max_size=30))
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(1, 1500), st.floats(0, 3, width=32), st.booleans(), st.integers(0, 2)),
+        min_size=2,
+        max_size=30,
+    )
+)
 def test_rollups_are_the_deltas_at_each_level(plain, at, steps):
     """Rows in three deliveries, a refresh after each: the order and the refreshes leave no trace."""
     meter, reference = plain.meter(), plain.meter()
@@ -97,7 +119,7 @@ def test_rollups_are_the_deltas_at_each_level(plain, at, steps):
     plain.ingest(reference, sum(deliveries, []))
     total = plain.one("SELECT coalesce(sum(energy_delta_wh), 0) FROM energy_data WHERE meter_id = %s", meter)
     for level in LEVELS:
-        assert_same(snapshot(plain, meter, level), snapshot(plain, reference, level))   # stored = made on reading
+        assert_same(snapshot(plain, meter, level), snapshot(plain, reference, level))  # stored = made on reading
         assert (plain.one(SUM.format(level), meter)[0] or 0) == pytest.approx(total, abs=1e-6)
         assert plain.one(SUM.format(level), meter)[1] == len(steps)
 
@@ -105,6 +127,7 @@ def test_rollups_are_the_deltas_at_each_level(plain, at, steps):
 def test_retention_freezes_what_it_removes(at):
     """A database of its own, because the freeze holds for all meters."""
     from database.tests.conftest import Database, plain_database
+
     dsn, drop = plain_database()
     db = Database(dsn, "plain")
     try:
@@ -123,10 +146,12 @@ def test_retention_freezes_what_it_removes(at):
             assert_same(before[level], snapshot(db, meter, level))
         late = db.ingest(meter, [(cut - timedelta(hours=1), 5.0)])
         assert late["rejected"] == 1 and db.one("SELECT reason FROM ingest_rejects") == "older than the raw rows kept"
-        db.ingest(meter, [(cut + timedelta(seconds=30), 720.25, 60)])     # late but kept: corrects only what is not frozen
+        db.ingest(meter, [(cut + timedelta(seconds=30), 720.25, 60)])  # late but kept: corrects only what is not frozen
         db.one("SELECT refresh_rollups(10)")
         total = db.one("SELECT sum(energy_wh) FROM energy_readings_1min")
-        assert total == pytest.approx(2879) and db.one("SELECT sum(energy_wh) FROM energy_readings_1day") == pytest.approx(2879)
+        assert total == pytest.approx(2879) and db.one(
+            "SELECT sum(energy_wh) FROM energy_readings_1day"
+        ) == pytest.approx(2879)
         assert db.one("SELECT device_energy('kept', %s, %s)", old, now) == pytest.approx(2879)
     finally:
         db.connection.close()

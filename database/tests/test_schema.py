@@ -24,8 +24,13 @@ def test_every_table_and_column_has_a_comment(db):
 
 
 def test_every_function_has_a_comment(db):
-    assert db.all("SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace "
-                  "AND obj_description(p.oid, 'pg_proc') IS NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')") == []
+    assert (
+        db.all(
+            "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace "
+            "AND obj_description(p.oid, 'pg_proc') IS NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+        )
+        == []
+    )
 
 
 def as_role(db, role, statement, *values):
@@ -44,31 +49,78 @@ def test_readers_see_no_credentials_and_write_nothing(db, at, role):
     for secret in (*SECRETS, "*"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             as_role(db, role, f"SELECT {secret} FROM devices")
-    for statement in ("SELECT devices_to_poll()", "SELECT jobs_to_enrich(1)", "SELECT * FROM audit_log", "DELETE FROM energy_data", "INSERT INTO settings VALUES ('a', 'b', 'c')",
-                      "SELECT device_save('{\"device_id\":\"x\"}', 'x')", "SELECT record_rejects('{a}', '{b}', '{c}', '{d}')", "SELECT refresh_rollups()",
-                      "SELECT apply_retention()", "SELECT public_device(d) FROM devices d", "CREATE TABLE mine (a int)"):
+    for statement in (
+        "SELECT devices_to_poll()",
+        "SELECT jobs_to_enrich(1)",
+        "SELECT * FROM audit_log",
+        "DELETE FROM energy_data",
+        "INSERT INTO settings VALUES ('a', 'b', 'c')",
+        "SELECT device_save('{\"device_id\":\"x\"}', 'x')",
+        "SELECT record_rejects('{a}', '{b}', '{c}', '{d}')",
+        "SELECT refresh_rollups()",
+        "SELECT apply_retention()",
+        "SELECT public_device(d) FROM devices d",
+        "CREATE TABLE mine (a int)",
+    ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             as_role(db, role, statement)
     assert as_role(db, role, "SELECT device_energy(%s, %s, %s)", guarded, at(0), at(600)) == [(pytest.approx(6),)]
-    assert as_role(db, role, "SELECT sum(energy_wh) FROM energy_readings_1min WHERE device_id = %s", guarded) == [(pytest.approx(6),)]
-    for statement in ("SELECT device_id, friendly_name, machine_id FROM devices", "SELECT * FROM energy_readings_1day", "SELECT * FROM device_latest",
-                      "SELECT * FROM alarms()", "SELECT engine()", "SELECT * FROM devices_energy(now() - interval '1 day', now())",
-                      "SELECT * FROM device_energy_cost('guarded', now() - interval '1 day', now())", "SELECT * FROM device_energy_detail('guarded', now() - interval '1 day', now())"):
+    assert as_role(db, role, "SELECT sum(energy_wh) FROM energy_readings_1min WHERE device_id = %s", guarded) == [
+        (pytest.approx(6),)
+    ]
+    for statement in (
+        "SELECT device_id, friendly_name, machine_id FROM devices",
+        "SELECT * FROM energy_readings_1day",
+        "SELECT * FROM device_latest",
+        "SELECT * FROM alarms()",
+        "SELECT engine()",
+        "SELECT * FROM devices_energy(now() - interval '1 day', now())",
+        "SELECT * FROM device_energy_cost('guarded', now() - interval '1 day', now())",
+        "SELECT * FROM device_energy_detail('guarded', now() - interval '1 day', now())",
+    ):
         as_role(db, role, statement)
 
 
 def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
     meter = db.meter()
-    as_role(db, "enms_ingest", "SELECT device_save('{\"device_id\":\"by-ingest\",\"source\":\"octoprint\",\"api_key\":\"k\"}', 'operator')")
+    as_role(
+        db,
+        "enms_ingest",
+        'SELECT device_save(\'{"device_id":"by-ingest","source":"octoprint","api_key":"k"}\', \'operator\')',
+    )
     as_role(db, "enms_ingest", "SELECT meter_assign(%s, 'by-ingest', 'main', NULL, 'operator')", meter)
-    as_role(db, "enms_ingest", "SELECT ingest_readings(ARRAY['new/switch:0'], ARRAY[%s::timestamptz], ARRAY[NULL::timestamptz], ARRAY[false], ARRAY[1.0], ARRAY[5.0], "
-            "NULL, NULL, NULL, NULL, NULL, ARRAY['shelly_gen2'], ARRAY['t'])", at(0))
-    as_role(db, "enms_ingest", "SELECT record_status(jsonb_build_array(jsonb_build_object('device_id', 'by-ingest', 'timestamp', %s::timestamptz, 'state', 'idle')))", at(0))
-    for statement in ("SELECT refresh_rollups()", "SELECT refresh_phases()", "SELECT finalize_jobs()", "SELECT reap_devices()", "SELECT apply_retention()",
-                      "SELECT learn_reporting_intervals()", "SELECT api_key FROM devices"):
+    as_role(
+        db,
+        "enms_ingest",
+        "SELECT ingest_readings(ARRAY['new/switch:0'], ARRAY[%s::timestamptz], ARRAY[NULL::timestamptz], ARRAY[false], ARRAY[1.0], ARRAY[5.0], "
+        "NULL, NULL, NULL, NULL, NULL, ARRAY['shelly_gen2'], ARRAY['t'])",
+        at(0),
+    )
+    as_role(
+        db,
+        "enms_ingest",
+        "SELECT record_status(jsonb_build_array(jsonb_build_object('device_id', 'by-ingest', 'timestamp', %s::timestamptz, 'state', 'idle')))",
+        at(0),
+    )
+    for statement in (
+        "SELECT refresh_rollups()",
+        "SELECT refresh_phases()",
+        "SELECT finalize_jobs()",
+        "SELECT reap_devices()",
+        "SELECT apply_retention()",
+        "SELECT learn_reporting_intervals()",
+        "SELECT api_key FROM devices",
+    ):
         as_role(db, "enms_ingest", statement)
-    assert [r for (r,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()") if r["device_id"] == "by-ingest"][0]["api_key"] == "k"
-    for statement in ("DROP TABLE energy_data", "DELETE FROM audit_log", "UPDATE settings SET value = 'x'", "CREATE TABLE mine (a int)"):
+    assert [r for (r,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()") if r["device_id"] == "by-ingest"][0][
+        "api_key"
+    ] == "k"
+    for statement in (
+        "DROP TABLE energy_data",
+        "DELETE FROM audit_log",
+        "UPDATE settings SET value = 'x'",
+        "CREATE TABLE mine (a int)",
+    ):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             as_role(db, "enms_ingest", statement)
 
@@ -86,14 +138,21 @@ def test_hypertables_compression_and_chunkwise_retention(timescale, at):
     old = at(0).replace(hour=0) - timedelta(days=40)
     hours = lambda n: old + timedelta(hours=n)
     timescale.ingest(meter, [(hours(n), float(n)) for n in range(24)])
-    timescale.all("SELECT compress_chunk(c) FROM show_chunks('energy_data', older_than => now() - interval '30 days') c")
-    assert timescale.ingest(meter, [(hours(5.5), 5.75)])["accepted"] == 1        # a late row into a compressed chunk
+    timescale.all(
+        "SELECT compress_chunk(c) FROM show_chunks('energy_data', older_than => now() - interval '30 days') c"
+    )
+    assert timescale.ingest(meter, [(hours(5.5), 5.75)])["accepted"] == 1  # a late row into a compressed chunk
     assert timescale.one("SELECT energy_between(%s, %s, %s)", meter, hours(5), hours(5.5)) == pytest.approx(0.75)
     timescale.all("UPDATE settings SET value = '20 days' WHERE name = 'retention_raw'")
     try:
         answer = timescale.one("SELECT apply_retention()")
-        assert answer["energy_data"] >= 1 and timescale.one("SELECT count(*) FROM energy_data WHERE meter_id = %s", meter) == 0
-        assert timescale.one("SELECT sum(energy_wh) FROM energy_readings_1hour WHERE meter_id = %s", meter) == pytest.approx(23)
+        assert (
+            answer["energy_data"] >= 1
+            and timescale.one("SELECT count(*) FROM energy_data WHERE meter_id = %s", meter) == 0
+        )
+        assert timescale.one(
+            "SELECT sum(energy_wh) FROM energy_readings_1hour WHERE meter_id = %s", meter
+        ) == pytest.approx(23)
         assert timescale.ingest(meter, [(hours(6.5), 6.75)])["rejected"] == 1
     finally:
         timescale.all("UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'")
@@ -111,8 +170,13 @@ def test_what_a_backup_asks_runs_on_timescale(timescale, at):
         assert [row[2:] for check in checks[:1] for row in check["rows"] if row[0] == "checked"] == [["20", "19"]]
         assert [backup_database.answer(cursor, check["sql"]) for check in checks] == [check["rows"] for check in checks]
         # pg_dump runs as the owner, and reads the extension's own tables as well
-        assert timescale.all("SELECT c::regclass FROM pg_extension, unnest(extconfig) c WHERE extname = 'timescaledb' "
-                             "AND NOT has_table_privilege('enms_owner', c, 'SELECT')") == []
+        assert (
+            timescale.all(
+                "SELECT c::regclass FROM pg_extension, unnest(extconfig) c WHERE extname = 'timescaledb' "
+                "AND NOT has_table_privilege('enms_owner', c, 'SELECT')"
+            )
+            == []
+        )
         for mode in ("timescaledb_pre_restore", "timescaledb_post_restore"):
             assert timescale.one(f"SELECT {mode}()") is True
 
@@ -133,14 +197,20 @@ def test_changed_files(tmp_path, monkeypatch):
         monkeypatch.setattr(migration, "HERE", copy)
         with (copy / "seed.sql").open("a") as file:
             file.write("\n-- changed\n")
-        (copy / "migrations" / "9001_more.sql").write_text("ALTER TABLE factories ADD COLUMN motto text; COMMENT ON COLUMN factories.motto IS 'x';")
+        (copy / "migrations" / "9001_more.sql").write_text(
+            "ALTER TABLE factories ADD COLUMN motto text; COMMENT ON COLUMN factories.motto IS 'x';"
+        )
         connection = psycopg2.connect(dsn)
         connection.autocommit = True
         cursor = connection.cursor()
-        cursor.execute("UPDATE energy_tariffs SET price_per_kwh = 0.99; DELETE FROM carbon_factors; SELECT device_save('{\"device_id\":\"kept\"}', 't')")
+        cursor.execute(
+            "UPDATE energy_tariffs SET price_per_kwh = 0.99; DELETE FROM carbon_factors; SELECT device_save('{\"device_id\":\"kept\"}', 't')"
+        )
         result = migration.migrate(dsn, env=SEED)
         assert (result["applied"], result["derived"]) == (["9001_more.sql"], True)
-        cursor.execute("SELECT (SELECT count(*) FROM devices), (SELECT max(price_per_kwh) FROM energy_tariffs), (SELECT count(*) FROM carbon_factors), has_function_privilege('enms_api', 'engine()', 'EXECUTE')")
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM devices), (SELECT max(price_per_kwh) FROM energy_tariffs), (SELECT count(*) FROM carbon_factors), has_function_privilege('enms_api', 'engine()', 'EXECUTE')"
+        )
         assert cursor.fetchone() == (1, 0.99, 0, True)
         (copy / "migrations" / "9001_more.sql").write_text("SELECT 1")
         with pytest.raises(migration.MigrationError, match="9001_more.sql was changed"):
@@ -155,13 +225,17 @@ def test_changed_files(tmp_path, monkeypatch):
 
 def test_two_migrations_at_once_do_not_collide():
     import threading
+
     server = psycopg2.connect(SERVER)
     server.autocommit = True
     name = f"enms_test_race_{time.monotonic_ns()}"
     server.cursor().execute(f"CREATE DATABASE {name}")
     try:
         results, dsn = [], psycopg2.extensions.make_dsn(SERVER, dbname=name)
-        threads = [threading.Thread(target=lambda: results.append(migration.migrate(dsn, env=SEED)["applied"])) for _ in range(3)]
+        threads = [
+            threading.Thread(target=lambda: results.append(migration.migrate(dsn, env=SEED)["applied"]))
+            for _ in range(3)
+        ]
         [t.start() for t in threads]
         [t.join() for t in threads]
         assert sorted(map(len, results)) == [0, 0, len(list((migration.HERE / "migrations").glob("0*.sql")))]

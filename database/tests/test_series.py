@@ -44,7 +44,14 @@ def test_days_are_the_factorys_days(plain):
 
 def steady(db, meter, at, seconds, watts=360.0, begin=1000.0, hole=()):
     """A reading each 10 s at constant power: 1 Wh each at 360 W."""
-    db.ingest(meter, [(at(s), begin + watts * s / 3600, watts) for s in range(0, seconds + 1, 10) if not hole or not hole[0] < s < hole[1]])
+    db.ingest(
+        meter,
+        [
+            (at(s), begin + watts * s / 3600, watts)
+            for s in range(0, seconds + 1, 10)
+            if not hole or not hole[0] < s < hole[1]
+        ],
+    )
 
 
 def series(db, device, begin, end, step, together=False):
@@ -104,7 +111,9 @@ def test_a_fleets_sum_is_the_sum_of_its_machines(db, at):
         steady(db, db.meter(device=device), at, HOUR, watts)
     db.all("CALL run_rollups()")
     rows = series(db, ["ser-4", "ser-5"], at(0), at(HOUR), 900, together=True)
-    assert [row[:2] for row in rows] == [(at(s), None) for s in (0, 900, 1800, 2700)] and {round(row[3]) for row in rows} == {396}
+    assert [row[:2] for row in rows] == [(at(s), None) for s in (0, 900, 1800, 2700)] and {
+        round(row[3]) for row in rows
+    } == {396}
     assert series(db, [], at(0), at(HOUR), 900, together=True) == []
 
 
@@ -145,7 +154,10 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
     if not db.all("SELECT 1 FROM devices WHERE device_id = %s", device):
         meter = db.meter(device=device)
         for part in range(0, 60 * 60, 300):  # the WASM server dies of long messages
-            db.ingest(meter, [(start + timedelta(minutes=i), 1000 + i + i % 7 / 10, 60.0 + i % 50) for i in range(part, part + 300)])
+            db.ingest(
+                meter,
+                [(start + timedelta(minutes=i), 1000 + i + i % 7 / 10, 60.0 + i % 50) for i in range(part, part + 300)],
+            )
         db.all("CALL run_rollups()")
     if case == "by hour":
         tariff(db, "night", 0.1, time_from="22:00", time_to="06:00")
@@ -158,7 +170,11 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
     try:
         end = start + timedelta(hours=60)
         got = db.all(
-            "SELECT time, currency, energy_wh, cost, co2_g FROM cost_series(%s, 'electricity', %s, %s, %s) ORDER BY 1", [device], start, end, step
+            "SELECT time, currency, energy_wh, cost, co2_g FROM cost_series(%s, 'electricity', %s, %s, %s) ORDER BY 1",
+            [device],
+            start,
+            end,
+            step,
         )
         wanted = db.all(
             "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b CROSS JOIN LATERAL device_energy_cost(%s, b.t0,"
@@ -183,17 +199,29 @@ def test_states_are_exact_for_few_hours_and_by_bucket_for_many(db, at):
     import json
 
     db.device("state-1", source="prusalink")
-    rows = [{"device_id": "state-1", "timestamp": at(60 * i).isoformat(), "state": "printing" if 20 <= i < 50 else "idle"} for i in range(0, 61)]
+    rows = [
+        {"device_id": "state-1", "timestamp": at(60 * i).isoformat(), "state": "printing" if 20 <= i < 50 else "idle"}
+        for i in range(0, 61)
+    ]
     db.one("SELECT record_status_rows(%s)", json.dumps(rows))
     while db.one("SELECT refresh_phases(%s, 1e6)", at(HOUR))["remaining"]:
         pass
     exact = db.all("SELECT time, state FROM state_series(%s, %s, %s) ORDER BY 1", ["state-1"], at(0), at(HOUR))
     assert exact == [(at(0), "idle"), (at(1200), "printing"), (at(3000), "idle")]
-    longest = db.all("SELECT time, state FROM state_series(%s, %s, %s) ORDER BY 1", ["state-1"] + [f"none-{i}" for i in range(400)], at(0), at(HOUR))
+    longest = db.all(
+        "SELECT time, state FROM state_series(%s, %s, %s) ORDER BY 1",
+        ["state-1"] + [f"none-{i}" for i in range(400)],
+        at(0),
+        at(HOUR),
+    )
     assert longest == [(at(0), exact_longest(db, at))]
 
 
 def exact_longest(db, at):
     """The state that held longest within the hour; equal ones by name."""
-    rows = db.all("SELECT state, sum(extract(epoch FROM t1 - t0)) FROM device_states('state-1', %s, %s) GROUP BY 1", at(0), at(HOUR))
+    rows = db.all(
+        "SELECT state, sum(extract(epoch FROM t1 - t0)) FROM device_states('state-1', %s, %s) GROUP BY 1",
+        at(0),
+        at(HOUR),
+    )
     return min(rows, key=lambda row: (-row[1], row[0]))[0]

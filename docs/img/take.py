@@ -14,7 +14,9 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-ARGUMENTS = "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
+)
 SIZES = {1440: 900, 390: 844}
 QUALITY = 60
 SETTLE_MS = 1500  # previews and charts are drawn meanwhile
@@ -34,13 +36,25 @@ VIEWS = {
 
 def main(names: list[str]) -> None:
     """Writes NAME-WIDTH-THEME.webp for the named views, or for all."""
-    settings = dict(line.split("=", 1) for line in subprocess.run([HERE.parents[1] / "enms", "env"], text=True, capture_output=True, check=True).stdout.splitlines())
+    settings = dict(
+        line.split("=", 1)
+        for line in subprocess.run(
+            [HERE.parents[1] / "enms", "env"], text=True, capture_output=True, check=True
+        ).stdout.splitlines()
+    )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         for width, height in SIZES.items():
             for theme in ("light", "dark"):
-                context = browser.new_context(viewport={"width": width, "height": height}, locale="en-GB", timezone_id="Europe/Berlin", reduced_motion="reduce")
-                context.add_init_script(f"localStorage.setItem('enms.profile', 'technical'); localStorage.setItem('enms.theme', '{theme}')")
+                context = browser.new_context(
+                    viewport={"width": width, "height": height},
+                    locale="en-GB",
+                    timezone_id="Europe/Berlin",
+                    reduced_motion="reduce",
+                )
+                context.add_init_script(
+                    f"localStorage.setItem('enms.profile', 'technical'); localStorage.setItem('enms.theme', '{theme}')"
+                )
                 page = context.new_page()
                 for name in names or VIEWS:
                     take(page, settings["ENMS_HTTP_URL"], name, HERE / f"{name}-{width}-{theme}.webp")
@@ -52,7 +66,9 @@ def take(page: Page, url: str, name: str, file: Path) -> None:
     """One picture."""
     address, there = VIEWS[name]
     printers = page.request.get(f"{url}/api/dpp_summary").json()["printers"]
-    printing = max(printers, key=lambda printer: (printer["gcodePreviewUrl"] is not None, printer["jobProgressPercent"] or 0))
+    printing = max(
+        printers, key=lambda printer: (printer["gcodePreviewUrl"] is not None, printer["jobProgressPercent"] or 0)
+    )
     page.goto("about:blank")  # each picture is of a fresh page
     page.goto(f"{url}/#/{address.format(printing=printing['deviceId'])}")
     inside = page.frame_locator("#frame")

@@ -1,4 +1,5 @@
 """Binary G-code: every compression, encoding and block type, damage and bombs, by our own encoder (tests/support.py)."""
+
 import io
 import struct
 import zlib
@@ -32,7 +33,11 @@ def plain():
 def test_every_compression_and_encoding_gives_the_same_analysis(plain, compression, encoding, checksum):
     result = analyze(io.BytesIO(bgcode(cube(layers=4), compression, encoding, checksum)))
     assert result["file"]["format"] == "bgcode"
-    assert {warning["code"] for warning in result["warnings"]} == {"time_differs", "limits_unknown", "density_from_table"}    # all true of this toy
+    assert {warning["code"] for warning in result["warnings"]} == {
+        "time_differs",
+        "limits_unknown",
+        "density_from_table",
+    }  # all true of this toy
     assert result["slicer"] == {"name": "PrusaSlicer", "version": "2.8.0", "dialect": "prusa"}
     assert result["settings"]["printer_model"] == "MK4" and result["settings"]["layer_height_mm"] == 0.2
     assert result["stated"]["time_s"] == 3723 and result["stated"]["filament_mm"] == [12.5]
@@ -44,15 +49,25 @@ def test_every_compression_and_encoding_gives_the_same_analysis(plain, compressi
 
 
 def test_machine_limits_of_the_slicer_metadata_count_for_the_time():
-    slow = (("machine_max_acceleration_extruding", "200,200"), ("machine_max_acceleration_x", "150,150"), ("machine_max_feedrate_x", "30,30"), ("machine_max_jerk_x", "2,2"))
-    quick, careful = (analyze(io.BytesIO(bgcode(cube(layers=4), settings=settings)))["time"] for settings in ((("layer_height", "0.2"),), slow))
+    slow = (
+        ("machine_max_acceleration_extruding", "200,200"),
+        ("machine_max_acceleration_x", "150,150"),
+        ("machine_max_feedrate_x", "30,30"),
+        ("machine_max_jerk_x", "2,2"),
+    )
+    quick, careful = (
+        analyze(io.BytesIO(bgcode(cube(layers=4), settings=settings)))["time"]
+        for settings in ((("layer_height", "0.2"),), slow)
+    )
     assert careful["limits"] == "slicer settings" and careful["moves_s"] > 1.2 * quick["moves_s"]
 
 
 @pytest.mark.parametrize("compression", reader.COMPRESSIONS)
 def test_meatpack_without_comments_still_gives_the_geometry(plain, compression):
     result = analyze(io.BytesIO(bgcode(cube(layers=4, skirt=False), compression, 1)))
-    assert result["filament"]["moved_mm"] == pytest.approx(analyze(io.BytesIO(cube(layers=4, skirt=False).encode()))["filament"]["moved_mm"])
+    assert result["filament"]["moved_mm"] == pytest.approx(
+        analyze(io.BytesIO(cube(layers=4, skirt=False).encode()))["filament"]["moved_mm"]
+    )
     assert {"layers_by_height", "box_by_heuristic"} <= {warning["code"] for warning in result["warnings"]}
     assert result["geometry"]["size_mm"]["x"] == pytest.approx(20, abs=0.5)
 
@@ -65,8 +80,18 @@ def test_thumbnail_blocks_are_read(tmp_path, form, name):
         Image.open(io.BytesIO(data)).save(out, "JPEG")
         data = out.getvalue()
     elif name == "qoi":
-        data = b"qoif" + struct.pack(">IIBB", 16, 16, 4, 0) + b"\xfe\xc8\x1e\x28" + bytes([0xC0 | 61]) * 4 + bytes([0xC0 | 6]) + bytes(7) + b"\1"
-    result = analyze(io.BytesIO(bgcode(cube(layers=2), thumbnails=[(form, 16, 16, data)])), thumbnail=tmp_path / "t.png")
+        data = (
+            b"qoif"
+            + struct.pack(">IIBB", 16, 16, 4, 0)
+            + b"\xfe\xc8\x1e\x28"
+            + bytes([0xC0 | 61]) * 4
+            + bytes([0xC0 | 6])
+            + bytes(7)
+            + b"\1"
+        )
+    result = analyze(
+        io.BytesIO(bgcode(cube(layers=2), thumbnails=[(form, 16, 16, data)])), thumbnail=tmp_path / "t.png"
+    )
     assert result["thumbnail"]["source"] == "embedded" and result["thumbnail"]["format"] == name
     with Image.open(tmp_path / "t.png") as image:
         assert image.size == (16, 16)
@@ -85,17 +110,26 @@ def test_wrong_crc_is_told_and_what_stands_before_it_is_kept():
         analyze(io.BytesIO(bytes(data)))
 
 
-@pytest.mark.parametrize("data, sentence", [
-    (b"GCDE\1\0", "ends within its header"),
-    (b"GCDE" + struct.pack("<IH", 2, 1), "is .bgcode version 2"),
-    (b"GCDE" + struct.pack("<IH", 1, 7), "unknown .bgcode checksum type 7"),
-    (b"GCDE" + struct.pack("<IH", 1, 0), "without blocks"),
-    (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 9, 0, 0), "unknown block type 9"),
-    (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 1, 5, 0), "unknown compression 5"),
-    (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHII", 1, 1, 4 << 30 - 1 & 0xFFFFFFFF or 1 << 31, 90), "refused"),
-    (b"GCDE" + struct.pack("<IH", 1, 0) + bgcode_block(1, b"G1 X1\n", struct.pack("<H", 9), checksum=0), "unknown G-code encoding 9"),
-    (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 1, 0, 500) + b"\0\0short", "ends within block 1"),
-])
+@pytest.mark.parametrize(
+    "data, sentence",
+    [
+        (b"GCDE\1\0", "ends within its header"),
+        (b"GCDE" + struct.pack("<IH", 2, 1), "is .bgcode version 2"),
+        (b"GCDE" + struct.pack("<IH", 1, 7), "unknown .bgcode checksum type 7"),
+        (b"GCDE" + struct.pack("<IH", 1, 0), "without blocks"),
+        (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 9, 0, 0), "unknown block type 9"),
+        (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 1, 5, 0), "unknown compression 5"),
+        (
+            b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHII", 1, 1, 4 << 30 - 1 & 0xFFFFFFFF or 1 << 31, 90),
+            "refused",
+        ),
+        (
+            b"GCDE" + struct.pack("<IH", 1, 0) + bgcode_block(1, b"G1 X1\n", struct.pack("<H", 9), checksum=0),
+            "unknown G-code encoding 9",
+        ),
+        (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 1, 0, 500) + b"\0\0short", "ends within block 1"),
+    ],
+)
 def test_what_is_wrong_with_a_file_is_said_in_a_sentence(data, sentence):
     with pytest.raises(GcodeError, match=sentence):
         analyze(io.BytesIO(data))
@@ -125,5 +159,9 @@ def test_heatshrink_round_trip(window):
 
 def test_meatpack_round_trip():
     from gcode.packing import meatpack_decode
+
     text = "G1 X10.5 Y-3 E.5\nM204 P800\n;TYPE:Perimeter é\nG1 X1\nM117 Hello 10\n"
-    assert meatpack_decode(meatpack_encode(text, True)).decode() == "G1X10.5Y-3E.5\nM204 P800\n;TYPE:Perimeter é\nG1X1\nM117 Hello 10\n"
+    assert (
+        meatpack_decode(meatpack_encode(text, True)).decode()
+        == "G1X10.5Y-3E.5\nM204 P800\n;TYPE:Perimeter é\nG1X1\nM117 Hello 10\n"
+    )

@@ -1,4 +1,5 @@
 """pygcode, an independent reader, as the oracle of positions."""
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,15 +26,24 @@ MOVES = ("G0", "G1", "G2", "G3")
 coordinate = st.integers(-2000, 2000).map(lambda v: f"{v / 10:g}")
 axes = st.lists(st.sampled_from("XYZ"), min_size=1, max_size=3, unique=True)
 straight = st.tuples(st.sampled_from(["G0", "G1"]), axes, st.lists(coordinate, min_size=3, max_size=3)).map(
-    lambda t: t[0] + "".join(f" {axis}{value}" for axis, value in zip(t[1], t[2])) + (" F1200" if t[0] == "G1" else ""))
+    lambda t: t[0] + "".join(f" {axis}{value}" for axis, value in zip(t[1], t[2])) + (" F1200" if t[0] == "G1" else "")
+)
 arc = st.tuples(st.sampled_from(["G2", "G3"]), axes, st.lists(coordinate, min_size=5, max_size=5)).map(
-    lambda t: t[0] + "".join(f" {axis}{value}" for axis, value in zip(t[1], t[2])) + f" I{t[2][3]} J{t[2][4]} K{t[2][3]}")
-origin = st.tuples(axes, st.lists(coordinate, min_size=3, max_size=3)).map(lambda t: "G92" + "".join(f" {axis}{value}" for axis, value in zip(*t)))
+    lambda t: (
+        t[0] + "".join(f" {axis}{value}" for axis, value in zip(t[1], t[2])) + f" I{t[2][3]} J{t[2][4]} K{t[2][3]}"
+    )
+)
+origin = st.tuples(axes, st.lists(coordinate, min_size=3, max_size=3)).map(
+    lambda t: "G92" + "".join(f" {axis}{value}" for axis, value in zip(*t))
+)
 modes = st.sampled_from(["G90", "G91", "G17", "G18", "G19", "M5"])
 
 
 @settings(max_examples=60 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.one_of(straight, straight, arc, origin, modes), max_size=25), st.sampled_from([("G21", 1.0), ("G20", 25.4)]))
+@given(
+    st.lists(st.one_of(straight, straight, arc, origin, modes), max_size=25),
+    st.sampled_from([("G21", 1.0), ("G20", 25.4)]),
+)
 def test_positions_are_those_of_pygcode(program, unit):
     """pygcode's machine is the oracle for modes, units, ends of arcs and shifts of the origin: positions after every move.
 

@@ -1,4 +1,5 @@
 """Embedded pictures and drawn ones."""
+
 import base64
 import io
 
@@ -15,7 +16,7 @@ def _embedded(form, image, name="thumbnail"):
     out = io.BytesIO()
     image.save(out, form)
     text = base64.b64encode(out.getvalue()).decode()
-    lines = "\n".join("; " + text[at:at + 78] for at in range(0, len(text), 78))
+    lines = "\n".join("; " + text[at : at + 78] for at in range(0, len(text), 78))
     return f";\n; {name} begin {image.width}x{image.height} {len(text)}\n{lines}\n; {name} end\n;\n"
 
 
@@ -26,20 +27,36 @@ def _picture(tmp_path, text):
 
 
 def test_largest_embedded_picture_is_taken_and_made_small_enough(tmp_path):
-    text = _embedded("PNG", Image.new("RGB", (16, 16), "red")) + _embedded("JPEG", Image.new("RGB", (1280, 960), "blue"), "thumbnail_JPG") + cube()
+    text = (
+        _embedded("PNG", Image.new("RGB", (16, 16), "red"))
+        + _embedded("JPEG", Image.new("RGB", (1280, 960), "blue"), "thumbnail_JPG")
+        + cube()
+    )
     result, image = _picture(tmp_path, text)
-    assert result["thumbnail"] | {"bytes": 0} == {"source": "embedded", "format": "jpg", "width": 640, "height": 480, "bytes": 0}
+    assert result["thumbnail"] | {"bytes": 0} == {
+        "source": "embedded",
+        "format": "jpg",
+        "width": 640,
+        "height": 480,
+        "bytes": 0,
+    }
     assert image.size == (640, 480) and image.getpixel((5, 5))[2] > 240
 
 
 def test_qoi_in_comments_is_read(tmp_path):
     data = base64.b64encode(encode(16, 16, [(200, 30, 40, 255)] * 256)).decode()
-    result, image = _picture(tmp_path, f"; thumbnail_QOI begin 16x16 {len(data)}\n; {data}\n; thumbnail_QOI end\n" + cube())
+    result, image = _picture(
+        tmp_path, f"; thumbnail_QOI begin 16x16 {len(data)}\n; {data}\n; thumbnail_QOI end\n" + cube()
+    )
     assert result["thumbnail"]["format"] == "qoi" and image.getpixel((8, 8)) == (200, 30, 40, 255)
 
 
 def test_damaged_picture_is_told_and_the_next_one_taken(tmp_path):
-    text = "; thumbnail begin 900x900 12\n; AAAAAAAAAAAA\n; thumbnail end\n" + _embedded("PNG", Image.new("RGB", (16, 16), "red")) + cube()
+    text = (
+        "; thumbnail begin 900x900 12\n; AAAAAAAAAAAA\n; thumbnail end\n"
+        + _embedded("PNG", Image.new("RGB", (16, 16), "red"))
+        + cube()
+    )
     result, image = _picture(tmp_path, text)
     assert image.size == (16, 16) and "thumbnail_damaged" in {warning["code"] for warning in result["warnings"]}
 
@@ -49,10 +66,10 @@ def test_picture_is_drawn_where_there_is_none(tmp_path):
     assert result["thumbnail"]["source"] == "rendered" and image.size == (480, 480)
     pixels = np.asarray(image).astype(int)
     orange = (pixels[..., 3] > 200) & (pixels[..., 0] > pixels[..., 2] + 60)
-    assert 0.08 < orange.mean() < 0.6                                    # the box is there, with air around it
+    assert 0.08 < orange.mean() < 0.6  # the box is there, with air around it
     rows, columns = np.nonzero(orange)
-    assert 100 < rows.mean() < 340 and 150 < columns.mean() < 330       # in the middle
-    assert len(np.unique(pixels[orange][:, 0] // 20)) >= 3               # its sides differ in light
+    assert 100 < rows.mean() < 340 and 150 < columns.mean() < 330  # in the middle
+    assert len(np.unique(pixels[orange][:, 0] // 20)) >= 3  # its sides differ in light
 
 
 def test_drawn_picture_has_the_colour_of_the_filament(tmp_path):
@@ -64,8 +81,11 @@ def test_drawn_picture_has_the_colour_of_the_filament(tmp_path):
 
 def test_what_is_nearer_hides_what_is_behind(tmp_path):
     """A low wall of support before a tall box: the box stands out above it, the wall covers its foot."""
-    wall = "".join(f";LAYER_CHANGE\n;Z:{z:.1f}\n;HEIGHT:0.2\nG1 Z{z:.1f}\n;TYPE:External perimeter\n;WIDTH:0.45\nG1 X90 Y110\nG1 X110 Y110 E1\nG1 X110 Y120 E1\nG1 X90 Y120 E1\nG1 X90 Y110 E1\n"
-                   + (";TYPE:Support\nG1 X80 Y100\nG1 X120 Y100 E1\n" if z < 6 else "") for z in np.arange(1, 101) / 5)
+    wall = "".join(
+        f";LAYER_CHANGE\n;Z:{z:.1f}\n;HEIGHT:0.2\nG1 Z{z:.1f}\n;TYPE:External perimeter\n;WIDTH:0.45\nG1 X90 Y110\nG1 X110 Y110 E1\nG1 X110 Y120 E1\nG1 X90 Y120 E1\nG1 X90 Y110 E1\n"
+        + (";TYPE:Support\nG1 X80 Y100\nG1 X120 Y100 E1\n" if z < 6 else "")
+        for z in np.arange(1, 101) / 5
+    )
     _, image = _picture(tmp_path, "M83\n" + wall)
     pixels = np.asarray(image).astype(int)
     solid, orange = pixels[..., 3] > 200, pixels[..., 0] > pixels[..., 2] + 60
@@ -82,5 +102,8 @@ def test_nothing_to_draw_is_said(tmp_path):
 
 @pytest.mark.parametrize("x", [1e5, -9e5])
 def test_far_away_lines_do_no_harm(tmp_path, x):
-    result, _ = _picture(tmp_path, f"M83\n;LAYER_CHANGE\n;TYPE:External perimeter\nG1 Z.2\nG1 X5 Y5 E1\nG1 X{x} E1\nG1 X10 Y10 E1\nG1 X20 E1\n")
+    result, _ = _picture(
+        tmp_path,
+        f"M83\n;LAYER_CHANGE\n;TYPE:External perimeter\nG1 Z.2\nG1 X5 Y5 E1\nG1 X{x} E1\nG1 X10 Y10 E1\nG1 X20 E1\n",
+    )
     assert result["thumbnail"]["source"] == "rendered"

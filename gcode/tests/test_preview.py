@@ -1,4 +1,5 @@
 """The preview file: size, tolerance, agreement of the Python and JavaScript readers."""
+
 import json
 import math
 import random
@@ -26,23 +27,44 @@ def test_preview_holds_the_lines_of_each_layer_and_feature(tmp_path):
     header, layers, groups = decode(data)
     assert header["layers"] == 3 and len(data) == result["preview"]["bytes"]
     assert [(layer, FEATURES[feature]) for layer, feature, _ in groups] == [
-        (0, "external_perimeter"), (0, "perimeter"), (0, "skirt"), (1, "external_perimeter"), (1, "perimeter"), (2, "external_perimeter"), (2, "perimeter")]
+        (0, "external_perimeter"),
+        (0, "perimeter"),
+        (0, "skirt"),
+        (1, "external_perimeter"),
+        (1, "perimeter"),
+        (2, "external_perimeter"),
+        (2, "perimeter"),
+    ]
     np.testing.assert_allclose(layers["z"], [0.2, 0.4, 0.6], atol=1e-6)
     np.testing.assert_allclose(layers["seconds"], result["layers"]["time_s"], atol=0.01)
     square = groups[0][2][0]
-    np.testing.assert_allclose(square, np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * 19.55 / 2 + 100, atol=header["tolerance_mm"])
+    np.testing.assert_allclose(
+        square, np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * 19.55 / 2 + 100, atol=header["tolerance_mm"]
+    )
 
 
 @pytest.mark.skipif(NODE is None, reason="no Node.js")
 def test_javascript_reader_agrees_with_python(tmp_path):
     rng = random.Random(3)
-    text = cube(layers=4) + ";LAYER_CHANGE\n;TYPE:Solid infill\nG1 Z1\n" + "".join(
-        f"G1 X{rng.uniform(-80, 200):.3f} Y{rng.uniform(-80, 200):.3f} E.1\n" for _ in range(400))
+    text = (
+        cube(layers=4)
+        + ";LAYER_CHANGE\n;TYPE:Solid infill\nG1 Z1\n"
+        + "".join(f"G1 X{rng.uniform(-80, 200):.3f} Y{rng.uniform(-80, 200):.3f} E.1\n" for _ in range(400))
+    )
     _, data = _write(tmp_path, text)
     header, layers, groups = decode(data)
-    read = json.loads(subprocess.run([NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "preview.bin")], check=True, capture_output=True, text=True).stdout)
+    read = json.loads(
+        subprocess.run(
+            [NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "preview.bin")],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
     assert read["header"] == header
-    np.testing.assert_allclose([[one["z"], one["height"], one["seconds"]] for one in read["layers"]], layers.tolist(), rtol=1e-6)
+    np.testing.assert_allclose(
+        [[one["z"], one["height"], one["seconds"]] for one in read["layers"]], layers.tolist(), rtol=1e-6
+    )
     assert len(read["groups"]) == len(groups)
     for (layer, feature, lines), (here, kind, there) in zip(groups, read["groups"]):
         assert (layer, feature, len(lines)) == (here, kind, len(there))
@@ -51,11 +73,24 @@ def test_javascript_reader_agrees_with_python(tmp_path):
 
 
 @pytest.mark.skipif(NODE is None, reason="no Node.js")
-@pytest.mark.parametrize("spoil", [lambda d: d[:3], lambda d: b"XXXX" + d[4:], lambda d: d[:4] + b"\x09\x00" + d[6:], lambda d: d[:60], lambda d: d[:-1]])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda d: d[:3],
+        lambda d: b"XXXX" + d[4:],
+        lambda d: d[:4] + b"\x09\x00" + d[6:],
+        lambda d: d[:60],
+        lambda d: d[:-1],
+    ],
+)
 def test_javascript_reader_says_what_is_wrong_with_a_damaged_file(tmp_path, spoil):
     _, data = _write(tmp_path, cube(layers=2))
     (tmp_path / "bad.bin").write_bytes(spoil(data))
-    done = subprocess.run([NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "bad.bin")], capture_output=True, text=True)
+    done = subprocess.run(
+        [NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "bad.bin")],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode and "Error: Th" in done.stderr
 
 
@@ -74,10 +109,12 @@ def test_no_program_makes_a_preview_of_more_than_a_megabyte(tmp_path):
 
 def test_points_of_the_program_lie_within_the_stated_tolerance_of_the_preview(tmp_path):
     points = [(100 + r * math.cos(a / 40), 100 + r * math.sin(a / 40)) for a in range(300) for r in (20 + a / 10,)]
-    text = "M83\n;LAYER_CHANGE\nG1 X120 Y100 Z.2\n;TYPE:External perimeter\n" + "".join(f"G1 X{x:.4f} Y{y:.4f} E.1\n" for x, y in points)
+    text = "M83\n;LAYER_CHANGE\nG1 X120 Y100 Z.2\n;TYPE:External perimeter\n" + "".join(
+        f"G1 X{x:.4f} Y{y:.4f} E.1\n" for x, y in points
+    )
     _, data = _write(tmp_path, text)
     header, _, groups = decode(data)
-    (_, _, (line,)), = groups
+    ((_, _, (line,)),) = groups
     assert len(line) < 200
     for p in np.array(points):
         a, b = line[:-1], line[1:]

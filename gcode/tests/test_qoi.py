@@ -1,4 +1,5 @@
 """The QOI reader against an encoder written from the specification's text, and against damage."""
+
 import random
 import struct
 
@@ -54,7 +55,10 @@ def test_every_picture_comes_back(width, height, rng):
             pixel = tuple((v + rng.randint(-2, 1)) % 256 for v in pixel[:3]) + pixel[3:]
         elif kind < 0.5:
             step = rng.randint(-32, 31)
-            pixel = tuple((v + step + d) % 256 for v, d in zip(pixel, (rng.randint(-8, 7), 0, rng.randint(-8, 7)))) + pixel[3:]
+            pixel = (
+                tuple((v + step + d) % 256 for v, d in zip(pixel, (rng.randint(-8, 7), 0, rng.randint(-8, 7))))
+                + pixel[3:]
+            )
         elif kind < 0.6:
             pixel = tuple(rng.randint(0, 255) for _ in range(4))
         elif kind < 0.7 and pixels:
@@ -63,8 +67,18 @@ def test_every_picture_comes_back(width, height, rng):
     assert qoi.decode(encode(width, height, pixels)) == (width, height, bytes(v for pixel in pixels for v in pixel))
 
 
-@pytest.mark.parametrize("data", [b"", b"qoif", b"nope" + bytes(20), b"qoif" + struct.pack(">IIBB", 0, 5, 4, 0), b"qoif" + struct.pack(">IIBB", 60000, 60000, 4, 0),
-                                  b"qoif" + struct.pack(">IIBB", 4, 4, 9, 0), encode(4, 4, [(random.Random(1).randint(0, 255), n, 3, 255) for n in range(16)])[:25]])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"qoif",
+        b"nope" + bytes(20),
+        b"qoif" + struct.pack(">IIBB", 0, 5, 4, 0),
+        b"qoif" + struct.pack(">IIBB", 60000, 60000, 4, 0),
+        b"qoif" + struct.pack(">IIBB", 4, 4, 9, 0),
+        encode(4, 4, [(random.Random(1).randint(0, 255), n, 3, 255) for n in range(16)])[:25],
+    ],
+)
 def test_damage_is_a_value_error(data):
     with pytest.raises(ValueError):
         qoi.decode(data)

@@ -1,4 +1,5 @@
 """Every analysis conforms to gcode/schema.json, and the documentation's table is the code's."""
+
 import io
 import json
 import pathlib
@@ -12,13 +13,22 @@ from gcode.tests.support import DATA, DIALECTS, bgcode, cube
 
 jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
 DOCUMENT = json.loads((pathlib.Path(__file__).parents[1] / "schema.json").read_text())
-PROGRAMS = {"cube": cube().encode(), "bgcode": bgcode(cube()), "one line": b"G1 X1\n", "settings alone": b"; layer_height = 0.2\n", "extrusion at one place": b"G1 E5\n",
-            **{path.name: path.read_bytes() for path in sorted(DIALECTS.glob("*.gcode"))}, **({path.name: path.read_bytes() for path in sorted(DATA.glob("*.gcode"))} if DATA.exists() else {})}
+PROGRAMS = {
+    "cube": cube().encode(),
+    "bgcode": bgcode(cube()),
+    "one line": b"G1 X1\n",
+    "settings alone": b"; layer_height = 0.2\n",
+    "extrusion at one place": b"G1 E5\n",
+    **{path.name: path.read_bytes() for path in sorted(DIALECTS.glob("*.gcode"))},
+    **({path.name: path.read_bytes() for path in sorted(DATA.glob("*.gcode"))} if DATA.exists() else {}),
+}
 
 
 def test_schema_names_the_version_and_the_features():
     jsonschema.Draft202012Validator.check_schema(DOCUMENT)
-    assert DOCUMENT["$id"] == SCHEMA and DOCUMENT["properties"]["features"]["items"]["properties"]["feature"]["enum"] == list(FEATURES)
+    assert DOCUMENT["$id"] == SCHEMA and DOCUMENT["properties"]["features"]["items"]["properties"]["feature"][
+        "enum"
+    ] == list(FEATURES)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -2,6 +2,7 @@
 
 The recorded programs (sliced/record.py) run always; with --long Debian's slicers are installed and slice their sample shapes.
 """
+
 import gzip
 import json
 import pathlib
@@ -17,13 +18,22 @@ from gcode.tests.sliced import record
 
 SHAPES = pathlib.Path("/usr/share/PrusaSlicer/shapes")
 RELATIVE = "--use-relative-e-distances --layer-gcode G92|E0 "
-TWO_TOOLS = "--nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --perimeter-extruder 1 --infill-extruder 2 " + RELATIVE
+TWO_TOOLS = (
+    "--nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --perimeter-extruder 1 --infill-extruder 2 "
+    + RELATIVE
+)
 PRUSA = {
     "plain": ("box.stl", ""),
     "fine, 50 %": ("pyramid.stl", "--layer-height 0.1 --fill-density 50%"),
     "coarse, hollow": ("cylinder.stl", "--layer-height 0.3 --fill-density 0"),
-    "wide nozzle": ("bunny.stl", "--nozzle-diameter 0.6 --layer-height 0.35 --first-layer-height 0.35 --fill-pattern cubic"),
-    "thick filament": ("pyramid.stl", "--filament-diameter 2.85 --filament-density 1.04 --filament-type ABS --fill-pattern honeycomb"),
+    "wide nozzle": (
+        "bunny.stl",
+        "--nozzle-diameter 0.6 --layer-height 0.35 --first-layer-height 0.35 --fill-pattern cubic",
+    ),
+    "thick filament": (
+        "pyramid.stl",
+        "--filament-diameter 2.85 --filament-density 1.04 --filament-type ABS --fill-pattern honeycomb",
+    ),
     "support": ("M3_hex_nut.stl", "--support-material --brim-width 3 --rotate-x 90"),
     "supported bunny": ("bunny.stl", "--support-material"),
     "vase": ("cylinder.stl", "--spiral-vase --perimeters 1 --top-solid-layers 0 --fill-density 0 --layer-height 0.3"),
@@ -33,25 +43,43 @@ PRUSA = {
     "brim": ("torus.stl", "--brim-width 5 --skirts 0"),
     "skirt": ("torus.stl", "--skirts 3 --skirt-distance 4"),
     "raft": ("sphere.stl", "--raft-layers 3 --support-material"),
-    "ironing, machine limits": ("box.stl", "--ironing --fill-density 15% --machine-limits-usage emit_to_gcode --gcode-flavor marlin"),
-    "gyroid, machine limits": ("bunny.stl", "--scale 0.4 --fill-pattern gyroid --machine-limits-usage emit_to_gcode --gcode-flavor marlin2"),
+    "ironing, machine limits": (
+        "box.stl",
+        "--ironing --fill-density 15% --machine-limits-usage emit_to_gcode --gcode-flavor marlin",
+    ),
+    "gyroid, machine limits": (
+        "bunny.stl",
+        "--scale 0.4 --fill-pattern gyroid --machine-limits-usage emit_to_gcode --gcode-flavor marlin2",
+    ),
     "RepRapFirmware's limits": ("M3_hex_nut.stl", "--gcode-flavor reprapfirmware --machine-limits-usage emit_to_gcode"),
     "lift and wipe": ("M3x10_screw.stl", RELATIVE + "--layer-height 0.15 --retract-lift 0.4 --wipe"),
     "firmware retraction": ("M3x10_screw.stl", "--use-firmware-retraction"),
-    "two objects": ("box.stl sphere.stl", "--merge --layer-height 0.3 --fill-density 10% --machine-limits-usage emit_to_gcode --gcode-flavor marlin2"),
+    "two objects": (
+        "box.stl sphere.stl",
+        "--merge --layer-height 0.3 --fill-density 10% --machine-limits-usage emit_to_gcode --gcode-flavor marlin2",
+    ),
     "three copies, relative": ("M3_hex_nut.stl", RELATIVE + "--duplicate 3"),
     "one after the other": ("M3_hex_nut.stl", "--duplicate 2 --complete-objects --extruder-clearance-radius 20"),
     "two materials": ("box.stl sphere.stl", "--merge " + TWO_TOOLS),
-    "two materials, wipe tower": ("box.stl sphere.stl", "--merge --wipe-tower --single-extruder-multi-material " + TWO_TOOLS),
+    "two materials, wipe tower": (
+        "box.stl sphere.stl",
+        "--merge --wipe-tower --single-extruder-multi-material " + TWO_TOOLS,
+    ),
 }
 CURA = {
     "plain": ("box.stl", {"layer_height": 0.3}),
-    "relative E, brim": ("M3x10_screw.stl", {"layer_height": 0.2, "relative_extrusion": "true", "adhesion_type": "brim"}),
+    "relative E, brim": (
+        "M3x10_screw.stl",
+        {"layer_height": 0.2, "relative_extrusion": "true", "adhesion_type": "brim"},
+    ),
     "support": ("cylinder.stl", {"layer_height": 0.25, "support_enable": "true"}),
     "raft": ("sphere.stl", {"layer_height": 0.3, "support_enable": "true", "adhesion_type": "raft"}),
     "gyroid": ("sphere.stl", {"layer_height": 0.15, "infill_sparse_density": 30, "infill_pattern": "gyroid"}),
     "vase, skirt": ("cone.stl", {"magic_spiralize": "true", "adhesion_type": "skirt"}),
-    "accelerations": ("torus.stl", {"speed_print": 80, "acceleration_enabled": "true", "jerk_enabled": "true", "adhesion_type": "brim"}),
+    "accelerations": (
+        "torus.stl",
+        {"speed_print": 80, "acceleration_enabled": "true", "jerk_enabled": "true", "adhesion_type": "brim"},
+    ),
 }
 
 
@@ -60,7 +88,9 @@ def stl_size(path):
     data = path.read_bytes()
     count = struct.unpack_from("<I", data, 80)[0] if len(data) > 84 else 0
     if len(data) == 84 + 50 * count:
-        faces = np.frombuffer(data, np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("flags", "<u2")]), count, 84)
+        faces = np.frombuffer(
+            data, np.dtype([("normal", "<f4", 3), ("points", "<f4", (3, 3)), ("flags", "<u2")]), count, 84
+        )
         points = faces["points"].reshape(-1, 3)
     else:
         points = np.array(re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", data), float)
@@ -77,12 +107,22 @@ def _agrees_with_prusaslicer(made, options, sizes):
     result = analyze(made)
     stated = result["stated"]
     assert result["slicer"]["name"] == "PrusaSlicer"
-    assert not {warning["code"] for warning in result["warnings"]} & {"box_by_heuristic", "slicer_unknown", "limits_unknown", "layers_by_height", "time_differs"}
+    assert not {warning["code"] for warning in result["warnings"]} & {
+        "box_by_heuristic",
+        "slicer_unknown",
+        "limits_unknown",
+        "layers_by_height",
+        "time_differs",
+    }
     assert _printed_mm(result) == pytest.approx(sum(stated["filament_mm"]), rel=0.005)
     assert result["time"]["moves_s"] == pytest.approx(stated["time_s"], rel=0.12)
     assert result["layers"]["count"] == made.read_text().count(";LAYER_CHANGE")
-    assert sum(result["layers"]["time_s"]) + result["time"]["before_first_layer_s"] == pytest.approx(result["time"]["total_s"], rel=0.002)
-    assert sum(feature["filament_mm"] for feature in result["features"]) == pytest.approx(result["filament"]["moved_mm"], abs=0.06)
+    assert sum(result["layers"]["time_s"]) + result["time"]["before_first_layer_s"] == pytest.approx(
+        result["time"]["total_s"], rel=0.002
+    )
+    assert sum(feature["filament_mm"] for feature in result["features"]) == pytest.approx(
+        result["filament"]["moved_mm"], abs=0.06
+    )
     assert sum(one["energy_share"] for one in result["objects"]) == pytest.approx(1, abs=1e-3)
     assert {one["name"] for one in result["objects"]} == set(sizes)
     if copies := re.search(r"--duplicate (\d+)", options):

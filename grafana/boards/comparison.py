@@ -89,7 +89,14 @@ def make():
                     IDLE_SHARE,
                 ),
                 common.success(4),
-                total("Energy of lost prints", "Energy of prints that did not end as done.", "sum(lost_kwh)", KWH, ((None, "text"),), 2),
+                total(
+                    "Energy of lost prints",
+                    "Energy of prints that did not end as done.",
+                    "sum(lost_kwh)",
+                    KWH,
+                    ((None, "text"),),
+                    2,
+                ),
                 common.energy_total(4),
             ),
             row(
@@ -133,7 +140,13 @@ def make():
                     largest=100,
                 ),
                 rank(
-                    "Energy per gram", "Successful prints with known filament; less is better.", "wh_per_g", WH, ((None, "blue"),), "ASC", decimals=2
+                    "Energy per gram",
+                    "Successful prints with known filament; less is better.",
+                    "wh_per_g",
+                    WH,
+                    ((None, "blue"),),
+                    "ASC",
+                    decimals=2,
                 ),
                 rank(
                     "Electricity while waiting",

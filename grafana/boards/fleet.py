@@ -36,8 +36,18 @@ def make():
                     ("printing", "heating", "paused"),
                     ((None, COLD), (1, GOOD)),
                 ),
-                counted("Need a hand", "Machines that report an error or wait for somebody.", ("error", "attention"), NONE_IS_GOOD),
-                counted("Offline", "Machines whose newest status is older than five minutes (or two polls).", ("offline",), ((None, GOOD), (1, BAD))),
+                counted(
+                    "Need a hand",
+                    "Machines that report an error or wait for somebody.",
+                    ("error", "attention"),
+                    NONE_IS_GOOD,
+                ),
+                counted(
+                    "Offline",
+                    "Machines whose newest status is older than five minutes (or two polls).",
+                    ("offline",),
+                    ((None, GOOD), (1, BAD)),
+                ),
                 stat(
                     "Power now",
                     "Sum of the newest readings of the main meters, not older than five minutes.",

@@ -55,7 +55,11 @@ def make():
                 ),
                 total("Print time", "From start to end, pauses included.", "sum(duration_seconds) / 3600", H, 1),
                 total(
-                    "Energy", "Electricity from start to end; prints whose energy is not known are left out.", "sum(session_energy_wh) / 1000", KWH, 2
+                    "Energy",
+                    "Electricity from start to end; prints whose energy is not known are left out.",
+                    "sum(session_energy_wh) / 1000",
+                    KWH,
+                    2,
                 ),
                 total("Filament", "As the slicer or the printer tells it.", "sum(filament_used_g) / 1000", KG, 2),
                 total(
@@ -140,7 +144,13 @@ def make():
                                  / nullif(sum(filament_used_g) FILTER (WHERE session_energy_wh IS NOT NULL), 0) AS "Wh/g",
                              sum(duration_seconds) / 3600 AS "Time"
                       FROM {CHOSEN} j GROUP BY 1 ORDER BY 4 DESC NULLS LAST""",
-                    {"Prints": number(COUNT, 0), "Filament": number(KG, 2), "Energy": number(KWH, 2), "Wh/g": number(WH, 2), "Time": number(H, 1)},
+                    {
+                        "Prints": number(COUNT, 0),
+                        "Filament": number(KG, 2),
+                        "Energy": number(KWH, 2),
+                        "Wh/g": number(WH, 2),
+                        "Time": number(H, 1),
+                    },
                     12,
                     8,
                 ),

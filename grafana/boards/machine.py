@@ -67,7 +67,13 @@ def make():
                     0,
                 ),
                 common.success(),
-                stat("Prints", "Prints that ended in the range.", f"SELECT count(*) AS prints FROM {ENDED} j", COUNT, decimals=0),
+                stat(
+                    "Prints",
+                    "Prints that ended in the range.",
+                    f"SELECT count(*) AS prints FROM {ENDED} j",
+                    COUNT,
+                    decimals=0,
+                ),
             ),
             row(
                 "Over the range",

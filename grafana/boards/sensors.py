@@ -7,7 +7,9 @@ from ..links import MACHINE_OF_SERIES
 from ..panels import by_machine, line_style, stat
 from ..queries import DEVICES, FROM, RANGE, TO, now, sampled, series
 
-SAMPLED = "Readings below six hours; beyond that the first reading of each step, so a sample and no mean. Holes stay holes."
+SAMPLED = (
+    "Readings below six hours; beyond that the first reading of each step, so a sample and no mean. Holes stay holes."
+)
 METERS = f"SELECT a.meter_id FROM meter_assignments a WHERE a.device_id = ANY ({DEVICES}) AND a.valid_from < {TO} AND a.valid_to > {FROM}"
 CHOSEN = f"SELECT unnest({DEVICES})"
 
@@ -22,7 +24,9 @@ def all_keys(table, key):
 
 def chart(title, description, sql, unit, style=None):
     """One measurement, a line per machine, meter or place."""
-    return by_machine(title, f"{description} {SAMPLED}", sql, unit, 8, 8, style or line_style(0, "linear"), MACHINE_OF_SERIES)
+    return by_machine(
+        title, f"{description} {SAMPLED}", sql, unit, 8, 8, style or line_style(0, "linear"), MACHINE_OF_SERIES
+    )
 
 
 def of_meter(title, description, column, unit):
@@ -93,7 +97,14 @@ def make():
         (
             row(
                 "Now and over the range",
-                stat("Machines", "How many are chosen.", f"SELECT cardinality({DEVICES}) AS machines", COUNT, decimals=0, width=4),
+                stat(
+                    "Machines",
+                    "How many are chosen.",
+                    f"SELECT cardinality({DEVICES}) AS machines",
+                    COUNT,
+                    decimals=0,
+                    width=4,
+                ),
                 stat(
                     "Power now",
                     "Sum of the newest readings of the main meters, not older than five minutes.",
@@ -175,10 +186,23 @@ def make():
                     {"nozzle_temp_actual": "", "nozzle_temp_target": " target"},
                     C,
                 ),
-                of_printer("Bed", "Temperature of the bed, and what it is told to have.", {"bed_temp_actual": "", "bed_temp_target": " target"}, C),
-                of_printer("Progress", "Progress of the print as the printer tells it.", {"progress_percent": ""}, PERCENT),
+                of_printer(
+                    "Bed",
+                    "Temperature of the bed, and what it is told to have.",
+                    {"bed_temp_actual": "", "bed_temp_target": " target"},
+                    C,
+                ),
+                of_printer(
+                    "Progress", "Progress of the print as the printer tells it.", {"progress_percent": ""}, PERCENT
+                ),
                 of_printer("Height", "Height of the nozzle.", {"z_height_mm": ""}, MM),
-                of_printer("Speed", "Speed setting, 100 % is as sliced.", {"speed_multiplier_percent": ""}, PERCENT, line_style(0)),
+                of_printer(
+                    "Speed",
+                    "Speed setting, 100 % is as sliced.",
+                    {"speed_multiplier_percent": ""},
+                    PERCENT,
+                    line_style(0),
+                ),
                 of_printer("Fan", "Speed of the part fan.", {"fan_rpm": ""}, RPM),
             ),
             row(

@@ -5,8 +5,20 @@ from datetime import datetime, timedelta, timezone
 
 HOURS = 10
 # (minutes, state, W): the printers' round of three hours
-ROUND = ((20, "idle", 9.0), (10, "heating", 220.0), (100, "printing", 95.0), (10, "paused", 40.0), (20, "printing", 92.0), (20, "finished", 12.0))
-PRINTERS = {"MK4-1": ("Prusa MK4 one", 0), "MK4-2": ("Prusa MK4 two", 40), "MINI-1": ("Prusa Mini", 90), "VORON-1": ("Voron", 130)}
+ROUND = (
+    (20, "idle", 9.0),
+    (10, "heating", 220.0),
+    (100, "printing", 95.0),
+    (10, "paused", 40.0),
+    (20, "printing", 92.0),
+    (20, "finished", 12.0),
+)
+PRINTERS = {
+    "MK4-1": ("Prusa MK4 one", 0),
+    "MK4-2": ("Prusa MK4 two", 40),
+    "MINI-1": ("Prusa Mini", 90),
+    "VORON-1": ("Voron", 130),
+}
 ENDS = ("done", "done", "error", "cancelled")
 
 
@@ -39,11 +51,15 @@ def fill(db):
             idle_power_w=8,
             rated_power_w=300,
         )
-        readings(db, f"plug-{device}/switch:0", device, start, end, lambda minute, shift=shift: state_at(minute + shift)[1])
+        readings(
+            db, f"plug-{device}/switch:0", device, start, end, lambda minute, shift=shift: state_at(minute + shift)[1]
+        )
         statuses(db, device, start, end, shift)
         jobs(db, device, start, end, shift)
     db.device("COMP-1", friendly_name="Compressor", device_type="compressor", source="none", rated_power_w=5000)
-    db.all("UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = 'annex') WHERE device_id IN ('COMP-1', 'VORON-1')")
+    db.all(
+        "UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = 'annex') WHERE device_id IN ('COMP-1', 'VORON-1')"
+    )
     readings(db, "em-COMP-1/em:0", "COMP-1", start, end, lambda minute: 3200.0 if minute % 30 < 20 else 400.0)
     db.one("SELECT register_meters(ARRAY['air-1'], ARRAY['factory'])")
     db.all("UPDATE meters SET energy_type = 'compressed_air' WHERE meter_id = 'air-1'")
@@ -79,7 +95,11 @@ def fill(db):
             [z] * n,
         )
     db.one(
-        "SELECT record_sensor('max6675_temperature', %s, %s::timestamptz[], %s, %s::float8[])", ["probe-1"] * n, moments, ["MK4-1"] * n, [61.0] * n
+        "SELECT record_sensor('max6675_temperature', %s, %s::timestamptz[], %s, %s::float8[])",
+        ["probe-1"] * n,
+        moments,
+        ["MK4-1"] * n,
+        [61.0] * n,
     )
     db.one(
         "SELECT record_smartplug(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"
@@ -94,7 +114,13 @@ def fill(db):
         [95.0] * n,
         [20.0] * n,
     )
-    db.one("SELECT record_predictions(%s, %s::timestamptz[], %s::float8[], %s)", ["MK4-1"] * n, moments, [88.0] * n, ["v1"] * n)
+    db.one(
+        "SELECT record_predictions(%s, %s::timestamptz[], %s::float8[], %s)",
+        ["MK4-1"] * n,
+        moments,
+        [88.0] * n,
+        ["v1"] * n,
+    )
     db.one(
         "SELECT record_rejects(ARRAY['shelly', 'shelly'], ARRAY['x/status', 'y/status'], ARRAY['{}', '{}'], ARRAY['no power and no counter', 'time is"
         " in the future'])"
@@ -114,7 +140,10 @@ def fill(db):
     )
     db.one("SELECT learn_reporting_intervals()")
     db.one(
-        "SELECT record_status(%s)", json.dumps([{"device_id": "MINI-1", "timestamp": at.isoformat(), "state": None, "error": "no answer within 5 s"}])
+        "SELECT record_status(%s)",
+        json.dumps(
+            [{"device_id": "MINI-1", "timestamp": at.isoformat(), "state": None, "error": "no answer within 5 s"}]
+        ),
     )
     readings(db, "plug-MK4-1/switch:0", None, end, end + timedelta(seconds=30), lambda minute: 95.0, begin=9000.0)
 

@@ -22,7 +22,9 @@ def test_files_are_what_the_generator_makes():
     """Change the code, run `python -m grafana`, commit both."""
     made = files()
     assert {name: (HERE / name).read_text() for name in made} == made
-    assert {f"dashboards/{path.name}" for path in (HERE / "dashboards").iterdir()} == {name for name in made if name.startswith("dashboards/")}
+    assert {f"dashboards/{path.name}" for path in (HERE / "dashboards").iterdir()} == {
+        name for name in made if name.startswith("dashboards/")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def check(tmp_path_factory):
 
     def complaints(boards):
         for name, board in boards.items():
-            (place / f"{name}.ts").write_text(f"import type {{ Checked }} from './checked';\nexport const board: Checked = {json.dumps(board)};\n")
+            (place / f"{name}.ts").write_text(
+                f"import type {{ Checked }} from './checked';\nexport const board: Checked = {json.dumps(board)};\n"
+            )
         done = subprocess.run(
             [
                 os.environ.get("ENMS_NODE", "node"),
@@ -69,7 +73,12 @@ def test_dashboards_are_of_the_published_types(check):
 
 @pytest.mark.parametrize(
     "right, wrong",
-    [('"graphMode"', '"grafMode"'), ('"drawStyle": "bars"', '"drawStyle": "bar"'), ('"custom.width"', '"custom.widht"'), ('"unit"', '"units"')],
+    [
+        ('"graphMode"', '"grafMode"'),
+        ('"drawStyle": "bars"', '"drawStyle": "bar"'),
+        ('"custom.width"', '"custom.widht"'),
+        ('"unit"', '"units"'),
+    ],
 )
 def test_the_types_are_strict(check, right, wrong):
     """A name or a value that Grafana would overlook is found."""
@@ -90,7 +99,11 @@ def test_layout(name):
     taken = set()
     for panel in board["panels"]:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
     for panel in panels(board):
@@ -101,8 +114,13 @@ def test_layout(name):
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_variable_is_used(name):
     board = BOARDS[name]
-    text = " ".join([panel["targets"][0]["rawSql"] for panel in panels(board)] + [variable["query"] for variable in board["templating"]["list"]])
-    assert {variable["name"] for variable in board["templating"]["list"]} == set(re.findall(r"\$\{(\w+):sqlstring\}", text))
+    text = " ".join(
+        [panel["targets"][0]["rawSql"] for panel in panels(board)]
+        + [variable["query"] for variable in board["templating"]["list"]]
+    )
+    assert {variable["name"] for variable in board["templating"]["list"]} == set(
+        re.findall(r"\$\{(\w+):sqlstring\}", text)
+    )
 
 
 @pytest.mark.parametrize("board, panel", PANELS)
@@ -138,7 +156,9 @@ def test_the_link_of_an_analysis_leads_to_the_machines_dashboard():
     from analysis.report import GRAFANA_DASHBOARD
 
     uid = re.search(r"/grafana/d/([\w-]+)/", GRAFANA_DASHBOARD)[1]
-    assert set(re.findall(r"var-(\w+)=", GRAFANA_DASHBOARD)) <= {variable["name"] for variable in BY_UID[uid]["templating"]["list"]}
+    assert set(re.findall(r"var-(\w+)=", GRAFANA_DASHBOARD)) <= {
+        variable["name"] for variable in BY_UID[uid]["templating"]["list"]
+    }
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
@@ -151,10 +171,15 @@ def test_alert_rules_point_at_panels(rule):
 
 def test_provisioned_files_name_what_is_there():
     source = yaml.safe_load((HERE / "provisioning/datasources/enms.yaml").read_text())["datasources"][0]
-    used = {(panel["datasource"]["type"], panel["datasource"]["uid"]) for board in BOARDS.values() for panel in panels(board)}
+    used = {
+        (panel["datasource"]["type"], panel["datasource"]["uid"])
+        for board in BOARDS.values()
+        for panel in panels(board)
+    }
     assert used == {(source["type"], source["uid"])} and source["user"] == "enms_grafana" and not source["editable"]
     provider = yaml.safe_load((HERE / "provisioning/dashboards/enms.yaml").read_text())["providers"][0]
     assert (
         provider["options"]["path"] == "${ENMS_GRAFANA_DIR}/dashboards"
-        and provider["folder"] == json.loads((HERE / "provisioning/alerting/rules.json").read_text())["groups"][0]["folder"]
+        and provider["folder"]
+        == json.loads((HERE / "provisioning/alerting/rules.json").read_text())["groups"][0]["folder"]
     )

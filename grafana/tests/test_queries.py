@@ -20,7 +20,11 @@ def panels(board):
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
-PANELS = [pytest.param(board, panel, id=f"{name}-{panel['title']}") for name, board in BOARDS.items() for panel in panels(board)]
+PANELS = [
+    pytest.param(board, panel, id=f"{name}-{panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in panels(board)
+]
 
 
 def now():
@@ -173,7 +177,11 @@ def test_alert_query_is_a_series(plant, rule):
             ),
             True,
         ),
-        ("enms-idle-draw", "UPDATE device_latest SET state = 'idle', status_at = now() WHERE device_id = 'MK4-1'", True),
+        (
+            "enms-idle-draw",
+            "UPDATE device_latest SET state = 'idle', status_at = now() WHERE device_id = 'MK4-1'",
+            True,
+        ),
         ("enms-ingest-silent", "UPDATE meter_state SET last_at = last_at - interval '2 hours'", False),
         ("enms-database-size", "UPDATE settings SET value = '0.001' WHERE name = 'database_budget_gb'", False),
     ],

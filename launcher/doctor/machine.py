@@ -13,8 +13,16 @@ from ..settings import ROOT, configured, node_binary
 from .finding import OK, PROBLEM, WARNING, Finding
 
 # Until when the makers mend security faults (python.org, postgresql.org).
-ENDS = {"Python 3.11": date(2027, 10, 31), "Python 3.12": date(2028, 10, 31), "Python 3.13": date(2029, 10, 31), "Python 3.14": date(2030, 10, 31),
-        "PostgreSQL 15": date(2027, 11, 11), "PostgreSQL 16": date(2028, 11, 9), "PostgreSQL 17": date(2029, 11, 8), "PostgreSQL 18": date(2030, 11, 14)}
+ENDS = {
+    "Python 3.11": date(2027, 10, 31),
+    "Python 3.12": date(2028, 10, 31),
+    "Python 3.13": date(2029, 10, 31),
+    "Python 3.14": date(2030, 10, 31),
+    "PostgreSQL 15": date(2027, 11, 11),
+    "PostgreSQL 16": date(2028, 11, 9),
+    "PostgreSQL 17": date(2029, 11, 8),
+    "PostgreSQL 18": date(2030, 11, 14),
+}
 MB = 1 << 20
 
 
@@ -40,7 +48,9 @@ def versions(python):
     name = f"Python {python[0]}.{python[1]}"
     old = supported(name)
     if old:
-        yield Finding(WARNING, "python", old, "Install a newer Python, remove the folder env in the run directory, and ./enms up")
+        yield Finding(
+            WARNING, "python", old, "Install a newer Python, remove the folder env in the run directory, and ./enms up"
+        )
     else:
         yield Finding(OK, "python", f"{name}.{python[2]}")
 
@@ -49,12 +59,21 @@ def packages():
     """Debian's packages: are they there, and are there updates?"""
     missing = install.missing_packages(install.PACKAGES)
     if missing:
-        yield Finding(PROBLEM, "packages", f"missing: {', '.join(missing)}", f"as root: apt-get install -y --no-install-recommends {' '.join(missing)}")
+        yield Finding(
+            PROBLEM,
+            "packages",
+            f"missing: {', '.join(missing)}",
+            f"as root: apt-get install -y --no-install-recommends {' '.join(missing)}",
+        )
         return
     old = outdated(policy([name for name, _ in install.PACKAGES]))
     if old:
-        yield Finding(WARNING, "packages", "updates are there for " + ", ".join(f"{name} ({now} → {new})" for name, now, new in old),
-                      f"as root: apt-get install --only-upgrade {' '.join(name for name, _, _ in old)}; then ./enms down, ./enms up")
+        yield Finding(
+            WARNING,
+            "packages",
+            "updates are there for " + ", ".join(f"{name} ({now} → {new})" for name, now, new in old),
+            f"as root: apt-get install --only-upgrade {' '.join(name for name, _, _ in old)}; then ./enms down, ./enms up",
+        )
     else:
         yield Finding(OK, "packages", "PostgreSQL, mosquitto and nginx are there and up to date")
 
@@ -63,13 +82,19 @@ def policy(names):
     """What apt-cache knows of packages; empty where there is no apt."""
     if not shutil.which("apt-cache"):
         return ""
-    return subprocess.run(["apt-cache", "policy", *names], capture_output=True, text=True, env={**os.environ, "LANG": "C"}).stdout
+    return subprocess.run(
+        ["apt-cache", "policy", *names], capture_output=True, text=True, env={**os.environ, "LANG": "C"}
+    ).stdout
 
 
 def outdated(text):
     """[(package, installed, candidate)] of an apt-cache policy where they differ."""
     found = re.findall(r"^(\S+):\n  Installed: (\S+)\n  Candidate: (\S+)", text, re.MULTILINE)
-    return [(name, installed, candidate) for name, installed, candidate in found if installed != candidate and "(none)" not in (installed, candidate)]
+    return [
+        (name, installed, candidate)
+        for name, installed, candidate in found
+        if installed != candidate and "(none)" not in (installed, candidate)
+    ]
 
 
 def environment(where):
@@ -97,11 +122,23 @@ def disks(where):
 def space(folder, free_mb, inodes):
     """The Finding about free MB and free inodes (os.statvfs) of a folder's disk."""
     if free_mb < 300:
-        return Finding(PROBLEM, "disk", f"{free_mb} MB free for {folder}: PostgreSQL stops when there is none", "Free some space, or move the run directory.")
+        return Finding(
+            PROBLEM,
+            "disk",
+            f"{free_mb} MB free for {folder}: PostgreSQL stops when there is none",
+            "Free some space, or move the run directory.",
+        )
     if inodes.f_files and inodes.f_favail < 10_000:
-        return Finding(WARNING, "disk", f"only {inodes.f_favail} more files fit on the disk of {folder}", "Remove small files nobody needs, or move the run directory.")
+        return Finding(
+            WARNING,
+            "disk",
+            f"only {inodes.f_favail} more files fit on the disk of {folder}",
+            "Remove small files nobody needs, or move the run directory.",
+        )
     if free_mb < 2000:
-        return Finding(WARNING, "disk", f"{free_mb} MB free for {folder}", "Free some space, or move the run directory.")
+        return Finding(
+            WARNING, "disk", f"{free_mb} MB free for {folder}", "Free some space, or move the run directory."
+        )
     return Finding(OK, "disk", f"{free_mb:,} MB free for {folder}")
 
 
@@ -117,9 +154,19 @@ def memory(meminfo):
 def clock(newest):
     """Is the machine's clock set? `newest`: modification time of the checkout's newest file."""
     if time.time() < newest - 86400:
-        yield Finding(PROBLEM, "clock", "this machine's clock is before the time of its own files", "Set the clock (timedatectl set-ntp true).")
+        yield Finding(
+            PROBLEM,
+            "clock",
+            "this machine's clock is before the time of its own files",
+            "Set the clock (timedatectl set-ntp true).",
+        )
     elif synchronised() == "no":
-        yield Finding(WARNING, "clock", "the clock is not synchronised", "timedatectl set-ntp true; wrong times spoil energy per print.")
+        yield Finding(
+            WARNING,
+            "clock",
+            "the clock is not synchronised",
+            "timedatectl set-ntp true; wrong times spoil energy per print.",
+        )
     else:
         yield Finding(OK, "clock", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
@@ -128,7 +175,9 @@ def synchronised():
     """yes, no, or '' where nobody knows (a container)."""
     if not shutil.which("timedatectl"):
         return ""
-    return subprocess.run(["timedatectl", "show", "-p", "NTPSynchronized", "--value"], capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["timedatectl", "show", "-p", "NTPSynchronized", "--value"], capture_output=True, text=True
+    ).stdout.strip()
 
 
 def logs(where, limit_mb):
@@ -136,7 +185,11 @@ def logs(where, limit_mb):
     sizes = {path: path.stat().st_size / MB for path in where.logs.glob("*.log*")} if where.logs.exists() else {}
     too_big = [path.name for path, size in sizes.items() if size > 2 * limit_mb + 1]
     if too_big:
-        yield Finding(WARNING, "logs", f"{', '.join(sorted(too_big))}: far above the {limit_mb:g} MB at which a log is rotated",
-                      "Rotation is the supervisor's work: ./enms logs supervisor; ./enms down, ./enms up starts it anew.")
+        yield Finding(
+            WARNING,
+            "logs",
+            f"{', '.join(sorted(too_big))}: far above the {limit_mb:g} MB at which a log is rotated",
+            "Rotation is the supervisor's work: ./enms logs supervisor; ./enms down, ./enms up starts it anew.",
+        )
     else:
         yield Finding(OK, "logs", f"{sum(sizes.values()):.1f} MB in {where.logs}")

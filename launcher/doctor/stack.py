@@ -24,7 +24,8 @@ REMEDIES = {
     "meter_silent": "Is the plug on the network, and does it know the broker? At constant load some plugs say nothing for hours.",
     "meter_unassigned": "assign it on the page Devices, or POST /api/meters/assign",
 }
-FACTS = """
+FACTS = (
+    """
 WITH troubling AS (  -- what waited while we were away and was overtaken by newer readings is no trouble
     SELECT * FROM ingest_rejects WHERE last_at > now() - interval '2 hours' AND reason NOT LIKE 'superseded%%')
 SELECT json_build_object(
@@ -33,14 +34,21 @@ SELECT json_build_object(
   'rejects', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at > now() - interval '1 hour'),
   'rejects_before', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at <= now() - interval '1 hour'),
   'reject', (SELECT concat_ws(', ', source, nullif(topic, ''), reason) FROM troubling WHERE last_at > now() - interval '1 hour' ORDER BY count DESC LIMIT 1),
-  'clocks', (SELECT coalesce(json_agg(meter_id ORDER BY meter_id), '[]') FROM meter_state WHERE abs(clock_offset_s) > %d))""" % CLOCK_OFF_S
+  'clocks', (SELECT coalesce(json_agg(meter_id ORDER BY meter_id), '[]') FROM meter_state WHERE abs(clock_offset_s) > %d))"""
+    % CLOCK_OFF_S
+)
 
 
 def stopped(where, state):
     """What could prevent a start."""
     left = [name for name, entry in state["services"].items() if entry.get("pid")]
     if left:
-        yield Finding(WARNING, "stack", f"the supervisor died; still running: {', '.join(left)}", "./enms up takes over, ./enms down ends them")
+        yield Finding(
+            WARNING,
+            "stack",
+            f"the supervisor died; still running: {', '.join(left)}",
+            "./enms up takes over, ./enms down ends them",
+        )
     else:
         yield Finding(OK, "stack", "not running", "")
     chosen = settings.configured()
@@ -51,7 +59,12 @@ def stopped(where, state):
         yield Finding(PROBLEM, "port", f"this user may not open port {port}", "ENMS_HTTP_PORT=8080 ./enms up")
         return
     if not free:
-        yield Finding(PROBLEM, "port", f"{port} is in use by {processes.listener(port) or 'another program'}", f"ENMS_HTTP_PORT={port + 1} ./enms up")
+        yield Finding(
+            PROBLEM,
+            "port",
+            f"{port} is in use by {processes.listener(port) or 'another program'}",
+            f"ENMS_HTTP_PORT={port + 1} ./enms up",
+        )
 
 
 def running(where, state):
@@ -78,7 +91,9 @@ def services(state):
             port = f", port {entry['port']}" if entry.get("port") else ""
             yield Finding(OK, name, f"pid {entry['pid']}{port}" if entry["pid"] else "done")
     if state["memory_kb"] > 900 * 1024:
-        yield Finding(WARNING, "memory", f"the stack uses {state['memory_kb'] // 1024} MB", "./enms status shows which service")
+        yield Finding(
+            WARNING, "memory", f"the stack uses {state['memory_kb'] // 1024} MB", "./enms status shows which service"
+        )
 
 
 def database(env, state):
@@ -88,28 +103,53 @@ def database(env, state):
     except (RuntimeError, ValueError) as error:
         yield Finding(PROBLEM, "database", str(error), "./enms logs postgres")
         return
-    yield Finding(OK, "database", f"PostgreSQL {facts['version'].split()[0]}, engine {state['database_engine']}, {facts['bytes'] // MB:,} MB")
+    yield Finding(
+        OK,
+        "database",
+        f"PostgreSQL {facts['version'].split()[0]}, engine {state['database_engine']}, {facts['bytes'] // MB:,} MB",
+    )
     yield from server_version(facts["version"].split()[0], postgres.installed_version())
     yield from schema(facts["migrations"])
     off = abs(facts["now"] - time.time())
     if off > 5:
-        yield Finding(PROBLEM, "clock", f"the database's clock and this one differ by {off:.0f} s", "Set the clocks (timedatectl set-ntp true).")
+        yield Finding(
+            PROBLEM,
+            "clock",
+            f"the database's clock and this one differ by {off:.0f} s",
+            "Set the clocks (timedatectl set-ntp true).",
+        )
     if facts["clocks"]:
-        yield Finding(WARNING, "meters' clocks", f"off by more than {CLOCK_OFF_S // 60} minutes: {shortened(facts['clocks'])}",
-                      "Readings are placed by what was learned of each clock; set the plugs' time server (Shelly: Settings, SNTP).")
+        yield Finding(
+            WARNING,
+            "meters' clocks",
+            f"off by more than {CLOCK_OFF_S // 60} minutes: {shortened(facts['clocks'])}",
+            "Readings are placed by what was learned of each clock; set the plugs' time server (Shelly: Settings, SNTP).",
+        )
     if facts["rejects"]:
         growing = facts["rejects"] > 2 * facts["rejects_before"]
-        yield Finding(WARNING, "rejects", f"{facts['rejects']} messages refused within an hour ({facts['rejects_before']} in the hour before"
-                      f"{', growing' if growing else ''}); most: {facts['reject']}", "/api/rejects lists them; the table ingest_rejects keeps what they sent")
+        yield Finding(
+            WARNING,
+            "rejects",
+            f"{facts['rejects']} messages refused within an hour ({facts['rejects_before']} in the hour before"
+            f"{', growing' if growing else ''}); most: {facts['reject']}",
+            "/api/rejects lists them; the table ingest_rejects keeps what they sent",
+        )
 
 
 def server_version(runs, installed):
     """Is the running server the installed one, and does its maker still mend it?"""
     if installed and runs != installed:
-        yield Finding(WARNING, "database", f"PostgreSQL {runs} runs, {installed} is installed", "./enms down, ./enms up")
+        yield Finding(
+            WARNING, "database", f"PostgreSQL {runs} runs, {installed} is installed", "./enms down, ./enms up"
+        )
     old = machine.supported(f"PostgreSQL {runs.split('.')[0]}")
     if old:
-        yield Finding(WARNING, "database", old, "./enms backup; put a newer package in its place; ./enms up --fresh; ./enms restore")
+        yield Finding(
+            WARNING,
+            "database",
+            old,
+            "./enms backup; put a newer package in its place; ./enms up --fresh; ./enms restore",
+        )
 
 
 def schema(applied):
@@ -117,8 +157,12 @@ def schema(applied):
     ours = sorted(path.name for path in (ROOT / "database/migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
     unknown, missing = sorted(set(applied) - set(ours)), sorted(set(ours) - set(applied))
     if unknown:
-        yield Finding(PROBLEM, "schema", f"the database is newer than this checkout: {', '.join(unknown)}",
-                      "Update the checkout, or go back with the backup from before: ./enms restore FILE --replace")
+        yield Finding(
+            PROBLEM,
+            "schema",
+            f"the database is newer than this checkout: {', '.join(unknown)}",
+            "Update the checkout, or go back with the backup from before: ./enms restore FILE --replace",
+        )
     elif missing:
         yield Finding(WARNING, "schema", f"not applied yet: {', '.join(missing)}", "./enms down, ./enms up migrates it")
     else:
@@ -141,9 +185,16 @@ def ingest(health, pause_s=2.0):
         return  # the service's own finding says so
     for source in answer["sources"]:
         if source["connected"]:
-            yield Finding(OK, "broker", f"{source['client_id']} is connected, {source['received']:,} messages since its start")
+            yield Finding(
+                OK, "broker", f"{source['client_id']} is connected, {source['received']:,} messages since its start"
+            )
         else:
-            yield Finding(PROBLEM, "broker", f"{source['client_id']}: {source['problem'] or 'not connected'}", "./enms logs mosquitto")
+            yield Finding(
+                PROBLEM,
+                "broker",
+                f"{source['client_id']}: {source['problem'] or 'not connected'}",
+                "./enms logs mosquitto",
+            )
     before = answer["spool"]
     if not before["spooled_rows"]:
         yield Finding(OK, "spool", "empty: the database takes every row")
@@ -152,7 +203,12 @@ def ingest(health, pause_s=2.0):
     after = (health() or answer)["spool"]
     rows = f"{after['spooled_rows']:,} rows ({after['bytes'] // MB} MB) wait on disk"
     if after["failing"] or after["spooled_rows"] >= before["spooled_rows"]:
-        yield Finding(PROBLEM, "spool", f"{rows} and do not get fewer: {after['failing'] or 'more come than the database takes'}", "./enms logs nodered; ./enms logs postgres")
+        yield Finding(
+            PROBLEM,
+            "spool",
+            f"{rows} and do not get fewer: {after['failing'] or 'more come than the database takes'}",
+            "./enms logs nodered; ./enms logs postgres",
+        )
     else:
         yield Finding(WARNING, "spool", f"{rows} and get fewer", "Nothing is lost; look again in a minute.")
 
@@ -163,7 +219,12 @@ def alarms(answer):
     for kind, remedy in REMEDIES.items():
         of_kind = [alarm for alarm in told if alarm["kind"] == kind]
         if len(of_kind) > MANY:
-            yield Finding(WARNING, kind.replace("_", " "), f"{len(of_kind)} times: {shortened([alarm['object'] for alarm in of_kind])}", remedy.format(**of_kind[0]))
+            yield Finding(
+                WARNING,
+                kind.replace("_", " "),
+                f"{len(of_kind)} times: {shortened([alarm['object'] for alarm in of_kind])}",
+                remedy.format(**of_kind[0]),
+            )
         else:
             for alarm in of_kind:
                 yield Finding(WARNING, alarm["object"], alarm["text"], remedy.format(**alarm))
@@ -173,16 +234,30 @@ def door(env):
     """Can a login be read on its way, and how long does the certificate hold?"""
     if not env["ENMS_TLS_CERT"]:
         if env["ENMS_BIND"] not in ("127.0.0.1", "::1", "localhost"):
-            yield Finding(WARNING, "https", f"the network reaches {env['ENMS_HTTP_URL']} without encryption, logins too",
-                          "Set ENMS_TLS_CERT and ENMS_TLS_KEY (docs/production.md).")
+            yield Finding(
+                WARNING,
+                "https",
+                f"the network reaches {env['ENMS_HTTP_URL']} without encryption, logins too",
+                "Set ENMS_TLS_CERT and ENMS_TLS_KEY (docs/production.md).",
+            )
         return
     try:
         days = (certificate_end(env) - time.time()) / 86400
     except OSError as error:  # also a certificate that has ended
-        yield Finding(PROBLEM, "https", f"the certificate is refused: {error}", "Put a new one in its place, then ./enms down, ./enms up")
+        yield Finding(
+            PROBLEM,
+            "https",
+            f"the certificate is refused: {error}",
+            "Put a new one in its place, then ./enms down, ./enms up",
+        )
         return
     if days < CERTIFICATE_WARN_DAYS:
-        yield Finding(WARNING, "https", f"the certificate ends in {days:.0f} days", "Put a new one in its place, then ./enms down, ./enms up")
+        yield Finding(
+            WARNING,
+            "https",
+            f"the certificate ends in {days:.0f} days",
+            "Put a new one in its place, then ./enms down, ./enms up",
+        )
     else:
         yield Finding(OK, "https", f"the certificate holds for {days:.0f} days")
 
@@ -201,16 +276,36 @@ def backups(last, chosen, where):
     """Is one made each day, how old is the last good one, and would it survive the disk? `last`: status.last_backup."""
     folder = chosen["ENMS_BACKUP_DIR"]
     if last["error"]:
-        yield Finding(PROBLEM, "backup", f"failed {status.age(last['failed_age_seconds'])} ago: {last['error']}",
-                      "Try it by hand: ./enms backup FILE.zip" + ("; ./enms logs backup" if folder else ""))
+        yield Finding(
+            PROBLEM,
+            "backup",
+            f"failed {status.age(last['failed_age_seconds'])} ago: {last['error']}",
+            "Try it by hand: ./enms backup FILE.zip" + ("; ./enms logs backup" if folder else ""),
+        )
     if last["age_seconds"] is None:
-        yield Finding(WARNING, "backup", "there has never been one", "Set ENMS_BACKUP_DIR in .env for one a day, or ./enms backup FILE.zip")
+        yield Finding(
+            WARNING,
+            "backup",
+            "there has never been one",
+            "Set ENMS_BACKUP_DIR in .env for one a day, or ./enms backup FILE.zip",
+        )
     elif folder and last["age_seconds"] > BACKUP_LATE_S:
-        yield Finding(PROBLEM, "backup", f"the last good one is {status.age(last['age_seconds'])} old", "./enms logs backup")
+        yield Finding(
+            PROBLEM, "backup", f"the last good one is {status.age(last['age_seconds'])} old", "./enms logs backup"
+        )
     else:
-        yield Finding(OK, "backup", f"{status.age(last['age_seconds'])} old: {last['file']}" + ("" if folder else " (none is scheduled)"))
+        yield Finding(
+            OK,
+            "backup",
+            f"{status.age(last['age_seconds'])} old: {last['file']}" + ("" if folder else " (none is scheduled)"),
+        )
     if folder and same_disk(folder, where.run):
-        yield Finding(WARNING, "backup", f"{folder} is on the disk of the data: both are lost with it", "Let ENMS_BACKUP_DIR be on another disk or machine.")
+        yield Finding(
+            WARNING,
+            "backup",
+            f"{folder} is on the disk of the data: both are lost with it",
+            "Let ENMS_BACKUP_DIR be on another disk or machine.",
+        )
 
 
 def same_disk(one, other):

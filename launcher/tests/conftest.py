@@ -28,8 +28,16 @@ def start(env):
         command, rights = service.command(variables)
         log = services.where(env).log(name)
         with open(log, "ab") as output:
-            child = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
-                                     env=services.environment(service, variables), cwd=service.cwd, **rights)
+            child = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=services.environment(service, variables),
+                cwd=service.cwd,
+                **rights,
+            )
         running.append(child)
         end = time.monotonic() + 10
         while problem := service.probe(variables):

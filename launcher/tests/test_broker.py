@@ -23,7 +23,9 @@ class Client:
             self.link.username_pw_set(env[f"ENMS_MQTT_{user}_USER"], password or env[f"ENMS_MQTT_{user}_PASSWORD"])
         self.link.on_connect = lambda client, data, flags, reason, properties: ready.put(reason)
         self.link.on_subscribe = lambda *_: subscribed.put(1)
-        self.link.on_message = lambda client, data, message: self.messages.put((message.topic, message.payload.decode()))
+        self.link.on_message = lambda client, data, message: self.messages.put(
+            (message.topic, message.payload.decode())
+        )
         self.link.max_inflight_messages_set(1000)
         self.link.connect(env["ENMS_MQTT_HOST"], int(env["ENMS_MQTT_PORT"]))
         self.link.loop_start()
@@ -57,6 +59,7 @@ def connect(env):
     def client(*arguments, **more):
         made.append(Client(env, *arguments, **more))
         return made[-1]
+
     yield client
     for each in made:
         each.close()
@@ -82,7 +85,11 @@ def test_devices_speak_and_hear_only_their_commands(start, connect):
     ingest.publish("a/b/command", "status_update")
     ingest.publish("cmnd/tasmota_1/Status", "10")
     ingest.publish("enms/ingest/x/marker", "1")
-    assert [spy.next() for _ in range(3)] == [("plug-1/command", "status_update"), ("a/b/command", "status_update"), ("cmnd/tasmota_1/Status", "10")]
+    assert [spy.next() for _ in range(3)] == [
+        ("plug-1/command", "status_update"),
+        ("a/b/command", "status_update"),
+        ("cmnd/tasmota_1/Status", "10"),
+    ]
     assert spy.next(0.3) is None
     assert [ingest.next()[0] for _ in range(4)][-1] == "enms/ingest/x/marker"
 

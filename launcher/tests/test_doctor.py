@@ -33,7 +33,10 @@ def where(tmp_path):
 
 def test_versions_that_are_no_longer_mended():
     assert machine.supported("Python 3.11", date(2027, 10, 31)) == ""
-    assert machine.supported("Python 3.11", date(2027, 11, 1)) == "Python 3.11 gets no security updates since 31 October 2027"
+    assert (
+        machine.supported("Python 3.11", date(2027, 11, 1))
+        == "Python 3.11 gets no security updates since 31 October 2027"
+    )
     assert machine.supported("PostgreSQL 99", date(2099, 1, 1)) == ""
     assert only(machine.versions((3, 15, 0))).level == OK
 
@@ -46,7 +49,11 @@ def test_packages_missing_or_with_updates(monkeypatch):
     assert machine.outdated(told) == [("postgresql-15", "15.13", "15.14")]
     monkeypatch.setattr(machine, "policy", lambda names: told)
     finding = only(machine.packages())
-    assert finding.level == WARNING and "15.13 → 15.14" in finding.text and "--only-upgrade postgresql-15;" in finding.remedy
+    assert (
+        finding.level == WARNING
+        and "15.13 → 15.14" in finding.text
+        and "--only-upgrade postgresql-15;" in finding.remedy
+    )
     monkeypatch.setattr(machine, "policy", lambda names: "")
     assert only(machine.packages()).level == OK
 
@@ -63,9 +70,16 @@ def test_the_environment_of_another_checkout(where, monkeypatch):
     assert only(machine.environment(where)).text == "as the lock files say, Node 24.1.0"
 
 
-@pytest.mark.parametrize("free, inodes, level", [(299, ROOMY, PROBLEM), (1999, ROOMY, WARNING), (9999, ROOMY, OK),
-                                                 (9999, SimpleNamespace(f_files=10**6, f_favail=9999), WARNING),
-                                                 (9999, SimpleNamespace(f_files=0, f_favail=0), OK)])  # btrfs counts no inodes
+@pytest.mark.parametrize(
+    "free, inodes, level",
+    [
+        (299, ROOMY, PROBLEM),
+        (1999, ROOMY, WARNING),
+        (9999, ROOMY, OK),
+        (9999, SimpleNamespace(f_files=10**6, f_favail=9999), WARNING),
+        (9999, SimpleNamespace(f_files=0, f_favail=0), OK),
+    ],
+)  # btrfs counts no inodes
 def test_disk(where, free, inodes, level):
     assert only([machine.space(where.run, free, inodes)]).level == level
 
@@ -107,9 +121,15 @@ def test_what_prevents_a_start(monkeypatch):
 
 
 def test_services_that_are_ill_or_were_restarted():
-    state = {"memory_kb": 1000 << 10, "services": {
-        "api": {"health": "answers 500", "restarts": 0, "pid": 1}, "nginx": {"health": "ok", "restarts": 3, "pid": 2, "port": 80},
-        "postgres": {"health": "ok", "restarts": 0, "pid": 3, "port": 5432}, "migrate": {"health": "ok", "restarts": 0, "pid": None}}}
+    state = {
+        "memory_kb": 1000 << 10,
+        "services": {
+            "api": {"health": "answers 500", "restarts": 0, "pid": 1},
+            "nginx": {"health": "ok", "restarts": 3, "pid": 2, "port": 80},
+            "postgres": {"health": "ok", "restarts": 0, "pid": 3, "port": 5432},
+            "migrate": {"health": "ok", "restarts": 0, "pid": None},
+        },
+    }
     assert [finding.level for finding in stack.services(state)] == [PROBLEM, WARNING, OK, OK, WARNING]
 
 
@@ -124,18 +144,23 @@ def test_an_old_server_and_another_schema():
 
 
 def health(rows, failing=None, connected=True):
-    return {"sources": [{"client_id": "enms-shelly", "connected": connected, "problem": "refused", "received": 1000}],
-            "spool": {"spooled_rows": rows, "bytes": 5 << 20, "failing": failing}}
+    return {
+        "sources": [{"client_id": "enms-shelly", "connected": connected, "problem": "refused", "received": 1000}],
+        "spool": {"spooled_rows": rows, "bytes": 5 << 20, "failing": failing},
+    }
 
 
-@pytest.mark.parametrize("answers, levels, words", [
-    ([health(0)], [OK, OK], "empty"),
-    ([health(0, connected=False)], [PROBLEM, OK], "empty"),
-    ([health(900), health(400)], [OK, WARNING], "get fewer"),
-    ([health(900), health(900)], [OK, PROBLEM], "do not get fewer: more come"),
-    ([health(900), health(400, failing="disk full")], [OK, PROBLEM], "disk full"),
-    ([health(900), None], [OK, PROBLEM], "900 rows"),
-])
+@pytest.mark.parametrize(
+    "answers, levels, words",
+    [
+        ([health(0)], [OK, OK], "empty"),
+        ([health(0, connected=False)], [PROBLEM, OK], "empty"),
+        ([health(900), health(400)], [OK, WARNING], "get fewer"),
+        ([health(900), health(900)], [OK, PROBLEM], "do not get fewer: more come"),
+        ([health(900), health(400, failing="disk full")], [OK, PROBLEM], "disk full"),
+        ([health(900), None], [OK, PROBLEM], "900 rows"),
+    ],
+)
 def test_broker_and_spool(answers, levels, words):
     found = list(stack.ingest(iter(answers).__next__, pause_s=0))
     assert [finding.level for finding in found] == levels and words in found[-1].text
@@ -147,19 +172,26 @@ def test_alarms_have_a_remedy():
     assert len(found) == len(stack.REMEDIES) and all(finding.remedy for finding in found)
     assert found[0].remedy == "./enms device test --id A"
     assert list(stack.alarms(None)) == []
-    crowd = only(stack.alarms({"alarms": [{"kind": "meter_unassigned", "object": f"m{n}", "text": "…"} for n in range(100)]}))
+    crowd = only(
+        stack.alarms({"alarms": [{"kind": "meter_unassigned", "object": f"m{n}", "text": "…"} for n in range(100)]})
+    )
     assert crowd.subject == "meter unassigned" and crowd.text == "100 times: m0, m1, m2, m3, m4 and 95 more"
 
 
 GOOD = {"file": "/b/x.zip", "bytes": 1, "age_seconds": 3600, "error": None, "failed_age_seconds": None}
 
 
-@pytest.mark.parametrize("last, scheduled, levels", [
-    ({**GOOD, "age_seconds": None, "file": None}, False, [WARNING]),
-    (GOOD, False, [OK]), (GOOD, True, [OK]),
-    ({**GOOD, "age_seconds": 27 * 3600}, True, [PROBLEM]), ({**GOOD, "age_seconds": 27 * 3600}, False, [OK]),
-    ({**GOOD, "error": "disk full", "failed_age_seconds": 60}, True, [PROBLEM, OK]),
-])
+@pytest.mark.parametrize(
+    "last, scheduled, levels",
+    [
+        ({**GOOD, "age_seconds": None, "file": None}, False, [WARNING]),
+        (GOOD, False, [OK]),
+        (GOOD, True, [OK]),
+        ({**GOOD, "age_seconds": 27 * 3600}, True, [PROBLEM]),
+        ({**GOOD, "age_seconds": 27 * 3600}, False, [OK]),
+        ({**GOOD, "error": "disk full", "failed_age_seconds": 60}, True, [PROBLEM, OK]),
+    ],
+)
 def test_backups(where, last, scheduled, levels):
     found = list(stack.backups(last, {"ENMS_BACKUP_DIR": "/elsewhere" if scheduled else ""}, where))
     assert [finding.level for finding in found] == levels

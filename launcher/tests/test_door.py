@@ -25,7 +25,15 @@ class Stub(BaseHTTPRequestHandler):
     def do_GET(self):  # noqa: N802 - the name is the standard library's
         if self.path.endswith("/refused"):
             return self.reply(503, {"error": "mine"})
-        self.reply(200, {"service": self.server.name, "path": self.path, "upgrade": self.headers.get("Upgrade"), "long": "x" * 3000})
+        self.reply(
+            200,
+            {
+                "service": self.server.name,
+                "path": self.path,
+                "upgrade": self.headers.get("Upgrade"),
+                "long": "x" * 3000,
+            },
+        )
 
     def do_POST(self):  # noqa: N802
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -36,8 +44,14 @@ class Stub(BaseHTTPRequestHandler):
     def reply(self, status, value):
         body = json.dumps(value).encode()
         self.send_response(status)
-        for name, text in (("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Access-Control-Allow-Origin", "*"),
-                           ("X-Powered-By", "Express"), ("ETag", '"1"'), ("Connection", "close")):
+        for name, text in (
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Access-Control-Allow-Origin", "*"),
+            ("X-Powered-By", "Express"),
+            ("ETag", '"1"'),
+            ("Connection", "close"),
+        ):
             self.send_header(name, text)
         self.end_headers()
         self.wfile.write(body)
@@ -50,7 +64,11 @@ class Stub(BaseHTTPRequestHandler):
 def door(env, start):
     """door(method, path) → (status, headers, text), through nginx with stubs behind it."""
     stubs = []
-    for name, variable in (("nodered", "ENMS_NODERED_PORT"), ("api", "ENMS_API_PORT"), ("grafana", "ENMS_GRAFANA_PORT")):
+    for name, variable in (
+        ("nodered", "ENMS_NODERED_PORT"),
+        ("api", "ENMS_API_PORT"),
+        ("grafana", "ENMS_GRAFANA_PORT"),
+    ):
         server = ThreadingHTTPServer(("127.0.0.1", int(env[variable])), Stub)
         server.name = name
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -68,6 +86,7 @@ def door(env, start):
             return answer.status, answer.headers, answer.read().decode(errors="replace")
         finally:
             link.close()
+
     ask.stubs = stubs
     yield ask
     for server in stubs:
@@ -75,21 +94,41 @@ def door(env, start):
         server.server_close()
 
 
-@pytest.mark.parametrize("method, path, service", [
-    ("GET", "/api/devices", "nodered"), ("PATCH", "/api/devices/A-1", "nodered"), ("POST", "/api/devices/test", "nodered"),
-    ("GET", "/api/meters", "nodered"), ("POST", "/api/meters/assign", "nodered"), ("POST", "/api/login", "nodered"),
-    ("POST", "/api/logout", "nodered"), ("GET", "/api/session", "nodered"), ("POST", "/api/analyze", "nodered"),
-    ("GET", "/nodered/", "nodered"), ("GET", "/nodered/flows", "nodered"), ("GET", "/grafana/", "grafana"),
-    ("POST", "/grafana/api/ds/query", "grafana"), ("POST", "/grafana/login", "grafana"),
-    ("GET", "/api/dpp_summary", "api"),
-    ("GET", "/api/health", "api"), ("GET", "/api/devicesX", "api"), ("GET", "/api/openapi.json", "api"), ("GET", "/metrics", "api")])
+@pytest.mark.parametrize(
+    "method, path, service",
+    [
+        ("GET", "/api/devices", "nodered"),
+        ("PATCH", "/api/devices/A-1", "nodered"),
+        ("POST", "/api/devices/test", "nodered"),
+        ("GET", "/api/meters", "nodered"),
+        ("POST", "/api/meters/assign", "nodered"),
+        ("POST", "/api/login", "nodered"),
+        ("POST", "/api/logout", "nodered"),
+        ("GET", "/api/session", "nodered"),
+        ("POST", "/api/analyze", "nodered"),
+        ("GET", "/nodered/", "nodered"),
+        ("GET", "/nodered/flows", "nodered"),
+        ("GET", "/grafana/", "grafana"),
+        ("POST", "/grafana/api/ds/query", "grafana"),
+        ("POST", "/grafana/login", "grafana"),
+        ("GET", "/api/dpp_summary", "api"),
+        ("GET", "/api/health", "api"),
+        ("GET", "/api/devicesX", "api"),
+        ("GET", "/api/openapi.json", "api"),
+        ("GET", "/metrics", "api"),
+    ],
+)
 def test_routes(door, method, path, service):
     status, headers, text = door(method, path)
     assert status == 200 and json.loads(text)["service"] == service and json.loads(text)["path"] == path
     assert headers["Access-Control-Allow-Origin"] is None and headers["X-Powered-By"] is None
-    assert headers.get_all("X-Content-Type-Options") == ["nosniff"] and headers.get_all("X-Frame-Options") == ["SAMEORIGIN"]
+    assert headers.get_all("X-Content-Type-Options") == ["nosniff"] and headers.get_all("X-Frame-Options") == [
+        "SAMEORIGIN"
+    ]
     assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
-    assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith(("/nodered/", "/grafana/"))
+    assert ("default-src 'self'" in headers["Content-Security-Policy"]) is not path.startswith(
+        ("/nodered/", "/grafana/")
+    )
 
 
 def test_the_figures_of_the_ingest_come_from_node_red(door):
@@ -146,7 +185,9 @@ def test_a_flood_from_one_address_is_slowed(door, path):
 
 def test_nothing_is_written_elsewhere(door, env):
     """`nginx` as root leaves a root-owned error log in Debian's place unless it is told otherwise."""
-    before = {path: os.stat(path).st_mtime for path in ("/var/log/nginx", "/var/log/nginx/error.log") if os.path.exists(path)}
+    before = {
+        path: os.stat(path).st_mtime for path in ("/var/log/nginx", "/var/log/nginx/error.log") if os.path.exists(path)
+    }
     door("GET", "/")
     time.sleep(0.1)
     assert {path: os.stat(path).st_mtime for path in before} == before
@@ -156,8 +197,28 @@ def test_nothing_is_written_elsewhere(door, env):
 def certificate(place, days):
     """A self-made certificate and its key."""
     paths = place / f"cert-{days}.pem", place / f"key-{days}.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days),
-                    "-subj", "/CN=enms.test", "-keyout", paths[1], "-out", paths[0]], check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            str(days),
+            "-subj",
+            "/CN=enms.test",
+            "-keyout",
+            paths[1],
+            "-out",
+            paths[0],
+        ],
+        check=True,
+        capture_output=True,
+    )
     return str(paths[0]), str(paths[1])
 
 
@@ -165,7 +226,11 @@ def certificate(place, days):
 def test_https_with_the_operators_certificate(start, env, tmp_path, days, level, words):
     """The one port speaks https, our own commands reach it, and the doctor knows how long the certificate holds."""
     cert, key = certificate(tmp_path, days)
-    more = {"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": key, "ENMS_HTTP_URL": env["ENMS_HTTP_URL"].replace("http:", "https:")}
+    more = {
+        "ENMS_TLS_CERT": cert,
+        "ENMS_TLS_KEY": key,
+        "ENMS_HTTP_URL": env["ENMS_HTTP_URL"].replace("http:", "https:"),
+    }
     start("nginx", **more)
     status, answer, _ = probes.request("GET", more["ENMS_HTTP_URL"] + "/api/version")
     assert status == 502 and "not running" in answer["error"]
@@ -183,7 +248,11 @@ def test_https_settings_are_checked(tmp_path):
     _, other = certificate(tmp_path, 3)
     good = settings.configured({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": key}, tmp_path)
     assert (good["ENMS_TLS_CERT"], good["ENMS_TLS_KEY"]) == (cert, key)
-    for wrong, words in (({"ENMS_TLS_CERT": cert}, "ENMS_TLS_KEY is not set"), ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": "none.pem"}, "There is no"),
-                         ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": other}, "no certificate with its key"), ({"ENMS_TLS_CERT": key, "ENMS_TLS_KEY": key}, "no certificate with its key")):
+    for wrong, words in (
+        ({"ENMS_TLS_CERT": cert}, "ENMS_TLS_KEY is not set"),
+        ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": "none.pem"}, "There is no"),
+        ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": other}, "no certificate with its key"),
+        ({"ENMS_TLS_CERT": key, "ENMS_TLS_KEY": key}, "no certificate with its key"),
+    ):
         with pytest.raises(LauncherError, match=words):
             settings.configured(wrong, tmp_path)

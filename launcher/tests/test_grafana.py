@@ -90,8 +90,13 @@ def test_it_is_started_with_its_settings_and_reached_through_the_door(tmp_path, 
     wanted = ["--homepath", str(archive), "--config", str(settings.ROOT / "grafana/grafana.ini")]
     assert told["argv"][1:] == (wanted if how == "by its older name" else ["server", *wanted])
     seen = told["env"]
-    assert seen["ENMS_DB_GRAFANA_PASSWORD"] == made["ENMS_DB_GRAFANA_PASSWORD"] and seen["ENMS_EDITOR_PASSWORD"] == made["ENMS_EDITOR_PASSWORD"]
-    assert not {"ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_DATABASE_URL"} & set(seen)
+    assert (
+        seen["ENMS_DB_GRAFANA_PASSWORD"] == made["ENMS_DB_GRAFANA_PASSWORD"]
+        and seen["ENMS_EDITOR_PASSWORD"] == made["ENMS_EDITOR_PASSWORD"]
+    )
+    assert not {"ENMS_DB_OWNER_PASSWORD", "ENMS_DB_INGEST_PASSWORD", "ENMS_DB_API_PASSWORD", "ENMS_DATABASE_URL"} & set(
+        seen
+    )
     assert (tmp_path / "run/state/grafana").stat().st_mode & 0o777 == 0o700
 
 
@@ -101,7 +106,10 @@ def test_every_variable_of_its_settings_is_given(env):
 
     import yaml
 
-    texts = [path.read_text() for path in [settings.ROOT / "grafana/grafana.ini", *(settings.ROOT / "grafana/provisioning").rglob("*.yaml")]]
+    texts = [
+        path.read_text()
+        for path in [settings.ROOT / "grafana/grafana.ini", *(settings.ROOT / "grafana/provisioning").rglob("*.yaml")]
+    ]
     asked = set(re.findall(r"\$(?:__env)?\{(\w+)\}", "\n".join(texts)))
     assert asked and asked <= set(services.environment(services.BY_NAME["grafana"], env))
     compose = yaml.safe_load((settings.ROOT / "docker-compose.yml").read_text())["services"]["grafana"]

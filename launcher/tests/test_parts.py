@@ -30,12 +30,19 @@ def test_template_without_a_value_is_an_error():
 @pytest.mark.parametrize("path", ["nginx/nginx.conf", "mosquitto/mosquitto.conf", "mosquitto/mosquitto.acl"])
 def test_templates_name_only_documented_variables(path):
     names = set(templates.PLACE.findall((settings.ROOT / path).read_text()))
-    assert names and names <= set(templates.re.findall(r"ENMS_[A-Z0-9_]+", (settings.ROOT / ".env.example").read_text()))
+    assert names and names <= set(
+        templates.re.findall(r"ENMS_[A-Z0-9_]+", (settings.ROOT / ".env.example").read_text())
+    )
 
 
 def test_env_file(tmp_path):
     (tmp_path / ".env").write_text("# comment\nENMS_A=1\n ENMS_B = two words # why\nENMS_C='#3 '\n\nENMS_D=\n")
-    assert settings.read_env_file(tmp_path / ".env") == {"ENMS_A": "1", "ENMS_B": "two words", "ENMS_C": "#3 ", "ENMS_D": ""}
+    assert settings.read_env_file(tmp_path / ".env") == {
+        "ENMS_A": "1",
+        "ENMS_B": "two words",
+        "ENMS_C": "#3 ",
+        "ENMS_D": "",
+    }
     (tmp_path / ".env").write_text("nonsense\n")
     with pytest.raises(LauncherError, match="line 1"):
         settings.read_env_file(tmp_path / ".env")
@@ -43,7 +50,12 @@ def test_env_file(tmp_path):
 
 def test_another_stacks_environment_changes_nothing(tmp_path):
     """A shell that has run `export $(./enms env)` can start a second stack."""
-    foreign = {"ENMS_DB_PORT": "1", "ENMS_DATABASE_URL": "postgresql://other", "ENMS_DB_OWNER_PASSWORD": "other", "ENMS_API_RATE": "7"}
+    foreign = {
+        "ENMS_DB_PORT": "1",
+        "ENMS_DATABASE_URL": "postgresql://other",
+        "ENMS_DB_OWNER_PASSWORD": "other",
+        "ENMS_API_RATE": "7",
+    }
     chosen = settings.configured(foreign, tmp_path)
     assert chosen["ENMS_API_RATE"] == "7"
     assert not {"ENMS_DB_PORT", "ENMS_DATABASE_URL", "ENMS_DB_OWNER_PASSWORD"} & set(chosen)
@@ -52,7 +64,11 @@ def test_another_stacks_environment_changes_nothing(tmp_path):
 def test_environment_wins_over_env_file_and_both_over_the_default(tmp_path):
     (tmp_path / ".env").write_text("ENMS_HTTP_PORT=9000\nENMS_CURRENCY=CHF\nENMS_TIMEZONE=\n")
     chosen = settings.configured({"ENMS_HTTP_PORT": "9001"}, tmp_path)
-    assert (chosen["ENMS_HTTP_PORT"], chosen["ENMS_CURRENCY"], chosen["ENMS_TIMEZONE"]) == ("9001", "CHF", "Europe/Berlin")
+    assert (chosen["ENMS_HTTP_PORT"], chosen["ENMS_CURRENCY"], chosen["ENMS_TIMEZONE"]) == (
+        "9001",
+        "CHF",
+        "Europe/Berlin",
+    )
 
 
 @pytest.mark.parametrize("port", ["", "http", "-1", "65536"])
@@ -74,7 +90,9 @@ def test_secrets_are_made_once_and_settable_ones_are_taken_over(tmp_path):
 
 
 def test_a_service_sees_only_its_own_secrets(tmp_path):
-    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")} | {"ENMS_BIND": "0.0.0.0"}
+    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")} | {
+        "ENMS_BIND": "0.0.0.0"
+    }
     seen = services.environment(services.BY_NAME["simulator"], env)
     assert [name for name, value in seen.items() if value == "hidden"] == ["ENMS_MQTT_DEVICE_PASSWORD"]
     assert seen["ENMS_BIND"] == "127.0.0.1"
@@ -95,7 +113,10 @@ def test_ports_are_remembered_until_somebody_takes_them():
 def test_the_brokers_port_may_be_chosen_and_the_one_found_before_is_kept(tmp_path):
     where = settings.Paths(tmp_path)
     found = settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "0"})
-    assert settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "1883"}) == {**found, "ENMS_MQTT_PORT": 1883}
+    assert settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "1883"}) == {
+        **found,
+        "ENMS_MQTT_PORT": 1883,
+    }
     assert settings.load_ports(where, {"ENMS_HTTP_PORT": "8080", "ENMS_BROKER_PORT": "0"}) == found
 
 
@@ -141,8 +162,15 @@ def test_what_a_dead_leader_left_is_found_and_ended():
 
 
 def test_stop_tree_kills_what_does_not_listen():
-    child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"],
-                             start_new_session=True, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
+        ],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
     child.stdout.readline()
     began = time.monotonic()
     processes.stop_tree(processes.identity(child.pid), grace=0.2)
@@ -173,6 +201,7 @@ def test_what_is_written_during_the_rotation_is_kept(tmp_path, monkeypatch):
         copy(source, target)
         with open(log, "ab") as writer:
             writer.write(b"meanwhile\n")
+
     monkeypatch.setattr(supervisor.shutil, "copyfileobj", slow_copy)
     supervisor.rotate(log)
     assert (tmp_path / "a.log.1").read_text() == "old\nmeanwhile\n" and log.read_text() == ""
@@ -181,7 +210,10 @@ def test_what_is_written_during_the_rotation_is_kept(tmp_path, monkeypatch):
 def test_log_lines_are_key_value_and_unfold_for_people():
     record = logging.LogRecord("x", logging.WARNING, __file__, 1, 'the "big" %s', ("one",), None)
     record.created = 1769850902.125
-    assert logs.Logfmt("api").format(record) == 'time=2026-01-31T09:15:02.125Z level=warning part=api msg="the \\"big\\" one"'
+    assert (
+        logs.Logfmt("api").format(record)
+        == 'time=2026-01-31T09:15:02.125Z level=warning part=api msg="the \\"big\\" one"'
+    )
     try:
         raise ValueError("a\nb")
     except ValueError:
@@ -197,7 +229,9 @@ def test_levels_are_checked(tmp_path):
         settings.configured({"ENMS_LOG_LEVEL": "loud"}, tmp_path)
 
 
-@given(st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=60), st.integers(1, 20))
+@given(
+    st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=60), st.integers(1, 20)
+)
 def test_last_lines_are_the_end_of_the_file(tmp_path_factory, lines, count):
     path = tmp_path_factory.mktemp("log") / "x.log"
     path.write_text("".join(line + "\n" for line in lines))
@@ -280,8 +314,16 @@ def test_the_entry_script_refuses_an_old_python():
 
 
 def test_launcher_needs_only_the_standard_library():
-    done = subprocess.run([sys.executable, "-S", "-I", "-c",
-                           f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
-                           "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing, launcher.backup"],
-                          text=True, capture_output=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-S",
+            "-I",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
+            "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing, launcher.backup",
+        ],
+        text=True,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,7 @@ Reads calls from file descriptor 3 and writes answers to 4, so that whatever use
 A frame is a header (number of the call, bytes of the JSON, bytes of the arrays), the JSON, and the arrays in binary, as
 python-frames.js describes it. Ends when descriptor 3 is closed.
 """
+
 import ast
 import hashlib
 import importlib
@@ -63,12 +64,12 @@ def decode(text, arrays):
         if ARRAY not in found:
             return found
         kind, first, size = found[ARRAY]
-        part = arrays[first:first + size]
+        part = arrays[first : first + size]
         if kind == "bytes":
             return part
         import numpy
 
-        return numpy.frombuffer(bytearray(part), kind)    # a copy that may be written to
+        return numpy.frombuffer(bytearray(part), kind)  # a copy that may be written to
 
     return json.loads(text, object_hook=restored)
 
@@ -124,13 +125,19 @@ def answer_call(text, arrays):
         return encode({"result": function(call.get("payload"))}, call.get("typedArrays"))
     except BaseException as error:  # a user's sys.exit() must not end the shared worker either
         said = error.msg if isinstance(error, SyntaxError) else error
-        return encode({"error": f"{type(error).__name__}: {said}", "line": line_of(error), "traceback": traceback.format_exc(limit=-8)})
+        return encode(
+            {
+                "error": f"{type(error).__name__}: {said}",
+                "line": line_of(error),
+                "traceback": traceback.format_exc(limit=-8),
+            }
+        )
 
 
 def main():
     for descriptor in (3, 4):
-        os.set_inheritable(descriptor, False)    # what user code starts has no business with them
-    os.nice(5)    # Node.js, which takes in the readings, goes first
+        os.set_inheritable(descriptor, False)  # what user code starts has no business with them
+    os.nice(5)  # Node.js, which takes in the readings, goes first
     calls = os.fdopen(3, "rb", buffering=1 << 16)
     answers = os.fdopen(4, "wb", buffering=1 << 16)
     sys.stdout.reconfigure(line_buffering=True)

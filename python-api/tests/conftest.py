@@ -42,22 +42,31 @@ class Fleet:
             return cursor.fetchall() if cursor.description else None
 
     def clear(self):
-        self.run("TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, device_latest, "
-                 "rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, energy_rollup_1day, ingest_rejects CASCADE")
+        self.run(
+            "TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, device_latest, "
+            "rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, energy_rollup_1day, ingest_rejects CASCADE"
+        )
         self.run("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
 
     def device(self, device_id, **columns):
         columns = {"friendly_name": device_id, "source": "prusalink", **columns}
         names = ", ".join(columns)
         marks = ", ".join(["%s"] * len(columns))
-        self.run(f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
-                 device_id, *columns.values())
+        self.run(
+            f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
+            device_id,
+            *columns.values(),
+        )
         self.run("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
 
     def meter(self, device_id, meter_id=None):
         meter_id = meter_id or f"plug-{device_id}/switch:0"
         self.run("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter_id)
-        self.run("INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, %s, '-infinity')", meter_id, device_id)
+        self.run(
+            "INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, %s, '-infinity')",
+            meter_id,
+            device_id,
+        )
         return meter_id
 
     def readings(self, meter_id, start, end, watts, every_s=60, counter_wh=1000.0):
@@ -69,30 +78,58 @@ class Fleet:
             counters.append(counter_wh + watts * (moment - start).total_seconds() / 3600)
             moment += timedelta(seconds=every_s)
         none = [None] * len(moments)
-        self.run("SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
-                 "%s::float8[], %s::float8[])", [meter_id] * len(moments), moments, [float(watts)] * len(moments), counters, *[none] * 5)
+        self.run(
+            "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
+            "%s::float8[], %s::float8[])",
+            [meter_id] * len(moments),
+            moments,
+            [float(watts)] * len(moments),
+            counters,
+            *[none] * 5,
+        )
         return counters[-1]
 
     def powers(self, meter_id, start, end, watts, every_s):
         """Readings of power alone, as plugs send them when only the load changed."""
-        moments = [start + timedelta(seconds=second) for second in range(0, int((end - start).total_seconds()), every_s)]
-        self.run("SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])", [meter_id] * len(moments), moments,
-                 [float(watts + 40 * (number % 3)) for number in range(len(moments))], [None] * len(moments))
+        moments = [
+            start + timedelta(seconds=second) for second in range(0, int((end - start).total_seconds()), every_s)
+        ]
+        self.run(
+            "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])",
+            [meter_id] * len(moments),
+            moments,
+            [float(watts + 40 * (number % 3)) for number in range(len(moments))],
+            [None] * len(moments),
+        )
 
     def status(self, device_id, at, state, **columns):
         """A status row, and device_latest as the newest."""
         columns = {"state": state, "state_text": state.upper(), **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        self.run(f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})", device_id, at, *columns.values())
+        self.run(
+            f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})",
+            device_id,
+            at,
+            *columns.values(),
+        )
         updates = ", ".join(f"{name} = %s" for name in columns)
-        self.run(f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} WHERE device_id = %s",
-                 at, at, *columns.values(), device_id)
+        self.run(
+            f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} WHERE device_id = %s",
+            at,
+            at,
+            *columns.values(),
+            device_id,
+        )
 
     def job(self, device_id, start, **columns):
         columns = {"status": "printing", "filename": "part.gcode", **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        return self.run(f"INSERT INTO print_jobs (device_id, start_time, {names}) VALUES (%s, %s, {marks}) RETURNING job_id::text",
-                        device_id, start, *columns.values())[0][0]
+        return self.run(
+            f"INSERT INTO print_jobs (device_id, start_time, {names}) VALUES (%s, %s, {marks}) RETURNING job_id::text",
+            device_id,
+            start,
+            *columns.values(),
+        )[0][0]
 
 
 @pytest.fixture(scope="session")
@@ -116,9 +153,14 @@ def api_database():
 @pytest.fixture(scope="session")
 def api_settings(api_database):
     """What the API connects with."""
-    return db.settings_from_environment({
-        "ENMS_DB_HOST": api_database.get("host", "127.0.0.1"), "ENMS_DB_PORT": api_database.get("port", "5432"),
-        "ENMS_DB_NAME": api_database["dbname"], "ENMS_DB_API_PASSWORD": PASSWORD})
+    return db.settings_from_environment(
+        {
+            "ENMS_DB_HOST": api_database.get("host", "127.0.0.1"),
+            "ENMS_DB_PORT": api_database.get("port", "5432"),
+            "ENMS_DB_NAME": api_database["dbname"],
+            "ENMS_DB_API_PASSWORD": PASSWORD,
+        }
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """How the API behaves as a server: tags, bad input, secrets, a database that goes away and comes back."""
 
-
 import re
 import socket
 import threading
@@ -30,7 +29,9 @@ def populated(fleet, now):
     fleet.job("A", now - timedelta(minutes=40))
     fleet.job("A", now - timedelta(hours=3), end_time=now - timedelta(hours=2), status="done", session_energy_wh=80)
     fleet.run("SELECT register_meters(ARRAY['stray'], ARRAY['tasmota'])")
-    fleet.run("SELECT record_rejects(ARRAY['shelly'], ARRAY['x/status/switch:0'], ARRAY['{\"key\":\"KEY-that-must-not-appear\"}'], ARRAY['not a number'])")
+    fleet.run(
+        "SELECT record_rejects(ARRAY['shelly'], ARRAY['x/status/switch:0'], ARRAY['{\"key\":\"KEY-that-must-not-appear\"}'], ARRAY['not a number'])"
+    )
     return fleet
 
 
@@ -72,13 +73,16 @@ def test_news_end_a_304(client, populated, now):
 
 def test_a_change_that_was_not_committed_when_the_tag_was_made_is_not_missed(client, populated, api_database):
     import psycopg2
+
     connection = psycopg2.connect(**api_database)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE device_latest SET progress_percent = 77")
         tag = client.get("/api/dpp_summary").headers["ETag"]
         assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).status_code == 304
         connection.commit()
-    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["jobProgressPercent"] == 77
+    assert (
+        client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["jobProgressPercent"] == 77
+    )
     connection.close()
 
 
@@ -87,7 +91,9 @@ def test_a_printer_goes_offline_though_no_row_changes(client, populated, now):
     tag = client.get("/api/dpp_summary").headers["ETag"]
     client.get("/api/dpp_summary", headers={"If-None-Match": tag})
     time.sleep(2)
-    assert client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["currentStatus"] == "Offline"
+    assert (
+        client.get("/api/dpp_summary", headers={"If-None-Match": tag}).json["printers"][0]["currentStatus"] == "Offline"
+    )
 
 
 def test_a_mock_scenario_has_its_own_tag(client, fleet):
@@ -101,24 +107,27 @@ def test_an_unknown_scenario_is_answered_with_the_list(client):
     assert all(name in answer.json["error"] for name in dpp_simulator.SCENARIOS)
 
 
-@pytest.mark.parametrize("path, status, words", [
-    ("/api/jobs?limit=0", 400, "limit must be a whole number from 1 to 200."),
-    ("/api/jobs?limit=1e2", 400, "limit must be a whole number"),
-    ("/api/jobs?limit=", 400, "limit must be a whole number"),
-    ("/api/jobs?offset=-1", 400, "offset must be a whole number from 0 to 1000000."),
-    ("/api/jobs?status=lost", 400, "There is no status of that name; known are: printing"),
-    ("/api/jobs?sort=size", 400, "There is no sort of that name; known are: started"),
-    ("/api/jobs?ended=yes", 400, "There is no ended of that name; known are: true, false."),
-    ("/api/jobs?search=%00", 400, "search must be at most 200 characters of text."),
-    ("/api/jobs?deviceId=%00", 400, "deviceId must be 1 to 64 letters"),
-    ("/api/jobs?deviceId=A'%20OR%201=1--", 400, "deviceId must be 1 to 64 letters"),
-    ("/api/jobs?from=yesterday", 400, "from must be an instant like"),
-    ("/api/jobs?to=0001-01-01T00:00:00%2B23:00", 400, "to must be an instant like"),
-    ("/api/jobs/1", 400, "A job id looks like"),
-    ("/api/jobs/00000000-0000-4000-8000-000000000000", 404, "There is no such job."),
-    ("/api/nothing", 404, "There is nothing at this address; /api/docs lists what there is."),
-    ("/api/rejects?limit=9999", 400, "limit must be"),
-])
+@pytest.mark.parametrize(
+    "path, status, words",
+    [
+        ("/api/jobs?limit=0", 400, "limit must be a whole number from 1 to 200."),
+        ("/api/jobs?limit=1e2", 400, "limit must be a whole number"),
+        ("/api/jobs?limit=", 400, "limit must be a whole number"),
+        ("/api/jobs?offset=-1", 400, "offset must be a whole number from 0 to 1000000."),
+        ("/api/jobs?status=lost", 400, "There is no status of that name; known are: printing"),
+        ("/api/jobs?sort=size", 400, "There is no sort of that name; known are: started"),
+        ("/api/jobs?ended=yes", 400, "There is no ended of that name; known are: true, false."),
+        ("/api/jobs?search=%00", 400, "search must be at most 200 characters of text."),
+        ("/api/jobs?deviceId=%00", 400, "deviceId must be 1 to 64 letters"),
+        ("/api/jobs?deviceId=A'%20OR%201=1--", 400, "deviceId must be 1 to 64 letters"),
+        ("/api/jobs?from=yesterday", 400, "from must be an instant like"),
+        ("/api/jobs?to=0001-01-01T00:00:00%2B23:00", 400, "to must be an instant like"),
+        ("/api/jobs/1", 400, "A job id looks like"),
+        ("/api/jobs/00000000-0000-4000-8000-000000000000", 404, "There is no such job."),
+        ("/api/nothing", 404, "There is nothing at this address; /api/docs lists what there is."),
+        ("/api/rejects?limit=9999", 400, "limit must be"),
+    ],
+)
 def test_bad_requests_get_a_sentence(client, populated, path, status, words):
     answer = client.get(path)
     assert answer.status_code == status
@@ -135,8 +144,13 @@ def test_nothing_can_be_changed_here(client, method):
 
 def test_jobs_come_in_pages_and_by_filter(client, populated, now):
     for number in range(5):
-        populated.job("A", now - timedelta(days=1, hours=number), end_time=now - timedelta(days=1, hours=number) + timedelta(minutes=9),
-                      status="cancelled", filename=f"{number}.gcode")
+        populated.job(
+            "A",
+            now - timedelta(days=1, hours=number),
+            end_time=now - timedelta(days=1, hours=number) + timedelta(minutes=9),
+            status="cancelled",
+            filename=f"{number}.gcode",
+        )
     page = client.get("/api/jobs?status=cancelled&limit=2&offset=1").json
     assert page["total"] == 5
     assert [job["filename"] for job in page["jobs"]] == ["1.gcode", "2.gcode"]
@@ -149,10 +163,21 @@ def test_jobs_come_in_pages_and_by_filter(client, populated, now):
 def test_jobs_are_searched_sorted_and_summed_over_all_pages(client, fleet, now):
     fleet.device("A", friendly_name="Left one")
     fleet.device("B", friendly_name="right one")
-    for hours, (device, name, wh, cost) in enumerate([("A", "Gear.gcode", 30, 0.01), ("B", "vase.gcode", 90, 0.03), ("A", "a%_\\.gcode", None, None)], start=1):
+    for hours, (device, name, wh, cost) in enumerate(
+        [("A", "Gear.gcode", 30, 0.01), ("B", "vase.gcode", 90, 0.03), ("A", "a%_\\.gcode", None, None)], start=1
+    ):
         start = now - timedelta(hours=hours)
-        fleet.job(device, start, end_time=start + timedelta(minutes=10 * hours), status="done", filename=name, session_energy_wh=wh,
-                  cost=cost, currency="EUR" if cost else None, co2_g=wh)
+        fleet.job(
+            device,
+            start,
+            end_time=start + timedelta(minutes=10 * hours),
+            status="done",
+            filename=name,
+            session_energy_wh=wh,
+            cost=cost,
+            currency="EUR" if cost else None,
+            co2_g=wh,
+        )
     fleet.job("B", now, filename="running.gcode")
 
     def files(**asked):
@@ -208,6 +233,7 @@ def test_no_credential_appears_anywhere(client, populated):
 
 def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings, populated):
     import psycopg2
+
     connection = psycopg2.connect(**api_settings)
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -221,7 +247,10 @@ def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings
 
 
 def test_every_route_is_described(api):
-    routes = {re.sub(r"<(?:\w+:)?(\w+)>", lambda found: "{jobId}" if found[1] == "job_id" else found[0], rule.rule) for rule in api.url_map.iter_rules()}
+    routes = {
+        re.sub(r"<(?:\w+:)?(\w+)>", lambda found: "{jobId}" if found[1] == "job_id" else found[0], rule.rule)
+        for rule in api.url_map.iter_rules()
+    }
     assert routes - {"/api/docs.css"} == set(openapi.PATHS)
 
 
@@ -239,7 +268,12 @@ def test_health_tells_each_part(client, populated):
     parts = answer.json["parts"]
     assert answer.json["status"] == "degraded"  # Node-RED is not started here
     assert {name: part["status"] for name, part in parts.items()} == {
-        "database": "ok", "ingest": "ok", "printers": "ok", "nodered": "down", "broker": "unknown"}
+        "database": "ok",
+        "ingest": "ok",
+        "printers": "ok",
+        "nodered": "down",
+        "broker": "unknown",
+    }
     assert 0 <= parts["ingest"]["lastReadingAgeSeconds"] < 60
 
 
@@ -298,9 +332,15 @@ def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_setting
     for path in ("/api/dpp_summary", "/api/jobs", "/api/alarms", "/api/rejects"):
         answer = client.get(path)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-        assert answer.json == {"error": "The database is not reachable at the moment; it is asked again with the next request."}
+        assert answer.json == {
+            "error": "The database is not reachable at the moment; it is asked again with the next request."
+        }
     health = client.get("/api/health")
-    assert (health.status_code, health.json["status"], health.json["parts"]["database"]["status"]) == (503, "unavailable", "down")
+    assert (health.status_code, health.json["status"], health.json["parts"]["database"]["status"]) == (
+        503,
+        "unavailable",
+        "down",
+    )
     assert client.get("/api/dpp_summary?scenario=busy_fleet").status_code == 200
     door.up()
     assert client.get("/api/dpp_summary").status_code == 200
@@ -316,14 +356,20 @@ def test_a_statement_that_takes_too_long_is_a_503(api_settings, populated, monke
     database = db.Database({**api_settings, "options": options})
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT pg_sleep(5)")
     answer = application.create_app(database, NoNodeRed(), share_s=0).test_client().get("/api/alarms")
-    assert (answer.status_code, answer.json) == (503, {"error": "The database took too long to answer; please try again."})
+    assert (answer.status_code, answer.json) == (
+        503,
+        {"error": "The database took too long to answer; please try again."},
+    )
 
 
 def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch):
     client = application.create_app(db.Database(api_settings), NoNodeRed(), share_s=0).test_client()
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT secret FROM nowhere")
     answer = client.get("/api/rejects")
-    assert (answer.status_code, answer.json) == (500, {"error": "Something went wrong here; the log of the API tells what."})
+    assert (answer.status_code, answer.json) == (
+        500,
+        {"error": "Something went wrong here; the log of the API tells what."},
+    )
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))

@@ -22,8 +22,11 @@ def samples(client):
     """{(name, labels as sorted pairs): value} of everything that is told."""
     answer = client.get("/metrics")
     assert answer.status_code == 200 and answer.content_type.startswith("text/plain; version=")
-    return {(sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(answer.text) for sample in family.samples}
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
 
 
 def value(client, name, **labels):
@@ -32,11 +35,20 @@ def value(client, name, **labels):
 
 def test_requests_are_counted_by_endpoint_and_status(watched, fleet):
     client, _ = watched
-    for path in ("/api/jobs", "/api/jobs", "/api/jobs?limit=0", "/api/jobs/00000000-0000-4000-8000-000000000000", "/nowhere/1", "/nowhere/2"):
+    for path in (
+        "/api/jobs",
+        "/api/jobs",
+        "/api/jobs?limit=0",
+        "/api/jobs/00000000-0000-4000-8000-000000000000",
+        "/nowhere/1",
+        "/nowhere/2",
+    ):
         client.get(path)
     client.post("/api/jobs")
     found = samples(client)
-    count = lambda endpoint, method, status: found[("enms_http_requests_total", (("endpoint", endpoint), ("method", method), ("status", status)))]
+    count = lambda endpoint, method, status: found[
+        ("enms_http_requests_total", (("endpoint", endpoint), ("method", method), ("status", status)))
+    ]
     assert count("/api/jobs", "GET", "200") == 2 and count("/api/jobs", "GET", "400") == 1
     assert count("/api/jobs/<job_id>", "GET", "404") == 1
     assert count("none", "GET", "404") == 2 and count("none", "POST", "405") == 1
@@ -58,7 +70,10 @@ def test_what_is_asked_can_not_make_it_grow(watched):
 def test_the_pool_tells_what_is_busy(watched):
     client, database = watched
     client.get("/api/jobs")
-    assert value(client, "enms_database_connections", state="idle") == 1 and value(client, "enms_database_connections", state="busy") == 0
+    assert (
+        value(client, "enms_database_connections", state="idle") == 1
+        and value(client, "enms_database_connections", state="busy") == 0
+    )
     with database._connection():
         assert value(client, "enms_database_connections", state="busy") == 1
     both = threading.Barrier(2)
@@ -66,6 +81,7 @@ def test_the_pool_tells_what_is_busy(watched):
     def hold():
         with database._connection():
             both.wait(5)
+
     threads = [threading.Thread(target=hold) for _ in range(2)]
     for thread in threads:
         thread.start()

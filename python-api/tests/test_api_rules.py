@@ -14,8 +14,23 @@ import tips
 
 NOW = 1_760_000_000.0
 
-SPEC_ORDER = ["offline", "error", "attention", "heating_long", "first_layer", "idle_power", "hot_bed_idle", "small_part", "material",
-              "near_completion", "cooling", "better_hour", "above_usual", "idle", "default"]
+SPEC_ORDER = [
+    "offline",
+    "error",
+    "attention",
+    "heating_long",
+    "first_layer",
+    "idle_power",
+    "hot_bed_idle",
+    "small_part",
+    "material",
+    "near_completion",
+    "cooling",
+    "better_hour",
+    "above_usual",
+    "idle",
+    "default",
+]
 
 
 def mock_printers():
@@ -62,24 +77,48 @@ def test_a_saving_has_no_money_without_a_tariff():
 
 
 def test_a_cleaner_hour_is_a_tip_when_the_price_is_flat():
-    rates = tuple({"from_ts": NOW + 3600 * hour, "price": 0.3, "currency": "EUR", "g_co2": 400.0 - 100 * (hour == 2)} for hour in range(24))
-    tip = tips.tips_for(tips.Situation(status="Idle", rates=rates, hour_name=lambda ts: f"+{(ts - NOW) / 3600:.0f} h"))[0]
+    rates = tuple(
+        {"from_ts": NOW + 3600 * hour, "price": 0.3, "currency": "EUR", "g_co2": 400.0 - 100 * (hour == 2)}
+        for hour in range(24)
+    )
+    tip = tips.tips_for(tips.Situation(status="Idle", rates=rates, hour_name=lambda ts: f"+{(ts - NOW) / 3600:.0f} h"))[
+        0
+    ]
     assert tip["id"] == "better_hour"
-    assert tip["text"] == "Electricity is cleaner from +2 h (300 instead of 400 g CO2 per kWh): queue the next print for then."
+    assert (
+        tip["text"]
+        == "Electricity is cleaner from +2 h (300 instead of 400 g CO2 per kWh): queue the next print for then."
+    )
 
 
-@given(st.builds(
-    tips.Situation,
-    status=st.sampled_from(printer_state.STATUSES),
-    printing=st.booleans(),
-    **{name: st.none() | st.floats(0, 1e5) for name in (
-        "state_age_s", "steady_w", "idle_power_w", "bed_c", "bed_target_c", "time_left_s", "warm_up_kwh", "kwh_per_g", "usual_kwh_per_g",
-        "usual_job_kwh", "grams", "price_per_kwh")},
-    progress=st.none() | st.floats(0, 100),
-    part_mm=st.none() | st.tuples(st.none() | st.floats(0, 500), st.none() | st.floats(0, 500)),
-    bed_mm=st.none() | st.tuples(st.floats(1, 500), st.floats(1, 500)),
-    material=st.none() | st.sampled_from(["PLA", "abs", "PC-CF", "PETG", ""]),
-))
+@given(
+    st.builds(
+        tips.Situation,
+        status=st.sampled_from(printer_state.STATUSES),
+        printing=st.booleans(),
+        **{
+            name: st.none() | st.floats(0, 1e5)
+            for name in (
+                "state_age_s",
+                "steady_w",
+                "idle_power_w",
+                "bed_c",
+                "bed_target_c",
+                "time_left_s",
+                "warm_up_kwh",
+                "kwh_per_g",
+                "usual_kwh_per_g",
+                "usual_job_kwh",
+                "grams",
+                "price_per_kwh",
+            )
+        },
+        progress=st.none() | st.floats(0, 100),
+        part_mm=st.none() | st.tuples(st.none() | st.floats(0, 500), st.none() | st.floats(0, 500)),
+        bed_mm=st.none() | st.tuples(st.floats(1, 500), st.floats(1, 500)),
+        material=st.none() | st.sampled_from(["PLA", "abs", "PC-CF", "PETG", ""]),
+    )
+)
 def test_any_printer_gets_a_tip_and_no_saving_is_negative(situation):
     found = tips.tips_for(situation)
     assert found
@@ -87,28 +126,31 @@ def test_any_printer_gets_a_tip_and_no_saving_is_negative(situation):
         assert tip["saving"] is None or tip["saving"]["kwhPerDay"] >= 0
 
 
-@pytest.mark.parametrize("changes, status", [
-    ({"state": "printing"}, "Printing"),
-    ({"state": "heating"}, "Heating"),
-    ({"state": "paused"}, "Paused"),
-    ({"state": "attention"}, "Attention"),
-    ({"state": "error"}, "Error"),
-    ({"state": "offline"}, "Offline"),
-    ({"state": "unknown"}, "Unknown"),
-    ({"state": "finished"}, "Completed"),
-    ({"state": "ready"}, "Idle"),
-    ({"state": "idle"}, "Idle"),
-    ({"state": "idle", "nozzle": 90.0}, "Cooling"),
-    ({"state": "cancelled", "bed": 55.0}, "Cooling"),
-    ({"state": "idle", "bed": 60.0, "bed_target": 60.0}, "Idle"),
-    ({"state": "idle", "last": {"status": "done", "end_ts": NOW - 60}}, "Completed"),
-    ({"state": "idle", "last": {"status": "cancelled", "end_ts": NOW - 60}}, "Idle"),
-    ({"state": "idle", "last": {"status": "done", "end_ts": NOW - 3600}}, "Idle"),
-    ({"state": "printing", "status_ts": NOW - 299}, "Printing"),
-    ({"state": "printing", "status_ts": NOW - 301}, "Offline"),
-    ({"state": "printing", "status_ts": NOW - 301, "interval_s": 300}, "Printing"),
-    ({"state": "printing", "status_ts": None}, "Offline"),
-])
+@pytest.mark.parametrize(
+    "changes, status",
+    [
+        ({"state": "printing"}, "Printing"),
+        ({"state": "heating"}, "Heating"),
+        ({"state": "paused"}, "Paused"),
+        ({"state": "attention"}, "Attention"),
+        ({"state": "error"}, "Error"),
+        ({"state": "offline"}, "Offline"),
+        ({"state": "unknown"}, "Unknown"),
+        ({"state": "finished"}, "Completed"),
+        ({"state": "ready"}, "Idle"),
+        ({"state": "idle"}, "Idle"),
+        ({"state": "idle", "nozzle": 90.0}, "Cooling"),
+        ({"state": "cancelled", "bed": 55.0}, "Cooling"),
+        ({"state": "idle", "bed": 60.0, "bed_target": 60.0}, "Idle"),
+        ({"state": "idle", "last": {"status": "done", "end_ts": NOW - 60}}, "Completed"),
+        ({"state": "idle", "last": {"status": "cancelled", "end_ts": NOW - 60}}, "Idle"),
+        ({"state": "idle", "last": {"status": "done", "end_ts": NOW - 3600}}, "Idle"),
+        ({"state": "printing", "status_ts": NOW - 299}, "Printing"),
+        ({"state": "printing", "status_ts": NOW - 301}, "Offline"),
+        ({"state": "printing", "status_ts": NOW - 301, "interval_s": 300}, "Printing"),
+        ({"state": "printing", "status_ts": None}, "Offline"),
+    ],
+)
 def test_status(changes, status):
     assert printer_state.current_status(facts(**changes), NOW) == status
 
@@ -147,22 +189,41 @@ def test_every_species_grows_through_all_its_stages_in_even_steps(species, stage
 @given(st.sampled_from(list(plants.STAGES)), st.floats(0, 100), st.floats(0, 100), st.floats(0, 5), st.floats(0.01, 10))
 def test_growth_never_goes_back_with_more_energy(species, one, other, seed, span):
     less, more = sorted((one, other))
-    assert 1 <= plants.stage(species, less, seed, seed + span) <= plants.stage(species, more, seed, seed + span) <= plants.STAGES[species]
+    assert (
+        1
+        <= plants.stage(species, less, seed, seed + span)
+        <= plants.stage(species, more, seed, seed + span)
+        <= plants.STAGES[species]
+    )
 
 
-@pytest.mark.parametrize("used, expected, health", [(0.5, 1.0, 100), (1.0, 1.0, 100), (1.5, 1.0, 50), (2.0, 1.0, 0), (9.0, 1.0, 0),
-                                                    (None, 1.0, None), (1.0, None, None), (0.1, 0.001, None)])
+@pytest.mark.parametrize(
+    "used, expected, health",
+    [
+        (0.5, 1.0, 100),
+        (1.0, 1.0, 100),
+        (1.5, 1.0, 50),
+        (2.0, 1.0, 0),
+        (9.0, 1.0, 0),
+        (None, 1.0, None),
+        (1.0, None, None),
+        (0.1, 0.001, None),
+    ],
+)
 def test_health_follows_efficiency(used, expected, health):
     assert plants.health(used, expected) == health
 
 
-@pytest.mark.parametrize("settings, growth", [
-    (None, (0.0, 1.0)),
-    ({"plant_full_kwh": "2.5"}, (0.0, 2.5)),
-    ({"plant_seed_kwh": "0.1", "plant_full_kwh": "0.6"}, (0.1, 0.6)),
-    ({"plant_seed_kwh": "3"}, (0.0, 1.0)),
-    ({"plant_full_kwh": "much"}, (0.0, 1.0)),
-    ({"plant_full_kwh": "nan"}, (0.0, 1.0)),
-])
+@pytest.mark.parametrize(
+    "settings, growth",
+    [
+        (None, (0.0, 1.0)),
+        ({"plant_full_kwh": "2.5"}, (0.0, 2.5)),
+        ({"plant_seed_kwh": "0.1", "plant_full_kwh": "0.6"}, (0.1, 0.6)),
+        ({"plant_seed_kwh": "3"}, (0.0, 1.0)),
+        ({"plant_full_kwh": "much"}, (0.0, 1.0)),
+        ({"plant_full_kwh": "nan"}, (0.0, 1.0)),
+    ],
+)
 def test_growth_range_is_a_setting(settings, growth):
     assert plants.growth_range(settings) == growth

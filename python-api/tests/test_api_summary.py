@@ -11,17 +11,28 @@ import dpp_simulator
 import openapi
 from conftest import CREDENTIALS
 
-SEED = {"object_name": "part", "infill_density_percent": 15, "layer_height_mm": 0.2, "supports_enabled": False, "nozzle_diameter_mm": 0.4,
-        "object_dimensions_mm": {"x": 150, "y": 120, "z": 20}, "estimated_material_g": 60, "slicer_profile_name": "0.20mm SPEED",
-        "estimated_print_time_s": 7200}
+SEED = {
+    "object_name": "part",
+    "infill_density_percent": 15,
+    "layer_height_mm": 0.2,
+    "supports_enabled": False,
+    "nozzle_diameter_mm": 0.4,
+    "object_dimensions_mm": {"x": 150, "y": 120, "z": 20},
+    "estimated_material_g": 60,
+    "slicer_profile_name": "0.20mm SPEED",
+    "estimated_print_time_s": 7200,
+}
 
 
 def summary_of(client, path="/api/dpp_summary"):
     answer = client.get(path)
     assert answer.status_code == 200, answer.data
     document = openapi.description("test")
-    jsonschema.validate(answer.json, {**document["components"]["schemas"]["Summary"], "components": document["components"]},
-                        cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(
+        answer.json,
+        {**document["components"]["schemas"]["Summary"], "components": document["components"]},
+        cls=jsonschema.Draft202012Validator,
+    )
     return answer.json
 
 
@@ -44,52 +55,170 @@ def test_an_empty_fleet(client, fleet):
 def test_a_printer_that_never_spoke_is_offline_and_null(client, fleet):
     fleet.device("A", friendly_name="Printer A")
     assert printer_of(client) == {
-        "deviceId": "A", "friendlyName": "Printer A", "model": None, "sizeCategory": None, "location": None, "plant_type": "generic_plant",
-        "plantStage": 1, "plantStages": 21, "plantHealth": None, "bedWidth": None, "bedDepth": None, "currentStatus": "Offline",
-        "isPrintingNow": False, "statusAgeSeconds": None, "currentNozzleTemp": None, "targetNozzleTemp": None, "currentBedTemp": None,
-        "targetBedTemp": None, "currentMaterial": None, "powerWatts": None, "predictedPowerWatts": None, "kwhLast24h": None, "lastJobKwh": None, "printTimeSeconds": None,
-        "lastJobFilamentGrams": None, "lastJobCost": None, "lastJobCurrency": None, "lastJobCo2Grams": None, "jobFilename": None, "jobProgressPercent": None, "jobTimeLeftSeconds": None, "jobKwhConsumed": None,
-        "gcodePreviewUrl": None, "thumbnailUrl": None, "job_details": None, "detailed_analysis_data": None, "history": [],
+        "deviceId": "A",
+        "friendlyName": "Printer A",
+        "model": None,
+        "sizeCategory": None,
+        "location": None,
+        "plant_type": "generic_plant",
+        "plantStage": 1,
+        "plantStages": 21,
+        "plantHealth": None,
+        "bedWidth": None,
+        "bedDepth": None,
+        "currentStatus": "Offline",
+        "isPrintingNow": False,
+        "statusAgeSeconds": None,
+        "currentNozzleTemp": None,
+        "targetNozzleTemp": None,
+        "currentBedTemp": None,
+        "targetBedTemp": None,
+        "currentMaterial": None,
+        "powerWatts": None,
+        "predictedPowerWatts": None,
+        "kwhLast24h": None,
+        "lastJobKwh": None,
+        "printTimeSeconds": None,
+        "lastJobFilamentGrams": None,
+        "lastJobCost": None,
+        "lastJobCurrency": None,
+        "lastJobCo2Grams": None,
+        "jobFilename": None,
+        "jobProgressPercent": None,
+        "jobTimeLeftSeconds": None,
+        "jobKwhConsumed": None,
+        "gcodePreviewUrl": None,
+        "thumbnailUrl": None,
+        "job_details": None,
+        "detailed_analysis_data": None,
+        "history": [],
         "tipText": "The printer is offline: check its power and network, unless it rests on purpose.",
-        "tips": [{"id": "offline", "priority": 1, "text": "The printer is offline: check its power and network, unless it rests on purpose.",
-                  "saving": None}],
+        "tips": [
+            {
+                "id": "offline",
+                "priority": 1,
+                "text": "The printer is offline: check its power and network, unless it rests on purpose.",
+                "saving": None,
+            }
+        ],
     }
 
 
 def test_a_running_print(client, fleet, now):
-    fleet.device("A", friendly_name="Printer A", device_model="MK4", printer_size_category="medium", plant_type="corn", location="Hall",
-                 bed_width=250, bed_depth=210, idle_power_w=10, **CREDENTIALS)
+    fleet.device(
+        "A",
+        friendly_name="Printer A",
+        device_model="MK4",
+        printer_size_category="medium",
+        plant_type="corn",
+        location="Hall",
+        bed_width=250,
+        bed_depth=210,
+        idle_power_w=10,
+        **CREDENTIALS,
+    )
     meter = fleet.meter("A")
     start = now - timedelta(hours=2)
     fleet.readings(meter, now - timedelta(hours=6), now, 120)
-    fleet.job("A", now - timedelta(hours=5), filename="earlier.gcode", end_time=now - timedelta(hours=4), status="done",
-              duration_seconds=3600, session_energy_wh=100, filament_used_g=40, cost=0.03, currency="EUR", co2_g=38, energy_final=True,
-              energy_quality=json.dumps({"coverage_percent": 100}))
-    job_id = fleet.job("A", start, filename="big part.gcode", material="PLA", gcode_analysis_data=json.dumps({"job_details": SEED, "warnings": []}), nozzle_diameter=0.4,
-                       preview_url="/files/preview.bin")
+    fleet.job(
+        "A",
+        now - timedelta(hours=5),
+        filename="earlier.gcode",
+        end_time=now - timedelta(hours=4),
+        status="done",
+        duration_seconds=3600,
+        session_energy_wh=100,
+        filament_used_g=40,
+        cost=0.03,
+        currency="EUR",
+        co2_g=38,
+        energy_final=True,
+        energy_quality=json.dumps({"coverage_percent": 100}),
+    )
+    job_id = fleet.job(
+        "A",
+        start,
+        filename="big part.gcode",
+        material="PLA",
+        gcode_analysis_data=json.dumps({"job_details": SEED, "warnings": []}),
+        nozzle_diameter=0.4,
+        preview_url="/files/preview.bin",
+    )
     fleet.status("A", start, "heating")
     for minutes in range(10, 120, 2):
         fleet.status("A", start + timedelta(minutes=minutes - 5), "heating" if minutes <= 20 else "printing")
-    fleet.status("A", now - timedelta(seconds=20), "printing", nozzle_temp_actual=215.5, nozzle_temp_target=215, bed_temp_actual=60,
-                 bed_temp_target=60, material="PLA", filename="big part.gcode", progress_percent=50, time_left_seconds=7200)
+    fleet.status(
+        "A",
+        now - timedelta(seconds=20),
+        "printing",
+        nozzle_temp_actual=215.5,
+        nozzle_temp_target=215,
+        bed_temp_actual=60,
+        bed_temp_target=60,
+        material="PLA",
+        filename="big part.gcode",
+        progress_percent=50,
+        time_left_seconds=7200,
+    )
     answer = summary_of(client)
     printer = answer["printers"][0]
     assert 20 <= printer.pop("statusAgeSeconds") <= 25
     analysis = printer.pop("detailed_analysis_data")
     assert printer.pop("plantHealth") == 80  # 120 W where 100 Wh in an hour is usual
     assert printer == {
-        "deviceId": "A", "friendlyName": "Printer A", "model": "MK4", "sizeCategory": "medium", "location": "Hall", "plant_type": "corn",
-        "plantStage": 5, "plantStages": 8, "bedWidth": 250, "bedDepth": 210, "currentStatus": "Printing", "isPrintingNow": True,
-        "currentNozzleTemp": 215.5, "targetNozzleTemp": 215, "currentBedTemp": 60, "targetBedTemp": 60, "currentMaterial": "PLA",
-        "powerWatts": 120, "predictedPowerWatts": None, "kwhLast24h": 0.72, "lastJobKwh": 0.1, "printTimeSeconds": 3600, "lastJobFilamentGrams": 40,
-        "lastJobCost": 0.03, "lastJobCurrency": "EUR", "lastJobCo2Grams": 38, "jobFilename": "big part.gcode", "jobProgressPercent": 50, "jobTimeLeftSeconds": 7200, "jobKwhConsumed": 0.24,
-        "gcodePreviewUrl": "/files/preview.bin", "thumbnailUrl": None, "job_details": SEED,
-        "history": [{"filename": "earlier.gcode", "session_energy_wh": 100, "end_time": f"{now - timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}",
-                     "status": "done", "thumbnail_url": None, "per_part_analysis": None}],
+        "deviceId": "A",
+        "friendlyName": "Printer A",
+        "model": "MK4",
+        "sizeCategory": "medium",
+        "location": "Hall",
+        "plant_type": "corn",
+        "plantStage": 5,
+        "plantStages": 8,
+        "bedWidth": 250,
+        "bedDepth": 210,
+        "currentStatus": "Printing",
+        "isPrintingNow": True,
+        "currentNozzleTemp": 215.5,
+        "targetNozzleTemp": 215,
+        "currentBedTemp": 60,
+        "targetBedTemp": 60,
+        "currentMaterial": "PLA",
+        "powerWatts": 120,
+        "predictedPowerWatts": None,
+        "kwhLast24h": 0.72,
+        "lastJobKwh": 0.1,
+        "printTimeSeconds": 3600,
+        "lastJobFilamentGrams": 40,
+        "lastJobCost": 0.03,
+        "lastJobCurrency": "EUR",
+        "lastJobCo2Grams": 38,
+        "jobFilename": "big part.gcode",
+        "jobProgressPercent": 50,
+        "jobTimeLeftSeconds": 7200,
+        "jobKwhConsumed": 0.24,
+        "gcodePreviewUrl": "/files/preview.bin",
+        "thumbnailUrl": None,
+        "job_details": SEED,
+        "history": [
+            {
+                "filename": "earlier.gcode",
+                "session_energy_wh": 100,
+                "end_time": f"{now - timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}",
+                "status": "done",
+                "thumbnail_url": None,
+                "per_part_analysis": None,
+            }
+        ],
         "tipText": "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow profile.",
-        "tips": [{"id": "above_usual", "priority": 13, "text": "This print takes 220 % more energy per gram than usual here: look for a "
-                  "draught, a high bed temperature or a slow profile.",
-                  "saving": {"kwhPerDay": 0.33, "moneyPerDay": 0.1, "currency": "EUR"}}],
+        "tips": [
+            {
+                "id": "above_usual",
+                "priority": 13,
+                "text": "This print takes 220 % more energy per gram than usual here: look for a "
+                "draught, a high bed temperature or a slow profile.",
+                "saving": {"kwhPerDay": 0.33, "moneyPerDay": 0.1, "currency": "EUR"},
+            }
+        ],
     }
     phases = {phase["phase"]: phase for phase in analysis.pop("phases")}
     assert sum(phase["energy_kwh"] for phase in phases.values()) == pytest.approx(0.24, abs=0.001)
@@ -98,16 +227,44 @@ def test_a_running_print(client, fleet, now):
     assert abs(sum(phase["seconds"] for phase in phases.values()) - 7200) <= 5
     analysis.pop("phases_until")
     assert analysis == {
-        "jobId": job_id, "started_at": start.isoformat().replace("+00:00", "Z"), "elapsed_seconds": 7180, "paused_seconds": 0,
-        "energy_kwh": 0.24, "projected_total_kwh": 0.48, "cost": 0.072, "currency": "EUR", "co2_g": 91.2, "projected_cost": 0.144,
+        "jobId": job_id,
+        "started_at": start.isoformat().replace("+00:00", "Z"),
+        "elapsed_seconds": 7180,
+        "paused_seconds": 0,
+        "energy_kwh": 0.24,
+        "projected_total_kwh": 0.48,
+        "cost": 0.072,
+        "currency": "EUR",
+        "co2_g": 91.2,
+        "projected_cost": 0.144,
         "projected_co2_g": 182.4,
-        "comparison": {"jobs": 1, "kwh_per_hour": 0.1203, "usual_kwh_per_hour": 0.1, "kwh_per_hour_difference_percent": 20.3,
-                       "kwh_per_g": 0.008, "usual_kwh_per_g": 0.0025, "kwh_per_g_difference_percent": 220.0},
+        "comparison": {
+            "jobs": 1,
+            "kwh_per_hour": 0.1203,
+            "usual_kwh_per_hour": 0.1,
+            "kwh_per_hour_difference_percent": 20.3,
+            "kwh_per_g": 0.008,
+            "usual_kwh_per_g": 0.0025,
+            "kwh_per_g_difference_percent": 220.0,
+        },
     }
-    assert [{name: value for name, value in entry.items() if name != "jobId"} for entry in answer["globalHistory"]] == [{
-        "deviceId": "A", "printerName": "Printer A", "filename": "earlier.gcode", "kwh": 0.1, "cost": 0.03, "currency": "EUR", "co2g": 38,
-        "status": "done", "startedAt": (now - timedelta(hours=5)).isoformat(), "completedAt": (now - timedelta(hours=4)).isoformat(),
-        "energyQuality": {"coverage_percent": 100}, "thumbnailUrl": None, "pdfUrl": None}]
+    assert [{name: value for name, value in entry.items() if name != "jobId"} for entry in answer["globalHistory"]] == [
+        {
+            "deviceId": "A",
+            "printerName": "Printer A",
+            "filename": "earlier.gcode",
+            "kwh": 0.1,
+            "cost": 0.03,
+            "currency": "EUR",
+            "co2g": 38,
+            "status": "done",
+            "startedAt": (now - timedelta(hours=5)).isoformat(),
+            "completedAt": (now - timedelta(hours=4)).isoformat(),
+            "energyQuality": {"coverage_percent": 100},
+            "thumbnailUrl": None,
+            "pdfUrl": None,
+        }
+    ]
 
 
 def test_the_energy_of_a_running_print_rises_with_its_meter(client, fleet, now):
@@ -127,21 +284,34 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
     for number, device in enumerate(("Fresh", "Late", "Moved", "Several", "Stored", "Silent")):
         fleet.device(device)
         meter = fleet.meter(device)
-        fleet.readings(meter, start + timedelta(seconds=7 * number), now - timedelta(seconds=5), 80 + 13 * number, every_s=97 + 10 * number)
+        fleet.readings(
+            meter,
+            start + timedelta(seconds=7 * number),
+            now - timedelta(seconds=5),
+            80 + 13 * number,
+            every_s=97 + 10 * number,
+        )
         fleet.job(device, now - timedelta(hours=2, minutes=7, seconds=23 + number))
         fleet.status(device, now, "printing")
     for device in ("Fresh", "Stored"):
         fleet.powers(f"plug-{device}/switch:0", now - timedelta(hours=3), now - timedelta(seconds=10), 20, every_s=31)
     fleet.readings(fleet.meter("Several", "second"), start, now, 45, every_s=301)
     fleet.run("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
-    fleet.run("INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')")
-    fleet.run("SELECT meter_assign('plug-Moved/switch:0', 'Silent', 'main', %s, 'test')", now - timedelta(minutes=63, seconds=11))
+    fleet.run(
+        "INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')"
+    )
+    fleet.run(
+        "SELECT meter_assign('plug-Moved/switch:0', 'Silent', 'main', %s, 'test')",
+        now - timedelta(minutes=63, seconds=11),
+    )
 
     def agree():
         for printer in summary_of(client)["printers"]:
             day, job = fleet.run(
                 "SELECT device_energy(%s, date_trunc('minute', now()) - interval '24 hours', now()), device_energy(%s, start_time, now()) "
-                "FROM print_jobs WHERE device_id = %s", *[printer["deviceId"]] * 3)[0]
+                "FROM print_jobs WHERE device_id = %s",
+                *[printer["deviceId"]] * 3,
+            )[0]
             assert printer["kwhLast24h"] == pytest.approx(day / 1000, abs=0.0002), printer["deviceId"]
             assert printer["jobKwhConsumed"] == pytest.approx(job / 1000, abs=0.0002), printer["deviceId"]
 
@@ -150,7 +320,14 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
         fleet.run("SELECT refresh_rollups()")
     agree()
     for minutes in (0, 70, 200):  # late rows after the rollups were made
-        fleet.readings("plug-Late/switch:0", now - timedelta(minutes=minutes + 20), now - timedelta(minutes=minutes), 7, every_s=41, counter_wh=1000 + 93 * 29)
+        fleet.readings(
+            "plug-Late/switch:0",
+            now - timedelta(minutes=minutes + 20),
+            now - timedelta(minutes=minutes),
+            7,
+            every_s=41,
+            counter_wh=1000 + 93 * 29,
+        )
     fleet.readings("plug-Fresh/switch:0", now - timedelta(seconds=4), now, 80, every_s=2, counter_wh=1000 + 80 * 30)
     agree()
 
@@ -158,16 +335,48 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
 def test_stale_values_are_not_shown_as_live(client, fleet, now):
     fleet.device("A")
     fleet.job("A", now - timedelta(hours=1), filename="going.gcode", progress_percent=40, time_left_seconds=900)
-    fleet.status("A", now - timedelta(minutes=6), "printing", nozzle_temp_actual=215, bed_temp_actual=60, nozzle_temp_target=215,
-                 bed_temp_target=60, progress_percent=40, time_left_seconds=900, material="PLA")
+    fleet.status(
+        "A",
+        now - timedelta(minutes=6),
+        "printing",
+        nozzle_temp_actual=215,
+        bed_temp_actual=60,
+        nozzle_temp_target=215,
+        bed_temp_target=60,
+        progress_percent=40,
+        time_left_seconds=900,
+        material="PLA",
+    )
     fleet.run("UPDATE device_latest SET power_watts = 99, power_at = now() - interval '6 minutes'")
     printer = printer_of(client)
-    assert {name: printer[name] for name in (
-        "currentStatus", "isPrintingNow", "currentNozzleTemp", "targetNozzleTemp", "currentBedTemp", "targetBedTemp", "powerWatts",
-        "jobProgressPercent", "jobTimeLeftSeconds", "currentMaterial", "jobFilename")} == {
-        "currentStatus": "Offline", "isPrintingNow": False, "currentNozzleTemp": None, "targetNozzleTemp": None, "currentBedTemp": None,
-        "targetBedTemp": None, "powerWatts": None, "jobProgressPercent": None, "jobTimeLeftSeconds": None, "currentMaterial": None,
-        "jobFilename": "going.gcode"}
+    assert {
+        name: printer[name]
+        for name in (
+            "currentStatus",
+            "isPrintingNow",
+            "currentNozzleTemp",
+            "targetNozzleTemp",
+            "currentBedTemp",
+            "targetBedTemp",
+            "powerWatts",
+            "jobProgressPercent",
+            "jobTimeLeftSeconds",
+            "currentMaterial",
+            "jobFilename",
+        )
+    } == {
+        "currentStatus": "Offline",
+        "isPrintingNow": False,
+        "currentNozzleTemp": None,
+        "targetNozzleTemp": None,
+        "currentBedTemp": None,
+        "targetBedTemp": None,
+        "powerWatts": None,
+        "jobProgressPercent": None,
+        "jobTimeLeftSeconds": None,
+        "currentMaterial": None,
+        "jobFilename": "going.gcode",
+    }
     assert 355 <= printer["statusAgeSeconds"] <= 370
 
 
@@ -177,7 +386,9 @@ def test_a_printer_that_begins_to_heat_is_not_blamed_for_its_idle_power(client, 
     for name, high_s in (("Begins-1", 20), ("Forgotten-1", 600)):
         fleet.device(name, idle_power_w=8)
         meter = fleet.meter(name)
-        counter = fleet.readings(meter, now - timedelta(minutes=30), now - timedelta(seconds=high_s + 5), 8.0, every_s=10)
+        counter = fleet.readings(
+            meter, now - timedelta(minutes=30), now - timedelta(seconds=high_s + 5), 8.0, every_s=10
+        )
         fleet.readings(meter, now - timedelta(seconds=high_s), now, 180.0, every_s=10, counter_wh=counter)
         fleet.status(name, now - timedelta(seconds=25), "idle")
     for printer in client.get("/api/dpp_summary").json["printers"]:
@@ -203,7 +414,9 @@ def test_a_print_without_a_meter_has_no_energy(client, fleet, now):
     answer = summary_of(client)
     printer, entry = answer["printers"][0], answer["globalHistory"][0]
     assert [printer[name] for name in ("jobKwhConsumed", "kwhLast24h", "lastJobKwh")] == [None] * 3
-    assert [printer["detailed_analysis_data"][name] for name in ("energy_kwh", "cost", "co2_g", "projected_total_kwh")] == [None] * 4
+    assert [
+        printer["detailed_analysis_data"][name] for name in ("energy_kwh", "cost", "co2_g", "projected_total_kwh")
+    ] == [None] * 4
     assert [entry[name] for name in ("kwh", "cost", "co2g")] == [None] * 3
 
 
@@ -219,10 +432,21 @@ def test_history_holds_the_last_5_and_the_global_one_the_newest_50(client, fleet
     fleet.device("B")
     for number in range(60):
         end = now - timedelta(hours=number)
-        fleet.job("A" if number % 2 else "B", end - timedelta(minutes=40), filename=f"{number}.gcode", end_time=end, status="done")
+        fleet.job(
+            "A" if number % 2 else "B",
+            end - timedelta(minutes=40),
+            filename=f"{number}.gcode",
+            end_time=end,
+            status="done",
+        )
     answer = summary_of(client)
-    histories = {printer["deviceId"]: [entry["filename"] for entry in printer["history"]] for printer in answer["printers"]}
-    assert histories == {"A": [f"{number}.gcode" for number in (1, 3, 5, 7, 9)], "B": [f"{number}.gcode" for number in (0, 2, 4, 6, 8)]}
+    histories = {
+        printer["deviceId"]: [entry["filename"] for entry in printer["history"]] for printer in answer["printers"]
+    }
+    assert histories == {
+        "A": [f"{number}.gcode" for number in (1, 3, 5, 7, 9)],
+        "B": [f"{number}.gcode" for number in (0, 2, 4, 6, 8)],
+    }
     assert [entry["filename"] for entry in answer["globalHistory"]] == [f"{number}.gcode" for number in range(50)]
 
 
@@ -230,8 +454,11 @@ def test_the_price_of_a_print_is_that_of_its_hours(client, fleet, now):
     fleet.device("A")
     meter = fleet.meter("A")
     turn = now.replace(minute=now.minute // 15 * 15, second=0) - timedelta(hours=1)
-    fleet.run("INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, valid_from) "
-              "SELECT factory_id, 'Dear', 1, 0.60, 'EUR', %s FROM factories LIMIT 1", turn)
+    fleet.run(
+        "INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, valid_from) "
+        "SELECT factory_id, 'Dear', 1, 0.60, 'EUR', %s FROM factories LIMIT 1",
+        turn,
+    )
     fleet.readings(meter, turn - timedelta(hours=1), turn + timedelta(hours=1), 100)
     fleet.job("A", turn - timedelta(hours=1))
     fleet.status("A", now, "printing")
@@ -245,13 +472,25 @@ def test_a_print_of_many_states_has_phases_that_sum_to_it(client, fleet, now):
     start = now - timedelta(minutes=40)
     fleet.readings(meter, start, now, 60)
     fleet.job("A", start)
-    for minute, state in enumerate(["heating"] * 5 + ["printing"] * 10 + ["paused"] * 5 + ["printing"] * 4 + ["attention"] * 6):
+    for minute, state in enumerate(
+        ["heating"] * 5 + ["printing"] * 10 + ["paused"] * 5 + ["printing"] * 4 + ["attention"] * 6
+    ):
         fleet.status("A", start + timedelta(minutes=minute), state)
     fleet.status("A", now - timedelta(seconds=10), "printing")
-    found = {phase["phase"]: (phase["seconds"], phase["energy_kwh"]) for phase in printer_of(client)["detailed_analysis_data"]["phases"]}
+    found = {
+        phase["phase"]: (phase["seconds"], phase["energy_kwh"])
+        for phase in printer_of(client)["detailed_analysis_data"]["phases"]
+    }
     assert sum(seconds for seconds, _ in found.values()) == pytest.approx(2400, abs=4)
-    assert {name: pytest.approx(figures, abs=12) for name, figures in {
-        "Heating": (300, 0.005), "Printing": (850, 0.014), "Paused": (900, 0.0155), "No data": (350, 0.006)}.items()} == found
+    assert {
+        name: pytest.approx(figures, abs=12)
+        for name, figures in {
+            "Heating": (300, 0.005),
+            "Printing": (850, 0.014),
+            "Paused": (900, 0.0155),
+            "No data": (350, 0.006),
+        }.items()
+    } == found
     assert sum(kwh for _, kwh in found.values()) == pytest.approx(0.04, abs=0.0003)
 
 
@@ -282,6 +521,10 @@ def test_one_statement_answers(client, fleet, now, monkeypatch):
     fleet.status("A", now, "idle")
     asked = []
     run = db._Connection.run
-    monkeypatch.setattr(db._Connection, "run", lambda self, statement, parameters: asked.append(statement) or run(self, statement, parameters))
+    monkeypatch.setattr(
+        db._Connection,
+        "run",
+        lambda self, statement, parameters: asked.append(statement) or run(self, statement, parameters),
+    )
     summary_of(client)
     assert asked == ["dpp_summary"]

@@ -8,6 +8,10 @@ from .simplyprint import SimplyPrint
 
 def protocol_for(printer, key: str):
     """The protocol object of a printer; `key` is its API key or password."""
-    kinds = {"prusalink": PrusaLinkLegacy if printer.spec.legacy else PrusaLink, "octoprint": OctoPrint,
-             "moonraker": Moonraker, "simplyprint": SimplyPrint}
+    kinds = {
+        "prusalink": PrusaLinkLegacy if printer.spec.legacy else PrusaLink,
+        "octoprint": OctoPrint,
+        "moonraker": Moonraker,
+        "simplyprint": SimplyPrint,
+    }
     return kinds[printer.spec.protocol](printer, key)

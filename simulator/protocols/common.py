@@ -32,7 +32,9 @@ class Protocol:
 
 def guarded(handler):
     """Run `self.check(request)` first: it raises the protocol's own refusal."""
+
     async def wrapped(self, request):
         self.check(request)
         return await handler(self, request)
+
     return wrapped

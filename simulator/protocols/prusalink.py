@@ -14,8 +14,16 @@ from .common import Protocol, guarded
 USER = "maker"
 REALM = "Printer API"
 NONCE_LIFE_S = 600
-STATES = {"idle": "IDLE", "preheat": "BUSY", "printing": "PRINTING", "paused": "PAUSED", "attention": "ATTENTION",
-          "finished": "FINISHED", "cancelled": "STOPPED", "error": "ERROR"}
+STATES = {
+    "idle": "IDLE",
+    "preheat": "BUSY",
+    "printing": "PRINTING",
+    "paused": "PAUSED",
+    "attention": "ATTENTION",
+    "finished": "FINISHED",
+    "cancelled": "STOPPED",
+    "error": "ERROR",
+}
 
 
 def _md5(text: str) -> str:
@@ -34,8 +42,15 @@ class PrusaLink(Protocol):
 
     def routes(self):
         """v1, the shared /api/version, downloads."""
-        return [web.get("/api/version", self.version), web.get("/api/v1/info", self.info), web.get("/api/v1/status", self.status),
-                web.get("/api/v1/job", self.job), web.get("/api/v1/storage", self.storage), web.get("/usb/{name}", self.download), web.get("/thumb/{size}/usb/{name}", self.thumbnail)]
+        return [
+            web.get("/api/version", self.version),
+            web.get("/api/v1/info", self.info),
+            web.get("/api/v1/status", self.status),
+            web.get("/api/v1/job", self.job),
+            web.get("/api/v1/storage", self.storage),
+            web.get("/usb/{name}", self.download),
+            web.get("/thumb/{size}/usb/{name}", self.thumbnail),
+        ]
 
     # ---------------------------------------------------------------- login
 
@@ -50,7 +65,10 @@ class PrusaLink(Protocol):
         header = request.headers.get("Authorization", "")
         stale = False
         if header.lower().startswith("digest "):
-            fields = {k: quoted if quoted else bare for k, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', header[7:])}
+            fields = {
+                k: quoted if quoted else bare
+                for k, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|([^\s,]+))', header[7:])
+            }
             nonce = fields.get("nonce", "")
             stamp = nonce[:8]
             if re.fullmatch(r"[0-9a-f]{8}", stamp) and nonce == self._nonce(int(stamp, 16)):
@@ -60,7 +78,9 @@ class PrusaLink(Protocol):
                 if not self._answer_fits(fields, request):
                     stale = False
         qop = f', qop="{self.printer.spec.digest_qop}"' if self.printer.spec.digest_qop else ""
-        challenge = f'Digest realm="{REALM}", nonce="{self._nonce(time.time())}"{qop}, stale={"true" if stale else "false"}'
+        challenge = (
+            f'Digest realm="{REALM}", nonce="{self._nonce(time.time())}"{qop}, stale={"true" if stale else "false"}'
+        )
         raise web.HTTPUnauthorized(text="401: Unauthorized", headers={"WWW-Authenticate": challenge})
 
     def _answer_fits(self, f: dict, request) -> bool:
@@ -83,19 +103,36 @@ class PrusaLink(Protocol):
     @guarded
     async def version(self, request):
         """What firmware this is."""
-        return web.json_response({"api": "2.0.0", "server": "2.1.2", "nozzle_diameter": 0.4, "text": "PrusaLink",
-                                  "hostname": self.printer.spec.device_id, "capabilities": {"upload-by-put": True}})
+        return web.json_response(
+            {
+                "api": "2.0.0",
+                "server": "2.1.2",
+                "nozzle_diameter": 0.4,
+                "text": "PrusaLink",
+                "hostname": self.printer.spec.device_id,
+                "capabilities": {"upload-by-put": True},
+            }
+        )
 
     @guarded
     async def info(self, request):
         """Static facts of the printer."""
-        return web.json_response({"nozzle_diameter": 0.4, "mmu": False, "serial": f"SIM-{self.printer.spec.device_id}",
-                                  "hostname": self.printer.spec.device_id, "min_extrusion_temp": 170})
+        return web.json_response(
+            {
+                "nozzle_diameter": 0.4,
+                "mmu": False,
+                "serial": f"SIM-{self.printer.spec.device_id}",
+                "hostname": self.printer.spec.device_id,
+                "min_extrusion_temp": 170,
+            }
+        )
 
     @guarded
     async def storage(self, request):
         """The USB stick."""
-        return web.json_response({"storage_list": [{"path": "/usb/", "name": "usb", "type": "USB", "read_only": False, "available": True}]})
+        return web.json_response(
+            {"storage_list": [{"path": "/usb/", "name": "usb", "type": "USB", "read_only": False, "available": True}]}
+        )
 
     @guarded
     async def status(self, request):
@@ -103,16 +140,28 @@ class PrusaLink(Protocol):
         p, m = self.printer, self.printer.machine
         moving = p.state == "printing" and p.job.moving_from is not None
         fan = 0.0 if not moving or p.job.layer <= 2 else p.job.plan.fan
-        telemetry = {"state": STATES[p.state], "temp_bed": self.shown(m.bed), "target_bed": float(m.bed_target), "temp_nozzle": self.shown(m.nozzle),
-                     "target_nozzle": float(m.nozzle_target), "axis_z": round(p.job.z, 1) if self._has_job() else 0.0, "flow": 100,
-                     "speed": int(p.speed), "fan_hotend": int(7500 + self.dice.gauss(0, 40)) if m.nozzle > 50 else 0,
-                     "fan_print": int(fan * 5900 + self.dice.gauss(0, 30)) if fan else 0}
+        telemetry = {
+            "state": STATES[p.state],
+            "temp_bed": self.shown(m.bed),
+            "target_bed": float(m.bed_target),
+            "temp_nozzle": self.shown(m.nozzle),
+            "target_nozzle": float(m.nozzle_target),
+            "axis_z": round(p.job.z, 1) if self._has_job() else 0.0,
+            "flow": 100,
+            "speed": int(p.speed),
+            "fan_hotend": int(7500 + self.dice.gauss(0, 40)) if m.nozzle > 50 else 0,
+            "fan_print": int(fan * 5900 + self.dice.gauss(0, 30)) if fan else 0,
+        }
         if not moving:
             telemetry |= {"axis_x": 0.0, "axis_y": -3.0}
         answer = {"storage": {"path": "/usb/", "name": "usb", "read_only": False}, "printer": telemetry}
         if self._has_job():
-            answer["job"] = {"id": p.job.number, "progress": round(p.job.progress * 100, 2), "time_remaining": int(p.job.left),
-                             "time_printing": int(p.job.elapsed)}
+            answer["job"] = {
+                "id": p.job.number,
+                "progress": round(p.job.progress * 100, 2),
+                "time_remaining": int(p.job.left),
+                "time_printing": int(p.job.elapsed),
+            }
         return web.json_response(answer)
 
     @guarded
@@ -124,12 +173,29 @@ class PrusaLink(Protocol):
         # A filament change shows ATTENTION in status while the job itself is only paused.
         state = "PAUSED" if p.state == "attention" else STATES[p.state]
         short = short_name(job.plan.filename)
-        return web.json_response({
-            "id": job.number, "state": state, "progress": round(job.progress * 100, 2), "time_remaining": int(job.left),
-            "time_printing": int(job.elapsed), "inaccurate_estimates": False, "serial_print": False,
-            "file": {"refs": {"icon": f"/thumb/s/usb/{short}", "thumbnail": f"/thumb/l/usb/{short}", "download": f"/usb/{short}"},
-                     "name": short, "display_name": job.plan.filename, "path": "/usb", "size": self.server.file_size(job.plan),
-                     "m_timestamp": int(job.started) - 600}})
+        return web.json_response(
+            {
+                "id": job.number,
+                "state": state,
+                "progress": round(job.progress * 100, 2),
+                "time_remaining": int(job.left),
+                "time_printing": int(job.elapsed),
+                "inaccurate_estimates": False,
+                "serial_print": False,
+                "file": {
+                    "refs": {
+                        "icon": f"/thumb/s/usb/{short}",
+                        "thumbnail": f"/thumb/l/usb/{short}",
+                        "download": f"/usb/{short}",
+                    },
+                    "name": short,
+                    "display_name": job.plan.filename,
+                    "path": "/usb",
+                    "size": self.server.file_size(job.plan),
+                    "m_timestamp": int(job.started) - 600,
+                },
+            }
+        )
 
     def _file(self, request) -> str:
         """The newest file with the short name of the request."""
@@ -158,8 +224,12 @@ class PrusaLinkLegacy(Protocol):
 
     def routes(self):
         """The OctoPrint-like subset, downloads."""
-        return [web.get("/api/version", self.version), web.get("/api/printer", self.telemetry), web.get("/api/job", self.job),
-                web.get("/usb/{name}", self.download)]
+        return [
+            web.get("/api/version", self.version),
+            web.get("/api/printer", self.telemetry),
+            web.get("/api/job", self.job),
+            web.get("/usb/{name}", self.download),
+        ]
 
     # It names no refs, but serves a file under its path as its successors do.
     _file = PrusaLink._file
@@ -173,7 +243,9 @@ class PrusaLinkLegacy(Protocol):
     @guarded
     async def version(self, request):
         """What firmware this is."""
-        return web.json_response({"api": "0.1", "server": "0.7.0", "text": "PrusaLink MINI", "hostname": self.printer.spec.device_id})
+        return web.json_response(
+            {"api": "0.1", "server": "0.7.0", "text": "PrusaLink MINI", "hostname": self.printer.spec.device_id}
+        )
 
     def _printing(self) -> bool:
         return self.printer.state in ("printing", "paused", "attention")
@@ -186,15 +258,41 @@ class PrusaLinkLegacy(Protocol):
         bed, nozzle = self.shown(m.bed), self.shown(m.nozzle)
         error = p.state == "error"
         text = "Error" if error else "Paused" if paused else "Printing" if p.state == "printing" else "Operational"
-        return web.json_response({
-            "telemetry": {"temp-bed": bed, "temp-nozzle": nozzle, "print-speed": int(p.speed), "z-height": round(p.job.z, 1) if self._printing() else 0.0,
-                          "material": p.loaded_material},
-            "temperature": {"tool0": {"actual": nozzle, "target": float(m.nozzle_target), "display": float(m.nozzle_target), "offset": 0},
-                            "bed": {"actual": bed, "target": float(m.bed_target), "offset": 0}},
-            "state": {"text": text, "flags": {"operational": not error, "paused": paused, "printing": p.state == "printing", "cancelling": False,
-                                              "pausing": False, "sdReady": True, "error": error, "closedOnError": False,
-                                              "ready": p.state not in ("printing", "paused", "attention", "preheat", "error"),
-                                              "busy": p.state == "preheat"}}})
+        return web.json_response(
+            {
+                "telemetry": {
+                    "temp-bed": bed,
+                    "temp-nozzle": nozzle,
+                    "print-speed": int(p.speed),
+                    "z-height": round(p.job.z, 1) if self._printing() else 0.0,
+                    "material": p.loaded_material,
+                },
+                "temperature": {
+                    "tool0": {
+                        "actual": nozzle,
+                        "target": float(m.nozzle_target),
+                        "display": float(m.nozzle_target),
+                        "offset": 0,
+                    },
+                    "bed": {"actual": bed, "target": float(m.bed_target), "offset": 0},
+                },
+                "state": {
+                    "text": text,
+                    "flags": {
+                        "operational": not error,
+                        "paused": paused,
+                        "printing": p.state == "printing",
+                        "cancelling": False,
+                        "pausing": False,
+                        "sdReady": True,
+                        "error": error,
+                        "closedOnError": False,
+                        "ready": p.state not in ("printing", "paused", "attention", "preheat", "error"),
+                        "busy": p.state == "preheat",
+                    },
+                },
+            }
+        )
 
     @guarded
     async def job(self, request):
@@ -203,7 +301,17 @@ class PrusaLinkLegacy(Protocol):
             return web.json_response({"state": "Operational", "job": None, "progress": None})
         job = self.printer.job
         short = short_name(job.plan.filename)
-        return web.json_response({
-            "state": "Paused" if self.printer.state != "printing" else "Printing",
-            "job": {"estimatedPrintTime": int(job.duration), "file": {"name": job.plan.filename, "path": f"/usb/{short}", "display": job.plan.filename}},
-            "progress": {"completion": round(job.progress, 4), "printTime": int(job.elapsed), "printTimeLeft": int(job.left)}})
+        return web.json_response(
+            {
+                "state": "Paused" if self.printer.state != "printing" else "Printing",
+                "job": {
+                    "estimatedPrintTime": int(job.duration),
+                    "file": {"name": job.plan.filename, "path": f"/usb/{short}", "display": job.plan.filename},
+                },
+                "progress": {
+                    "completion": round(job.progress, 4),
+                    "printTime": int(job.elapsed),
+                    "printTimeLeft": int(job.left),
+                },
+            }
+        )

@@ -20,20 +20,48 @@ from requests.auth import HTTPDigestAuth
 ROOT = Path(__file__).resolve().parents[2]
 
 FAST_FLEET = {
-    "seed": 7, "step_s": 0.1,
+    "seed": 7,
+    "step_s": 0.1,
     "printers": [
-        {"device_id": "MK4", "profile": "mk4", "protocol": "prusalink", "device_model": "Prusa MK4", "finished_hold_s": 1.5},
-        {"device_id": "MK4q", "profile": "mk4", "protocol": "prusalink", "device_model": "Prusa MK4", "digest_qop": "auth"},
+        {
+            "device_id": "MK4",
+            "profile": "mk4",
+            "protocol": "prusalink",
+            "device_model": "Prusa MK4",
+            "finished_hold_s": 1.5,
+        },
+        {
+            "device_id": "MK4q",
+            "profile": "mk4",
+            "protocol": "prusalink",
+            "device_model": "Prusa MK4",
+            "digest_qop": "auth",
+        },
         {"device_id": "Old", "profile": "mini", "protocol": "prusalink", "device_model": "Prusa MINI+", "legacy": True},
         {"device_id": "Ender", "profile": "ender3", "protocol": "octoprint", "device_model": "Creality Ender-3"},
-        {"device_id": "Voron", "profile": "voron24", "protocol": "moonraker", "device_model": "Voron 2.4 300", "materials": ["ASA"], "finished_hold_s": 0.5},
-        {"device_id": "K1", "profile": "k1max", "protocol": "simplyprint", "device_model": "Creality K1 Max"}],
+        {
+            "device_id": "Voron",
+            "profile": "voron24",
+            "protocol": "moonraker",
+            "device_model": "Voron 2.4 300",
+            "materials": ["ASA"],
+            "finished_hold_s": 0.5,
+        },
+        {"device_id": "K1", "profile": "k1max", "protocol": "simplyprint", "device_model": "Creality K1 Max"},
+    ],
     "plugs": [
         {"id": "g2", "kind": "shelly_gen2", "channels": {"switch:0": "MK4"}, "interval_s": 0.3, "start_wh": 1000},
-        {"id": "g2two", "kind": "shelly_gen2", "channels": {"switch:0": "MK4q", "switch:1": "Old"}, "interval_s": 0.3, "status_ntf": False},
+        {
+            "id": "g2two",
+            "kind": "shelly_gen2",
+            "channels": {"switch:0": "MK4q", "switch:1": "Old"},
+            "interval_s": 0.3,
+            "status_ntf": False,
+        },
         {"id": "pm", "kind": "shelly_gen2", "channels": {"pm1:0": "K1"}, "interval_s": 0.3},
         {"id": "g1", "kind": "shelly_gen1", "channels": {"relay:0": "Ender"}, "interval_s": 0.3, "start_wh": 50},
-        {"id": "tas", "kind": "tasmota", "channels": {"": "Voron"}, "interval_s": 0.3, "start_wh": 904}],
+        {"id": "tas", "kind": "tasmota", "channels": {"": "Voron"}, "interval_s": 0.3, "start_wh": 904},
+    ],
     "hubs": [{"mounted_on": "MK4", "interval_s": 0.3}],
 }
 
@@ -63,11 +91,14 @@ class MosquittoProcess:
 
     def start(self):
         binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-        self.process = subprocess.Popen([binary, "-c", str(self.folder / "m.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [binary, "-c", str(self.folder / "m.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
         def answers():
             with socket.socket() as s:
                 return s.connect_ex(("127.0.0.1", self.port)) == 0
+
         wait_for(answers, 5, "the broker")
 
     def kill(self):
@@ -84,7 +115,9 @@ class Listener:
         self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self.client.on_connect = lambda c, *_: c.subscribe("#", qos=1)
         self.client.on_subscribe = lambda *_: self.ready.set()
-        self.client.on_message = lambda _c, _d, m: self.messages.append((time.time(), m.topic, m.payload.decode("utf-8", "replace"), m.retain))
+        self.client.on_message = lambda _c, _d, m: self.messages.append(
+            (time.time(), m.topic, m.payload.decode("utf-8", "replace"), m.retain)
+        )
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self.ready.wait(5)
@@ -108,16 +141,25 @@ class SimulatorProcess:
         self.process = None
 
     def start(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ENMS_")} | {"PYTHONPATH": str(ROOT), "ENMS_STATE_DIR": str(self.folder)}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ENMS_")} | {
+            "PYTHONPATH": str(ROOT),
+            "ENMS_STATE_DIR": str(self.folder),
+        }
         if self.mqtt_port:
             env |= {"ENMS_MQTT_HOST": "127.0.0.1", "ENMS_MQTT_PORT": str(self.mqtt_port)}
         command = [sys.executable, "-m", "simulator", "--fleet", str(self.fleet_file)]
         log = self.folder / "simulator.log"
         with log.open("w") as output:
-            self.process = subprocess.Popen(command + ([] if self.auto_jobs else ["--no-auto-jobs"]), env=env, cwd=ROOT, stderr=output)
+            self.process = subprocess.Popen(
+                command + ([] if self.auto_jobs else ["--no-auto-jobs"]), env=env, cwd=ROOT, stderr=output
+            )
         self.url = wait_for(lambda: re.search(r"http://[\d.:]+", log.read_text()), 20, f"the simulator ({log})")[0]
         self.devices = {d["device_id"]: d for d in self.get("/fleet")}
-        wait_for(lambda: not self.mqtt_port or all(m["connected"] for m in self.get("/health")["mqtt"].values()), 10, "the MQTT sessions")
+        wait_for(
+            lambda: not self.mqtt_port or all(m["connected"] for m in self.get("/health")["mqtt"].values()),
+            10,
+            "the MQTT sessions",
+        )
         return self
 
     def stop(self):

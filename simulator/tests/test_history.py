@@ -47,7 +47,9 @@ def test_counters_grow_and_end_where_the_truth_says(past):
     assert set(last) == set(truth["meters"])
     for meter, true in truth["meters"].items():
         assert last[meter] == pytest.approx(true["last_wh"], abs=0.51)
-        assert power[meter] == pytest.approx(true["energy_wh"], rel=0.01), "power in the file is the power that was counted"
+        assert power[meter] == pytest.approx(true["energy_wh"], rel=0.01), (
+            "power in the file is the power that was counted"
+        )
         plug, _, key = meter.partition("/")
         assert state["plugs"][plug]["counters"][key] == true["last_wh"]
 
@@ -74,16 +76,25 @@ def test_jobs_are_plausible_and_never_overlap(past):
 def test_prints_that_still_run_are_told_with_their_start(past):
     folder, state = past
     running = {r["device_id"]: r for r in rows(folder / "running.csv")}
-    assert set(running) == {device for device, saved in state["printers"].items() if saved["job"] and saved["job"]["ended"] is None} and running
+    assert (
+        set(running)
+        == {device for device, saved in state["printers"].items() if saved["job"] and saved["job"]["ended"] is None}
+        and running
+    )
     ended = max(datetime.fromisoformat(r["end_time"]) for r in rows(folder / "jobs.csv") if r["device_id"] in running)
     for device, row in running.items():
         assert (row["end_time"], row["status"]) == ("", "printing")
-        assert datetime.fromisoformat(row["start_time"]).timestamp() == pytest.approx(state["printers"][device]["job"]["started"], abs=0.001)
+        assert datetime.fromisoformat(row["start_time"]).timestamp() == pytest.approx(
+            state["printers"][device]["job"]["started"], abs=0.001
+        )
         assert datetime.fromisoformat(row["last_seen"]).timestamp() == state["at"] >= ended.timestamp()
 
 
 def test_statuses_agree_with_the_jobs(past):
-    spans = [(r["device_id"], datetime.fromisoformat(r["start_time"]), datetime.fromisoformat(r["end_time"])) for r in rows(past[0] / "jobs.csv")]
+    spans = [
+        (r["device_id"], datetime.fromisoformat(r["start_time"]), datetime.fromisoformat(r["end_time"]))
+        for r in rows(past[0] / "jobs.csv")
+    ]
     checked = 0
     untold = {p.device_id: UNTOLD["prusalink legacy" if p.legacy else p.protocol] for p in load().printers}
     for i, row in enumerate(rows(past[0] / "statuses.csv")):
@@ -112,7 +123,12 @@ def test_live_goes_on_from_the_last_counter_with_a_calibration_soon(past, tmp_pa
             assert 0 < channel.counter_wh - saved["counters"][channel.key] < 800 * 75 / 3600
     assert counters and any(p.state == "printing" for p in world.printers.values())
     world.advance(END + 45 + 180)
-    ended = [j for p in world.printers.values() for j in list(p.history) if j["start"] > END + 45 and j["end"] < END + 45 + 180]
+    ended = [
+        j
+        for p in world.printers.values()
+        for j in list(p.history)
+        if j["start"] > END + 45 and j["end"] < END + 45 + 180
+    ]
     assert ended and all(80 < j["end"] - j["start"] < 110 for j in ended)
 
 
@@ -125,7 +141,8 @@ def test_after_a_very_long_rest_counters_and_job_numbers_go_on(past, tmp_path, m
     for name, printer in world.printers.items():
         assert printer.state == "idle" and printer.last_number == past[1]["printers"][name]["last_number"] > 0
     assert {m: c.counter_wh for m, c in world.channels.items()} == {
-        c.meter_id: past[1]["plugs"][p]["counters"][c.key] for p, plug in world.plugs.items() for c in plug.channels}
+        c.meter_id: past[1]["plugs"][p]["counters"][c.key] for p, plug in world.plugs.items() for c in plug.channels
+    }
 
 
 def test_nothing_runs_on_calibrating_printers_at_the_end_for_any_seed():

@@ -24,7 +24,9 @@ def numbers(payloads, *path):
 
 def test_shelly_gen2_status_and_deltas_have_the_shape_of_the_device(simulator, listener):
     full = json.loads(wait_for(lambda: listener.on("g2/status/switch:0"), 5)[-1])
-    assert {"id", "source", "output", "apower", "voltage", "current", "aenergy", "temperature"} <= set(full) and "pf" not in full
+    assert {"id", "source", "output", "apower", "voltage", "current", "aenergy", "temperature"} <= set(
+        full
+    ) and "pf" not in full
     assert len(full["aenergy"]["by_minute"]) == 3 and full["aenergy"]["total"] == round(full["aenergy"]["total"], 3)
     delta = json.loads(wait_for(lambda: listener.on("g2/events/rpc"), 5)[-1])
     assert delta["method"] == "NotifyStatus" and delta["src"] == "g2" and abs(delta["params"]["ts"] - time.time()) < 3
@@ -35,7 +37,13 @@ def test_shelly_gen2_status_and_deltas_have_the_shape_of_the_device(simulator, l
 
 def test_every_channel_of_a_plug_reports_and_status_only_when_asked_if_it_is_off(simulator, listener):
     start = time.time()
-    wait_for(lambda: {k for p in listener.on("g2two/events/rpc", start) for k in json.loads(p)["params"] if ":" in k} == {"switch:0", "switch:1"}, 5)
+    wait_for(
+        lambda: (
+            {k for p in listener.on("g2two/events/rpc", start) for k in json.loads(p)["params"] if ":" in k}
+            == {"switch:0", "switch:1"}
+        ),
+        5,
+    )
     assert not listener.on("g2two/status/switch:1", start)
     listener.client.publish("g2two/command", "status_update", qos=1)
     wait_for(lambda: listener.on("g2two/status/switch:1", start), 3, "the answer")
@@ -46,13 +54,21 @@ def test_counter_is_the_integral_of_true_power_for_a_job(simulator, listener):
     wait_for(lambda: simulator.get("/health")["printers"]["MK4"] == "finished", 8)
     time.sleep(0.5)
     job = [j for j in simulator.get("/truth")["jobs"] if j["device_id"] == "MK4"][-1]
-    assert job["status"] == "done" and job["end"] - job["start"] == pytest.approx(3, abs=0.01) and job["energy_wh"] > 0.15
+    assert (
+        job["status"] == "done" and job["end"] - job["start"] == pytest.approx(3, abs=0.01) and job["energy_wh"] > 0.15
+    )
     true = simulator.get(f"/truth/meter/g2/switch:0?from={job['start']}&to={job['end']}")["energy_wh"]
     printer = simulator.get(f"/truth/printer/MK4?from={job['start']}&to={job['end']}")["energy_wh"]
     assert true == pytest.approx(job["energy_wh"], abs=1e-3) and printer == pytest.approx(true, abs=1e-6)
-    seen = [(at, json.loads(p)["aenergy"]["total"]) for at, t, p, _ in listener.messages if t == "g2/status/switch:0" and job["start"] - 1 < at < job["end"] + 1]
+    seen = [
+        (at, json.loads(p)["aenergy"]["total"])
+        for at, t, p, _ in listener.messages
+        if t == "g2/status/switch:0" and job["start"] - 1 < at < job["end"] + 1
+    ]
     told = seen[-1][1] - seen[0][1]
-    assert told == pytest.approx(simulator.get(f"/truth/meter/g2/switch:0?from={seen[0][0]}&to={seen[-1][0]}")["energy_wh"], abs=0.02)
+    assert told == pytest.approx(
+        simulator.get(f"/truth/meter/g2/switch:0?from={seen[0][0]}&to={seen[-1][0]}")["energy_wh"], abs=0.02
+    )
 
 
 def test_gen1_counts_watt_minutes_and_loses_them_on_reboot(simulator, listener):
@@ -69,7 +85,9 @@ def test_gen1_counts_watt_minutes_and_loses_them_on_reboot(simulator, listener):
 def test_tasmota_tells_kwh_in_local_time_and_answers_status_10(simulator, listener):
     sensor = json.loads(wait_for(lambda: listener.on("tele/tas/SENSOR"), 5)[-1])
     assert set(sensor) == {"Time", "ENERGY"} and "+" not in sensor["Time"] and "Z" not in sensor["Time"]
-    assert sensor["ENERGY"]["Total"] >= 0.904 and sensor["ENERGY"]["Factor"] and isinstance(sensor["ENERGY"]["Power"], int)
+    assert (
+        sensor["ENERGY"]["Total"] >= 0.904 and sensor["ENERGY"]["Factor"] and isinstance(sensor["ENERGY"]["Power"], int)
+    )
     listener.client.publish("cmnd/tas/STATUS", "10", qos=1)
     answer = json.loads(wait_for(lambda: listener.on("stat/tas/STATUS10"), 3)[-1])
     assert set(answer["StatusSNS"]["ENERGY"]) == set(sensor["ENERGY"])
@@ -80,9 +98,18 @@ def test_tasmota_tells_kwh_in_local_time_and_answers_status_10(simulator, listen
 
 def test_hub_sends_one_number_per_message(simulator, listener):
     wait_for(lambda: listener.on("esp32/raptorblingx/max6675/temperature_c"), 5)
-    topics = {t.removeprefix("esp32/raptorblingx/"): float(p) for _, t, p, _ in list(listener.messages) if t.startswith("esp32/raptorblingx/")}
-    assert set(topics) == {"dht22/temperature_c", "dht22/humidity", "mpu6050/temperature_c", "max6675/temperature_c",
-                           *(f"mpu6050/{kind}/{axis}" for kind in ("accel", "gyro") for axis in "xyz")}
+    topics = {
+        t.removeprefix("esp32/raptorblingx/"): float(p)
+        for _, t, p, _ in list(listener.messages)
+        if t.startswith("esp32/raptorblingx/")
+    }
+    assert set(topics) == {
+        "dht22/temperature_c",
+        "dht22/humidity",
+        "mpu6050/temperature_c",
+        "max6675/temperature_c",
+        *(f"mpu6050/{kind}/{axis}" for kind in ("accel", "gyro") for axis in "xyz"),
+    }
     assert topics["mpu6050/accel/z"] == pytest.approx(9.81, abs=2)
 
 
@@ -130,7 +157,9 @@ def test_message_faults(simulator, listener):
     start = time.time()
     simulator.fault("garbage_messages", "pm", messages=2)
     wait_for(lambda: len(listener.on("pm/status/pm1:0", start)) >= 2, 5)
-    assert len(totals(listener, start)) < len(listener.on("pm/status/pm1:0", start)) + len(listener.on("pm/events/rpc", start))
+    assert len(totals(listener, start)) < len(listener.on("pm/status/pm1:0", start)) + len(
+        listener.on("pm/events/rpc", start)
+    )
 
     start = time.time()
     simulator.fault("constant_load_silence", "pm", seconds=1.5)
@@ -152,7 +181,9 @@ def test_clock_faults_and_moving_a_meter(simulator, listener):
     time.sleep(0.5)
     meters = simulator.get("/truth")["meters"]
     assert meters["g2two/switch:1"]["power_watts"] == 0
-    assert simulator.get("/truth/meter/g2two/switch:1")["energy_wh"] == pytest.approx(meters["g2two/switch:1"]["true_wh"], abs=0.01)
+    assert simulator.get("/truth/meter/g2two/switch:1")["energy_wh"] == pytest.approx(
+        meters["g2two/switch:1"]["true_wh"], abs=0.01
+    )
     simulator.fault("move_meter", "g2two/switch:1", load="Old")
     wait_for(lambda: simulator.get("/truth")["meters"]["g2two/switch:1"]["power_watts"] > 5, 3)
 
@@ -191,7 +222,9 @@ def test_restart_and_broker_loss_keep_counters_ports_and_keys(tmp_path):
     for meter, was in before["meters"].items():
         gained = after["meters"][meter]["counter_wh"] - was["counter_wh"]
         assert 0 < gained < 600 * (after["now"] - before["now"]) / 3600
-    assert json.loads((tmp_path / "simulator" / "identity.json").read_text())["keys"]["MK4"] == devices["MK4"]["api_key"]
+    assert (
+        json.loads((tmp_path / "simulator" / "identity.json").read_text())["keys"]["MK4"] == devices["MK4"]["api_key"]
+    )
     assert (tmp_path / "simulator" / "identity.json").stat().st_mode & 0o077 == 0
     again.stop()
     broker.kill()

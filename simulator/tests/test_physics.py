@@ -19,7 +19,12 @@ def make_printer(profile="mk4", at=T0, step_s=1.0, **more):
 
 
 @settings(max_examples=200, deadline=None)
-@given(temp=st.floats(15, 290), target=st.one_of(st.just(0.0), st.floats(30, 280)), dt=st.floats(0.1, 600), cuts=st.integers(2, 40))
+@given(
+    temp=st.floats(15, 290),
+    target=st.one_of(st.just(0.0), st.floats(30, 280)),
+    dt=st.floats(0.1, 600),
+    cuts=st.integers(2, 40),
+)
 def test_one_long_step_of_heat_equals_many_short_ones(temp, target, dt, cuts):
     args = (22.0, dt, 40.0, 13.0, 0.09)
     whole_temp, whole_j = heat(temp, target, *args)
@@ -101,7 +106,9 @@ def test_energy_is_the_integral_of_power_and_jobs_keep_their_times(duration, ste
     printer.advance(T0 + 20 + duration)
     assert printer.truth.wh == pytest.approx(sum(integral), rel=1e-9)
     (truth,) = printer.history
-    assert truth["start"] == pytest.approx(T0 + 10, abs=1e-3) and truth["end"] == pytest.approx(T0 + 10 + duration, abs=1e-3)
+    assert truth["start"] == pytest.approx(T0 + 10, abs=1e-3) and truth["end"] == pytest.approx(
+        T0 + 10 + duration, abs=1e-3
+    )
     assert truth["energy_wh"] == pytest.approx(printer.truth.between(truth["start"], truth["end"]), abs=1e-3)
 
 
@@ -137,7 +144,11 @@ def test_power_cut_ends_the_print_or_lets_it_go_on():
         printer.advance(T0 + 80)
         assert printer.state == "off" and printer.truth.wh == before and printer.power == 0
         printer.advance(T0 + 300)
-    assert lost.state == "idle" and lost.history[0]["status"] == "error" and lost.history[0]["end"] == pytest.approx(T0 + 30)
+    assert (
+        lost.state == "idle"
+        and lost.history[0]["status"] == "error"
+        and lost.history[0]["end"] == pytest.approx(T0 + 30)
+    )
     assert panic.history[0]["status"] == "done" and panic.history[0]["end"] == pytest.approx(T0 + 160)
 
 
@@ -168,7 +179,9 @@ def test_state_survives_a_restart_in_mid_print():
     two.restore(one.to_dict())
     for printer in (one, two):
         printer.advance(T0 + 600)
-    assert two.history[0]["start"] == one.history[0]["start"] and two.history[0]["end"] == pytest.approx(one.history[0]["end"])
+    assert two.history[0]["start"] == one.history[0]["start"] and two.history[0]["end"] == pytest.approx(
+        one.history[0]["end"]
+    )
     assert two.history[0]["energy_wh"] == pytest.approx(one.history[0]["energy_wh"], rel=0.01)
 
 
@@ -188,21 +201,29 @@ def test_noise_is_seeded():
 
 def test_the_demo_fleet_has_what_the_demo_needs():
     fleet = load()
-    assert len(fleet.printers) >= 8 and {p.protocol for p in fleet.printers} == {"prusalink", "octoprint", "moonraker", "simplyprint"}
+    assert len(fleet.printers) >= 8 and {p.protocol for p in fleet.printers} == {
+        "prusalink",
+        "octoprint",
+        "moonraker",
+        "simplyprint",
+    }
     assert {p.kind for p in fleet.plugs} == {"shelly_gen2", "shelly_gen1", "tasmota"} and fleet.hubs
     metered = [load for plug in fleet.plugs for load in plug.channels.values()]
     assert sorted(metered) == sorted(p.device_id for p in fleet.printers)
 
 
-@pytest.mark.parametrize("declaration, names", [
-    ({"printers": [{"device_id": "A", "profile": "mk9", "protocol": "prusalink"}]}, "mk9"),
-    ({"printers": [{"device_id": "A", "profile": "mk4", "protocol": "telnet"}]}, "telnet"),
-    ({"printers": [{"device_id": "A", "profile": "mk4", "protocol": "prusalink", "colour": 1}]}, "colour"),
-    ({"printers": [{"profile": "mk4", "protocol": "prusalink"}]}, "device_id"),
-    ({"plugs": [{"id": "S", "kind": "shelly_gen2", "channels": {"switch:0": "ghost"}}]}, "ghost"),
-    ({"plugs": [{"id": "S", "kind": "zigbee", "channels": {}}]}, "zigbee"),
-    ({"step_s": 5}, "step_s"),
-])
+@pytest.mark.parametrize(
+    "declaration, names",
+    [
+        ({"printers": [{"device_id": "A", "profile": "mk9", "protocol": "prusalink"}]}, "mk9"),
+        ({"printers": [{"device_id": "A", "profile": "mk4", "protocol": "telnet"}]}, "telnet"),
+        ({"printers": [{"device_id": "A", "profile": "mk4", "protocol": "prusalink", "colour": 1}]}, "colour"),
+        ({"printers": [{"profile": "mk4", "protocol": "prusalink"}]}, "device_id"),
+        ({"plugs": [{"id": "S", "kind": "shelly_gen2", "channels": {"switch:0": "ghost"}}]}, "ghost"),
+        ({"plugs": [{"id": "S", "kind": "zigbee", "channels": {}}]}, "zigbee"),
+        ({"step_s": 5}, "step_s"),
+    ],
+)
 def test_a_bad_declaration_names_what_is_wrong(declaration, names):
     with pytest.raises(FleetError, match=names):
         parse(declaration)

@@ -11,7 +11,12 @@ from .conftest import wait_for
 
 def test_fleet_tells_devices_as_the_devices_api_takes_them(simulator):
     device = simulator.devices["MK4"]
-    assert device["source"] == "prusalink" and device["shelly_id"] == "g2" and device["api_ip"].startswith("127.0.0.1:") and len(device["api_key"]) >= 16
+    assert (
+        device["source"] == "prusalink"
+        and device["shelly_id"] == "g2"
+        and device["api_ip"].startswith("127.0.0.1:")
+        and len(device["api_key"]) >= 16
+    )
     assert simulator.devices["Old"]["shelly_id"] == "g2two/switch:1"
     assert simulator.devices["Voron"]["shelly_id"] == "tas"
     assert {"simplyprint_id", "sp_company_id", "sp_api_key"} <= set(simulator.devices["K1"])
@@ -24,19 +29,26 @@ def test_prusalink_digest_with_and_without_qop(simulator, name):
     challenge = bare.headers["WWW-Authenticate"]
     assert bare.status_code == 401 and challenge.startswith("Digest ") and ("qop" in challenge) == (name == "MK4q")
     assert simulator.ask(name, "/api/v1/status").status_code == 200
-    wrong = requests.get(f"http://{simulator.devices[name]['api_ip']}/api/v1/status", auth=HTTPDigestAuth("maker", "wrong"), timeout=5)
+    wrong = requests.get(
+        f"http://{simulator.devices[name]['api_ip']}/api/v1/status", auth=HTTPDigestAuth("maker", "wrong"), timeout=5
+    )
     assert wrong.status_code == 401
 
 
 def test_prusalink_without_qop_refuses_a_sent_algorithm(simulator):
     import hashlib
+
     md5 = lambda text: hashlib.md5(text.encode()).hexdigest()
     bare = simulator.ask("MK4", "/api/v1/status", auth=False)
     nonce = bare.headers["WWW-Authenticate"].split('nonce="')[1].split('"')[0]
     key, path = simulator.devices["MK4"]["api_key"], "/api/v1/status"
     response = md5(f"{md5(f'maker:Printer API:{key}')}:{nonce}:{md5(f'GET:{path}')}")
     header = f'Digest username="maker", realm="Printer API", nonce="{nonce}", uri="{path}", response="{response}"'
-    get = lambda h: requests.get(f"http://{simulator.devices['MK4']['api_ip']}{path}", headers={"Authorization": h}, timeout=5).status_code
+    get = lambda h: (
+        requests.get(
+            f"http://{simulator.devices['MK4']['api_ip']}{path}", headers={"Authorization": h}, timeout=5
+        ).status_code
+    )
     assert get(header) == 200
     assert get(header + ", algorithm=MD5") == 401
     assert get(header.replace(nonce, "0" * len(nonce))) == 401
@@ -49,7 +61,11 @@ def test_prusalink_job_from_204_to_finished(simulator):
     assert idle["printer"]["state"] == "IDLE" and "job" not in idle and "axis_x" in idle["printer"]
     started = simulator.print(name, 2, "Gehäuse Deckel ×2.gcode")
     job = simulator.ask(name, "/api/v1/job").json()
-    assert job["state"] == "PRINTING" and str(job["id"]) == started["source_job_id"] and job["file"]["display_name"] == "Gehäuse Deckel ×2.gcode"
+    assert (
+        job["state"] == "PRINTING"
+        and str(job["id"]) == started["source_job_id"]
+        and job["file"]["display_name"] == "Gehäuse Deckel ×2.gcode"
+    )
     assert len(job["file"]["name"]) <= 12 and job["progress"] == 0 and job["time_remaining"] <= 2
     time.sleep(1.3)
     status = simulator.ask(name, "/api/v1/status").json()
@@ -83,7 +99,13 @@ def test_legacy_prusalink_has_no_v1_and_forgets_the_job_at_once(simulator):
     time.sleep(1.3)
     job, printer = simulator.ask("Old", "/api/job").json(), simulator.ask("Old", "/api/printer").json()
     assert 0 < job["progress"]["completion"] <= 1 and job["job"]["file"]["name"] == "test.gcode"
-    assert printer["state"]["flags"]["printing"] and {"material", "temp-bed", "temp-nozzle", "z-height", "print-speed"} <= set(printer["telemetry"])
+    assert printer["state"]["flags"]["printing"] and {
+        "material",
+        "temp-bed",
+        "temp-nozzle",
+        "z-height",
+        "print-speed",
+    } <= set(printer["telemetry"])
     wait_for(lambda: simulator.ask("Old", "/api/job").json()["job"] is None, 4, "the end")
 
 
@@ -94,7 +116,11 @@ def test_octoprint_keeps_the_file_after_the_print_and_409s_when_not_connected(si
     simulator.print("Ender", 2, "CE3_Tööriist.gcode")
     time.sleep(1.3)
     job = simulator.ask("Ender", "/api/job").json()
-    assert job["state"] == "Printing" and 0 < job["progress"]["completion"] < 100 and job["job"]["filament"]["tool0"]["length"] > 0
+    assert (
+        job["state"] == "Printing"
+        and 0 < job["progress"]["completion"] < 100
+        and job["job"]["filament"]["tool0"]["length"] > 0
+    )
     simulator.post("/printers/Ender/pause")
     flags = simulator.ask("Ender", "/api/printer").json()["state"]["flags"]
     assert flags["paused"] and not flags["printing"]
@@ -103,7 +129,9 @@ def test_octoprint_keeps_the_file_after_the_print_and_409s_when_not_connected(si
     assert simulator.ask("Ender", "/api/job").json()["state"] == "Operational"
     download = simulator.ask("Ender", "/downloads/files/local/CE3_Tööriist.gcode")
     assert download.status_code == 200 and download.text.startswith(";FLAVOR:Marlin")
-    part = requests.get(download.url, headers={"X-Api-Key": simulator.devices["Ender"]["api_key"], "Range": "bytes=10-19"}, timeout=5)
+    part = requests.get(
+        download.url, headers={"X-Api-Key": simulator.devices["Ender"]["api_key"], "Range": "bytes=10-19"}, timeout=5
+    )
     assert part.status_code == 206 and part.content == download.content[10:20]
     simulator.print("Ender", 30)
     simulator.post("/printers/Ender/fail", {"reason": "Heating failed"})
@@ -115,20 +143,34 @@ def test_moonraker_tells_only_what_was_asked_and_keeps_the_last_job(simulator):
     query = "/printer/objects/query?print_stats&virtual_sdcard&extruder=temperature,target&heater_bed"
     assert simulator.ask("Voron", query, auth=False).status_code == 401
     status = simulator.ask("Voron", query).json()["result"]["status"]
-    assert set(status) == {"print_stats", "virtual_sdcard", "extruder", "heater_bed"} and set(status["extruder"]) == {"temperature", "target"}
+    assert set(status) == {"print_stats", "virtual_sdcard", "extruder", "heater_bed"} and set(status["extruder"]) == {
+        "temperature",
+        "target",
+    }
     assert status["print_stats"]["state"] == "standby" and status["print_stats"]["filename"] == ""
     simulator.print("Voron", 2, "drag chain.gcode")
     time.sleep(1.3)
     simulator.post("/printers/Voron/pause", {"seconds": 0.5})
-    wait_for(lambda: simulator.ask("Voron", query).json()["result"]["status"]["print_stats"]["state"] == "complete", 6, "complete")
+    wait_for(
+        lambda: simulator.ask("Voron", query).json()["result"]["status"]["print_stats"]["state"] == "complete",
+        6,
+        "complete",
+    )
     time.sleep(0.7)
     stats = simulator.ask("Voron", query).json()["result"]["status"]["print_stats"]
     assert simulator.get("/health")["printers"]["Voron"] == "idle"
     assert stats["state"] == "complete" and stats["filename"] == "drag chain.gcode" and stats["filament_used"] > 0
-    assert stats["total_duration"] == pytest.approx(2.5, abs=0.1) and stats["print_duration"] < stats["total_duration"] - 0.5
+    assert (
+        stats["total_duration"] == pytest.approx(2.5, abs=0.1)
+        and stats["print_duration"] < stats["total_duration"] - 0.5
+    )
     newest = simulator.ask("Voron", "/server/history/list?limit=1").json()["result"]["jobs"][0]
     assert newest["job_id"] == simulator.get("/truth")["jobs"][-1]["source_job_id"]
-    assert newest["status"] == "completed" and newest["filename"] == "drag chain.gcode" and newest["end_time"] > newest["start_time"]
+    assert (
+        newest["status"] == "completed"
+        and newest["filename"] == "drag chain.gcode"
+        and newest["end_time"] > newest["start_time"]
+    )
     assert "OrcaSlicer" in simulator.ask("Voron", "/server/files/gcodes/drag chain.gcode").text[:100]
 
 
@@ -141,7 +183,11 @@ def test_simplyprint_envelope_and_offline_printer(simulator):
     simulator.print("K1", 1, "vase.gcode")
     data = simulator.ask("K1", path, json={"pid": pid}).json()["data"]
     assert str(data["job"]["id"]) == simulator.get("/truth")["jobs"][-1]["source_job_id"]
-    assert data["job"]["file"] == "vase.gcode" and data["printer"]["state"] == "printing" and len(data["printer"]["temps"]["current"]["tool"]) == 1
+    assert (
+        data["job"]["file"] == "vase.gcode"
+        and data["printer"]["state"] == "printing"
+        and len(data["printer"]["temps"]["current"]["tool"]) == 1
+    )
     wait_for(lambda: simulator.ask("K1", path, json={"pid": pid}).json()["data"]["job"] is None, 5, "the end")
     details = simulator.ask("K1", f"/{d['sp_company_id']}/jobs/GetDetails?id={data['job']['uid']}").json()
     assert details["job"]["state"] == "finished" and details["job"]["ended"] >= details["job"]["started"]
@@ -180,15 +226,28 @@ def test_job_id_reuse_and_a_change_of_job_without_idle(simulator):
     assert simulator.ask("MK4q", "/api/v1/job").json()["id"] == job["id"]
     simulator.post("/printers/MK4q/cancel")
     simulator.post("/printers/MK4q/clear")
-    assert [j["filename"] for j in simulator.get("/truth")["jobs"] if j["device_id"] == "MK4q"][-3:] == ["one.gcode", "two.gcode", "three.gcode"]
+    assert [j["filename"] for j in simulator.get("/truth")["jobs"] if j["device_id"] == "MK4q"][-3:] == [
+        "one.gcode",
+        "two.gcode",
+        "three.gcode",
+    ]
 
 
-@pytest.mark.parametrize("path, body, status, names", [
-    ("/faults", {"type": "earthquake"}, 400, "earthquake"), ("/faults", {"type": "jump", "target": "nobody"}, 400, "nobody"),
-    ("/faults", {"type": "clock_offset", "target": "g2"}, 400, "offset_s"), ("/printers/nobody/start", {}, 404, "nobody"),
-    ("/printers/MK4/explode", {}, 404, "explode"), ("/printers/MK4/pause", {}, 409, "not printing"),
-    ("/printers/MK4/start", {"duration_s": "soon"}, 400, "duration_s"), ("/printers/MK4/start", {"duration_s": 0}, 400, "between"),
-    ("/printers/MK4/start", {"material": "WOOD"}, 400, "WOOD"), ("/nowhere", {}, 404, "nowhere")])
+@pytest.mark.parametrize(
+    "path, body, status, names",
+    [
+        ("/faults", {"type": "earthquake"}, 400, "earthquake"),
+        ("/faults", {"type": "jump", "target": "nobody"}, 400, "nobody"),
+        ("/faults", {"type": "clock_offset", "target": "g2"}, 400, "offset_s"),
+        ("/printers/nobody/start", {}, 404, "nobody"),
+        ("/printers/MK4/explode", {}, 404, "explode"),
+        ("/printers/MK4/pause", {}, 409, "not printing"),
+        ("/printers/MK4/start", {"duration_s": "soon"}, 400, "duration_s"),
+        ("/printers/MK4/start", {"duration_s": 0}, 400, "between"),
+        ("/printers/MK4/start", {"material": "WOOD"}, 400, "WOOD"),
+        ("/nowhere", {}, 404, "nowhere"),
+    ],
+)
 def test_control_api_errors_are_sentences(simulator, path, body, status, names):
     assert names in simulator.post(path, body, status=(status,))["error"]
 

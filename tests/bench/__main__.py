@@ -18,8 +18,19 @@ SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "dash
 
 
 def _enms(run_dir: str, *words: str) -> str:
-    environment = {**os.environ, "ENMS_RUN_DIR": run_dir, "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"], "ENMS_HTTP_PORT": os.environ.get("ENMS_BENCH_HTTP_PORT", "0")}
-    done = subprocess.run([sys.executable, str(ROOT / "enms"), *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "ENMS_RUN_DIR": run_dir,
+        "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"],
+        "ENMS_HTTP_PORT": os.environ.get("ENMS_BENCH_HTTP_PORT", "0"),
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "enms"), *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise SystemExit(f"./enms {' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
@@ -27,8 +38,16 @@ def _enms(run_dir: str, *words: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="./enms bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the data: a look in two minutes, not a figure to quote")
-    parser.add_argument("--only", nargs="+", choices=(*SECTIONS, "soak"), default=SECTIONS, help="run these sections; soak is run only when it is named")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tenth of the data: a look in two minutes, not a figure to quote"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*SECTIONS, "soak"),
+        default=SECTIONS,
+        help="run these sections; soak is run only when it is named",
+    )
     parser.add_argument("--minutes", type=float, default=30, help="how long the soak lasts")
     options = parser.parse_args()
     printers, days, messages, seconds = (100, 3, 30_000, 8) if options.quick else (100, 30, 300_000, 30)
@@ -44,7 +63,10 @@ def main() -> None:
         if "ingest" in options.only:
             show("Ingest (QoS 1, fsync and synchronous_commit on, 100 meters)", ingest.throughput(settings, messages))
         if "latency" in options.only:
-            show("Latency at a steady rate", ingest.latency(settings, seconds) + enrichment.latency(settings, max(seconds, 20)))
+            show(
+                "Latency at a steady rate",
+                ingest.latency(settings, seconds) + enrichment.latency(settings, max(seconds, 20)),
+            )
         if "import" in options.only:
             show("Import", storage.import_rate(settings, messages))
         if {"summary", "analysis", "dashboards"} & set(options.only):
@@ -54,7 +76,10 @@ def main() -> None:
             show(f"Summary ({printers} printers x {days} days)", summary.summary(settings, printers))
         if "analysis" in options.only:
             show("Analysis of one printer", one_analysis.run(settings))
-            show("Python and many analyses at once (7 days)", [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)])
+            show(
+                "Python and many analyses at once (7 days)",
+                [*crowd.empty_call(settings), *crowd.crowd(settings, seconds)],
+            )
         if "dashboards" in options.only:
             show(f"Dashboards ({printers} printers x {days} days, bound 200 ms)", dashboards.dashboards(settings, days))
         if "storage" in options.only:

@@ -24,16 +24,28 @@ RATE = 1000  # readings a second meanwhile
 
 def empty_call(settings: dict[str, str]) -> list[Row]:
     """Times warm calls of an empty function through the pool of the python-function node."""
-    printed = subprocess.run([settings["ENMS_NODE"], str(Path(__file__).with_name("python_pool.js"))], env={**os.environ, **settings}, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [settings["ENMS_NODE"], str(Path(__file__).with_name("python_pool.js"))],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     times = json.loads(printed)
-    return [Row("warm call of an empty function, p95", percentile(times, 0.95), "ms", note=f"{len(times)} calls, bound 5 ms")]
+    return [
+        Row(
+            "warm call of an empty function, p95", percentile(times, 0.95), "ms", note=f"{len(times)} calls, bound 5 ms"
+        )
+    ]
 
 
 def crowd(settings: dict[str, str], seconds: int) -> list[Row]:
     """`AT_ONCE` clients, each with a printer of the bench fleet, ask again and again for `seconds`, while readings come and are looked for."""
     answers, lags = [], []
     end = time.monotonic() + seconds
-    threads = [threading.Thread(target=_ask, args=(settings, f"Bench-{n:03}", end, answers)) for n in range(1, AT_ONCE + 1)]
+    threads = [
+        threading.Thread(target=_ask, args=(settings, f"Bench-{n:03}", end, answers)) for n in range(1, AT_ONCE + 1)
+    ]
     threads.append(threading.Thread(target=_event_loop, args=(settings, end, lags)))
     for thread in threads:
         thread.start()
@@ -44,12 +56,27 @@ def crowd(settings: dict[str, str], seconds: int) -> list[Row]:
     times = [ms for _, ms in answers]
     nodered, workers = _memory(settings)
     return [
-        Row(f"{AT_ONCE} analyses at once, median", percentile(times, 0.5), "ms", note=f"{len(answers)} asked: " + ", ".join(f"{count} x {status}" for status, count in statuses.items())),
+        Row(
+            f"{AT_ONCE} analyses at once, median",
+            percentile(times, 0.5),
+            "ms",
+            note=f"{len(answers)} asked: " + ", ".join(f"{count} x {status}" for status, count in statuses.items()),
+        ),
         Row(f"{AT_ONCE} analyses at once, slowest", max(times), "ms"),
         *(Row(f"meanwhile, {row.name}", row.value, row.unit, note=row.note) for row in on_time),
-        Row("meanwhile, Node-RED's event loop late by at most", max(lags), "ms", note=f"p99 {percentile(lags, 0.99):.0f} ms of {len(lags)} looks, bound 50 ms"),
+        Row(
+            "meanwhile, Node-RED's event loop late by at most",
+            max(lags),
+            "ms",
+            note=f"p99 {percentile(lags, 0.99):.0f} ms of {len(lags)} looks, bound 50 ms",
+        ),
         Row("memory of Node-RED", nodered, "MB"),
-        Row(f"memory of its {len(workers)} Python workers", sum(workers), "MB", note=", ".join(f"{size:.0f}" for size in workers)),
+        Row(
+            f"memory of its {len(workers)} Python workers",
+            sum(workers),
+            "MB",
+            note=", ".join(f"{size:.0f}" for size in workers),
+        ),
     ]
 
 

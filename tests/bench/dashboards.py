@@ -35,7 +35,12 @@ def dashboards(settings: dict[str, str], days: int) -> list[Row]:
     """The median of five runs of each panel, fetched whole."""
     phases(settings)
     rows = []
-    login = {"user": "enms_grafana", "password": settings["ENMS_DB_GRAFANA_PASSWORD"], "host": settings["ENMS_DB_HOST"], "port": settings["ENMS_DB_PORT"]}
+    login = {
+        "user": "enms_grafana",
+        "password": settings["ENMS_DB_GRAFANA_PASSWORD"],
+        "host": settings["ENMS_DB_HOST"],
+        "port": settings["ENMS_DB_PORT"],
+    }
     with closing(psycopg2.connect(dbname=settings["ENMS_DB_NAME"], **login)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
@@ -47,7 +52,9 @@ def dashboards(settings: dict[str, str], days: int) -> list[Row]:
             for variable in board["templating"]["list"]:
                 cursor.execute(expand(variable["query"], chosen, start, end))
                 values = [value for _, value in cursor.fetchall()]
-                chosen[variable["name"]] = values if variable["includeAll"] else [variable.get("current", {}).get("value") or values[0]]
+                chosen[variable["name"]] = (
+                    values if variable["includeAll"] else [variable.get("current", {}).get("value") or values[0]]
+                )
             for panel in board["panels"]:
                 if panel["type"] != "row":
                     sql, times = expand(panel["targets"][0]["rawSql"], chosen, start, end), []
@@ -57,5 +64,12 @@ def dashboards(settings: dict[str, str], days: int) -> list[Row]:
                         found = len(cursor.fetchall())
                         times.append(1000 * (time.perf_counter() - began))
                     median = percentile(times, 0.5)
-                    rows.append(Row(f"{path.stem}: {panel['title']}", median, "ms", note=f"{found} rows" + ("   OVER 200 ms" if median > 200 else "")))
+                    rows.append(
+                        Row(
+                            f"{path.stem}: {panel['title']}",
+                            median,
+                            "ms",
+                            note=f"{found} rows" + ("   OVER 200 ms" if median > 200 else ""),
+                        )
+                    )
     return rows

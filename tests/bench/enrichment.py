@@ -22,7 +22,10 @@ DEVICES = "bench-gcode-%"
 
 def latency(settings: dict[str, str], seconds: int) -> list[Row]:
     """As ingest.latency, while prints wait whose printer hands out a file of 176 MB."""
-    with tempfile.TemporaryDirectory(prefix="enms-bench-") as folder, closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
+    with (
+        tempfile.TemporaryDirectory(prefix="enms-bench-") as folder,
+        closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection,
+    ):
         make_file(Path(folder) / "big.gcode", MEGABYTES)
         printer, port = _printer(folder)
         connection.autocommit = True
@@ -32,11 +35,19 @@ def latency(settings: dict[str, str], seconds: int) -> list[Row]:
         try:
             for number in range(PRINTS):
                 device = DEVICES.replace("%", str(number))
-                cursor.execute("INSERT INTO devices (device_id, factory_id, friendly_name, source, api_ip) VALUES (%s, %s, %s, 'none', %s)",
-                               (device, factory, device, f"127.0.0.1:{port}"))
-                cursor.execute("INSERT INTO print_jobs (device_id, filename, start_time, download_ref) VALUES (%s, 'big.gcode', now(), '/big.gcode')", (device,))
+                cursor.execute(
+                    "INSERT INTO devices (device_id, factory_id, friendly_name, source, api_ip) VALUES (%s, %s, %s, 'none', %s)",
+                    (device, factory, device, f"127.0.0.1:{port}"),
+                )
+                cursor.execute(
+                    "INSERT INTO print_jobs (device_id, filename, start_time, download_ref) VALUES (%s, 'big.gcode', now(), '/big.gcode')",
+                    (device,),
+                )
             rows = ingest.latency(settings, seconds)
-            cursor.execute("SELECT count(*) FILTER (WHERE gcode_status = 'done'), min(gcode_status) FILTER (WHERE gcode_status <> 'done') FROM print_jobs WHERE device_id LIKE %s", (DEVICES,))
+            cursor.execute(
+                "SELECT count(*) FILTER (WHERE gcode_status = 'done'), min(gcode_status) FILTER (WHERE gcode_status <> 'done') FROM print_jobs WHERE device_id LIKE %s",
+                (DEVICES,),
+            )
             done, refusal = cursor.fetchone()
             if refusal or not done:
                 raise SystemExit(f"no file of {MEGABYTES} MB was read in {seconds} s: {refusal or 'none was fetched'}")
@@ -44,11 +55,18 @@ def latency(settings: dict[str, str], seconds: int) -> list[Row]:
             cursor.execute("DELETE FROM devices WHERE device_id LIKE %s", (DEVICES,))
             printer.terminate()
             printer.wait()
-    return [Row(f"the same while {MEGABYTES} MB files are read, {row.name[-3:]}", row.value, row.unit, note=row.note) for row in rows] + [Row("files read meanwhile", done, "")]
+    return [
+        Row(f"the same while {MEGABYTES} MB files are read, {row.name[-3:]}", row.value, row.unit, note=row.note)
+        for row in rows
+    ] + [Row("files read meanwhile", done, "")]
 
 
 def _printer(folder: str) -> tuple[subprocess.Popen, int]:
     """A process that hands out the files of a folder by HTTP, and its port."""
-    server = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     return server, int(re.search(r"port (\d+)", server.stdout.readline())[1])

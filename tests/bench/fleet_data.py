@@ -80,7 +80,9 @@ SELECT m.meter_id, m.first_seen, m.last_seen FROM meters m WHERE m.meter_id LIKE
 def generate(dsn: str, printers: int, days: int) -> None:
     """Fills an empty database with `printers` × `days` of readings (10 s), statuses (30 s) and jobs, and rolls them up."""
     with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT date_trunc('minute', now()) - make_interval(days => %s), date_trunc('minute', now())", (days,))
+        cursor.execute(
+            "SELECT date_trunc('minute', now()) - make_interval(days => %s), date_trunc('minute', now())", (days,)
+        )
         start, end = cursor.fetchone()
         span = {"start": start, "end": end, "printers": printers}
         cursor.execute(DEVICES, span)

@@ -19,9 +19,18 @@ NAIVE_MESSAGES = 3_000
 
 def _status(total_wh: float, power_w: float) -> bytes:
     """A Shelly Gen2 switch status as the device sends it."""
-    return json.dumps({
-        "id": 0, "source": "init", "output": True, "apower": round(power_w, 1), "voltage": 230.4, "current": round(power_w / 230.4, 3),
-        "aenergy": {"total": round(total_wh, 3), "by_minute": [0.0, 0.0, 0.0], "minute_ts": 1763722800}, "temperature": {"tC": 41.2, "tF": 106.2}}).encode()
+    return json.dumps(
+        {
+            "id": 0,
+            "source": "init",
+            "output": True,
+            "apower": round(power_w, 1),
+            "voltage": 230.4,
+            "current": round(power_w / 230.4, 3),
+            "aenergy": {"total": round(total_wh, 3), "by_minute": [0.0, 0.0, 0.0], "minute_ts": 1763722800},
+            "temperature": {"tC": 41.2, "tF": 106.2},
+        }
+    ).encode()
 
 
 def _messages(prefix: str, count: int, seed: int) -> tuple[list[tuple[str, bytes]], dict[str, tuple[float, float]]]:
@@ -42,8 +51,13 @@ def _messages(prefix: str, count: int, seed: int) -> tuple[list[tuple[str, bytes
 
 
 def _connect(settings: dict[str, str], client_id: str) -> Publisher:
-    return Publisher(settings["ENMS_MQTT_HOST"], int(settings["ENMS_MQTT_PORT"]), settings["ENMS_MQTT_DEVICE_USER"],
-                     settings["ENMS_MQTT_DEVICE_PASSWORD"], client_id)
+    return Publisher(
+        settings["ENMS_MQTT_HOST"],
+        int(settings["ENMS_MQTT_PORT"]),
+        settings["ENMS_MQTT_DEVICE_USER"],
+        settings["ENMS_MQTT_DEVICE_PASSWORD"],
+        client_id,
+    )
 
 
 def _stored(cursor, prefix: str) -> int:
@@ -61,7 +75,10 @@ def _wait_stored(cursor, prefix: str, count: int, timeout_s: float) -> None:
 
 def _check(cursor, prefix: str, ends: dict[str, tuple[float, float]], count: int) -> str:
     """Rows and sums after the run; returns a sentence, or stops the bench when an account doesn't balance."""
-    cursor.execute("SELECT meter_id, count(*), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s GROUP BY 1", (prefix + "-%",))
+    cursor.execute(
+        "SELECT meter_id, count(*), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s GROUP BY 1",
+        (prefix + "-%",),
+    )
     rows = cursor.fetchall()
     stored = sum(row[1] for row in rows)
     wrong = [name for name, _, energy in rows if abs((energy or 0) - (ends[name][1] - ends[name][0])) > 1e-6]
@@ -69,7 +86,9 @@ def _check(cursor, prefix: str, ends: dict[str, tuple[float, float]], count: int
     rolled = cursor.fetchone()[0]
     total = sum(last - first for first, last in ends.values())
     if stored != count or wrong or abs(rolled - total) > 1e-3:
-        raise SystemExit(f"the account does not balance: {stored} of {count} rows, wrong meters {wrong[:5]}, rollups {rolled} Wh of {total} Wh")
+        raise SystemExit(
+            f"the account does not balance: {stored} of {count} rows, wrong meters {wrong[:5]}, rollups {rolled} Wh of {total} Wh"
+        )
     return f"{stored:,} rows, sum of deltas and of rollups = counters"
 
 
@@ -79,14 +98,18 @@ def _naive(settings: dict[str, str], count: int) -> float:
     with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
-        cursor.execute("CREATE TABLE bench_naive (timestamp timestamptz, meter text, power double precision, total double precision)")
+        cursor.execute(
+            "CREATE TABLE bench_naive (timestamp timestamptz, meter text, power double precision, total double precision)"
+        )
         cursor.execute("CREATE INDEX ON bench_naive (meter, timestamp)")
         start = time.perf_counter()
         for topic, payload in messages:
             status = json.loads(payload)
             cursor.execute("SELECT device_id FROM devices WHERE shelly_id = %s", (topic.split("/")[0],))
-            cursor.execute("INSERT INTO bench_naive VALUES (now(), %s, %s, %s)",
-                           (topic, status["apower"], status["aenergy"]["total"]))
+            cursor.execute(
+                "INSERT INTO bench_naive VALUES (now(), %s, %s, %s)",
+                (topic, status["apower"], status["aenergy"]["total"]),
+            )
         seconds = time.perf_counter() - start
         cursor.execute("DROP TABLE bench_naive")
     return count / seconds
@@ -150,7 +173,12 @@ def latency(settings: dict[str, str], seconds: int, rate: float = 1000) -> list[
     background.join()
     return [
         Row(f"publish to row at {rate:,.0f} msg/s, p50", percentile(delays, 0.5), "ms"),
-        Row(f"publish to row at {rate:,.0f} msg/s, p99", percentile(delays, 0.99), "ms", note=f"{len(delays)} probes, bound 500 ms"),
+        Row(
+            f"publish to row at {rate:,.0f} msg/s, p99",
+            percentile(delays, 0.99),
+            "ms",
+            note=f"{len(delays)} probes, bound 500 ms",
+        ),
     ]
 
 

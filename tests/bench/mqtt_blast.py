@@ -64,12 +64,14 @@ class Publisher:
         """Reads what has come and returns how many PUBACKs were in it."""
         data = self._pending + self._socket.recv(1 << 16)
         whole = len(data) // 4
-        self._pending = data[whole * 4:]
-        if any(data[i:i + 2] != PUBACK for i in range(0, whole * 4, 4)):
+        self._pending = data[whole * 4 :]
+        if any(data[i : i + 2] != PUBACK for i in range(0, whole * 4, 4)):
             raise ConnectionError("the broker sent something other than PUBACK")
         return whole
 
-    def blast(self, messages: Iterable[tuple[str, bytes]], window: int = 2000, rate: float | None = None) -> BlastResult:
+    def blast(
+        self, messages: Iterable[tuple[str, bytes]], window: int = 2000, rate: float | None = None
+    ) -> BlastResult:
         """Publishes all messages, as fast as the window allows or at `rate` messages a second; returns when all are acknowledged."""
         packets = [encode_publish(topic, payload, i % 65535 + 1) for i, (topic, payload) in enumerate(messages)]
         cpu0 = resource.getrusage(resource.RUSAGE_SELF)
@@ -80,7 +82,7 @@ class Publisher:
             if rate is not None:
                 room = min(room, int((time.perf_counter() - start) * rate) + 1 - sent)
             if room > 0 and sent < len(packets):
-                chunk = packets[sent:sent + min(room, 500)]
+                chunk = packets[sent : sent + min(room, 500)]
                 self._socket.sendall(b"".join(chunk))
                 sent += len(chunk)
                 if sent - acknowledged < window and sent < len(packets) and rate is None:
@@ -90,8 +92,9 @@ class Publisher:
             elif rate is not None:
                 time.sleep(0.002)
         cpu1 = resource.getrusage(resource.RUSAGE_SELF)
-        return BlastResult(acknowledged, time.perf_counter() - start,
-                           cpu1.ru_utime + cpu1.ru_stime - cpu0.ru_utime - cpu0.ru_stime)
+        return BlastResult(
+            acknowledged, time.perf_counter() - start, cpu1.ru_utime + cpu1.ru_stime - cpu0.ru_utime - cpu0.ru_stime
+        )
 
     def close(self) -> None:
         self._socket.sendall(b"\xe0\x00")

@@ -60,19 +60,54 @@ def run(settings):
             raise SystemExit("The database has no bench fleet: fill it with tests/bench/fleet_data.py first.")
         device, meter, newest, count = found
         cursor.execute(CLIMATE, {"place": PLACE, "end": newest})
-    os.environ.update({name: value for name, value in settings.items() if name.startswith("ENMS_DB_") or name == "ENMS_STATE_DIR"})
+    os.environ.update(
+        {name: value for name, value in settings.items() if name.startswith("ENMS_DB_") or name == "ENMS_STATE_DIR"}
+    )
     _model_for_the_fleet(newest)
     naive_ms, rows_read = _naive(settings["ENMS_DATABASE_URL"], device, meter, newest)
-    rows = [Row(f"naive: LATERAL per row, JSON, spawned Python, {NAIVE_DAYS} days", naive_ms, "ms", 1.0, "baseline", f"{rows_read} rows")]
+    rows = [
+        Row(
+            f"naive: LATERAL per row, JSON, spawned Python, {NAIVE_DAYS} days",
+            naive_ms,
+            "ms",
+            1.0,
+            "baseline",
+            f"{rows_read} rows",
+        )
+    ]
     for days in (7, 30):
-        body = {"deviceId": device, "from": (newest - timedelta(days=days)).isoformat(), "to": newest.isoformat(), "selectedDrivers": DRIVERS, "cache": False}
+        body = {
+            "deviceId": device,
+            "from": (newest - timedelta(days=days)).isoformat(),
+            "to": newest.isoformat(),
+            "selectedDrivers": DRIVERS,
+            "cache": False,
+        }
         # The naive way grows with the rows.
         baseline = naive_ms * days / NAIVE_DAYS
         note = f"{min(count, days * 8640)} readings"
         times, steps = _in_process(body)
-        rows.append(Row(f"analyze() in process, {days} days, median of {RUNS}", times, "ms", baseline / times, "naive way", note + ", " + steps))
+        rows.append(
+            Row(
+                f"analyze() in process, {days} days, median of {RUNS}",
+                times,
+                "ms",
+                baseline / times,
+                "naive way",
+                note + ", " + steps,
+            )
+        )
         through = _through_nginx(settings["ENMS_HTTP_URL"], body)
-        rows.append(Row(f"POST /api/analyze through Nginx, {days} days, median of {RUNS}", through, "ms", baseline / through, "naive way", "bound " + ("250 ms" if days == 7 else "1 s")))
+        rows.append(
+            Row(
+                f"POST /api/analyze through Nginx, {days} days, median of {RUNS}",
+                through,
+                "ms",
+                baseline / through,
+                "naive way",
+                "bound " + ("250 ms" if days == 7 else "1 s"),
+            )
+        )
     return rows
 
 
@@ -97,7 +132,9 @@ def _naive(dsn, device, meter, newest):
         begun = time.perf_counter()
         cursor.execute(NAIVE, {"device": device, "meter": meter, "place": PLACE, "end": newest, "days": NAIVE_DAYS})
         found = cursor.fetchall()
-        subprocess.run([sys.executable, "-c", NAIVE_PYTHON], input=json.dumps(found), text=True, capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-c", NAIVE_PYTHON], input=json.dumps(found), text=True, capture_output=True, check=True
+        )
         return 1000 * (time.perf_counter() - begun), len(found)
 
 
@@ -113,7 +150,11 @@ def _in_process(body):
         if not answer["success"]:
             raise SystemExit(f"analyze() failed: {answer['error']}")
     middle = sorted(answers, key=lambda item: item[0])[RUNS // 2]
-    steps = ", ".join(f"{name.removesuffix('_ms')} {value:.0f}" for name, value in middle[1].items() if name != "total_ms" and value >= 1)
+    steps = ", ".join(
+        f"{name.removesuffix('_ms')} {value:.0f}"
+        for name, value in middle[1].items()
+        if name != "total_ms" and value >= 1
+    )
     return statistics.median(ms for ms, _ in answers), steps
 
 

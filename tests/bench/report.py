@@ -29,4 +29,7 @@ def show(title: str, rows: Iterable[Row]) -> None:
     print(f"\n{title}\n{'-' * len(title)}")
     for row in rows:
         ratio = f"{row.ratio:8.1f} x {row.baseline}" if row.ratio is not None else " " * 9 + row.baseline
-        print(f"  {row.name:<54}{row.value:>13,.1f} {row.unit:<10}{ratio}{'   ' + row.note if row.note else ''}", flush=True)
+        print(
+            f"  {row.name:<54}{row.value:>13,.1f} {row.unit:<10}{ratio}{'   ' + row.note if row.note else ''}",
+            flush=True,
+        )

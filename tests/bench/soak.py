@@ -51,8 +51,13 @@ def trend(service: str, samples: list[tuple[float, float]]) -> Trend:
 
 def _publish(settings: dict[str, str], prefix: str, seconds: int, rate: int, sent) -> None:
     """A process of its own: `rate` messages a second of METERS meters; the number that the broker acknowledged goes to `sent`."""
-    publisher = Publisher(settings["ENMS_MQTT_HOST"], int(settings["ENMS_MQTT_PORT"]), settings["ENMS_MQTT_DEVICE_USER"],
-                          settings["ENMS_MQTT_DEVICE_PASSWORD"], prefix)
+    publisher = Publisher(
+        settings["ENMS_MQTT_HOST"],
+        int(settings["ENMS_MQTT_PORT"]),
+        settings["ENMS_MQTT_DEVICE_USER"],
+        settings["ENMS_MQTT_DEVICE_PASSWORD"],
+        prefix,
+    )
     begin, count = time.monotonic(), 0
     while time.monotonic() - begin < seconds:
         messages = []
@@ -69,7 +74,10 @@ def _memory(where: Paths) -> dict[str, float]:
     """MB of each service of the stack, its children included, of the supervisor, and of all together."""
     record, tree = files.read_json(where.supervisor), processes.snapshot()
     leaders = {name: known["pid"] for name, known in record["services"].items() if known.get("pid")}
-    found = {name: sum(_written_kb(each) for each in (pid, *processes.descendants(pid, tree))) / 1024 for name, pid in leaders.items()}
+    found = {
+        name: sum(_written_kb(each) for each in (pid, *processes.descendants(pid, tree))) / 1024
+        for name, pid in leaders.items()
+    }
     found["supervisor"] = _written_kb(record["pid"]) / 1024
     return {**found, "all": sum(found.values())}
 
@@ -88,7 +96,10 @@ def soak(settings: dict[str, str], run_dir: str, minutes: float, rate: int = 100
     prefix, where, seconds = f"soak{int(time.time())}", Paths(run_dir, settings["ENMS_ENV_DIR"]), int(minutes * 60)
     sent = multiprocessing.Value("l", 0)
     sender = multiprocessing.Process(target=_publish, args=(settings, prefix, seconds, rate, sent), daemon=True)
-    print(f"\nSoak: {rate:,} messages/s for {minutes:g} minutes, memory of each service (without mapped files, MB)", flush=True)
+    print(
+        f"\nSoak: {rate:,} messages/s for {minutes:g} minutes, memory of each service (without mapped files, MB)",
+        flush=True,
+    )
     begin = time.monotonic()
     sender.start()
     samples: dict[str, list[tuple[float, float]]] = {}
@@ -102,15 +113,26 @@ def soak(settings: dict[str, str], run_dir: str, minutes: float, rate: int = 100
             print("  minute  messages/s  " + "  ".join(f"{name:>10}" for name in now), flush=True)
         if at - printed >= seconds / 12:
             printed = at
-            print(f"  {at / 60:6.1f}  {sent.value / max(at, 1):10,.0f}  " + "  ".join(f"{mb:10.1f}" for mb in now.values()), flush=True)
+            print(
+                f"  {at / 60:6.1f}  {sent.value / max(at, 1):10,.0f}  "
+                + "  ".join(f"{mb:10.1f}" for mb in now.values()),
+                flush=True,
+            )
         sender.join(SAMPLE_EVERY_S)
     trends = [trend(name, series) for name, series in samples.items()]
-    print(f"\n  {'service':<12}{'mean':>9}{'growth':>9}{'per hour':>10}   after the first {WARM_UP:.0%} of the time, MB")
+    print(
+        f"\n  {'service':<12}{'mean':>9}{'growth':>9}{'per hour':>10}   after the first {WARM_UP:.0%} of the time, MB"
+    )
     for one in trends:
-        print(f"  {one.service:<12}{one.mean:9.1f}{one.growth:+9.1f}{one.per_hour:+10.1f}   {'flat' if one.flat else 'GROWS'}")
+        print(
+            f"  {one.service:<12}{one.mean:9.1f}{one.growth:+9.1f}{one.per_hour:+10.1f}   {'flat' if one.flat else 'GROWS'}"
+        )
     complete = _complete(settings, prefix, sent.value)
-    print(f"  {sent.value:,} messages sent, {'every one stored once, accounts balance' if complete else 'NOT all accounted for'}; "
-          f"{sent.value / seconds:,.0f} a second", flush=True)
+    print(
+        f"  {sent.value:,} messages sent, {'every one stored once, accounts balance' if complete else 'NOT all accounted for'}; "
+        f"{sent.value / seconds:,.0f} a second",
+        flush=True,
+    )
     return complete and all(one.flat for one in trends)
 
 
@@ -121,7 +143,10 @@ def _complete(settings: dict[str, str], prefix: str, sent: int) -> bool:
         cursor = connection.cursor()
         deadline = time.monotonic() + 60
         while True:
-            cursor.execute("SELECT count(*), count(DISTINCT (meter_id, energy_total_wh)), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s", (prefix + "-%",))
+            cursor.execute(
+                "SELECT count(*), count(DISTINCT (meter_id, energy_total_wh)), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s",
+                (prefix + "-%",),
+            )
             rows, distinct, energy = cursor.fetchone()
             if rows >= sent or time.monotonic() > deadline:
                 break

@@ -31,8 +31,12 @@ def import_rate(settings: dict[str, str], rows: int) -> list[Row]:
                 at = begin + datetime.timedelta(seconds=5 * step)
                 out.write(f"import-{meter}/switch:0,{at.isoformat()},100.0,{1000 + step * 0.139:.3f}\n")
         start = time.perf_counter()
-        subprocess.run([sys.executable, str(ROOT / "enms"), "import", str(path)], check=True, stdout=subprocess.DEVNULL,
-                       env={**os.environ, "ENMS_RUN_DIR": settings["ENMS_RUN_DIR"]})
+        subprocess.run(
+            [sys.executable, str(ROOT / "enms"), "import", str(path)],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "ENMS_RUN_DIR": settings["ENMS_RUN_DIR"]},
+        )
         seconds = time.perf_counter() - start
     return [Row(f"import of {rows:,} readings, whole command", rows / seconds, "rows/s")]
 
@@ -42,4 +46,7 @@ def row_size(settings: dict[str, str]) -> list[Row]:
     with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_table_size('energy_data'), pg_indexes_size('energy_data'), count(*) FROM energy_data")
         table, index, count = cursor.fetchone()
-    return [Row("energy row, table", table / count, "bytes"), Row("energy row, index", index / count, "bytes", note=f"{count:,} rows")]
+    return [
+        Row("energy row, table", table / count, "bytes"),
+        Row("energy row, index", index / count, "bytes", note=f"{count:,} rows"),
+    ]

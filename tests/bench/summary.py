@@ -34,7 +34,9 @@ LEFT JOIN (SELECT device_id, max(energy_total_wh) - min(energy_total_wh) AS wh F
 """
 
 
-def _get(connection: http.client.HTTPConnection, path: str, headers: dict[str, str]) -> tuple[int, str | None, bytes, float]:
+def _get(
+    connection: http.client.HTTPConnection, path: str, headers: dict[str, str]
+) -> tuple[int, str | None, bytes, float]:
     start = time.perf_counter()
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
@@ -77,10 +79,39 @@ def summary(settings: dict[str, str], printers: int) -> list[Row]:
         time.sleep(PAUSE_S)
     rows = [
         Row("naive SQL (latest row by sort, MAX-MIN over 24 h)", naive_ms, "ms", 1.0, "baseline"),
-        Row("each answer made anew (Cache-Control: no-cache), p50", percentile(anew, 0.5), "ms", naive_ms / percentile(anew, 0.5), "baseline"),
-        Row(f"dpp_summary through Nginx, {printers} printers, p50", percentile(full, 0.5), "ms", naive_ms / percentile(full, 0.5), "baseline", f"{size / 1024:.0f} kB"),
-        Row(f"dpp_summary through Nginx, {printers} printers, p95", percentile(full, 0.95), "ms", naive_ms / percentile(full, 0.95), "baseline", "bound 25 ms, at most a second old"),
+        Row(
+            "each answer made anew (Cache-Control: no-cache), p50",
+            percentile(anew, 0.5),
+            "ms",
+            naive_ms / percentile(anew, 0.5),
+            "baseline",
+        ),
+        Row(
+            f"dpp_summary through Nginx, {printers} printers, p50",
+            percentile(full, 0.5),
+            "ms",
+            naive_ms / percentile(full, 0.5),
+            "baseline",
+            f"{size / 1024:.0f} kB",
+        ),
+        Row(
+            f"dpp_summary through Nginx, {printers} printers, p95",
+            percentile(full, 0.95),
+            "ms",
+            naive_ms / percentile(full, 0.95),
+            "baseline",
+            "bound 25 ms, at most a second old",
+        ),
     ]
     if unchanged:
-        rows.append(Row("answered 304, p95", percentile(unchanged, 0.95), "ms", naive_ms / percentile(unchanged, 0.95), "baseline", f"{len(unchanged)} of {REQUESTS}"))
+        rows.append(
+            Row(
+                "answered 304, p95",
+                percentile(unchanged, 0.95),
+                "ms",
+                naive_ms / percentile(unchanged, 0.95),
+                "baseline",
+                f"{len(unchanged)} of {REQUESTS}",
+            )
+        )
     return rows

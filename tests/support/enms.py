@@ -32,9 +32,13 @@ class Enms:
 
     def launch(self, *arguments: str, check: bool = True, timeout: float = 120) -> subprocess.CompletedProcess:
         """Runs `./enms …` for this stack. Raises AssertionError with its output when it fails."""
-        done = subprocess.run([ROOT / "enms", *arguments], env=self.env, text=True, capture_output=True, timeout=timeout)
+        done = subprocess.run(
+            [ROOT / "enms", *arguments], env=self.env, text=True, capture_output=True, timeout=timeout
+        )
         if check:
-            assert done.returncode == 0, f"./enms {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            assert done.returncode == 0, (
+                f"./enms {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
         return done
 
     # ------------------------------------------------------------------ database
@@ -131,9 +135,17 @@ def start(run_dir: Path, *arguments: str, timeout: float = 240, **more: str) -> 
     Raises AssertionError with the launcher's output when it fails.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
-    env.update(ENMS_RUN_DIR=str(run_dir), ENMS_ENV_DIR=os.environ["ENMS_ENV_DIR"], ENMS_HTTP_PORT="0", ENMS_API_RATE="1000", **more)
+    env.update(
+        ENMS_RUN_DIR=str(run_dir),
+        ENMS_ENV_DIR=os.environ["ENMS_ENV_DIR"],
+        ENMS_HTTP_PORT="0",
+        ENMS_API_RATE="1000",
+        **more,
+    )
     done = subprocess.run([ROOT / "enms", "up", *arguments], env=env, text=True, capture_output=True, timeout=timeout)
-    assert done.returncode == 0, f"./enms up {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"./enms up {' '.join(arguments)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    )
     stack = Enms(run_dir, env)
     stack.up_output = done.stdout
     return stack

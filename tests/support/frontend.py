@@ -40,10 +40,19 @@ class Door:
         self.listen = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.listen}"
         place.mkdir(parents=True, exist_ok=True)
-        values = {**stack, "ENMS_NGINX_LISTEN": self.listen, "ENMS_NGINX_DIR": str(place), "ENMS_NGINX_TLS": "", "ENMS_NGINX_ACCESS_LOG": "off",
-                  "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{stack['ENMS_NODERED_PORT']}", "ENMS_API_UPSTREAM": f"127.0.0.1:{stack['ENMS_API_PORT']}",
-                  "ENMS_GRAFANA_UPSTREAM": "127.0.0.1:9", "ENMS_FRONTEND_DIR": str(pages), "ENMS_GCODE_PUBLIC_DIR": f"{stack['ENMS_STATE_DIR']}/gcode/public",
-                  "ENMS_API_RATE": "1000"}
+        values = {
+            **stack,
+            "ENMS_NGINX_LISTEN": self.listen,
+            "ENMS_NGINX_DIR": str(place),
+            "ENMS_NGINX_TLS": "",
+            "ENMS_NGINX_ACCESS_LOG": "off",
+            "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{stack['ENMS_NODERED_PORT']}",
+            "ENMS_API_UPSTREAM": f"127.0.0.1:{stack['ENMS_API_PORT']}",
+            "ENMS_GRAFANA_UPSTREAM": "127.0.0.1:9",
+            "ENMS_FRONTEND_DIR": str(pages),
+            "ENMS_GCODE_PUBLIC_DIR": f"{stack['ENMS_STATE_DIR']}/gcode/public",
+            "ENMS_API_RATE": "1000",
+        }
         text = PLACE.sub(lambda match: values[match[1]], (ROOT / "nginx/nginx.conf").read_text())
         self._config = place / "nginx.conf"
         self._config.write_text(text.replace("access_log off door;", "access_log off;"))
@@ -54,7 +63,9 @@ class Door:
         """Starts serving; returns when it answers."""
         nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin") or "nginx"
         options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-        self._process = subprocess.Popen([nginx, "-p", str(self._place), "-c", str(self._config), "-e", "stderr", "-g", options])
+        self._process = subprocess.Popen(
+            [nginx, "-p", str(self._place), "-c", str(self._config), "-e", "stderr", "-g", options]
+        )
         wait_for("the door to open", self._answers, 10)
 
     def shut(self) -> None:

@@ -38,7 +38,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
 
 
-def call(method: str, url: str, body=None, *, headers: dict | None = None, user: tuple[str, str] | None = None, timeout: float = 15) -> Answer:
+def call(
+    method: str,
+    url: str,
+    body=None,
+    *,
+    headers: dict | None = None,
+    user: tuple[str, str] | None = None,
+    timeout: float = 15,
+) -> Answer:
     """One request; `body` is sent as JSON unless it is bytes. `user` is (name, password) for HTTP Basic. Raises OSError when nobody answers."""
     headers = dict(headers or {})
     if body is not None and not isinstance(body, bytes):

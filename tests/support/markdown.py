@@ -47,7 +47,15 @@ class Page:
             fence = line.strip().startswith("```")
             if block is None and fence:
                 named = re.search(r"`([\w-]+\.\w+)`:$", said)
-                block = Block(self.name, number, line.strip().strip("`"), [], printed, command if printed else "", named[1] if named and not printed else "")
+                block = Block(
+                    self.name,
+                    number,
+                    line.strip().strip("`"),
+                    [],
+                    printed,
+                    command if printed else "",
+                    named[1] if named and not printed else "",
+                )
             elif fence:
                 self.blocks.append(block)
                 command = command if block.printed else block.text
@@ -70,23 +78,33 @@ class Page:
         for title in re.findall(r"^#{1,6} (.+?)\s*$", self.prose, re.M):
             plain = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "").lower()
             slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
-            found.add(slug if slug not in found else next(f"{slug}-{n}" for n in range(1, 99) if f"{slug}-{n}" not in found))
+            found.add(
+                slug if slug not in found else next(f"{slug}-{n}" for n in range(1, 99) if f"{slug}-{n}" not in found)
+            )
         return found | set(re.findall(r'<a (?:id|name)="([^"]+)"', self.prose))
 
     @property
     def links(self) -> list[tuple[int, str]]:
         """(line, target) of every link and image."""
-        return [(number, target) for number, line in enumerate(self.prose.splitlines(), 1)
-                for target in re.findall(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)", re.sub(r"`[^`]*`", "", line))]
+        return [
+            (number, target)
+            for number, line in enumerate(self.prose.splitlines(), 1)
+            for target in re.findall(r"\]\(<?([^)\s>]+)>?(?: \"[^\"]*\")?\)", re.sub(r"`[^`]*`", "", line))
+        ]
 
     @property
     def code(self) -> list[tuple[int, str]]:
         """(line, text) of every piece of inline code; one that goes on in the next line stands with its first."""
-        return [(self.prose.count("\n", 0, found.start()) + 1, " ".join(found[1].split())) for found in re.finditer(r"`([^`]+)`", self.prose)]
+        return [
+            (self.prose.count("\n", 0, found.start()) + 1, " ".join(found[1].split()))
+            for found in re.finditer(r"`([^`]+)`", self.prose)
+        ]
 
 
 @cache
 def pages() -> dict[str, Page]:
     """Every Markdown file that git would ship, by its path."""
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, check=True, text=True).stdout.split()
+    names = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout.split()
     return {name: Page(name, (ROOT / name).read_text()) for name in names if (ROOT / name).is_file()}

@@ -16,8 +16,9 @@ class MeterPublisher:
     time of each reading that the broker acknowledged; what was on its way when the broker died is in `unacknowledged`.
     """
 
-    def __init__(self, settings: dict[str, str], prefix: str, meters: int = 100, rate: float = 200,
-                 start_wh: float = 1000):
+    def __init__(
+        self, settings: dict[str, str], prefix: str, meters: int = 100, rate: float = 200, start_wh: float = 1000
+    ):
         self.settings, self.rate, self.start_wh = settings, rate, start_wh
         self.meters = [f"{prefix}-{i:03d}" for i in range(meters)]
         self.accepted: dict[tuple[str, float], float] = {}
@@ -65,8 +66,12 @@ class MeterPublisher:
             # 0.1 Wh a message and meter: the counter tells the message's number.
             counter = round(self.start_wh + 0.1 * (n // len(self.meters)), 1)
             at = time.time()
-            payload = {"src": meter, "dst": f"{meter}/events", "method": "NotifyStatus", "params": {
-                "ts": round(at, 3), "switch:0": {"id": 0, "apower": 720.0, "aenergy": {"total": counter}}}}
+            payload = {
+                "src": meter,
+                "dst": f"{meter}/events",
+                "method": "NotifyStatus",
+                "params": {"ts": round(at, 3), "switch:0": {"id": 0, "apower": 720.0, "aenergy": {"total": counter}}},
+            }
             info = self.client.publish(f"{meter}/events/rpc", json.dumps(payload), qos=1)
             self.unacknowledged[info.mid] = (f"{meter}/switch:0", counter), at
             self._settle()

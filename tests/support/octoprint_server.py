@@ -14,7 +14,17 @@ from .waiting import free_port, wait_for
 
 REQUIREMENTS = Path(__file__).with_name("octoprint-requirements.txt")
 # Nothing of these is needed, and some of them would talk to the internet.
-DISABLED = ["softwareupdate", "announcements", "pluginmanager", "discovery", "tracking", "backup", "errortracking", "achievements", "gcodeviewer"]
+DISABLED = [
+    "softwareupdate",
+    "announcements",
+    "pluginmanager",
+    "discovery",
+    "tracking",
+    "backup",
+    "errortracking",
+    "achievements",
+    "gcodeviewer",
+]
 
 
 def install(env_dir: Path) -> Path:
@@ -24,7 +34,20 @@ def install(env_dir: Path) -> Path:
     stamp = home / "requirements.txt"
     if not (stamp.exists() and stamp.read_bytes() == REQUIREMENTS.read_bytes()):
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", REQUIREMENTS], check=True)
+        subprocess.run(
+            [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "-r",
+                REQUIREMENTS,
+            ],
+            check=True,
+        )
         stamp.write_bytes(REQUIREMENTS.read_bytes())
     return python
 
@@ -56,18 +79,37 @@ class OctoPrintServer:
         """Configure, start and wait until the Virtual Printer is connected. Raises AssertionError with OctoPrint's last words."""
         self.directory.mkdir(parents=True, exist_ok=True)
         config = {
-            "server": {"host": "127.0.0.1", "port": self.port, "firstRun": False, "onlineCheck": {"enabled": False}, "pluginBlacklist": {"enabled": False}},
+            "server": {
+                "host": "127.0.0.1",
+                "port": self.port,
+                "firstRun": False,
+                "onlineCheck": {"enabled": False},
+                "pluginBlacklist": {"enabled": False},
+            },
             "plugins": {"_disabled": DISABLED, "virtual_printer": {"enabled": True}},
             "serial": {"port": "VIRTUAL", "baudrate": 115200, "autoconnect": True},
         }
         # YAML reads JSON.
         (self.directory / "config.yaml").write_text(json.dumps(config))
-        users = {"_version": 2, "operator": {"active": True, "apikey": self.api_key, "groups": ["admins"], "permissions": [], "password": "!",
-                                             "roles": ["user", "admin"], "settings": {}}}
+        users = {
+            "_version": 2,
+            "operator": {
+                "active": True,
+                "apikey": self.api_key,
+                "groups": ["admins"],
+                "permissions": [],
+                "password": "!",
+                "roles": ["user", "admin"],
+                "settings": {},
+            },
+        }
         (self.directory / "users.yaml").write_text(json.dumps(users))
         log = (self.directory / "output.log").open("wb")
-        self.process = subprocess.Popen([self.python, "-m", "octoprint", "serve", "--iknowwhatimdoing", "--basedir", self.directory],
-                                        stdout=log, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            [self.python, "-m", "octoprint", "serve", "--iknowwhatimdoing", "--basedir", self.directory],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         try:
             wait_for("OctoPrint's Virtual Printer", lambda: self.state() == "Operational", 60)
         except AssertionError as error:
@@ -85,7 +127,9 @@ class OctoPrintServer:
 
     def request(self, method: str, path: str, body=None, headers: dict | None = None):
         """An API call that must succeed. Raises AssertionError with OctoPrint's answer."""
-        answer = call(method, f"http://{self.address}{path}", body, headers={"X-Api-Key": self.api_key, **(headers or {})})
+        answer = call(
+            method, f"http://{self.address}{path}", body, headers={"X-Api-Key": self.api_key, **(headers or {})}
+        )
         assert answer.status < 300, f"OctoPrint: {method} {path} gave {answer.status}: {answer.text[:300]}"
         return answer.json() if answer.body else None
 
@@ -96,8 +140,14 @@ class OctoPrintServer:
     def upload(self, filename: str, gcode: bytes) -> None:
         """Store a file, without printing it."""
         boundary = uuid.uuid4().hex
-        body = (f"--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{filename}\"\r\n"
-                "Content-Type: application/octet-stream\r\n\r\n").encode() + gcode + f"\r\n--{boundary}--\r\n".encode()
+        body = (
+            (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+                "Content-Type: application/octet-stream\r\n\r\n"
+            ).encode()
+            + gcode
+            + f"\r\n--{boundary}--\r\n".encode()
+        )
         self.request("POST", "/api/files/local", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
     def print(self, filename: str) -> None:

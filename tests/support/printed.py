@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 import re
 
-STATES = "(?i:offline|idle|ready|heating|printing|paused|attention|finished|cancelled|error|unknown|completed|cooling|done)"
+STATES = (
+    "(?i:offline|idle|ready|heating|printing|paused|attention|finished|cancelled|error|unknown|completed|cooling|done)"
+)
 STRING = r'"(?:[^"\\]|\\.)*"'
 NUMBER = r"\d+(?:[.,]\d+)*"
 UNIT = "(?: (?:s|min|h|days?|kB|MB|GB))?"
 SCALAR = rf"(?:{STRING}|null|true|false|-?\d[\d.e+-]*)"
 # What changes from run to run, the most special first: (what it looks like on a page, what may stand there; None: the same).
 KINDS = [
-    (rf"{STRING}(?=:)", None),                                                                        # a JSON key
-    (rf"(?:(?<=\":)|(?<=\": )){SCALAR}", SCALAR),                                                     # its value
+    (rf"{STRING}(?=:)", None),  # a JSON key
+    (rf"(?:(?<=\":)|(?<=\": )){SCALAR}", SCALAR),  # its value
     (STRING, f"(?:{STRING}|null)"),
-    (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?", r"\d{4}-[\dT :.,-]+(?:Z|[+-]\d\d(?::?\d\d)?)?"),
+    (
+        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?",
+        r"\d{4}-[\dT :.,-]+(?:Z|[+-]\d\d(?::?\d\d)?)?",
+    ),
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[0-9a-f-]{36}"),
-    (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}\b", r"[0-9a-f]{7,64}(?:-dirty)?"),                    # a commit, a checksum
-    (r"(?<![\w/.:])(?:/(?!api/|nodered/|grafana/|metrics|files/)[\w.-]+)+/?|(?<![\w/.:])[\w.-]+/[\w./-]+\.(?:zip|csv)", r"[^\s:]+"),  # a path of the machine
+    (r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,64}\b", r"[0-9a-f]{7,64}(?:-dirty)?"),  # a commit, a checksum
+    (
+        r"(?<![\w/.:])(?:/(?!api/|nodered/|grafana/|metrics|files/)[\w.-]+)+/?|(?<![\w/.:])[\w.-]+/[\w./-]+\.(?:zip|csv)",
+        r"[^\s:]+",
+    ),  # a path of the machine
     (rf"(?<![\w-])[-+]?{NUMBER}{UNIT}\b", rf"(?:[-+]?{NUMBER}{UNIT}\b|-)"),
-    (NUMBER, NUMBER),                                                                                 # within a word
+    (NUMBER, NUMBER),  # within a word
     (rf"\b{STATES}\b", STATES),
     (r"\s+", r"\s*"),
 ]
@@ -32,7 +40,7 @@ def pattern(line: str) -> re.Pattern:
     made, at = [], 0
     for found in OPEN.finditer(line):
         stands = KINDS[int(found.lastgroup[1:])][1]
-        made += [re.escape(line[at:found.start()]), re.escape(found[0]) if stands is None else stands]
+        made += [re.escape(line[at : found.start()]), re.escape(found[0]) if stands is None else stands]
         at = found.end()
     return re.compile("".join([*made, re.escape(line[at:])]).replace("…", ".*"))
 
@@ -52,7 +60,11 @@ def alike(one, other) -> bool:
         return not isinstance(other, (dict, list)) or not other or not one
     if isinstance(one, list):
         return isinstance(other, list) and alike(one[0], other[0])
-    return isinstance(other, dict) and one.keys() == other.keys() and all(alike(value, other[name]) for name, value in one.items())
+    return (
+        isinstance(other, dict)
+        and one.keys() == other.keys()
+        and all(alike(value, other[name]) for name, value in one.items())
+    )
 
 
 def fits(shown: str, real: str) -> bool:
@@ -77,8 +89,8 @@ def difference(printed: list[str], real: list[str]) -> str:
         first = min(places)
         places = {n + 1 for n in (range(first, len(real)) if gap else places) if n < len(real) and fits(line, real[n])}
         if not places:
-            seen = "\n  ".join(real[first:first + (30 if gap else 1)]) or "nothing more"
+            seen = "\n  ".join(real[first : first + (30 if gap else 1)]) or "nothing more"
             return f"line {number} of the block:\n  {line}\n{'is nowhere in' if gap else 'is not'} the real output:\n  {seen}"
         gap = False
-    rest = [line for line in real[max(places):] if line.strip()]
+    rest = [line for line in real[max(places) :] if line.strip()]
     return "" if gap or not rest else "the real output goes on:\n  " + "\n  ".join(rest[:5])

@@ -18,7 +18,9 @@ from .printed import bare, difference, fits, pattern
 
 PATIENCE_S = 20  # for what a fleet that has just started does not say at once
 # A command that is run once: it changes something, or waits by itself.
-CHANGING = re.compile(r"(?:^|\n)\./enms (?:device (?:add|remove)|import|backup|restore)|-X |--request|-d |--data|mosquitto_pub")
+CHANGING = re.compile(
+    r"(?:^|\n)\./enms (?:device (?:add|remove)|import|backup|restore)|-X |--request|-d |--data|mosquitto_pub"
+)
 # What a page tells to do without showing what it prints, and what comes later needs.
 PREPARING = re.compile(r"\./enms device add|mosquitto_pub|curl .*ENMS_HTTP_URL.* -[dX] ")
 
@@ -34,16 +36,28 @@ class Reader:
     def shell(self, script: str) -> list[str]:
         """The lines that a command prints: with this stack's address and passwords, a folder for the reader's other disk, and nobody for the reader's printers."""
         settings = self.demo.settings
-        for said, here in (("http://127.0.0.1:8080", settings["ENMS_HTTP_URL"]), ("operator:PASSWORD", ":".join(self.demo.editor)), ("/mnt/elsewhere", str(self.folder / "elsewhere"))):
+        for said, here in (
+            ("http://127.0.0.1:8080", settings["ENMS_HTTP_URL"]),
+            ("operator:PASSWORD", ":".join(self.demo.editor)),
+            ("/mnt/elsewhere", str(self.folder / "elsewhere")),
+        ):
             script = script.replace(said, here)
         script = re.sub(r"\b192\.168\.\d+\.\d+\b", "127.0.0.9", script)
-        done = subprocess.run(["bash", "-c", script], cwd=self.folder, env={**self.demo.env, **settings}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env={**self.demo.env, **settings},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=300,
+        )
         return done.stdout.strip("\n").splitlines()
 
     def reach(self, block: Block) -> None:
         """Does what the page tells before the block: its files, and the commands on which later ones build."""
         shown = {other.command for other in self.page.blocks if other.printed and not special(other)}
-        for other in self.page.blocks[:self.page.blocks.index(block)]:
+        for other in self.page.blocks[: self.page.blocks.index(block)]:
             if other.line in self.done or other.printed or other.text == block.command:
                 continue
             self.done.add(other.line)
@@ -55,7 +69,9 @@ class Reader:
     def run(self, block: Block) -> str:
         """Runs the block's command; '' when it prints what the page shows."""
         self.reach(block)
-        self.done |= {other.line for other in self.page.blocks if other.text == block.command and other.line < block.line}
+        self.done |= {
+            other.line for other in self.page.blocks if other.text == block.command and other.line < block.line
+        }
         ask = lambda: difference(block.lines, self.shell(block.command))
         return ask() if CHANGING.search(block.command) else patiently(ask)
 
@@ -79,7 +95,9 @@ def up(block, reader):
     """The end of the very first output; what stands on the page for the password is the page's choice."""
     shown = re.search(r"^  Login .* / (.*)$", block.text, re.M)[1]
     demo = reader.demo
-    return difference(block.lines, demo.up_output[demo.up_output.index("  ENMS  "):].replace(demo.editor[1], shown).splitlines())
+    return difference(
+        block.lines, demo.up_output[demo.up_output.index("  ENMS  ") :].replace(demo.editor[1], shown).splitlines()
+    )
 
 
 def backup(reader) -> Path:
@@ -90,7 +108,7 @@ def backup(reader) -> Path:
 
 def cut_archive(block, reader):
     whole = backup(reader).read_bytes()
-    (reader.folder / "cut.zip").write_bytes(whole[:len(whole) // 2])
+    (reader.folder / "cut.zip").write_bytes(whole[: len(whole) // 2])
     return difference(block.lines, reader.shell("./enms restore cut.zip --replace"))
 
 
@@ -111,26 +129,48 @@ def doctor(block, reader):
 
     def ask():
         told = reader.shell("./enms doctor")
-        missing = [line for line in block.lines if not line.startswith(" ") and not any(fits(line, one) for one in told)
-                   and not (subject(line) in machine and subject(line) in map(subject, told))]
+        missing = [
+            line
+            for line in block.lines
+            if not line.startswith(" ")
+            and not any(fits(line, one) for one in told)
+            and not (subject(line) in machine and subject(line) in map(subject, told))
+        ]
         return "\n".join(["the doctor does not say:", *missing, "but:", *told]) if missing else ""
+
     backup(reader)
     return patiently(ask)
 
 
 def log_lines(block, reader):
-    told = [line for path in reader.demo.logs() if path.suffix == ".log" for line in path.read_text(errors="replace").splitlines()]
+    told = [
+        line
+        for path in reader.demo.logs()
+        if path.suffix == ".log"
+        for line in path.read_text(errors="replace").splitlines()
+    ]
     missing = [line for line in block.lines if not any(fits(line, one) for one in told)]
     return "\n".join(["in no log:", *missing]) if missing else ""
 
 
 def soak(block, _reader):
     """A minute and a half of it: the same table with fewer lines; it takes longer to tell what grows from what warms up."""
-    done = subprocess.run([ROOT / "enms", "bench", "--only", "soak", "--minutes", "1.5"], text=True, stdout=subprocess.PIPE, timeout=600,
-                          env={name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "ENMS_RUN_DIR", "ENMS_ENV_DIR")})
+    done = subprocess.run(
+        [ROOT / "enms", "bench", "--only", "soak", "--minutes", "1.5"],
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=600,
+        env={
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "HOME", "ENMS_RUN_DIR", "ENMS_ENV_DIR")
+        },
+    )
     lines = done.stdout.replace("GROWS", "flat").splitlines()
     begin = next(n for n, line in enumerate(lines) if line.startswith("Soak:"))
-    once = lambda these: [line for n, line in enumerate(these) if n == 0 or pattern(bare(line)) != pattern(bare(these[n - 1]))]
+    once = lambda these: [
+        line for n, line in enumerate(these) if n == 0 or pattern(bare(line)) != pattern(bare(these[n - 1]))
+    ]
     return difference(once(block.lines), once(lines[begin:]))
 
 

@@ -33,11 +33,30 @@ class SimulatedFleet:
         fleet_file = self.directory / "fleet.json"
         fleet_file.write_text(json.dumps(self.declaration, indent=1))
         log = self.directory / "simulator.log"
-        environment = {**os.environ, **{k: v for k, v in self.enms.settings.items() if k.startswith("ENMS_MQTT_")}, "ENMS_BIND": "127.0.0.1"}
+        environment = {
+            **os.environ,
+            **{k: v for k, v in self.enms.settings.items() if k.startswith("ENMS_MQTT_")},
+            "ENMS_BIND": "127.0.0.1",
+        }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "simulator", "--fleet", fleet_file, "--port", "0", "--state-dir", self.directory, "--no-auto-jobs"],
-                cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+                [
+                    sys.executable,
+                    "-m",
+                    "simulator",
+                    "--fleet",
+                    fleet_file,
+                    "--port",
+                    "0",
+                    "--state-dir",
+                    self.directory,
+                    "--no-auto-jobs",
+                ],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         self.url = wait_for(f"the simulator ({log})", lambda: re.search(r"http://[\d.:]+", log.read_text())[0], 20)
         self.devices = {device["device_id"]: device for device in self._call("GET", "/fleet")}
 
@@ -89,11 +108,29 @@ class SimulatedFleet:
     def wait_seen(self, timeout: float = 40, without: tuple[str, ...] = ()) -> None:
         """Wait until the stack has a status of every printer and readings of every plug, `without` those that have no plug."""
         names = [name for name in self.devices if name not in without]
-        wait_for("a status of every printer", lambda: self.enms.value(
-            "SELECT count(*) FROM device_latest WHERE device_id = ANY(%s) AND state NOT IN ('offline','unknown')", names) == len(names), timeout)
-        wait_for("a reading of every plug", lambda: self.enms.value(
-            """SELECT count(DISTINCT a.device_id) FROM meter_assignments a JOIN meter_state s USING (meter_id)
-               WHERE a.device_id = ANY(%s) AND s.base_wh IS NOT NULL""", names) == len(names), timeout)
+        wait_for(
+            "a status of every printer",
+            lambda: (
+                self.enms.value(
+                    "SELECT count(*) FROM device_latest WHERE device_id = ANY(%s) AND state NOT IN ('offline','unknown')",
+                    names,
+                )
+                == len(names)
+            ),
+            timeout,
+        )
+        wait_for(
+            "a reading of every plug",
+            lambda: (
+                self.enms.value(
+                    """SELECT count(DISTINCT a.device_id) FROM meter_assignments a JOIN meter_state s USING (meter_id)
+               WHERE a.device_id = ANY(%s) AND s.base_wh IS NOT NULL""",
+                    names,
+                )
+                == len(names)
+            ),
+            timeout,
+        )
 
 
 class Timeline:

@@ -2,6 +2,7 @@
 
 They stand for the slicers where these are not installed; ``./enms test --long`` installs them and slices much more.
 """
+
 import gzip
 import itertools
 import json
@@ -22,9 +23,15 @@ SHAPES = {
 RECORDS = {
     "prusa_support_brim": (["table"], "--support-material --brim-width 2 --skirts 0"),
     "prusa_vase_absolute": (["block"], "--spiral-vase --perimeters 1 --top-solid-layers 0 --fill-density 0"),
-    "prusa_two_materials": (["table", "block"], "--merge --nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --filament-type PLA;PETG "
-                            "--perimeter-extruder 1 --infill-extruder 2 --use-relative-e-distances --layer-gcode G92|E0"),
-    "prusa_copies_limits": (["block"], "--duplicate 2 --complete-objects --machine-limits-usage emit_to_gcode --gcode-flavor marlin2"),
+    "prusa_two_materials": (
+        ["table", "block"],
+        "--merge --nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --filament-type PLA;PETG "
+        "--perimeter-extruder 1 --infill-extruder 2 --use-relative-e-distances --layer-gcode G92|E0",
+    ),
+    "prusa_copies_limits": (
+        ["block"],
+        "--duplicate 2 --complete-objects --machine-limits-usage emit_to_gcode --gcode-flavor marlin2",
+    ),
     "cura_raft": (["table"], {"layer_height": "0.3", "adhesion_type": "raft", "support_enable": "true"}),
     "cura_relative_skirt": (["block"], {"layer_height": "0.3", "adhesion_type": "skirt", "relative_extrusion": "true"}),
 }
@@ -33,18 +40,35 @@ RECORDS = {
 
 def size(shape):
     """Extent of a shape in x, y, z (mm)."""
-    return [max(box[axis] + box[3 + axis] for box in SHAPES[shape]) - min(box[axis] for box in SHAPES[shape]) for axis in range(3)]
+    return [
+        max(box[axis] + box[3 + axis] for box in SHAPES[shape]) - min(box[axis] for box in SHAPES[shape])
+        for axis in range(3)
+    ]
 
 
 def write_stl(path, boxes):
     """A binary STL of boxes."""
     faces = []
     for box in boxes:
-        corners = [[box[axis] + box[3 + axis] * bit for axis, bit in enumerate(bits)] for bits in itertools.product((0, 1), repeat=3)]
-        for quad in ((0, 2, 6, 4), (1, 5, 7, 3), (0, 4, 5, 1), (2, 3, 7, 6), (0, 1, 3, 2), (4, 6, 7, 5)):      # seen from outside, anticlockwise
+        corners = [
+            [box[axis] + box[3 + axis] * bit for axis, bit in enumerate(bits)]
+            for bits in itertools.product((0, 1), repeat=3)
+        ]
+        for quad in (
+            (0, 2, 6, 4),
+            (1, 5, 7, 3),
+            (0, 4, 5, 1),
+            (2, 3, 7, 6),
+            (0, 1, 3, 2),
+            (4, 6, 7, 5),
+        ):  # seen from outside, anticlockwise
             a, b, c, d = (corners[n] for n in quad)
             faces += [(a, b, c), (a, c, d)]
-    path.write_bytes(bytes(80) + struct.pack("<I", len(faces)) + b"".join(struct.pack("<12fH", 0, 0, 0, *itertools.chain(*face), 0) for face in faces))
+    path.write_bytes(
+        bytes(80)
+        + struct.pack("<I", len(faces))
+        + b"".join(struct.pack("<12fH", 0, 0, 0, *itertools.chain(*face), 0) for face in faces)
+    )
 
 
 def main():
@@ -59,7 +83,9 @@ def main():
                 support.prusa_slicer(files, options, made)
             else:
                 printed[name] = support.cura_engine(files[0], options, made, support.cura_definitions())
-            text = re.sub(rb" on \d{4}-\d\d-\d\d at [\d:]+ UTC", b"", made.read_bytes()).replace(str(folder).encode() + b"/", b"")
+            text = re.sub(rb" on \d{4}-\d\d-\d\d at [\d:]+ UTC", b"", made.read_bytes()).replace(
+                str(folder).encode() + b"/", b""
+            )
             (HERE / f"{name}.gcode.gz").write_bytes(gzip.compress(text, 9, mtime=0))
     (HERE / "cura.json").write_text(json.dumps(printed, indent=1) + "\n")
 
