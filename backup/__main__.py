@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psycopg2
 
+from common.errors import EnmsError, from_os_error, tell
 from database.migrate import MigrationError
-from launcher.errors import LauncherError, from_os_error
 
 from . import record, schedule, stack
 
@@ -54,20 +54,18 @@ def main(arguments=None):
         else:
             stack.restore(env, options.file, options.replace, say)
         return 0
-    except LauncherError as error:
-        problem = error
     except (MigrationError, psycopg2.Error) as error:
-        problem = LauncherError(
+        problem = EnmsError(
             str(error).strip().splitlines()[0],
             "The present database was not touched; ./enms doctor looks for the usual causes.",
         )
+    except EnmsError as error:
+        problem = error
     except OSError as error:
         problem = from_os_error(error)
     if options.command == "write":
         record.note(env, error=str(problem))
-    print(f"\nFAILED: {problem}", file=sys.stderr)
-    if problem.remedy:
-        print(f"WHAT TO DO: {problem.remedy}", file=sys.stderr)
+    tell(problem)
     return 1
 
 

@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from launcher.errors import LauncherError
+from common.errors import EnmsError
 
 FORMAT = 1
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -36,7 +36,7 @@ class Writer:
         self._file = os.fdopen(handle, "r+b")
         if not _locked(self._file):
             self._file.close()
-            raise LauncherError(f"Another backup is just being written to {self.path}.", "Wait until it is done.")
+            raise EnmsError(f"Another backup is just being written to {self.path}.", "Wait until it is done.")
         self._file.truncate(0)
         self._zip = zipfile.ZipFile(self._file, "w", allowZip64=True)
         return self
@@ -70,7 +70,7 @@ class Writer:
                 target.write(chunk)
 
     def finish(self, manifest):
-        """Adds the manifest, reads everything back and gives the archive its name. Raises LauncherError when it reads differently."""
+        """Adds the manifest, reads everything back and gives the archive its name. Raises EnmsError when it reads differently."""
         text = json.dumps({"format": FORMAT, **manifest, "members": self.members}, indent=1, sort_keys=True).encode()
         self.add(MANIFEST, text)
         self.add(SEAL, hashlib.sha256(text).hexdigest().encode())
@@ -119,7 +119,7 @@ def _locked(file):
 
 
 def verify(path):
-    """Reads the whole archive and compares it with its manifest, which is returned. Raises LauncherError saying what is wrong with it."""
+    """Reads the whole archive and compares it with its manifest, which is returned. Raises EnmsError saying what is wrong with it."""
     path = Path(path)
     with _opened(path) as archive:
         manifest = _manifest(path, archive)
@@ -137,11 +137,11 @@ def verify(path):
 
 
 def refuse_newer(path, manifest):
-    """Raises LauncherError when the archive's database has migrations that this checkout does not know."""
+    """Raises EnmsError when the archive's database has migrations that this checkout does not know."""
     ours = {file.name for file in MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")}
     unknown = sorted(set(manifest["migrations"]) - ours)
     if unknown:
-        raise LauncherError(
+        raise EnmsError(
             f"{path} was made by a newer version of ENMS ({manifest['version']}): its database knows "
             f"{', '.join(unknown)}, which this version ({len(ours)} migrations) does not.",
             "Restore it with that version or a newer one.",
@@ -166,7 +166,7 @@ def extract(path, name, target):
 
 def damaged(path, how):
     """The error for an archive that is not as it was written."""
-    return LauncherError(f"{path} is damaged: {how}.", "Use another backup; nothing was changed.")
+    return EnmsError(f"{path} is damaged: {how}.", "Use another backup; nothing was changed.")
 
 
 @contextlib.contextmanager
@@ -176,11 +176,11 @@ def _opened(path):
             begin = file.read(4)
         archive = zipfile.ZipFile(path)
     except (FileNotFoundError, IsADirectoryError) as error:
-        raise LauncherError(f"There is no file {path}.", "ls shows which backups there are.") from error
+        raise EnmsError(f"There is no file {path}.", "ls shows which backups there are.") from error
     except zipfile.BadZipFile as error:
         if begin == b"PK\x03\x04":
             raise damaged(path, "it was cut, its end is missing") from error
-        raise LauncherError(f"{path} is not a backup of ENMS.", "./enms backup FILE makes one.") from error
+        raise EnmsError(f"{path} is not a backup of ENMS.", "./enms backup FILE makes one.") from error
     with archive:
         yield archive
 
@@ -188,13 +188,13 @@ def _opened(path):
 def _manifest(path, archive):
     names = archive.namelist()
     if MANIFEST not in names or SEAL not in names:
-        raise LauncherError(f"{path} is a ZIP file, but not a backup of ENMS.", "./enms backup FILE makes one.")
+        raise EnmsError(f"{path} is a ZIP file, but not a backup of ENMS.", "./enms backup FILE makes one.")
     text, seal = (b"".join(_chunks(path, archive, name)) for name in (MANIFEST, SEAL))
     if hashlib.sha256(text).hexdigest().encode() != seal:
         raise damaged(path, "its manifest is not the one that was written")
     manifest = json.loads(text)
     if manifest["format"] > FORMAT:
-        raise LauncherError(
+        raise EnmsError(
             f"{path} was made by a newer version of ENMS ({manifest['version']}).",
             "Restore it with that version or a newer one.",
         )
@@ -206,7 +206,7 @@ def _same_names(path, archive, members):
     found = [name for name in archive.namelist() if name not in (MANIFEST, SEAL)]
     unsafe = [name for name in found if not is_safe(name)]
     if unsafe:
-        raise LauncherError(
+        raise EnmsError(
             f"{path} is no backup to trust: its member {unsafe[0]!r} would be written outside the stack's folders.",
             "Use a backup that ./enms backup made.",
         )

@@ -8,9 +8,9 @@ import time
 import psycopg2
 from psycopg2 import sql
 
+from common.errors import EnmsError
+from common.postgres import connection_settings, program
 from database import migrate
-from launcher import postgres
-from launcher.errors import LauncherError
 
 # Rows of the registry are kept apart from the dump, so that its credentials can be left out.
 REGISTRY = "devices"
@@ -28,23 +28,9 @@ GROUP BY c.relname ORDER BY c.relname"""
 SERVICES = ("enms-nodered", "enms-api")  # what writes and reads while the stack runs, by application_name
 
 
-def dsn(env, user, database=None):
-    """Connection string of `owner` or `superuser` from the ENMS_DB_* variables."""
-    name, variable = {
-        "owner": ("enms_owner", "ENMS_DB_OWNER_PASSWORD"),
-        "superuser": ("postgres", "ENMS_DB_SUPERUSER_PASSWORD"),
-    }[user]
-    if not env.get(variable):
-        raise LauncherError(
-            f"{variable} is not set.", "Run this as ./enms backup or ./enms restore, or in the container `backup`."
-        )
-    return psycopg2.extensions.make_dsn(
-        host=env.get("ENMS_DB_HOST", "127.0.0.1"),
-        port=env.get("ENMS_DB_PORT", "5432"),
-        dbname=database or env.get("ENMS_DB_NAME", "enms"),
-        user=name,
-        password=env[variable],
-    )
+def dsn(env, role, database=None):
+    """Connection string of a role from the ENMS_DB_* variables."""
+    return psycopg2.extensions.make_dsn(**connection_settings(role, env, database))
 
 
 @contextlib.contextmanager
@@ -53,7 +39,7 @@ def connected(target):
     try:
         connection = psycopg2.connect(target, connect_timeout=5, application_name="enms-backup")
     except psycopg2.OperationalError as error:
-        raise LauncherError(
+        raise EnmsError(
             f"The database can't be reached: {str(error).strip().splitlines()[-1]}",
             "Is the stack running? ./enms status",
         ) from error
@@ -103,7 +89,7 @@ class Snapshot:
         """pg_dump of this moment in its custom format, without the rows of the registry; `source`: connection string."""
         name = self._one("SELECT pg_export_snapshot()")
         words = [
-            postgres.find("pg_dump") or "pg_dump",
+            program("pg_dump") or "pg_dump",
             "--format=custom",
             "--no-password",
             f"--snapshot={name}",
@@ -121,7 +107,7 @@ class Snapshot:
                 target.write(chunk)
             message = child.stderr.read().decode(errors="replace").strip()
         if child.returncode:
-            raise LauncherError(
+            raise EnmsError(
                 f"pg_dump failed: {message.splitlines()[0] if message else child.returncode}",
                 "./enms doctor looks for the usual causes.",
             )
@@ -198,12 +184,12 @@ def client_environment(target):
 def holds_data(env):
     """A sentence about what the stack's database holds; '' when it is as empty as after a first start (or not there yet)."""
     name = env.get("ENMS_DB_NAME", "enms")
-    with connected(dsn(env, "superuser", "postgres")) as server:
+    with connected(dsn(env, "postgres", "postgres")) as server:
         cursor = server.cursor()
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
         if not cursor.fetchone():
             return ""
-    with connected(dsn(env, "superuser")) as connection:
+    with connected(dsn(env, "postgres")) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT to_regclass('public.devices') IS NOT NULL")
         if not cursor.fetchone()[0]:
@@ -216,8 +202,8 @@ def holds_data(env):
 
 
 def refuse_running_services(env):
-    """Raises LauncherError while Node-RED or the API use the database."""
-    with connected(dsn(env, "superuser", "postgres")) as server:
+    """Raises EnmsError while Node-RED or the API use the database."""
+    with connected(dsn(env, "postgres", "postgres")) as server:
         cursor = server.cursor()
         cursor.execute(
             "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s AND application_name = ANY (%s) ORDER BY 1",
@@ -225,7 +211,7 @@ def refuse_running_services(env):
         )
         busy = [name for (name,) in cursor.fetchall()]
     if busy:
-        raise LauncherError(
+        raise EnmsError(
             f"The database is in use by {' and '.join(busy)}.",
             "Stop them first: docker compose stop nodered python-api",
         )
@@ -239,8 +225,8 @@ def restore(env, manifest, dump, registry, credentials, checks, say):
     """
     name = env.get("ENMS_DB_NAME", "enms")
     fresh = f"{name}_restoring"
-    target = dsn(env, "superuser", fresh)
-    with connected(dsn(env, "superuser", "postgres")) as server:
+    target = dsn(env, "postgres", fresh)
+    with connected(dsn(env, "postgres", "postgres")) as server:
         server.autocommit = True
         cursor = server.cursor()
         _refuse_other_server(cursor, manifest)
@@ -265,7 +251,7 @@ def _refuse_other_server(cursor, manifest):
     cursor.execute("SHOW server_version_num")
     ours = int(cursor.fetchone()[0]) // 10000
     if ours < int(manifest["postgresql"].split(".")[0]):
-        raise LauncherError(
+        raise EnmsError(
             f"The backup is of PostgreSQL {manifest['postgresql']}, this server is version {ours}: a newer database can't be read by an older server.",
             "Restore it on a server of that version or a newer one.",
         )
@@ -274,7 +260,7 @@ def _refuse_other_server(cursor, manifest):
         cursor.execute("SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'")
         there = [version for (version,) in cursor.fetchall()]
         if wanted not in there:
-            raise LauncherError(
+            raise EnmsError(
                 f"The backup needs TimescaleDB {wanted}; this server has {', '.join(sorted(there)) or 'none'}.",
                 "Restore it on a server with that version, and update TimescaleDB afterwards.",
             )
@@ -310,7 +296,7 @@ def _pg_restore(target, dump, section):
     # A hypertable's rows go through TimescaleDB's triggers of the restore mode, one connection at a time.
     done = subprocess.run(
         [
-            postgres.find("pg_restore") or "pg_restore",
+            program("pg_restore") or "pg_restore",
             "--no-password",
             "--exit-on-error",
             f"--section={section}",
@@ -323,7 +309,7 @@ def _pg_restore(target, dump, section):
         text=True,
     )
     if done.returncode:
-        raise LauncherError(
+        raise EnmsError(
             f"pg_restore failed: {(done.stderr.strip().splitlines() or ['no message'])[0]}",
             "The present database was not touched.",
         )
@@ -342,7 +328,7 @@ def _copy_in(cursor, table, file):
 
 
 def _compare(target, checks):
-    """Asks what was asked when the backup was made; raises LauncherError at the first answer that differs."""
+    """Asks what was asked when the backup was made; raises EnmsError at the first answer that differs."""
     with connected(target) as connection:
         connection.set_session(readonly=True)
         cursor = connection.cursor()
@@ -354,7 +340,7 @@ def _compare(target, checks):
                     ((a, b) for a, b in zip(check["rows"], found) if a != b),
                     (f"{len(check['rows'])} rows", f"{len(found)} rows"),
                 )
-                raise LauncherError(
+                raise EnmsError(
                     f"The restored database differs from the saved one: {check['name']}: {expected} was saved, {got} is there.",
                     "The present database was not touched. Use another backup, and keep this one for whoever looks into it.",
                 )
@@ -374,7 +360,7 @@ def _put_credentials(env, target, credentials, say):
         if credentials is not None:
             _copy_in(cursor, "found", credentials)
         elif holds_data(env):
-            with connected(dsn(env, "superuser")) as present:
+            with connected(dsn(env, "postgres")) as present:
                 theirs = present.cursor()
                 theirs.execute(REGISTRY_COLUMNS)
                 columns = [

@@ -4,14 +4,13 @@ import json
 import os
 from pathlib import Path, PurePosixPath
 
-from launcher import files
-from launcher.settings import SETTABLE_SECRETS
+from common import files
 
 from . import archive
 
 SECRETS = "secrets/settings.json"
 # Typed into plugs and browsers, or the key of what is encrypted; the other passwords are the new stack's own business.
-KEPT_SECRETS = (*SETTABLE_SECRETS, "ENMS_SECRET_KEY")
+KEPT_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD", "ENMS_SECRET_KEY")
 FLOW_CREDENTIALS = (
     "secrets/flow-credentials.json"  # what operators typed into nodes; Node-RED encrypts it with ENMS_SECRET_KEY
 )

@@ -2,14 +2,13 @@
 leaves that version's own flows in place."""
 
 import hashlib
-import json
 import shutil
 import subprocess
 import time
 from pathlib import Path, PurePosixPath
 
-from launcher import files as small_files
-from launcher.settings import ROOT
+from common import files as small_files
+from common.files import ROOT
 
 from . import archive
 

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from launcher import files
+from common import files
 
 NAME = "backup.json"
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import psycopg2
 
-from launcher import logs
-from launcher.errors import LauncherError
+from common import logs
+from common.errors import EnmsError
 
 from . import archive, record, stack
 
@@ -38,7 +38,7 @@ def run(env):
                 archive.remove_leftovers(folder)
                 stack.write(env, folder / now.strftime(NAME), with_secrets=False)
                 log.info("%s written", now.strftime(NAME))
-            except (LauncherError, OSError, psycopg2.Error) as error:
+            except (EnmsError, OSError, psycopg2.Error) as error:
                 record.note(env, error=str(error).strip().splitlines()[0])
                 log.error("failed: %s", str(error).strip())
                 not_before = time.monotonic() + RETRY_S

@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from launcher.errors import LauncherError
+from common.errors import EnmsError
+from common.version import of_checkout
 
 from . import archive, database, files, flows, record
-from .version import of_checkout
 
 MB = 1 << 20
 DUMP, REGISTRY, CREDENTIALS, CHECKS = "database.dump", "registry/devices.csv", "secrets/devices.csv", "checks.json"
@@ -21,8 +21,8 @@ def write(env, path, with_secrets):
     began = time.monotonic()
     path = Path(path).absolute()
     if not path.parent.is_dir():
-        raise LauncherError(f"There is no folder {path.parent}.", f"mkdir -p {path.parent}")
-    source = database.dsn(env, "owner")
+        raise EnmsError(f"There is no folder {path.parent}.", f"mkdir -p {path.parent}")
+    source = database.dsn(env, "enms_owner")
     with database.snapshot(source) as snapshot:
         known = snapshot.describe()
         refuse_full_disk(path.parent, known["database_bytes"] // 2 + files.size(env))
@@ -50,10 +50,10 @@ def write(env, path, with_secrets):
 
 
 def refuse_full_disk(folder, needed):
-    """Raises LauncherError when an archive might not fit: dumps are compressed, so half of the database is more than enough."""
+    """Raises EnmsError when an archive might not fit: dumps are compressed, so half of the database is more than enough."""
     free = shutil.disk_usage(folder).free
     if free < needed + 100 * MB:
-        raise LauncherError(
+        raise EnmsError(
             f"Only {free // MB} MB are free in {folder}; the backup may need {needed // MB + 100} MB.",
             "Free some space, or write it to another disk.",
         )
@@ -65,7 +65,7 @@ def check(env, path, replace):
     archive.refuse_newer(path, manifest)
     held = database.holds_data(env)
     if held and not replace:
-        raise LauncherError(
+        raise EnmsError(
             f"This stack holds {held}; a restore would replace them.",
             "If that is wanted: --replace (a backup of what is there first?)",
         )

@@ -1,3 +1,1 @@
 """The launcher behind `./enms`: installs, starts, watches and stops one ENMS stack. Python standard library only."""
-
-VERSION = "0.1.0"

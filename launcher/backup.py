@@ -4,9 +4,10 @@ import os
 import subprocess
 
 from backup import archive
+from common import files
+from common.errors import EnmsError
 
-from . import files, install, services, settings, up
-from .errors import LauncherError
+from . import install, services, settings, up
 
 # What a restore needs: the database, and the broker, which keeps for Node-RED what plugs report meanwhile.
 PARTS = ("postgres", "mosquitto")
@@ -17,7 +18,7 @@ def backup(arguments):
     where = settings.paths()
     env = settings.recorded(where)
     if not up.running(where):
-        raise LauncherError("The stack does not run, so its database can't be read.", "./enms up, then again.")
+        raise EnmsError("The stack does not run, so its database can't be read.", "./enms up, then again.")
     return work(env, "write", arguments.file, *(["--with-secrets"] if arguments.with_secrets else []))
 
 

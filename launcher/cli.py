@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 
-from . import devices, files, services, settings
-from . import logs as log_lines
+from common import files
+from common import logs as log_lines
+from common.errors import EnmsError, from_os_error, tell
+
+from . import devices, services, settings
 from .demo import import_file
-from .errors import LauncherError, Terminated, from_os_error
+from .processes import Terminated
 
 SHOWN = (
     "ENMS_HTTP_URL",
@@ -109,9 +112,7 @@ def logs(arguments):
     where = settings.paths()
     known = sorted(path.stem for path in where.logs.glob("*.log")) if where.logs.exists() else []
     if arguments.service and arguments.service not in known:
-        raise LauncherError(
-            f"There is no log of {arguments.service!r}.", f"There are: {', '.join(known) or 'none yet'}"
-        )
+        raise EnmsError(f"There is no log of {arguments.service!r}.", f"There are: {', '.join(known) or 'none yet'}")
     chosen = [arguments.service] if arguments.service else known
     if arguments.follow:
         try:
@@ -128,16 +129,16 @@ def logs(arguments):
 def bring_in(arguments):
     """Imports a CSV file through the accounting functions."""
     if not os.path.isfile(arguments.file):
-        raise LauncherError(f"There is no file {arguments.file}.", "./enms import FILE.csv")
+        raise EnmsError(f"There is no file {arguments.file}.", "./enms import FILE.csv")
     if services.needs_file("database/importer.py")():
-        raise LauncherError("Importing is not part of this checkout yet.", "Update the checkout.")
+        raise EnmsError("Importing is not part of this checkout yet.", "Update the checkout.")
     return import_file(os.path.abspath(arguments.file), settings.recorded(settings.paths()))
 
 
 def bench(arguments):
     """Runs the bench, which starts a stack of its own."""
     if services.needs_file("tests/bench/__main__.py")():
-        raise LauncherError("There is no bench in this checkout yet.", "Update the checkout when it is.")
+        raise EnmsError("There is no bench in this checkout yet.", "Update the checkout when it is.")
     from . import install
 
     where = settings.paths()
@@ -162,7 +163,7 @@ def bench(arguments):
 def train(arguments):
     """Trains the power model from the running stack's database."""
     if services.needs_file("analysis/train_model.py")():
-        raise LauncherError(
+        raise EnmsError(
             "Training is not part of this checkout yet: it comes with the analysis of power models.",
             "Update the checkout when it is.",
         )
@@ -183,7 +184,7 @@ def compose_env(_arguments):
 
     target = settings.ROOT / ".env"
     if target.exists():
-        raise LauncherError(
+        raise EnmsError(
             f"{target} exists already; it is not overwritten.", "Remove it first if new secrets are wanted."
         )
     lines = []
@@ -276,7 +277,7 @@ def main(argv):
     signal.signal(signal.SIGTERM, terminate)
     try:
         return arguments.function(arguments)
-    except LauncherError as error:
+    except EnmsError as error:
         problem = error
     except KeyboardInterrupt:
         print("\nInterrupted.", file=sys.stderr)
@@ -287,10 +288,5 @@ def main(argv):
         return 0
     except OSError as error:
         problem = from_os_error(error)
-    print(f"\nFAILED: {problem}", file=sys.stderr)
-    if problem.log:
-        for line in files.last_lines(problem.log, since=problem.since):
-            print(f"    {line[:300]}", file=sys.stderr)
-    if problem.remedy:
-        print(f"WHAT TO DO: {problem.remedy}", file=sys.stderr)
+    tell(problem)
     return 1

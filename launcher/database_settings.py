@@ -2,8 +2,9 @@
 
 import getpass
 
+from common.errors import EnmsError
+
 from . import probes, services, settings
-from .errors import LauncherError
 
 CHANGEABLE = (
     "retention_raw",
@@ -28,7 +29,7 @@ def setting(arguments):
             for name, value, comment in (row for row in rows if arguments.name in (None, row[0])):
                 print(f"{name:<20} {value:<12} {comment}")
     except RuntimeError as error:
-        raise LauncherError(
+        raise EnmsError(
             str(error).removeprefix("ERROR:").strip() + ".",
             "./enms setting lists what can be changed; the stack must run.",
         ) from error

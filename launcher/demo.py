@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import time
 
-from . import files, probes, services
-from .errors import LauncherError
+from common import files
+from common.errors import EnmsError
+
+from . import probes, services
 from .settings import SECRETS
 
 
@@ -50,7 +52,7 @@ def register(simulator, nodered, user, password, **more):
             status, answer, _ = probes.request("POST", base, device, user, password)
         if status >= 300:
             reason = answer.get("error") if isinstance(answer, dict) else str(answer)[:200]
-            raise LauncherError(
+            raise EnmsError(
                 f"The demo device {device['device_id']} could not be registered: {reason}",
                 "Start without the demo: ./enms up --no-demo",
             )
@@ -65,7 +67,7 @@ def listed(base, seconds=20):
         if status == 200:
             return answer["devices"] if isinstance(answer, dict) else answer
         if time.monotonic() > end:
-            raise LauncherError(
+            raise EnmsError(
                 f"The Devices API answers {status}.", "Its flow or the database has a problem: ./enms logs nodered"
             )
         time.sleep(0.2)
@@ -92,7 +94,7 @@ def bring_past(past, where, env, say):
 def bring(path, where, env):
     """Imports one file of the past."""
     if import_file(path, env, where.log("import")):
-        raise LauncherError(
+        raise EnmsError(
             f"The demo's past ({path.stem}) could not be imported.",
             "Start without the demo: ./enms up --no-demo",
             where.log("import"),

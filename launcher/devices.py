@@ -3,8 +3,9 @@
 import re
 from urllib.parse import quote
 
+from common.errors import EnmsError
+
 from . import probes, settings
-from .errors import LauncherError
 
 # Option → column. Only what is given is sent; the API knows defaults and rules.
 OPTIONS = {
@@ -71,7 +72,7 @@ def in_options(sentence):
 
 
 def call(method, path, body=None, timeout=60):
-    """One request to the running stack with the operator's login; returns the answer, raises LauncherError on a refusal."""
+    """One request to the running stack with the operator's login; returns the answer, raises EnmsError on a refusal."""
     env = settings.recorded(settings.paths())
     url = env["ENMS_HTTP_URL"] + path
     try:
@@ -79,12 +80,12 @@ def call(method, path, body=None, timeout=60):
             method, url, body, env["ENMS_EDITOR_USER"], env["ENMS_EDITOR_PASSWORD"], timeout
         )
     except OSError as error:
-        raise LauncherError(
+        raise EnmsError(
             f"The stack does not answer at {env['ENMS_HTTP_URL']}: {error}.", "Is it running? ./enms status"
         ) from error
     if status >= 400:
         text = answer.get("error") if isinstance(answer, dict) else None
-        raise LauncherError(
+        raise EnmsError(
             in_options(text) if text else f"The Devices API answers {status}.",
             REMEDIES.get(status, "./enms status shows what runs."),
         )

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .errors import LauncherError
+from common.errors import EnmsError
 
 # Debian's package keeps the binary and what belongs to it apart.
 PACKAGED_HOME = Path("/usr/share/grafana")
@@ -14,7 +14,7 @@ PACKAGED_PATH = "/usr/sbin:/usr/local/sbin:/usr/share/grafana/bin"
 def settings(chosen, port):
     """{ENMS_GRAFANA_BIN, ENMS_GRAFANA_URL} of a start: an external one's URL, or a binary and the URL that it will have, or neither.
 
-    Raises LauncherError for a binary that a person named and that can't be started.
+    Raises EnmsError for a binary that a person named and that can't be started.
     """
     if chosen["ENMS_GRAFANA_URL"]:
         return {"ENMS_GRAFANA_BIN": ""}
@@ -26,13 +26,13 @@ def settings(chosen, port):
         else shutil.which("grafana", path=path) or shutil.which("grafana-server", path=path)
     )
     if named and not found:
-        raise LauncherError(
+        raise EnmsError(
             f"ENMS_GRAFANA_BIN is {named}; no program can be started there.",
             "Give the path of the program grafana, or leave it empty: it is looked for by itself.",
         )
     if found and not home(found):
         if named:
-            raise LauncherError(
+            raise EnmsError(
                 f"{named} is there, but not what belongs to it (conf/defaults.ini one folder up, or {PACKAGED_HOME}).",
                 "Unpack the whole archive of Grafana, or install its package.",
             )

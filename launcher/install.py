@@ -12,21 +12,23 @@ import tempfile
 import threading
 from pathlib import Path
 
-from . import files, postgres
-from .errors import LauncherError
+from common import files
+from common.errors import EnmsError
+from common.files import ROOT
+from common.postgres import program
+
 from .services import find
-from .settings import ROOT, node_binary
+from .settings import node_binary
 
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
 TEST_LOCK = ROOT / "requirements" / "test.txt"
 NODE_LOCK = ROOT / "nodered" / "package-lock.json"
 FRONTEND = ROOT / "frontend"
-PREVIEW_READER = ROOT / "gcode" / "preview_reader.js"  # the one file of another folder that the browser app takes in
 TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
 GRAFANA_TYPES = ROOT / "grafana" / "tests" / "schema"
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (
-    ("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
+    ("postgresql-15", lambda: program("initdb") and program("psql")),
     ("mosquitto", lambda: find("mosquitto")),
     ("nginx-light", lambda: find("nginx")),
 )
@@ -69,12 +71,12 @@ def missing_packages(packages):
 
 
 def check_disk(where, needed_mb):
-    """Raises a LauncherError when there is less free space than needed."""
+    """Raises a EnmsError when there is less free space than needed."""
     where.env.mkdir(parents=True, exist_ok=True)
     for directory in {where.run, where.env}:
         free = shutil.disk_usage(directory).free // (1 << 20)
         if free < needed_mb:
-            raise LauncherError(
+            raise EnmsError(
                 f"Only {free} MB are free on the disk of {directory}; {needed_mb} MB are needed.",
                 "Free some space, or put the stack on another disk: ENMS_RUN_DIR=/path ./enms up",
             )
@@ -88,24 +90,24 @@ def system_packages(log, say, packages):
     if missing:
         command = f"apt-get update && apt-get install -y --no-install-recommends {' '.join(missing + wished)}"
         if not shutil.which("apt-get"):
-            raise LauncherError(
+            raise EnmsError(
                 f"Missing on this machine: {', '.join(missing)} (the names of Debian's packages).",
                 "Install them with this system's package manager, then run ./enms up again.",
             )
         if not may_install:
-            raise LauncherError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
+            raise EnmsError(f"Missing on this machine: {', '.join(missing)}.", f"sudo sh -c '{command}'")
         say(f"installing {', '.join(missing + wished)}")
         apt_install(missing + wished, log)
         still = missing_packages(packages)
         if still:
-            raise LauncherError(
+            raise EnmsError(
                 f"Still missing after the installation: {', '.join(still)}.", f"Run as root: {command}", log
             )
     elif wished and may_install:
         say(f"installing {', '.join(wished)}")
         try:
             apt_install(wished, log)
-        except LauncherError as error:
+        except EnmsError as error:
             say(f"goes on without: {error}")
 
 
@@ -152,19 +154,19 @@ def apt_install(names, log):
 
 
 def run(command, log, failure, environment=None, cwd=None):
-    """Runs a command with its output in the log; raises LauncherError with `failure` when it fails."""
+    """Runs a command with its output in the log; raises EnmsError with `failure` when it fails."""
     with open(log, "ab") as output:
         try:
             code = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd, env=environment or os.environ
             ).returncode
         except OSError as error:
-            raise LauncherError(f"{failure} ({error})", "./enms doctor looks for the usual causes.") from error
+            raise EnmsError(f"{failure} ({error})", "./enms doctor looks for the usual causes.") from error
     if code:
         remedy = "Is the network there? The last lines tell more; run ./enms up again when it is."
         if any("No space left" in line for line in files.last_lines(log, 30)):
             remedy = f"The disk is full: free at least {NEEDED_MB} MB, then run ./enms up again."
-        raise LauncherError(failure, remedy, log)
+        raise EnmsError(failure, remedy, log)
 
 
 def pip(where, log, *arguments):
@@ -192,7 +194,7 @@ def pinned(lock, name):
     """The lines of one package in a lock file."""
     match = re.search(rf"^{re.escape(name)}==.*?(?=^\S)", lock.read_text() + "\n#", re.MULTILINE | re.DOTALL)
     if not match:
-        raise LauncherError(f"{lock.name} doesn't name {name}.", "The checkout is damaged: git checkout requirements")
+        raise EnmsError(f"{lock.name} doesn't name {name}.", "The checkout is damaged: git checkout requirements")
     return match[0]
 
 
@@ -228,14 +230,14 @@ def app_sources():
         path
         for path in FRONTEND.rglob("*")
         if path.is_file() and not {"node_modules", "dist"} & set(path.relative_to(FRONTEND).parts)
-    ) + [PREVIEW_READER]
+    )
 
 
 def browser_app(where, log):
     """Builds the browser app beside the environments, so that the checkout stays clean; pages change all at once."""
-    copy = where.app / "source" / "frontend"
+    copy = where.app / "source"
     for path in app_sources():
-        target = where.app / "source" / path.relative_to(ROOT)
+        target = copy / path.relative_to(FRONTEND)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     node_modules(where, log, FRONTEND, copy)
@@ -315,7 +317,7 @@ def _install(where, say):
     def aside(work, *arguments):
         try:
             work(*arguments)
-        except LauncherError as error:
+        except EnmsError as error:
             problems.append(error)
 
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_node:

@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster: where the binaries are, initdb, its configuration, and the uid it runs under."""
+"""A private PostgreSQL cluster: initdb, its configuration, and the uid it runs under."""
 
 import os
 import pwd
@@ -7,29 +7,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-from . import files, processes
-from .errors import LauncherError
+from common import files
+from common.errors import EnmsError
+from common.postgres import program
 
-VERSIONS = ("15", "16", "17")
+from . import processes
 
-
-def find(name):
-    """Path of a PostgreSQL program, Debian's own directories first; None when it isn't there."""
-    for version in VERSIONS:
-        path = Path("/usr/lib/postgresql") / version / "bin" / name
-        if path.exists():
-            return str(path)
-    return shutil.which(name)
-
-
-def installed_version():
-    """Version of the installed server (`15.14`); '' when there is none."""
-    program = find("postgres")
-    told = subprocess.run([program, "--version"], capture_output=True, text=True).stdout if program else ""
-    return told.split()[2] if told else ""
-
-
-PSQL = find("psql") or "psql"
+PSQL = program("psql") or "psql"
 
 CONFIG = """\
 # Written by the launcher at every start. One machine, short queries, little memory; nothing acknowledged is ever lost.
@@ -67,7 +51,7 @@ def account():
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise LauncherError(
+    raise EnmsError(
         "PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as.",
         "Create one: useradd --system postgres",
     )
@@ -85,7 +69,7 @@ def drop(command, directory, who):
         return command, {"user": who.pw_uid, "group": who.pw_gid, "extra_groups": []}
     setpriv = shutil.which("setpriv")
     if not setpriv:
-        raise LauncherError(
+        raise EnmsError(
             f"The user {who.pw_name} can't reach {directory}, because a directory above it is private.",
             "Use another run directory: ENMS_RUN_DIR=/var/lib/enms ./enms up",
         )
@@ -119,7 +103,7 @@ def create(base, password, log):
     data, mark = base / "data", base / "created"
     if mark.exists():
         return False
-    initdb = find("initdb")
+    initdb = program("initdb")
     if data.exists():
         shutil.rmtree(data)
     base.mkdir(mode=0o700, exist_ok=True)
@@ -160,7 +144,7 @@ def create(base, password, log):
     finally:
         secret.unlink(missing_ok=True)
     if done.returncode:
-        raise LauncherError(
+        raise EnmsError(
             "The database cluster could not be created.", "See the log lines above; then ./enms up again.", log
         )
     mark.write_text("")
@@ -179,7 +163,7 @@ def configure(base, extra="", access=ACCESS):
 
 def command(base, port):
     """Command line and Popen arguments of the server."""
-    return drop([find("postgres"), "-D", str(base / "data"), "-p", str(port)], base, account())
+    return drop([program("postgres"), "-D", str(base / "data"), "-p", str(port)], base, account())
 
 
 def clear_stale_pid(base):

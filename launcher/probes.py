@@ -10,6 +10,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from common.postgres import connection_settings
+
 from .postgres import PSQL
 
 OWN_CERTIFICATE = ssl.create_default_context()
@@ -17,30 +19,18 @@ OWN_CERTIFICATE.check_hostname = False
 OWN_CERTIFICATE.verify_mode = ssl.CERT_NONE
 
 
-def sql(env, statement="SELECT 1", user="enms_owner", password_name="ENMS_DB_OWNER_PASSWORD", database=None, timeout=5):
-    """Runs a statement with psql and returns its output (unaligned, tuples only); raises RuntimeError with psql's message."""
+def sql(env, statement="SELECT 1", role="enms_owner", database=None, timeout=5):
+    """Runs a statement with psql as a database role; returns its output (unaligned, tuples only).
+
+    Raises RuntimeError with psql's message.
+    """
+    known = connection_settings(role, env, database)
+    options = ["-X", "-At", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-c", statement]
+    target = ["-h", known["host"], "-p", known["port"], "-U", known["user"], "-d", known["dbname"]]
     try:
         done = subprocess.run(
-            [
-                PSQL,
-                "-X",
-                "-At",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-v",
-                "VERBOSITY=terse",
-                "-h",
-                env["ENMS_DB_HOST"],
-                "-p",
-                env["ENMS_DB_PORT"],
-                "-U",
-                user,
-                "-d",
-                database or env["ENMS_DB_NAME"],
-                "-c",
-                statement,
-            ],
-            env={"PATH": env["PATH"], "PGPASSWORD": env[password_name], "PGCONNECT_TIMEOUT": "3", "LANG": "C.UTF-8"},
+            [PSQL, *options, *target],
+            env={"PATH": env["PATH"], "PGPASSWORD": known["password"], "PGCONNECT_TIMEOUT": "3", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -56,7 +46,7 @@ def sql(env, statement="SELECT 1", user="enms_owner", password_name="ENMS_DB_OWN
 def database(env):
     """A real statement as superuser: also true before the application's own roles exist."""
     try:
-        sql(env, user="postgres", password_name="ENMS_DB_SUPERUSER_PASSWORD", database="postgres")
+        sql(env, role="postgres", database="postgres")
     except RuntimeError as error:
         return str(error)
     return ""

@@ -8,6 +8,10 @@ from pathlib import Path
 PROC = Path("/proc")
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled as Ctrl-C is, but our children have not been told by the terminal."""
+
+
 def boot_id():
     """Changes with every boot: a pid recorded under another one means nothing."""
     return (PROC / "sys/kernel/random/boot_id").read_text().strip()

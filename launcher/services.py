@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Callable
 from urllib.parse import urlsplit
 
-from . import files, grafana, postgres, probes, templates
-from .errors import LauncherError
+from common import files
+from common.errors import EnmsError
+
+from . import grafana, postgres, probes, templates
 from .settings import ROOT, SECRETS, Paths
 
 MB = 1 << 20
@@ -70,13 +72,13 @@ def password_line(user, password):
 
 def prepare_migrate(env):
     """Makes the database itself; the migration, as superuser, makes the roles and hands it over to its owner."""
-    superuser = {"user": "postgres", "password_name": "ENMS_DB_SUPERUSER_PASSWORD", "database": "postgres"}
+    superuser = {"role": "postgres", "database": "postgres"}
     name = env["ENMS_DB_NAME"]
     try:
         if not probes.sql(env, f"SELECT 1 FROM pg_database WHERE datname = {quoted(name)}", **superuser):
             probes.sql(env, 'CREATE DATABASE "' + name.replace('"', '""') + '"', timeout=60, **superuser)
     except RuntimeError as error:
-        raise LauncherError(f"The database {name} could not be made: {error}") from error
+        raise EnmsError(f"The database {name} could not be made: {error}") from error
 
 
 def quoted(text):
@@ -279,9 +281,9 @@ SERVICES = (
     ),
     Service(
         "api",
-        lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:app"], {}),
+        lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py"], {}),
         http("ENMS_API_PORT", "/api/health", lambda status: True),
-        missing=needs_file("python-api/app.py"),
+        missing=needs_file("python-api/enms_api/app.py"),
         needs=("migrate",),
         port="ENMS_API_PORT",
         cwd=ROOT / "python-api",

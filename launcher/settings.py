@@ -10,10 +10,11 @@ import secrets
 import ssl
 from pathlib import Path
 
-from . import files, grafana, logs, ports
-from .errors import LauncherError, from_os_error
+from common import files, logs
+from common.errors import EnmsError, from_os_error
+from common.files import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import grafana, ports
 
 DEFAULTS = {
     "ENMS_BIND": "127.0.0.1",
@@ -110,7 +111,7 @@ def read_env_file(path):
             continue
         name, equals, value = line.partition("=")
         if not equals or not name.strip().replace("_", "").isalnum():
-            raise LauncherError(
+            raise EnmsError(
                 f"{path}, line {number}: expected NAME=value, found: {name[:40]}",
                 "Correct the line; .env.example shows the form.",
             )
@@ -159,9 +160,9 @@ def configured(environ=os.environ, root=ROOT):
     chosen = {**DEFAULTS, **{name: value for name, value in chosen.items() if value != "" or name not in DEFAULTS}}
     for name, (lowest, highest, what) in NUMBERS.items():
         if not chosen[name].isdigit() or not lowest <= int(chosen[name]) <= highest:
-            raise LauncherError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
+            raise EnmsError(f"{name} is {chosen[name]!r}; it must be {what}.", f"{name}={DEFAULTS[name]} ./enms up")
     if chosen["ENMS_LOG_LEVEL"] not in logs.LEVELS:
-        raise LauncherError(
+        raise EnmsError(
             f"ENMS_LOG_LEVEL is {chosen['ENMS_LOG_LEVEL']!r}; it must be one of {', '.join(logs.LEVELS)}.",
             "ENMS_LOG_LEVEL=info ./enms up",
         )
@@ -173,24 +174,22 @@ def configured(environ=os.environ, root=ROOT):
 
 
 def check_tls(certificate, key):
-    """Raises a LauncherError unless both files are there, readable and made for each other, or neither is set."""
+    """Raises a EnmsError unless both files are there, readable and made for each other, or neither is set."""
     if not certificate and not key:
         return
     remedy = "Set ENMS_TLS_CERT and ENMS_TLS_KEY to the certificate's chain and its key, both PEM files; or neither."
     if not certificate or not key:
-        raise LauncherError(
+        raise EnmsError(
             f"{'ENMS_TLS_KEY' if certificate else 'ENMS_TLS_CERT'} is not set, but the other one is.", remedy
         )
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
     except FileNotFoundError as error:
-        raise LauncherError(
-            f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy
-        ) from error
+        raise EnmsError(f"There is no {certificate if not os.path.exists(certificate) else key}.", remedy) from error
     except PermissionError as error:
-        raise LauncherError(f"{certificate} or {key} may not be read by this user.", remedy) from error
+        raise EnmsError(f"{certificate} or {key} may not be read by this user.", remedy) from error
     except ssl.SSLError as error:
-        raise LauncherError(
+        raise EnmsError(
             f"{certificate} and {key} are no certificate with its key ({error.reason or 'not PEM'}).", remedy
         ) from error
 
@@ -209,7 +208,7 @@ def paths(environ=os.environ, root=ROOT):
 
 
 def prepare_run_dir(where):
-    """Makes the run directory; raises a LauncherError with a remedy when that's not possible."""
+    """Makes the run directory; raises a EnmsError with a remedy when that's not possible."""
     try:
         where.run.mkdir(parents=True, exist_ok=True)
         # PostgreSQL runs as another user when we are root, and must be able to pass through; nobody may list.
@@ -221,11 +220,11 @@ def prepare_run_dir(where):
         probe.write_text("")
         probe.unlink()
     except FileExistsError as error:
-        raise LauncherError(
+        raise EnmsError(
             f"{error.filename} exists and is not a directory.", "Move it away, or set ENMS_RUN_DIR."
         ) from error
     except PermissionError as error:
-        raise LauncherError(
+        raise EnmsError(
             f"The run directory {where.run} can't be written by this user.",
             "Run as the user who owns it, or use one of your own: ENMS_RUN_DIR=$HOME/enms ./enms up",
         ) from error
@@ -295,12 +294,12 @@ def node_binary(where):
 
 
 def recorded(where):
-    """The variables of the stack as it was last started; raises LauncherError when there is none."""
+    """The variables of the stack as it was last started; raises EnmsError when there is none."""
     values = files.read_json(where.settings)
     if values is None:
         if where.settings.exists() and not os.access(where.settings, os.R_OK):
-            raise LauncherError(
+            raise EnmsError(
                 f"{where.settings} may not be read by this user.", "Run this as the user who started the stack."
             )
-        raise LauncherError(f"There is no stack in {where.run} yet.", "Start one: ./enms up")
+        raise EnmsError(f"There is no stack in {where.run} yet.", "Start one: ./enms up")
     return values

@@ -4,8 +4,9 @@ import json
 import time
 
 from backup import record as backup_record
+from common import files
 
-from . import files, probes, processes, services, settings
+from . import probes, processes, services, settings
 
 LAST_READINGS = """
 SELECT coalesce(json_agg(x), '[]') FROM (

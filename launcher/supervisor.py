@@ -20,8 +20,10 @@ import threading
 import time
 from pathlib import Path
 
-from . import files, logs, processes, services
-from .errors import LauncherError
+from common import files, logs
+from common.errors import EnmsError
+
+from . import processes, services
 from .settings import Paths
 
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
@@ -125,7 +127,7 @@ class Supervisor:
                         **rights,
                     )
                 self.leaders.add(child.pid)
-        except (OSError, LauncherError, subprocess.SubprocessError) as error:
+        except (OSError, EnmsError, subprocess.SubprocessError) as error:
             log.error("%s could not be started: %s", service.name, error)
             self.note(service.name, state="failed", error=str(error))
             return None

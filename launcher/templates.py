@@ -5,14 +5,14 @@ In the containers nginx/start.sh and mosquitto/start.sh fill in the same names, 
 
 import re
 
-from .errors import LauncherError
+from common.errors import EnmsError
 
 PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
 
 
 def render(text, values):
-    """Returns `text` with every `${ENMS_NAME}` replaced from `values`; raises LauncherError for a name without a value."""
+    """Returns `text` with every `${ENMS_NAME}` replaced from `values`; raises EnmsError for a name without a value."""
     missing = sorted({name for name in PLACE.findall(text) if values.get(name) is None})
     if missing:
-        raise LauncherError(f"A configuration template needs {', '.join(missing)}, which has no value.")
+        raise EnmsError(f"A configuration template needs {', '.join(missing)}, which has no value.")
     return PLACE.sub(lambda match: str(values[match[1]]), text)

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 
-from . import demo, files, install, ports, postgres, processes, services, settings, supervisor
-from .errors import LauncherError
+from common import files
+from common.errors import EnmsError
+
+from . import demo, install, ports, postgres, processes, services, settings
 
 
 class Steps:
@@ -35,7 +37,7 @@ def exclusive(where):
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.seek(0)
-        raise LauncherError(
+        raise EnmsError(
             f"Another ./enms up or down of this stack is at work (pid {handle.read().strip() or '?'}).",
             "Wait until it is done.",
         ) from error
@@ -65,7 +67,7 @@ def end_leftovers(where):
 
 
 def check_ports(env):
-    """Raises a LauncherError when a port that people and plugs use is taken, or may not be opened."""
+    """Raises a EnmsError when a port that people and plugs use is taken, or may not be opened."""
     for name, port in (
         ("ENMS_HTTP_PORT", int(env["ENMS_HTTP_PORT"])),
         ("ENMS_BROKER_PORT", int(env["ENMS_MQTT_PORT"])),
@@ -73,13 +75,13 @@ def check_ports(env):
         try:
             free = ports.is_free(port, env["ENMS_BIND"])
         except PermissionError as error:
-            raise LauncherError(
+            raise EnmsError(
                 f"This user may not open port {port}.",
                 f"Choose one above 1023: {name}={8080 if name == 'ENMS_HTTP_PORT' else 1883} ./enms up",
             ) from error
         if not free:
             who = processes.listener(port)
-            raise LauncherError(
+            raise EnmsError(
                 f"Port {port} on {env['ENMS_BIND']} can't be opened: {'it is used by ' + who if who else 'it is in use, or this machine does not have that address'}.",
                 f"Choose another: {name}={port + 1} ./enms up",
             )
@@ -189,13 +191,12 @@ def launched(where, env, chosen, with_demo, steps):
 
 
 def wait_ready(where, env, child, steps):
-    """Waits until every service is ready, reporting each; raises LauncherError for one that doesn't come up."""
+    """Waits until every service is ready, reporting each; raises EnmsError for one that doesn't come up."""
     reported = set()
-    prepared = False
     while True:
         record = running(where)
         if child.poll() is not None:
-            raise LauncherError(
+            raise EnmsError(
                 "The supervisor ended.", "./enms doctor looks for the usual causes.", where.log("supervisor")
             )
         if record and record["pid"] == child.pid:
@@ -208,14 +209,14 @@ def wait_ready(where, env, child, steps):
                 elif name in reported or services.BY_NAME[name].background:
                     continue  # ./enms status shows how those do
                 elif known.get("failures", 0) >= 3:
-                    raise LauncherError(
+                    raise EnmsError(
                         f"{name} does not start" + (f": {known['error']}" if known.get("error") else "."),
                         remedy_for(name, where, known),
                         where.log(name),
                         known["log_from"],
                     )
                 elif known.get("error", "") and "not ready after" in known["error"]:
-                    raise LauncherError(
+                    raise EnmsError(
                         f"{name} is {known['error']}.",
                         remedy_for(name, where, known),
                         where.log(name),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from launcher import logs
+from common import logs
 
 from .broker import Broker
 from .control import Control

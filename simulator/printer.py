@@ -5,7 +5,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 
-from .jobs import HOMING_S, FLOW_SHARE, Plan, Schedule, plan
+from .jobs import FLOW_SHARE, HOMING_S, Plan, Schedule, plan
 from .physics import MATERIALS, PROFILES, Machine
 from .truth import TruthLog
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backup import archive
-from launcher.errors import LauncherError
-from launcher.settings import ROOT
+from common.errors import EnmsError
+from common.files import ROOT
 
 MANIFEST = {"migrations": ["0001_tables.sql"], "version": "0.1.0"}
 
@@ -58,7 +58,7 @@ def test_nothing_of_that_name_until_it_is_whole(tmp_path):
 
 def test_two_writers_of_one_file(tmp_path):
     with archive.Writer(tmp_path / "x.zip"):
-        with pytest.raises(LauncherError, match="Another backup is just being written"):
+        with pytest.raises(EnmsError, match="Another backup is just being written"):
             archive.Writer(tmp_path / "x.zip").__enter__()
         archive.remove_leftovers(tmp_path)
         assert archive.partial_of(tmp_path / "x.zip").exists()
@@ -77,7 +77,7 @@ def test_a_cut_file_is_refused_wherever_it_was_cut(saved):
     whole = path.read_bytes()
     for length in (5, 1000, 1_500_000, 3_000_500, len(whole) - 200, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(LauncherError, match="is damaged: it was cut, its end is missing"):
+        with pytest.raises(EnmsError, match="is damaged: it was cut, its end is missing"):
             archive.verify(path)
 
 
@@ -93,7 +93,7 @@ def test_any_flipped_bit_is_refused_or_without_effect(saved, place, bit):
     try:
         archive.verify(path)
         assert {name: archive.read(path, name) for name in parts} == parts
-    except LauncherError as error:
+    except EnmsError as error:
         assert "damaged" in str(error) or "not a backup" in str(error) or "no backup to trust" in str(error)
     finally:
         path.write_bytes(whole)
@@ -106,14 +106,14 @@ def test_any_flipped_bit_is_refused_or_without_effect(saved, place, bit):
 def test_another_file_is_refused(tmp_path, content, sentence):
     if content is not None:
         (tmp_path / "other").write_bytes(content)
-    with pytest.raises(LauncherError, match=sentence):
+    with pytest.raises(EnmsError, match=sentence):
         archive.verify(tmp_path / "other")
 
 
 def test_another_zip_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as other:
         other.writestr("holiday.jpg", b"1")
-    with pytest.raises(LauncherError, match="is a ZIP file, but not a backup"):
+    with pytest.raises(EnmsError, match="is a ZIP file, but not a backup"):
         archive.verify(tmp_path / "x.zip")
 
 
@@ -133,7 +133,7 @@ def forged(path, names, **more):
 )
 def test_a_member_that_would_leave_its_folder_is_refused(tmp_path, name):
     forged(tmp_path / "x.zip", ["database.dump", name])
-    with pytest.raises(LauncherError, match="would be written outside"):
+    with pytest.raises(EnmsError, match="would be written outside"):
         archive.verify(tmp_path / "x.zip")
     assert [file.name for file in tmp_path.iterdir()] == ["x.zip"]
 
@@ -142,14 +142,14 @@ def test_members_beside_the_manifest_are_refused(tmp_path):
     forged(tmp_path / "x.zip", ["database.dump"])
     with zipfile.ZipFile(tmp_path / "x.zip", "a") as more:
         more.writestr("models/unlisted.joblib", b"1")
-    with pytest.raises(LauncherError, match="manifest and content differ"):
+    with pytest.raises(EnmsError, match="manifest and content differ"):
         archive.verify(tmp_path / "x.zip")
 
 
 def test_a_newer_format_and_a_newer_schema_are_refused(tmp_path):
     forged(tmp_path / "x.zip", ["database.dump"], format=2)
-    with pytest.raises(LauncherError, match="newer version of ENMS"):
+    with pytest.raises(EnmsError, match="newer version of ENMS"):
         archive.verify(tmp_path / "x.zip")
-    with pytest.raises(LauncherError, match="0099_future.sql, which this version"):
+    with pytest.raises(EnmsError, match="0099_future.sql, which this version"):
         archive.refuse_newer("x.zip", {**MANIFEST, "migrations": ["0001_tables.sql", "0099_future.sql"]})
     archive.refuse_newer("x.zip", MANIFEST)

@@ -2,7 +2,6 @@
 run of it on TimescaleDB is in database/tests/test_schema.py.)"""
 
 import contextlib
-import os
 import shutil
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -11,18 +10,17 @@ import psycopg2
 import pytest
 
 from backup import archive, database
+from common.errors import EnmsError
 from database import migrate
-from database.tests.conftest import SEED, Database
-from launcher.errors import LauncherError
+from tests.plugin.database import SEED, Database
 
-SERVER = os.environ["ENMS_TEST_PG"]
 NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture
-def env():
+def env(server):
     """The ENMS_ variables of a database that is dropped afterwards, whatever it is called by then."""
-    parts = psycopg2.extensions.parse_dsn(SERVER)
+    parts = psycopg2.extensions.parse_dsn(server)
     name = f"backup_{uuid.uuid4().hex[:8]}"
     yield {
         "ENMS_DB_HOST": parts["host"],
@@ -32,9 +30,9 @@ def env():
         "ENMS_DB_SUPERUSER_PASSWORD": parts["password"],
         **SEED,
     }
-    with contextlib.closing(psycopg2.connect(SERVER)) as server:
-        server.autocommit = True
-        cursor = server.cursor()
+    with contextlib.closing(psycopg2.connect(server)) as admin:
+        admin.autocommit = True
+        cursor = admin.cursor()
         cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", (name + "%",))
         for (found,) in cursor.fetchall():
             database.drop(cursor, found)
@@ -42,11 +40,11 @@ def env():
 
 def made(env):
     """A migrated database with a device that has a key, a meter and three days of readings."""
-    with contextlib.closing(psycopg2.connect(SERVER)) as server:
-        server.autocommit = True
-        server.cursor().execute(f"CREATE DATABASE {env['ENMS_DB_NAME']}")
-    migrate.migrate(database.dsn(env, "superuser"), env=env)
-    db = Database(database.dsn(env, "superuser"), "plain")
+    with contextlib.closing(psycopg2.connect(database.dsn(env, "postgres", "postgres"))) as admin:
+        admin.autocommit = True
+        admin.cursor().execute(f"CREATE DATABASE {env['ENMS_DB_NAME']}")
+    migrate.migrate(database.dsn(env, "postgres"), env=env)
+    db = Database(database.dsn(env, "postgres"), "plain")
     meter = db.meter(device="A")
     db.device("A", source="prusalink", api_key="KEY-of-A", friendly_name='Müller, "the big one"\nsecond line')
     db.device("B", source="none")
@@ -60,7 +58,7 @@ class Saved:
 
     def __init__(self, env, folder):
         self.folder = folder
-        source = database.dsn(env, "superuser")  # the roles of the test server may have no password
+        source = database.dsn(env, "postgres")  # the roles of the test server may have no password
         with database.snapshot(source) as snapshot:
             self.manifest = snapshot.describe()
             with open(folder / "dump", "wb") as file:
@@ -101,7 +99,7 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
     archive.refuse_newer("x", {**saved.manifest, "version": "older"})
     said = saved.restore(env)
     assert "brought up to date by 0002_gcode_queue.sql" in said["migrated"]
-    again = Database(database.dsn(env, "superuser"), "plain")
+    again = Database(database.dsn(env, "postgres"), "plain")
     assert again.all("SELECT device_id, bucket, energy_wh FROM energy_readings_1day ORDER BY 1, 2") == before
     assert (
         again.one("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()") == "enms_owner"
@@ -124,10 +122,10 @@ def test_what_differs_does_not_take_over(env, tmp_path):
     wrong = [
         dict(check, rows=[["1", "2"]]) if check["name"] == "content of meters" else check for check in saved.checks
     ]
-    with pytest.raises(LauncherError, match="differs from the saved one: content of meters"):
+    with pytest.raises(EnmsError, match="differs from the saved one: content of meters"):
         saved.restore(env, checks=wrong)
     (tmp_path / "dump").write_bytes((tmp_path / "dump").read_bytes()[:5000])
-    with pytest.raises(LauncherError, match="pg_restore failed"):
+    with pytest.raises(EnmsError, match="pg_restore failed"):
         saved.restore(env)
     # the connection of before is still good, and nothing of the attempts is left
     assert db.one("SELECT friendly_name FROM devices WHERE device_id = 'A'") == "changed since"
@@ -140,7 +138,7 @@ def test_credentials_by_choice_and_else_those_of_the_stack(env, tmp_path):
     saved = Saved(env, tmp_path)
     assert b"KEY-of-A" not in (tmp_path / "dump").read_bytes() + (tmp_path / "registry").read_bytes()
     assert b"KEY-of-A" in (tmp_path / "credentials").read_bytes()
-    keys = lambda: Database(database.dsn(env, "superuser"), "plain").all(
+    keys = lambda: Database(database.dsn(env, "postgres"), "plain").all(
         "SELECT device_id, api_key, friendly_name FROM devices ORDER BY 1"
     )
     name = 'Müller, "the big one"\nsecond line'
@@ -150,9 +148,9 @@ def test_credentials_by_choice_and_else_those_of_the_stack(env, tmp_path):
     assert keys()[0] == ("A", "KEY-since", name) and "as it was" in said["credentials"]
     saved.restore(env, with_credentials=True)
     assert keys()[0] == ("A", "KEY-of-A", name)
-    with contextlib.closing(psycopg2.connect(SERVER)) as server:
-        server.autocommit = True
-        database.drop(server.cursor(), env["ENMS_DB_NAME"])
+    with contextlib.closing(psycopg2.connect(database.dsn(env, "postgres", "postgres"))) as admin:
+        admin.autocommit = True
+        database.drop(admin.cursor(), env["ENMS_DB_NAME"])
     said = saved.restore(env)  # into nothing: the printer must be told again
     assert keys()[0] == ("A", None, name) and said["credentials"].endswith("to be entered again: A")
 
@@ -161,10 +159,10 @@ def test_a_server_that_can_not_hold_it_is_a_sentence(env, tmp_path):
     made(env).connection.close()
     saved = Saved(env, tmp_path)
     saved.manifest["postgresql"] = "99.1"
-    with pytest.raises(LauncherError, match="a newer database can't be read by an older server"):
+    with pytest.raises(EnmsError, match="a newer database can't be read by an older server"):
         saved.restore(env)
     saved.manifest.update(postgresql="15.1", timescaledb="2.17.2")
-    with pytest.raises(LauncherError, match="needs TimescaleDB 2.17.2; this server has none"):
+    with pytest.raises(EnmsError, match="needs TimescaleDB 2.17.2; this server has none"):
         saved.restore(env)
 
 
@@ -172,9 +170,9 @@ def test_emptiness(env):
     assert database.holds_data(env) == ""  # not even there
     db = made(env)
     assert database.holds_data(env) == "2 devices, 1 meters and 0 prints"
-    with database.connected(database.dsn(env, "superuser")) as connection:
+    with database.connected(database.dsn(env, "postgres")) as connection:
         connection.cursor().execute("SET application_name = 'enms-nodered'")
-        with pytest.raises(LauncherError, match="in use by enms-nodered"):
+        with pytest.raises(EnmsError, match="in use by enms-nodered"):
             database.refuse_running_services(env)
     database.refuse_running_services(env)
     db.all("DELETE FROM meter_assignments; DELETE FROM meters; DELETE FROM devices")

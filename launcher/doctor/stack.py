@@ -6,8 +6,10 @@ import ssl
 import time
 from urllib.parse import urlsplit
 
-from .. import ports, postgres, probes, processes, settings, status
-from ..settings import ROOT
+from common.files import ROOT
+from common.postgres import installed_version
+
+from .. import ports, probes, processes, settings, status
 from . import machine
 from .finding import OK, PROBLEM, WARNING, Finding
 
@@ -108,7 +110,7 @@ def database(env, state):
         "database",
         f"PostgreSQL {facts['version'].split()[0]}, engine {state['database_engine']}, {facts['bytes'] // MB:,} MB",
     )
-    yield from server_version(facts["version"].split()[0], postgres.installed_version())
+    yield from server_version(facts["version"].split()[0], installed_version())
     yield from schema(facts["migrations"])
     off = abs(facts["now"] - time.time())
     if off > 5:

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from common.errors import EnmsError
 from launcher import probes, services, settings
 from launcher.doctor import stack
 from launcher.doctor.finding import OK, WARNING
-from launcher.errors import LauncherError
 from launcher.settings import Paths
 
 
@@ -254,5 +254,5 @@ def test_https_settings_are_checked(tmp_path):
         ({"ENMS_TLS_CERT": cert, "ENMS_TLS_KEY": other}, "no certificate with its key"),
         ({"ENMS_TLS_CERT": key, "ENMS_TLS_KEY": key}, "no certificate with its key"),
     ):
-        with pytest.raises(LauncherError, match=words):
+        with pytest.raises(EnmsError, match=words):
             settings.configured(wrong, tmp_path)

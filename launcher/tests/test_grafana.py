@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from common.errors import EnmsError
 from launcher import grafana, probes, services, settings
-from launcher.errors import LauncherError
 
 # Answers as Grafana's health check does, and tells how it was started.
 STAND_IN = f"""#!{sys.executable}
@@ -65,12 +65,12 @@ def test_an_external_one_is_passed_on_even_where_a_program_is(tmp_path, archive)
 
 
 def test_a_program_that_cannot_be_started_is_a_sentence(tmp_path):
-    with pytest.raises(LauncherError, match="ENMS_GRAFANA_BIN is /nowhere/grafana"):
+    with pytest.raises(EnmsError, match="ENMS_GRAFANA_BIN is /nowhere/grafana"):
         stack(tmp_path, ENMS_GRAFANA_BIN="/nowhere/grafana")
     alone = tmp_path / "grafana"
     alone.write_text("#!/bin/sh\n")
     alone.chmod(0o755)
-    with pytest.raises(LauncherError, match="conf/defaults.ini"):
+    with pytest.raises(EnmsError, match="conf/defaults.ini"):
         stack(tmp_path, ENMS_GRAFANA_BIN=str(alone))
 
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import cli, files, install, logs, ports, processes, services, settings, supervisor, templates
-from launcher.errors import LauncherError, from_os_error
+from common import files, logs
+from common.errors import EnmsError, from_os_error
+from launcher import cli, install, ports, processes, services, settings, supervisor, templates
 
 
 def test_template_replaces_ours_and_leaves_nginx_variables():
@@ -23,7 +24,7 @@ def test_template_replaces_ours_and_leaves_nginx_variables():
 
 
 def test_template_without_a_value_is_an_error():
-    with pytest.raises(LauncherError, match="ENMS_MISSING"):
+    with pytest.raises(EnmsError, match="ENMS_MISSING"):
         templates.render("${ENMS_MISSING}", {})
 
 
@@ -44,7 +45,7 @@ def test_env_file(tmp_path):
         "ENMS_D": "",
     }
     (tmp_path / ".env").write_text("nonsense\n")
-    with pytest.raises(LauncherError, match="line 1"):
+    with pytest.raises(EnmsError, match="line 1"):
         settings.read_env_file(tmp_path / ".env")
 
 
@@ -76,7 +77,7 @@ def test_bad_port_is_a_sentence(port, tmp_path):
     if port == "":
         assert settings.configured({"ENMS_HTTP_PORT": ""}, tmp_path)["ENMS_HTTP_PORT"] == "8080"
     else:
-        with pytest.raises(LauncherError, match="port number"):
+        with pytest.raises(EnmsError, match="port number"):
             settings.configured({"ENMS_HTTP_PORT": port}, tmp_path)
 
 
@@ -225,7 +226,7 @@ def test_log_lines_are_key_value_and_unfold_for_people():
 
 
 def test_levels_are_checked(tmp_path):
-    with pytest.raises(LauncherError, match="ENMS_LOG_LEVEL is 'loud'; it must be one of error, warning, info, debug"):
+    with pytest.raises(EnmsError, match="ENMS_LOG_LEVEL is 'loud'; it must be one of error, warning, info, debug"):
         settings.configured({"ENMS_LOG_LEVEL": "loud"}, tmp_path)
 
 
@@ -274,7 +275,7 @@ def test_a_package_that_is_only_wished_for_stops_nothing(monkeypatch, tmp_path):
 
     def unreachable(names, log):
         asked.append(names)
-        raise LauncherError("The package lists could not be updated.", "", None)
+        raise EnmsError("The package lists could not be updated.", "", None)
 
     monkeypatch.setattr(install, "apt_install", unreachable)
     install.system_packages(tmp_path / "log", said.append, ())

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from .conftest import Listener, MosquittoProcess, SimulatorProcess, wait_for
+from .support import Listener, MosquittoProcess, SimulatorProcess, wait_for
 
 
 def numbers(payloads, *path):

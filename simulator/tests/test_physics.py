@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from simulator.fleet import FleetError, load, parse
 from simulator.physics import PROFILES, Machine, heat

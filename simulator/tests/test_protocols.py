@@ -6,7 +6,7 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from .conftest import wait_for
+from .support import wait_for
 
 
 def test_fleet_tells_devices_as_the_devices_api_takes_them(simulator):
