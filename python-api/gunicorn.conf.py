@@ -8,7 +8,7 @@ import os
 
 from gunicorn import glogging
 
-from launcher import logs
+from common import logs
 
 LEVEL = os.environ.get("ENMS_LOG_LEVEL") or "info"
 logs.configure("api", LEVEL)  # what the application itself logs
@@ -40,5 +40,5 @@ accesslog = None  # Nginx logs requests
 errorlog = "-"
 loglevel = LEVEL
 proc_name = "enms-api"
-wsgi_app = "app:app"
+wsgi_app = "enms_api.app:create_app()"
 control_socket_disable = True  # it would lie in the home directory and be shared by two stacks

@@ -2,7 +2,7 @@
 
 import json
 
-import printer_state
+from . import printer_state
 
 METER_SILENT_S = 3600  # at constant load some plugs send nothing for a long while
 

@@ -14,17 +14,15 @@ from pathlib import Path
 import psycopg2
 import psycopg2.extras
 
+from common.postgres import connection_settings
+
 CONNECT_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_MS = 5_000
 MAX_IDLE = 8
 # Read at the start: a file that an update replaces must not meet the older code of a process that still runs.
 STATEMENTS = {
-    path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";")
-    for path in (Path(__file__).parent / "sql").glob("*.sql")
+    path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";") for path in Path(__file__).parent.rglob("*.sql")
 }
-
-# The server's own reasons to end a connection: shutting down, crashed, starting up, too many clients, cancelled by it.
-AWAY_SQLSTATES = {"57P01", "57P02", "57P03", "53300", "08000", "08003", "08006"}
 
 
 class DatabaseAway(Exception):
@@ -36,7 +34,7 @@ class DatabaseSlow(Exception):
 
 
 def settings_from_environment(environ=os.environ):
-    """libpq keywords from the ENMS_DB_* variables; a missing password is left to the server's own rules to refuse."""
+    """libpq keywords from the ENMS_DB_* variables. Raises EnmsError when the password is not set."""
     options = " ".join(
         f"-c {name}={value}"
         for name, value in {
@@ -49,11 +47,7 @@ def settings_from_environment(environ=os.environ):
         }.items()
     )
     return {
-        "host": environ.get("ENMS_DB_HOST", "127.0.0.1"),
-        "port": environ.get("ENMS_DB_PORT", "5432"),
-        "dbname": environ.get("ENMS_DB_NAME", "enms"),
-        "user": "enms_api",
-        "password": environ.get("ENMS_DB_API_PASSWORD") or None,
+        **connection_settings("enms_api", environ),
         "connect_timeout": CONNECT_TIMEOUT_S,
         "application_name": "enms-api",
         "keepalives_idle": 5,
@@ -83,7 +77,7 @@ class Database:
             return {"busy": self._busy, "idle": len(self._idle)}
 
     def fetch(self, statement, *parameters):
-        """Run ``sql/<statement>.sql`` with positional parameters; all rows, as tuples. JSON stays text.
+        """Run ``<statement>.sql`` with positional parameters; all rows, as tuples. JSON stays text.
 
         Raises DatabaseAway or DatabaseSlow; anything else is a fault of ours and goes up as it is.
         """
@@ -173,7 +167,7 @@ class _Connection:
 
 
 def statement_text(statement):
-    """The SQL of ``sql/<statement>.sql``, without the ending semicolon."""
+    """The SQL of ``<statement>.sql``, without the ending semicolon."""
     return STATEMENTS[statement]
 
 

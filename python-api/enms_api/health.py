@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 
-from db import DatabaseAway, DatabaseSlow
+from .database import DatabaseAway, DatabaseSlow
 
 FRESH_S = 300  # readings and statuses that are older mean that something stands still
 NODERED_TIMEOUT_S = 2

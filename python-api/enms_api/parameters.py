@@ -2,9 +2,15 @@
 
 import re
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
-import openapi
+MAX_LIMIT = 200
+MAX_OFFSET = 1_000_000
+DEVICE_ID = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$"
+MAX_WORDS = 200
+JOB_SORTS = ("started", "ended", "printer", "file", "status", "duration", "energy", "cost", "co2")
+ORDERS = ("asc", "desc")
+JOB_STATUSES = ("printing", "paused", "done", "cancelled", "error", "unknown")
 
 
 class BadRequest(Exception):
@@ -22,7 +28,7 @@ def integer(arguments, name, default, low, high):
 
 
 def limit(arguments):
-    return integer(arguments, "limit", 50, 1, openapi.MAX_LIMIT)
+    return integer(arguments, "limit", 50, 1, MAX_LIMIT)
 
 
 def choice(arguments, name, known, default=None):
@@ -37,14 +43,14 @@ def words(arguments, name):
     value = arguments.get(name)
     if not value:
         return None
-    if len(value) > openapi.MAX_WORDS or "\0" in value:
-        raise BadRequest(f"{name} must be at most {openapi.MAX_WORDS} characters of text.")
+    if len(value) > MAX_WORDS or "\0" in value:
+        raise BadRequest(f"{name} must be at most {MAX_WORDS} characters of text.")
     return value
 
 
 def device_id(arguments, name="deviceId"):
     value = arguments.get(name)
-    if value is None or re.fullmatch(openapi.DEVICE_ID.strip("^$"), value):
+    if value is None or re.fullmatch(DEVICE_ID.strip("^$"), value):
         return value
     raise BadRequest(
         f"{name} must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or digit."
@@ -60,8 +66,8 @@ def instant(arguments, name):
         # A plus that was not encoded arrives as a space.
         moment = datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value)
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=timezone.utc)
-        return moment.astimezone(timezone.utc)
+            moment = moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise BadRequest(f"{name} must be an instant like 2026-01-31T14:00:00Z.") from None
 

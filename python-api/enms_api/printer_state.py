@@ -1,6 +1,6 @@
 """What a printer's facts mean: its status in the words of the API, and how long that is true.
 
-``facts`` are one element of ``printers`` in the answer of sql/dpp_summary.sql: names with units (``_ts`` seconds since 1970,
+``facts`` are one element of ``printers`` in the answer of summary/dpp_summary.sql: names with units (``_ts`` seconds since 1970,
 ``_s`` seconds, ``wh`` watt-hours), None for unknown.
 """
 

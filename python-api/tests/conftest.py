@@ -1,20 +1,17 @@
 """A migrated database of its own for the API's tests, and the application over it as role enms_api."""
 
-import os
-import secrets
-from datetime import datetime, timedelta, timezone
+import contextlib
+from datetime import UTC, datetime, timedelta
 
-import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from enms_api import app as application
+from enms_api import database as db
+from psycopg2.extensions import parse_dsn
 
-import app as application
-import db
-from database.migrate import migrate
+from tests.plugin.database import Database as Migrated
 
-SUPERUSER = os.environ.get("ENMS_TEST_PG", "postgresql://postgres@127.0.0.1:54330/postgres")
 PASSWORD = "for-tests-only"
-CREDENTIALS = {
+SECRETS = {
     "api_key": "KEY-that-must-not-appear",
     "sp_api_key": "SPKEY-that-must-not-appear",
     "gcode_preview_api_key": "GKEY-that-must-not-appear",
@@ -30,39 +27,31 @@ class NoNodeRed:
         return None
 
 
-class Fleet:
+class Fleet(Migrated):
     """Writes what ingest would have written; the accounting goes through the project's own SQL functions."""
 
-    def __init__(self, connection):
-        self._connection = connection
-
-    def run(self, statement, *parameters):
-        with self._connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall() if cursor.description else None
-
     def clear(self):
-        self.run(
+        self.all(
             "TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, device_latest, "
             "rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, energy_rollup_1day, ingest_rejects CASCADE"
         )
-        self.run("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
+        self.all("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
 
     def device(self, device_id, **columns):
         columns = {"friendly_name": device_id, "source": "prusalink", **columns}
         names = ", ".join(columns)
         marks = ", ".join(["%s"] * len(columns))
-        self.run(
+        self.all(
             f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
             device_id,
             *columns.values(),
         )
-        self.run("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
+        self.all("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
 
     def meter(self, device_id, meter_id=None):
         meter_id = meter_id or f"plug-{device_id}/switch:0"
-        self.run("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter_id)
-        self.run(
+        self.all("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter_id)
+        self.all(
             "INSERT INTO meter_assignments (meter_id, device_id, valid_from) VALUES (%s, %s, '-infinity')",
             meter_id,
             device_id,
@@ -78,7 +67,7 @@ class Fleet:
             counters.append(counter_wh + watts * (moment - start).total_seconds() / 3600)
             moment += timedelta(seconds=every_s)
         none = [None] * len(moments)
-        self.run(
+        self.all(
             "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
             "%s::float8[], %s::float8[])",
             [meter_id] * len(moments),
@@ -94,7 +83,7 @@ class Fleet:
         moments = [
             start + timedelta(seconds=second) for second in range(0, int((end - start).total_seconds()), every_s)
         ]
-        self.run(
+        self.all(
             "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])",
             [meter_id] * len(moments),
             moments,
@@ -106,14 +95,14 @@ class Fleet:
         """A status row, and device_latest as the newest."""
         columns = {"state": state, "state_text": state.upper(), **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        self.run(
+        self.all(
             f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})",
             device_id,
             at,
             *columns.values(),
         )
         updates = ", ".join(f"{name} = %s" for name in columns)
-        self.run(
+        self.all(
             f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} WHERE device_id = %s",
             at,
             at,
@@ -124,7 +113,7 @@ class Fleet:
     def job(self, device_id, start, **columns):
         columns = {"status": "printing", "filename": "part.gcode", **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        return self.run(
+        return self.all(
             f"INSERT INTO print_jobs (device_id, start_time, {names}) VALUES (%s, %s, {marks}) RETURNING job_id::text",
             device_id,
             start,
@@ -133,31 +122,33 @@ class Fleet:
 
 
 @pytest.fixture(scope="session")
-def api_database():
-    """Connection keywords of a superuser in a fresh, migrated database."""
-    name = f"test_api_{os.getpid()}_{secrets.token_hex(3)}"
-    admin = psycopg2.connect(SUPERUSER)
-    admin.autocommit = True
-    with admin.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-    dsn = make_dsn(SUPERUSER, dbname=name)
-    try:
-        migrate(dsn, env={"ENMS_DB_API_PASSWORD": PASSWORD, "ENMS_TIMEZONE": "Europe/Berlin"})
-        yield parse_dsn(dsn)
-    finally:
-        with admin.cursor() as cursor:
-            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        admin.close()
+def credentials():
+    """Columns of a device that no answer may show, with values to look for."""
+    return SECRETS
+
+
+@pytest.fixture(scope="session")
+def no_nodered():
+    """What the application asks in the place of Node-RED."""
+    return NoNodeRed()
+
+
+@pytest.fixture(scope="session")
+def api_database(migrated):
+    """The connection string of the superuser in a database of its own."""
+    with migrated({"ENMS_DB_API_PASSWORD": PASSWORD, "ENMS_TIMEZONE": "Europe/Berlin"}) as dsn:
+        yield dsn
 
 
 @pytest.fixture(scope="session")
 def api_settings(api_database):
     """What the API connects with."""
+    known = parse_dsn(api_database)
     return db.settings_from_environment(
         {
-            "ENMS_DB_HOST": api_database.get("host", "127.0.0.1"),
-            "ENMS_DB_PORT": api_database.get("port", "5432"),
-            "ENMS_DB_NAME": api_database["dbname"],
+            "ENMS_DB_HOST": known["host"],
+            "ENMS_DB_PORT": known["port"],
+            "ENMS_DB_NAME": known["dbname"],
             "ENMS_DB_API_PASSWORD": PASSWORD,
         }
     )
@@ -182,14 +173,11 @@ def client(api_settings):
 @pytest.fixture()
 def fleet(api_database):
     """An empty fleet to fill."""
-    connection = psycopg2.connect(**api_database)
-    connection.autocommit = True
-    made = Fleet(connection)
-    made.clear()
-    yield made
-    connection.close()
+    with contextlib.closing(Fleet(api_database)) as made:
+        made.clear()
+        yield made
 
 
 @pytest.fixture()
 def now():
-    return datetime.now(timezone.utc).replace(microsecond=0)
+    return datetime.now(UTC).replace(microsecond=0)

@@ -9,27 +9,25 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import schemathesis
+from enms_api import app as application
+from enms_api import database as db
+from enms_api import health
+from enms_api.openapi import reading
+from enms_api.summary import dpp_simulator
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
-import app as application
-import db
-import dpp_simulator
-import health
-import openapi
-from conftest import CREDENTIALS, NoNodeRed
-
 
 @pytest.fixture()
-def populated(fleet, now):
-    fleet.device("A", **CREDENTIALS)
+def populated(fleet, now, credentials):
+    fleet.device("A", **credentials)
     meter = fleet.meter("A")
     fleet.readings(meter, now - timedelta(hours=1), now, 90)
     fleet.status("A", now, "printing", progress_percent=30)
     fleet.job("A", now - timedelta(minutes=40))
     fleet.job("A", now - timedelta(hours=3), end_time=now - timedelta(hours=2), status="done", session_energy_wh=80)
-    fleet.run("SELECT register_meters(ARRAY['stray'], ARRAY['tasmota'])")
-    fleet.run(
+    fleet.all("SELECT register_meters(ARRAY['stray'], ARRAY['tasmota'])")
+    fleet.all(
         "SELECT record_rejects(ARRAY['shelly'], ARRAY['x/status/switch:0'], ARRAY['{\"key\":\"KEY-that-must-not-appear\"}'], ARRAY['not a number'])"
     )
     return fleet
@@ -45,12 +43,12 @@ def test_the_same_again_is_a_304(client, populated):
         assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
 
 
-def test_pollers_share_an_answer_until_it_is_old_or_one_asks_for_news(api_settings, populated):
+def test_pollers_share_an_answer_until_it_is_old_or_one_asks_for_news(api_settings, populated, no_nodered):
     database = db.Database(api_settings)
     asked = []
     fetch_dicts = database.fetch_dicts
     database.fetch_dicts = lambda *question: asked.append(question[0]) or fetch_dicts(*question)
-    client = application.create_app(database, NoNodeRed(), share_s=60).test_client()
+    client = application.create_app(database, no_nodered, share_s=60).test_client()
     first = client.get("/api/dpp_summary")
     assert client.get("/api/dpp_summary").data == first.data
     assert client.get("/api/dpp_summary", headers={"If-None-Match": first.headers["ETag"]}).status_code == 304
@@ -197,7 +195,7 @@ def test_jobs_are_searched_sorted_and_summed_over_all_pages(client, fleet, now):
     page = client.get("/api/jobs?ended=true&limit=1&sort=energy").json
     assert (page["total"], len(page["jobs"])) == (3, 1)
     assert page["totals"] == {"measured": 2, "kwh": 0.12, "cost": 0.04, "currency": "EUR", "co2g": 120.0}
-    fleet.run("UPDATE print_jobs SET currency = 'CHF' WHERE filename = 'vase.gcode'")
+    fleet.all("UPDATE print_jobs SET currency = 'CHF' WHERE filename = 'vase.gcode'")
     assert client.get("/api/jobs").json["totals"]["cost"] is None
 
 
@@ -222,11 +220,11 @@ def test_alarms_say_what_is_the_matter(client, populated):
     }
 
 
-def test_no_credential_appears_anywhere(client, populated):
+def test_no_credential_appears_anywhere(client, populated, credentials):
     job_id = client.get("/api/jobs").json["jobs"][0]["jobId"]
     for rule in client.application.url_map.iter_rules():
         body = client.get(rule.rule.replace("<job_id>", job_id)).get_data(as_text=True)
-        assert not [secret for secret in CREDENTIALS.values() if secret in body], rule.rule
+        assert not [secret for secret in credentials.values() if secret in body], rule.rule
         described = rule.rule in ("/api/openapi.json", "/api/docs")  # names what goes in
         assert described or not re.search(r'"(sp_)?api_?key"|password', body, re.IGNORECASE), rule.rule
 
@@ -251,14 +249,14 @@ def test_every_route_is_described(api):
         re.sub(r"<(?:\w+:)?(\w+)>", lambda found: "{jobId}" if found[1] == "job_id" else found[0], rule.rule)
         for rule in api.url_map.iter_rules()
     }
-    assert routes - {"/api/docs.css"} == set(openapi.PATHS)
+    assert routes - {"/api/docs.css"} == set(reading.PATHS)
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere(api):
     page = api.test_client().get("/api/docs")
     text = page.get_data(as_text=True)
     assert not re.search(r"<script|style=|https?://|\son\w+=", text)
-    assert all(f"<code>{path}</code>" in text for path in openapi.PATHS)
+    assert all(f"<code>{path}</code>" in text for path in reading.PATHS)
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
 
 
@@ -322,11 +320,11 @@ class Doorway:
             pass
 
 
-def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_settings, populated):
+def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_settings, populated, no_nodered):
     door = Doorway(api_settings["host"], api_settings["port"])
     door.up()
     database = db.Database({**api_settings, "host": "127.0.0.1", "port": door.port})
-    client = application.create_app(database, NoNodeRed(), share_s=0).test_client()
+    client = application.create_app(database, no_nodered, share_s=0).test_client()
     assert client.get("/api/dpp_summary").status_code == 200
     door.down()
     for path in ("/api/dpp_summary", "/api/jobs", "/api/alarms", "/api/rejects"):
@@ -351,19 +349,19 @@ def test_a_database_that_goes_away_is_a_503_and_comes_back_by_itself(api_setting
     database.close()
 
 
-def test_a_statement_that_takes_too_long_is_a_503(api_settings, populated, monkeypatch):
+def test_a_statement_that_takes_too_long_is_a_503(api_settings, populated, monkeypatch, no_nodered):
     options = api_settings["options"].replace(f"statement_timeout={db.STATEMENT_TIMEOUT_MS}", "statement_timeout=200")
     database = db.Database({**api_settings, "options": options})
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT pg_sleep(5)")
-    answer = application.create_app(database, NoNodeRed(), share_s=0).test_client().get("/api/alarms")
+    answer = application.create_app(database, no_nodered, share_s=0).test_client().get("/api/alarms")
     assert (answer.status_code, answer.json) == (
         503,
         {"error": "The database took too long to answer; please try again."},
     )
 
 
-def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch):
-    client = application.create_app(db.Database(api_settings), NoNodeRed(), share_s=0).test_client()
+def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch, no_nodered):
+    client = application.create_app(db.Database(api_settings), no_nodered, share_s=0).test_client()
     monkeypatch.setattr(db, "statement_text", lambda statement: "SELECT secret FROM nowhere")
     answer = client.get("/api/rejects")
     assert (answer.status_code, answer.json) == (
@@ -373,7 +371,7 @@ def test_a_fault_of_ours_tells_no_internals(api_settings, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", list(schemathesis.GenerationMode))
-@pytest.mark.parametrize("path", openapi.PATHS)
+@pytest.mark.parametrize("path", reading.PATHS)
 def test_whatever_is_asked_conforms_to_the_description(api, populated, path, mode):
     described = schemathesis.openapi.from_wsgi("/api/openapi.json", api)
 

@@ -3,18 +3,16 @@
 import threading
 
 import pytest
+from enms_api import app as application
+from enms_api import database as db
 from prometheus_client.parser import text_string_to_metric_families
-
-import app as application
-import db
-from conftest import NoNodeRed
 
 
 @pytest.fixture()
-def watched(api_settings):
+def watched(api_settings, no_nodered):
     """A client of an application of its own, whose counters begin at zero, and its database."""
     database = db.Database(api_settings)
-    yield application.create_app(database, NoNodeRed(), share_s=0).test_client(), database
+    yield application.create_app(database, no_nodered, share_s=0).test_client(), database
     database.close()
 
 
@@ -90,9 +88,9 @@ def test_the_pool_tells_what_is_busy(watched):
     assert database.connections() == {"busy": 0, "idle": 2}
 
 
-def test_a_database_that_is_away_is_counted():
-    database = db.Database({**db.settings_from_environment({}), "port": "1", "connect_timeout": 1})
-    client = application.create_app(database, NoNodeRed(), share_s=0).test_client()
+def test_a_database_that_is_away_is_counted(api_settings, no_nodered):
+    database = db.Database({**api_settings, "port": "1", "connect_timeout": 1})
+    client = application.create_app(database, no_nodered, share_s=0).test_client()
     assert value(client, "enms_database_failures_total", reason="away") == 0
     assert client.get("/api/jobs").status_code == 503
     assert value(client, "enms_database_failures_total", reason="away") == 1

@@ -3,14 +3,11 @@
 import json
 
 import pytest
+from enms_api import printer_state
+from enms_api.summary import answer as summary
+from enms_api.summary import dpp_simulator, plants, tips
 from hypothesis import given
 from hypothesis import strategies as st
-
-import dpp_simulator
-import plants
-import printer_state
-import summary
-import tips
 
 NOW = 1_760_000_000.0
 

@@ -5,11 +5,9 @@ from datetime import timedelta
 
 import jsonschema
 import pytest
-
-import db
-import dpp_simulator
-import openapi
-from conftest import CREDENTIALS
+from enms_api import database as db
+from enms_api import openapi
+from enms_api.summary import dpp_simulator
 
 SEED = {
     "object_name": "part",
@@ -104,7 +102,7 @@ def test_a_printer_that_never_spoke_is_offline_and_null(client, fleet):
     }
 
 
-def test_a_running_print(client, fleet, now):
+def test_a_running_print(client, fleet, now, credentials):
     fleet.device(
         "A",
         friendly_name="Printer A",
@@ -115,7 +113,7 @@ def test_a_running_print(client, fleet, now):
         bed_width=250,
         bed_depth=210,
         idle_power_w=10,
-        **CREDENTIALS,
+        **credentials,
     )
     meter = fleet.meter("A")
     start = now - timedelta(hours=2)
@@ -296,18 +294,18 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
     for device in ("Fresh", "Stored"):
         fleet.powers(f"plug-{device}/switch:0", now - timedelta(hours=3), now - timedelta(seconds=10), 20, every_s=31)
     fleet.readings(fleet.meter("Several", "second"), start, now, 45, every_s=301)
-    fleet.run("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
-    fleet.run(
+    fleet.all("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
+    fleet.all(
         "INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')"
     )
-    fleet.run(
+    fleet.all(
         "SELECT meter_assign('plug-Moved/switch:0', 'Silent', 'main', %s, 'test')",
         now - timedelta(minutes=63, seconds=11),
     )
 
     def agree():
         for printer in summary_of(client)["printers"]:
-            day, job = fleet.run(
+            day, job = fleet.all(
                 "SELECT device_energy(%s, date_trunc('minute', now()) - interval '24 hours', now()), device_energy(%s, start_time, now()) "
                 "FROM print_jobs WHERE device_id = %s",
                 *[printer["deviceId"]] * 3,
@@ -317,7 +315,7 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
 
     agree()
     for _ in range(20):
-        fleet.run("SELECT refresh_rollups()")
+        fleet.all("SELECT refresh_rollups()")
     agree()
     for minutes in (0, 70, 200):  # late rows after the rollups were made
         fleet.readings(
@@ -347,7 +345,7 @@ def test_stale_values_are_not_shown_as_live(client, fleet, now):
         time_left_seconds=900,
         material="PLA",
     )
-    fleet.run("UPDATE device_latest SET power_watts = 99, power_at = now() - interval '6 minutes'")
+    fleet.all("UPDATE device_latest SET power_watts = 99, power_at = now() - interval '6 minutes'")
     printer = printer_of(client)
     assert {
         name: printer[name]
@@ -454,7 +452,7 @@ def test_the_price_of_a_print_is_that_of_its_hours(client, fleet, now):
     fleet.device("A")
     meter = fleet.meter("A")
     turn = now.replace(minute=now.minute // 15 * 15, second=0) - timedelta(hours=1)
-    fleet.run(
+    fleet.all(
         "INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, valid_from) "
         "SELECT factory_id, 'Dear', 1, 0.60, 'EUR', %s FROM factories LIMIT 1",
         turn,

@@ -1,8 +1,9 @@
 """What Node-RED serves of the analysis, described beside what this API serves; docs/analysis.md tells how each figure is made."""
 
-from openapi import (
+from enms_api.parameters import DEVICE_ID
+
+from .schema import (
     ANY_OBJECT,
-    DEVICE_ID,
     INSTANT,
     answer,
     array,

@@ -1,7 +1,8 @@
 """What Node-RED serves of devices, meters and the operator's login, described beside what this API serves; docs/integrator.md shows it in use."""
 
-from openapi import (
-    DEVICE_ID,
+from enms_api.parameters import DEVICE_ID
+
+from .schema import (
     INSTANT,
     UUID,
     answer,

@@ -1,11 +1,13 @@
 """The OpenAPI document as one HTML page that needs neither script nor network."""
 
 from html import escape
+from pathlib import Path
 
 STYLESHEET = "/api/docs.css"
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def page(document):
+def html(document):
     """HTML of the whole document."""
     info = document["info"]
     contents = "".join(

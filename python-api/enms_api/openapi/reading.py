@@ -1,67 +1,26 @@
-"""The OpenAPI description of what this API serves: the one source of /api/openapi.json and of the docs page."""
+"""What this API itself serves."""
 
-import alarms
-import dpp_simulator
-import plants
-import printer_state
-import summary
-import tips
+from enms_api import alarms, printer_state
+from enms_api.parameters import DEVICE_ID, JOB_SORTS, JOB_STATUSES, MAX_LIMIT, MAX_OFFSET, MAX_WORDS, ORDERS
+from enms_api.summary import answer as summary
+from enms_api.summary import dpp_simulator, plants, tips
 
-MAX_LIMIT = 200
-MAX_OFFSET = 1_000_000
-DEVICE_ID = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,63}$"
-MAX_WORDS = 200
-JOB_SORTS = ("started", "ended", "printer", "file", "status", "duration", "energy", "cost", "co2")
-ORDERS = ("asc", "desc")
-JOB_STATUSES = ("printing", "paused", "done", "cancelled", "error", "unknown")
-
-
-def nullable(schema):
-    """The schema, or null."""
-    if "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
-    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    found = {**schema, "type": [*kinds, "null"]}
-    if "enum" in found:
-        found["enum"] = [*found["enum"], None]
-    return found
-
-
-def obj(properties, description=None, **more):
-    """An object whose keys are all always there."""
-    schema = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-        **more,
-    }
-    return {**schema, "description": description} if description else schema
-
-
-def number(description, **more):
-    return {"type": "number", "description": description, **more}
-
-
-def text(description, **more):
-    return {"type": "string", "description": description, **more}
-
-
-def one_of(names, description):
-    return {"type": "string", "enum": list(names), "description": description}
-
-
-def array(items, description=None, **more):
-    return {"type": "array", "items": items, **({"description": description} if description else {}), **more}
-
-
-def ref(name):
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-INSTANT = {"type": "string", "format": "date-time", "description": "Instant, ISO 8601 in UTC"}
-UUID = {"type": "string", "format": "uuid"}
-ANY_OBJECT = {"type": "object", "additionalProperties": True}
+from .schema import (
+    ANY_OBJECT,
+    INSTANT,
+    UUID,
+    answer,
+    array,
+    nullable,
+    number,
+    obj,
+    one_of,
+    operation,
+    prometheus,
+    query,
+    ref,
+    text,
+)
 
 PARTS = {
     "description": "Shares of the parts, as the G-code analysis made them; null without",
@@ -384,53 +343,11 @@ SCHEMAS = {
 }
 
 
-def query(name, schema, description):
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
-
-
 LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}, "How many at most")
 NOT_FOUND_JOB = "There is no such job."
 
 
-def answer(description, schema, headers=None):
-    found = {"description": description, "content": {"application/json": {"schema": schema}}}
-    return {**found, "headers": headers} if headers else found
-
-
 ETAG = {"ETag": {"description": "Weak tag of what the answer says, ages excepted", "schema": {"type": "string"}}}
-
-
-def operation(summary_text, description, ok, parameters=(), away=True, **others):
-    """One GET with the answers that every operation has."""
-    responses = {"200": ok}
-    if parameters:
-        responses["400"] = answer("A parameter is not as described", ref("Error"))
-    if away:
-        responses["503"] = answer("The database is away or too slow; Retry-After says when to ask again", ref("Error"))
-    responses.update(others.pop("responses", {}))
-    return {
-        "get": {
-            "summary": summary_text,
-            "description": description,
-            "parameters": list(parameters),
-            "responses": responses,
-            **others,
-        }
-    }
-
-
-def prometheus(summary_text, description, operation_id):
-    """A page in Prometheus' text format; docs/operations.md lists its metrics."""
-    page = {"description": "The metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {
-        "get": {
-            "summary": summary_text,
-            "description": description,
-            "parameters": [],
-            "responses": {"200": page},
-            "operationId": operation_id,
-        }
-    }
 
 
 PATHS = {
@@ -536,24 +453,3 @@ PATHS = {
         "Figures of the API for Prometheus", "Requests, latencies, database pool, process.", "metrics"
     ),
 }
-
-
-def description(version, others=()):
-    """The whole document; `others` are modules that describe what Node-RED serves behind the same door: PATHS, SCHEMAS and perhaps SECURITY."""
-    paths, schemas, security = dict(PATHS), dict(SCHEMAS), {}
-    for module in others:
-        paths |= module.PATHS
-        schemas |= module.SCHEMAS
-        security |= getattr(module, "SECURITY", {})
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "ENMS API",
-            "version": version,
-            "description": "Energy of a printer fleet: who prints what, and what it takes. Reading needs no login on the network that ENMS is bound to; whatever "
-            'changes something needs the operator. No answer holds a credential. Errors are {"error": sentence}.',
-        },
-        "servers": [{"url": "/"}],
-        "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": security},
-    }

@@ -1,14 +1,15 @@
-"""Rows of sql/dpp_summary.sql (or of a mock scenario, the same shape) become the JSON of GET /api/dpp_summary."""
+"""Rows of dpp_summary.sql (or of a mock scenario, the same shape) become the JSON of GET /api/dpp_summary."""
 
 import hashlib
-import json
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-import plants
-import printer_state
-import tips
+from enms_api import printer_state
+from enms_api.responses import dumps
+
+from . import plants, tips
+from .figures import difference_percent, first, iso, kwh, money, plus, ratio, rounded
 
 PROJECT_FROM_PERCENT = 5.0  # below this progress a projection is a guess
 COMPARE_FROM_S = 600.0  # a shorter run is mostly warm-up and can't be compared with whole prints
@@ -88,11 +89,6 @@ def age_text(facts, now_ts):
 def rates_key(factory):
     """What of a factory's rates an answer depends on: not the moment itself."""
     return tuple((rate["price"], rate["currency"], rate["g_co2"]) for rate in factory["rates"] or ())
-
-
-def dumps(value):
-    """Compact JSON; a number that JSON doesn't know is a fault."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def printer(facts, factory, growth, now_ts):
@@ -237,11 +233,6 @@ def costs_so_far(job, rate):
     return cost, rate.get("currency") if cost is not None else None, plus(before["co2_g"], since_wh, rate.get("g_co2"))
 
 
-def plus(before, wh, per_kwh):
-    """An amount plus that of some more energy; unknown when one of them is."""
-    return None if before is None or per_kwh is None else before + wh / 1000 * per_kwh
-
-
 PHASE_OF_STATE = {
     "heating": "Heating",
     "printing": "Printing",
@@ -289,7 +280,7 @@ class Usual:
 def situation(facts, factory, status, job, progress, details, analysis, usual, rate, now_ts):
     """What the tips look at."""
     part = (details or {}).get("object_dimensions_mm") or {}
-    zone = ZoneInfo(factory["timezone"]) if factory else timezone.utc
+    zone = ZoneInfo(factory["timezone"]) if factory else UTC
     warm_up = next(
         (phase["energy_kwh"] for phase in (analysis or {}).get("phases") or () if phase["phase"] == "Heating"), None
     )
@@ -322,38 +313,3 @@ def situation(facts, factory, status, job, progress, details, analysis, usual, r
 def current_rate(factory):
     rates = (factory or {}).get("rates") or ()
     return rates[0] if rates else {}
-
-
-def first(*values):
-    """The first value that is known."""
-    return next((value for value in values if value is not None), None)
-
-
-def ratio(above, below, scale=1.0):
-    return scale * above / below if above is not None and below else None
-
-
-def difference_percent(value, usual):
-    return round(100 * (value / usual - 1), 1) + 0.0 if value is not None and usual else None  # + 0.0: never "-0.0"
-
-
-def rounded(value, digits):
-    return None if value is None else round(value, digits)
-
-
-def money(value):
-    return rounded(value, 4)
-
-
-def kwh(wh):
-    """kWh with a tenth of a watt-hour, from Wh."""
-    return None if wh is None else round(wh / 1000, 4)
-
-
-def iso(ts):
-    """ISO 8601 in UTC to the second, from seconds since 1970."""
-    return (
-        None
-        if ts is None
-        else datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
-    )

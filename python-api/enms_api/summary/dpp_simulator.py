@@ -1,13 +1,14 @@
 """Where the rows of a summary come from: the database, or a mock scenario that needs none.
 
-Both have the shape of sql/dpp_summary.sql and go the same way through summary.build, so a page that shows every scenario
+Both have the shape of dpp_summary.sql and go the same way through summary.build, so a page that shows every scenario
 without error shows live data as well.
 """
 
 import json
 import threading
 import time
-from datetime import datetime, timezone
+
+from .figures import iso
 
 LIVE = "live"
 
@@ -337,10 +338,6 @@ def global_history(printers):
         }
         for number, (job, facts) in enumerate(ended[:50], start=1)
     ]
-
-
-def iso(ts):
-    return datetime.fromtimestamp(ts, timezone.utc).isoformat(timespec="seconds")
 
 
 PAST = (

@@ -4,8 +4,8 @@ A rule is (id, condition, text, saving). All three functions take a ``Situation`
 save in kWh a day, or in money alone for a shifted start, and is None where no honest figure exists.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 HEATING_LONG_S = 15 * 60  # heating without printing for longer is a question worth asking
 FIRST_LAYER_PERCENT = 5.0
@@ -31,27 +31,27 @@ class Situation:
 
     status: str
     printing: bool = False
-    state_age_s: Optional[float] = None
-    last_error: Optional[str] = None
-    steady_w: Optional[float] = (
+    state_age_s: float | None = None
+    last_error: str | None = None
+    steady_w: float | None = (
         None  # what it drew at least, over the last two minutes: a printer that begins to heat is not idle any more
     )
-    idle_power_w: Optional[float] = None
-    bed_c: Optional[float] = None
-    bed_target_c: Optional[float] = None
-    bed_mm: Optional[tuple] = None  # (width, depth)
-    part_mm: Optional[tuple] = None  # (x, y)
-    material: Optional[str] = None
-    progress: Optional[float] = None  # percent
-    time_left_s: Optional[float] = None
-    warm_up_kwh: Optional[float] = None  # what this job took to heat up
-    kwh_per_g: Optional[float] = None
-    usual_kwh_per_g: Optional[float] = None
-    usual_job_kwh: Optional[float] = None
-    grams: Optional[float] = None
+    idle_power_w: float | None = None
+    bed_c: float | None = None
+    bed_target_c: float | None = None
+    bed_mm: tuple | None = None  # (width, depth)
+    part_mm: tuple | None = None  # (x, y)
+    material: str | None = None
+    progress: float | None = None  # percent
+    time_left_s: float | None = None
+    warm_up_kwh: float | None = None  # what this job took to heat up
+    kwh_per_g: float | None = None
+    usual_kwh_per_g: float | None = None
+    usual_job_kwh: float | None = None
+    grams: float | None = None
     rates: tuple = ()  # dicts from_ts, price, currency, g_co2: the current hour first
-    price_per_kwh: Optional[float] = None
-    currency: Optional[str] = None
+    price_per_kwh: float | None = None
+    currency: str | None = None
     hour_name: Callable = str  # a from_ts in the factory's own time, "14:00"
 
 
