@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
+from psycopg2.extensions import AsIs
 
-from .database import NO_TIME
-from .energy import (
+from .core.database import NO_TIME
+from .core.energy import (
     BACK,
     GAP,
     INTEGRATED,
@@ -26,27 +27,21 @@ from .energy import (
     segments_of_rollup,
     summed,
 )
-from .states import PHASE_OF_STATE, phases_of_statuses
+from .core.states import PHASE_OF_STATE, phases_of_statuses
 
 STATUS_HOLDS_US = 5 * 60 * US
 CLIMATE_COUNTS_US = 15 * 60 * US
 CLIMATE_ROWS = 60_000  # more than that of one range are thinned
 DAY_US = 86_400 * US
 READINGS_UP_TO_US = 8 * DAY_US
-# Coarser buckets for longer ranges: (longest range, bucket in s, query).
-LEVELS = ((62 * DAY_US, 60, "rollup_1min"), (800 * DAY_US, 900, "rollup_15min"), (None, 3600, "rollup_1hour"))
+# Coarser buckets for longer ranges: (longest range, bucket in s, table).
+LEVELS = (
+    (62 * DAY_US, 60, "energy_rollup_1min"),
+    (800 * DAY_US, 900, "energy_rollup_15min"),
+    (None, 3600, "energy_rollup_1hour"),
+)
 KEPT_1MIN_US = 700 * DAY_US
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-STATUS_VALUES = (
-    "nozzle_temp_actual",
-    "nozzle_temp_target",
-    "bed_temp_actual",
-    "bed_temp_target",
-    "z_height_mm",
-    "speed_multiplier_percent",
-    "fan_rpm",
-    "progress_percent",
-)
 CLIMATE_VALUES = ("temperature_c", "humidity_pct")
 
 
@@ -170,14 +165,14 @@ def _first_moment(device, meters, end):
 
 
 def _level(device, start, end):
-    """None for readings, else (bucket seconds, query)."""
+    """None for readings, else (bucket seconds, table)."""
     frozen = device["frozen_before"] * US > start
     if end - start <= READINGS_UP_TO_US and not frozen:
         return None
     minutes_gone = micros(datetime.now(timezone.utc)) - start > KEPT_1MIN_US
     return next(
-        (bucket_s, query)
-        for longest, bucket_s, query in LEVELS
+        (bucket_s, table)
+        for longest, bucket_s, table in LEVELS
         if longest is None or (end - start <= longest and not (bucket_s == 60 and minutes_gone))
     )
 
@@ -204,7 +199,7 @@ def _power_of_rows(rows):
     return power
 
 
-def _from_rollups(snapshot, device, meter, start, end, bucket_s, query):
+def _from_rollups(snapshot, device, meter, start, end, bucket_s, table):
     """Segments of [start, end): stored buckets where they are current and whole, readings elsewhere."""
     bucket = bucket_s * US
     frozen = device["frozen_before"] * US
@@ -229,7 +224,9 @@ def _from_rollups(snapshot, device, meter, start, end, bucket_s, query):
         if t0 >= t1:
             continue
         if stored:
-            rows = snapshot.columns(query, meter=meter["meter_id"], device=device["device_id"], **_range(t0, t1))
+            rows = snapshot.columns(
+                "rollup", table=AsIs(table), meter=meter["meter_id"], device=device["device_id"], **_range(t0, t1)
+            )
             found.append(clipped(segments_of_rollup(rows, bucket_s), start, end))
         else:
             rows = snapshot.columns("readings", meter=meter["meter_id"], **_range(t0, t1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .states import STATES
+from .core.states import STATES
 
 ROOM_C = 22.0  # where no climate is measured
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .states import ACTIVE, COOLING, HEATING, IDLE, NO_DATA, PAUSED, PHASES, PRINTING
+from .core.states import ACTIVE, COOLING, HEATING, IDLE, NO_DATA, PAUSED, PHASES, PRINTING
 
 # A hint below this is not worth a person's time.
 WORTH_KWH = 0.05

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .energy import US
+from .core.energy import US
 
 
 def account(line, rates):

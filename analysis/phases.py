@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .core.energy import US
+from .core.states import ACTIVE, AT_WORK, IDLE, NO_DATA, PHASES
 from .dataset import STATUS_HOLDS_US
-from .energy import US
-from .states import ACTIVE, AT_WORK, IDLE, NO_DATA, PHASES
 
 # Without a status, a machine counts as active above this multiple of its idle power, or this share of its usual maximum.
 ACTIVE_ABOVE_IDLE, ACTIVE_ABOVE_PEAK = 1.5, 0.2

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import numpy as np
 
+from .core.energy import US
+from .core.states import STATES
 from .dataset import EPOCH, rates
-from .energy import US
 from .features import MEASURED, build
-from .states import STATES
 
 DEVICE_COLUMNS = ("rated_power_w", "idle_power_w", "bed_width", "bed_depth", "device_model")
 

@@ -5,11 +5,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from . import explain, features, insights, money, phases, series, statistics
+from . import explain, features, insights, money, phases
+from .core import series, statistics
+from .core.energy import US
+from .core.states import HEATING, NO_DATA
 from .dataset import build, instant, micros
-from .energy import US
 from .request import DRIVERS
-from .states import HEATING, NO_DATA
 
 OFTEN_UNKNOWN = 0.1
 # Tariffs that change by the hour over years take long to look up; the answer does not wait for them.

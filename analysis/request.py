@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from .errors import BadRequest
+from .core.errors import BadRequest
 
 TIME_RANGES = {
     "1h": timedelta(hours=1),

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from datetime import datetime, timezone
 
-from . import errors
+from .core import errors
 
 # Part of every ETag: raised when the answer's form or formulas change.
 ANSWER_VERSION = 1
@@ -115,7 +115,7 @@ def _etag(wanted, newest):
 
 
 def _database():
-    from .database import Database
+    from .core.database import Database
 
     if "database" not in _state:
         _state["database"] = Database()

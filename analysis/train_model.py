@@ -16,9 +16,9 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from . import candidates, explain, features, model_card, models
+from .core.errors import AnalysisError
+from .core.states import PHASES
 from .dataset import instant
-from .errors import AnalysisError
-from .states import PHASES
 from .training_data import NoTrainingData, from_csv, from_database
 
 MAX_ROWS = 40_000
@@ -282,7 +282,7 @@ def main(arguments=None):
                 parser.error("--from and --to choose from the database; a CSV file is used whole")
             data = from_csv(options.csv, options.device_model)
         else:
-            from .database import Database
+            from .core.database import Database
 
             end = _instant(parser, options.end) or datetime.now(timezone.utc)
             start = _instant(parser, options.start) or end - timedelta(days=DAYS)

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from . import features
+from .core.energy import US
+from .core.errors import AnalysisError
+from .core.states import STATES, phases_of_statuses
 from .dataset import STATUS_HOLDS_US, build, micros, rates
-from .energy import US
-from .errors import AnalysisError
-from .states import STATES, phases_of_statuses
 
 CHUNK = timedelta(days=7)
 WORDS = ("device_id", "device_model", "material", "group")

@@ -20,6 +20,8 @@ import numpy as np
 import psycopg2
 import psycopg2.extensions
 
+from common.postgres import connection_settings
+
 from .errors import AnalysisError, DatabaseAway
 
 CONNECT_TIMEOUT_S = 2
@@ -27,7 +29,7 @@ ALIVE_WITHIN_S = 2
 STATEMENT_TIMEOUT_MS = 20_000
 # Range scans want the index's order; the planner would rather collect pages and sort on disk.
 SESSION = f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off -c timezone=UTC -c enable_bitmapscan=off -c random_page_cost=1.1 -c work_mem=16MB"
-QUERIES = Path(__file__).parent
+QUERIES = Path(__file__).resolve().parent.parent / "sql"
 
 # PostgreSQL counts microseconds from 2000-01-01.
 EPOCH_US = 946_684_800_000_000
@@ -41,22 +43,11 @@ TYPES = {"time": 1184, "float8": 701, "float4": 700, "int4": 23, "int2": 21}
 ARRAY_HEADER = struct.Struct(">iiIii")
 
 
-def connection_settings(environ=os.environ):
-    """libpq keywords from the ENMS_DB_* variables."""
-    return {
-        "host": environ.get("ENMS_DB_HOST", "127.0.0.1"),
-        "port": environ.get("ENMS_DB_PORT", "5432"),
-        "dbname": environ.get("ENMS_DB_NAME", "enms"),
-        "user": "enms_api",
-        "password": environ.get("ENMS_DB_API_PASSWORD") or None,
-    }
-
-
 class Database:
     """Two connections, the second for what is fetched beside the first; at most one snapshot at a time."""
 
     def __init__(self, settings=None, options=""):
-        settings = settings or connection_settings()
+        settings = settings or connection_settings("enms_api")
         self._first, self._second = (_Kept(settings, f"{SESSION} {options}") for _ in range(2))
         self._beside = ThreadPoolExecutor(1, "enms-analysis-beside")
 
@@ -158,7 +149,7 @@ def _cut(descriptor):
 
 
 class Snapshot:
-    """Queries of one transaction. A query is the name of a file analysis/<name>.sql with %(name)s parameters."""
+    """Queries of one transaction. A query is the name of a file analysis/sql/<name>.sql with %(name)s parameters."""
 
     def __init__(self, cursor, beside):
         self._cursor, self._beside = cursor, beside
@@ -266,7 +257,7 @@ _texts = {}
 
 
 def query_text(query):
-    """The statement of analysis/<query>.sql without its ending semicolon."""
+    """The statement of analysis/sql/<query>.sql without its ending semicolon."""
     if query not in _texts:
         _texts[query] = (QUERIES / f"{query}.sql").read_text(encoding="utf-8").rstrip().rstrip(";")
     return _texts[query]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from analysis.core.states import PHASES
 from analysis.dataset import build, micros
-from analysis.states import PHASES
 
 HOUR = 3600
 PHASE_OF = {
@@ -77,8 +77,8 @@ def printer(plant):
     """Twelve hours: idle, a print with heating and a pause, a silent half hour, a counter reset, idle; readings every 10 s."""
     begin = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=14)
     at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
-    device = plant.device(device_model="MK4", idle_power_w=9)
-    meter = plant.meter(device)
+    device = plant.printer(device_model="MK4", idle_power_w=9)
+    meter = plant.meter(device=device)
     watts = lambda s: (
         10
         if s < 1 * HOUR
@@ -99,7 +99,7 @@ def printer(plant):
             counter = 0.3
         if not 7 * HOUR < s < 7.5 * HOUR:
             rows.append((at(s), counter, None if s % 70 == 0 else watts(s)))
-    plant.readings(meter, rows)
+    plant.ingest(meter, rows)
     states = []
     for s in range(0, 12 * HOUR, 30):
         state = (
@@ -165,23 +165,23 @@ def season(plant):
     """Sixty days at ten minutes across the end of summer time, so that long ranges are read from rollups; plug exchanged in between."""
     end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin = end - timedelta(days=60)
-    device = plant.device(device_model="MK4")
-    first = plant.meter(device)
+    device = plant.printer(device_model="MK4")
+    first = plant.meter(device=device)
     change = begin + timedelta(days=20, minutes=7.3)
     rows = [
         (begin + timedelta(minutes=10 * i, seconds=3), 100 + 10.0 * i + (i % 12) / 2, 60.0) for i in range(60 * 144)
     ]
-    plant.readings(first, [row for row in rows if row[0] < change])
-    second = plant.meter(device, since=change)
+    plant.ingest(first, [row for row in rows if row[0] < change])
+    second = plant.meter(device=device, since=change)
     plant.one("SELECT meter_assign(%s, NULL, 'main', %s, 'test')", first, change)
-    plant.readings(second, [(when, counter - 3000, power) for when, counter, power in rows if when >= change])
+    plant.ingest(second, [(when, counter - 3000, power) for when, counter, power in rows if when >= change])
     plant.statuses(
         device,
         [(begin + timedelta(days=25, minutes=5 * k), "printing" if k % 50 < 30 else "idle") for k in range(3000)],
     )
     plant.all("CALL run_rollups()")
     # late rows make stored rollups stale in the middle
-    plant.readings(second, [(begin + timedelta(days=30, minutes=2), 100 + 10.0 * 4320 - 3000 + 2, 60.0)])
+    plant.ingest(second, [(begin + timedelta(days=30, minutes=2), 100 + 10.0 * 4320 - 3000 + 2, 60.0)])
     return device, begin, end
 
 
@@ -235,9 +235,9 @@ def last_day_of(hours):
 def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, night):
     """A kilowatt all day long: the day has its true length, and the night has the hour that comes twice (or never)."""
     begin = last_day_of(hours)
-    device = plant.device(device_model="MK4")
-    plant.readings(
-        plant.meter(device),
+    device = plant.printer(device_model="MK4")
+    plant.ingest(
+        plant.meter(device=device),
         [(begin + timedelta(minutes=i), 100 + 1000 * i / 60, 1000.0) for i in range(-1, hours * 60 + 2)],
     )
     plant.statuses(
@@ -254,9 +254,9 @@ def test_what_retention_left_still_balances(plant, service):
     """Rows and statuses of the first days are gone: buckets and hours per state tell what is left."""
     end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin, cut = end - timedelta(days=3), (end - timedelta(days=1)).replace(hour=0)
-    device = plant.device(device_model="MK4")
-    meter = plant.meter(device)
-    plant.readings(meter, [(begin + timedelta(minutes=2 * i), 100 + 2 * i, 60.0) for i in range(3 * 720)])
+    device = plant.printer(device_model="MK4")
+    meter = plant.meter(device=device)
+    plant.ingest(meter, [(begin + timedelta(minutes=2 * i), 100 + 2 * i, 60.0) for i in range(3 * 720)])
     plant.statuses(
         device, [(begin + timedelta(minutes=4 * i), "printing" if i % 45 < 30 else "idle") for i in range(3 * 360)]
     )
@@ -293,9 +293,9 @@ def test_what_retention_left_still_balances(plant, service):
 
 
 def test_two_main_meters_are_added(plant, service, at):
-    device = plant.device()
+    device = plant.printer()
     for step, watts in ((10, 100.0), (17, 40.0)):
-        plant.readings(plant.meter(device), [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3600, step)])
+        plant.ingest(plant.meter(device=device), [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3600, step)])
     plant.statuses(device, [(at(s), "printing" if s < 1500 else "idle") for s in range(0, 3600, 60)])
     results = analysed(service, device, at(100), at(3000))
     check_balance(plant, results, device, at(100), at(3000))
@@ -304,16 +304,16 @@ def test_two_main_meters_are_added(plant, service, at):
 
 
 def test_two_meters_with_one_reading_each_say_nothing_yet(plant, service, at):
-    device = plant.device()
+    device = plant.printer()
     for s in (10, 20):
-        plant.readings(plant.meter(device), [(at(s), 5.0, 7.0)])
+        plant.ingest(plant.meter(device=device), [(at(s), 5.0, 7.0)])
     results = analysed(service, device, at(0), at(60))
     assert results["summary"]["total_kwh"] is None and results["data_quality"]["rows"] == 2
 
 
 def test_printer_that_is_not_heard_keeps_its_energy(plant, service, at):
-    device = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k")
-    plant.readings(plant.meter(device), [(at(s), 10 + s / 3600, 1.0) for s in range(0, 3600, 10)])
+    device = plant.printer(source="prusalink", api_ip="127.0.0.1", api_key="k")
+    plant.ingest(plant.meter(device=device), [(at(s), 10 + s / 3600, 1.0) for s in range(0, 3600, 10)])
     results = analysed(service, device, at(0), at(1800))
     assert (
         results["phase_analysis"]["No data"]["energy_kwh"] == results["summary"]["total_kwh"] == pytest.approx(0.0005)
@@ -321,9 +321,9 @@ def test_printer_that_is_not_heard_keeps_its_energy(plant, service, at):
 
 
 def test_device_without_statuses_is_told_apart_by_power(plant, service, at):
-    device = plant.device(device_type="compressor", source="none", idle_power_w=100)
-    meter = plant.meter(device)
-    plant.readings(
+    device = plant.printer(device_type="compressor", source="none", idle_power_w=100)
+    meter = plant.meter(device=device)
+    plant.ingest(
         meter,
         [
             (at(s), 100 + (s * 100 if s <= 1800 else 180_000 + (s - 1800) * 2000) / 3600, 100.0 if s < 1800 else 2000.0)
@@ -339,8 +339,8 @@ def test_device_without_statuses_is_told_apart_by_power(plant, service, at):
 
 
 def test_cost_follows_the_tariffs(plant, service, at):
-    device = plant.device()
-    plant.readings(plant.meter(device), [(at(s), 1000 + s / 3.6, 1000.0) for s in range(0, 3601, 10)])
+    device = plant.printer()
+    plant.ingest(plant.meter(device=device), [(at(s), 1000 + s / 3.6, 1000.0) for s in range(0, 3601, 10)])
     results = analysed(service, device, at(0), at(3600))
     cost, co2 = plant.one("SELECT cost, co2_g FROM device_energy_cost(%s, %s, %s)", device, at(0), at(3600))
     assert results["summary"]["cost"] == pytest.approx(cost)
@@ -349,12 +349,12 @@ def test_cost_follows_the_tariffs(plant, service, at):
 
 def test_only_main_electricity_meters_count(plant, service, at):
     """A sub meter measures a part, and gas is no electricity."""
-    device = plant.device()
-    meters = [plant.meter(device) for _ in range(3)]
+    device = plant.printer()
+    meters = [plant.meter(device=device) for _ in range(3)]
     plant.all("UPDATE meter_assignments SET role = 'sub' WHERE meter_id = %s", meters[1])
     plant.all("UPDATE meters SET energy_type = 'natural_gas' WHERE meter_id = %s", meters[2])
     for meter, watts in zip(meters, (100.0, 30.0, 5000.0)):
-        plant.readings(meter, [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3601, 10)])
+        plant.ingest(meter, [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3601, 10)])
     results = analysed(service, device, at(0), at(3600))
     assert (
         results["summary"]["total_kwh"]
@@ -374,15 +374,15 @@ READING = st.tuples(
 def test_any_meter_balances(plant, database, data):
     """Random readings (partial messages, gaps, resets) cut anywhere: the line is energy_between() at every cut."""
     begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
-    device = plant.device()
-    meter = plant.meter(device, reading_kind=data.draw(st.sampled_from(["counter", "counter", "power_only"])))
+    device = plant.printer()
+    meter = plant.meter(device=device, reading_kind=data.draw(st.sampled_from(["counter", "counter", "power_only"])))
     now, counter, rows = 0, 1000.0, []
     for step, rise, power in data.draw(st.lists(READING, min_size=1, max_size=25)):
         now += step
         if rise is not None:
             counter = rise if data.draw(st.integers(0, 15)) == 0 else counter + rise
         rows.append((begin + timedelta(seconds=now), None if rise is None else counter, power))
-    plant.readings(meter, [row for row in rows if row[1] is not None or row[2] is not None])
+    plant.ingest(meter, [row for row in rows if row[1] is not None or row[2] is not None])
     cuts = sorted(data.draw(st.lists(st.floats(-100, now + 100), min_size=2, max_size=6, unique=True)))
     cuts = [begin + timedelta(seconds=round(cut, 3)) for cut in cuts]
     with database.snapshot() as snapshot:
@@ -402,7 +402,7 @@ def test_any_device_balances(plant, service, data):
     """Random meters (moved to and from another device, interval or power meters), statuses with holes, any range: each phase is what SQL says of it."""
     begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
     at = lambda s: begin + timedelta(seconds=round(s, 3))  # noqa: E731
-    device, other = plant.device(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.device()
+    device, other = plant.printer(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.printer()
     for _ in range(data.draw(st.integers(1, 2))):
         meter = plant.meter(
             data.draw(st.sampled_from([device, other])),
@@ -414,7 +414,7 @@ def test_any_device_balances(plant, service, data):
             if rise is not None:
                 counter = rise if data.draw(st.integers(0, 15)) == 0 else counter + rise
             rows.append((at(now), None if rise is None else counter, power))
-        plant.readings(meter, [row for row in rows if row[1] is not None or row[2] is not None])
+        plant.ingest(meter, [row for row in rows if row[1] is not None or row[2] is not None])
         for moment in sorted(data.draw(st.lists(st.floats(1, 3000), max_size=2, unique=True))):
             plant.one(
                 "SELECT meter_assign(%s, %s, 'main', %s, 'test')",

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from psycopg2.extensions import AsIs
 
-from analysis.database import decode, query_layout
+from analysis.core.database import decode, query_layout
+from analysis.core.states import STATES
 from analysis.dataset import build, instant, micros
 from analysis.request import DRIVERS
-from analysis.states import STATES
 
 PLAIN = """
 SELECT e.timestamp, e.power_watts, s.state, s.material, s.nozzle_temp_actual, s.bed_temp_target, s.progress_percent, s.is_printing, t.temperature_c, h.humidity_pct
@@ -59,10 +60,10 @@ def number(value):
 def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, cut):
     begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
     at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
-    device = plant.device()
-    plant.device(device, location=f"room of {device}")
-    meter = plant.meter(device)
-    plant.readings(meter, [(at(s), 100 + s * 0.02, float(s % 200)) for s in sorted(readings)])
+    device = plant.printer()
+    plant.printer(device, location=f"room of {device}")
+    meter = plant.meter(device=device)
+    plant.ingest(meter, [(at(s), 100 + s * 0.02, float(s % 200)) for s in sorted(readings)])
     if statuses:
         plant.statuses(
             device,
@@ -116,10 +117,10 @@ def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
     end = datetime.now(timezone.utc).replace(microsecond=0)
     start = end - timedelta(days=3)
     for every, near_s in ((600, 0), (30, 300)):
-        device = plant.device()
-        plant.device(device, location=f"hall of {device}")
-        plant.readings(
-            plant.meter(device),
+        device = plant.printer()
+        plant.printer(device, location=f"hall of {device}")
+        plant.ingest(
+            plant.meter(device=device),
             [(start + timedelta(seconds=i), 10 + i / 100, 36.0) for i in range(600, 3 * 86400, 600)],
         )
         plant.climate(
@@ -134,9 +135,9 @@ def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
 def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
     """A range may reach back over years from which nothing is known; looking for climate there took many seconds."""
     monkeypatch.setattr("analysis.dataset.CLIMATE_ROWS", 0)
-    device = plant.device()
-    plant.device(device, location=f"yard of {device}")
-    plant.readings(plant.meter(device), [(at(s), 10 + s / 100, 36.0) for s in range(0, 7200, 10)])
+    device = plant.printer()
+    plant.printer(device, location=f"yard of {device}")
+    plant.ingest(plant.meter(device=device), [(at(s), 10 + s / 100, 36.0) for s in range(0, 7200, 10)])
     plant.climate(f"yard of {device}", [(at(s), 20.0, None) for s in range(0, 7200, 60)])
     with database.snapshot() as snapshot:
         asked = []
@@ -155,19 +156,23 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
 
 def test_layouts_name_what_the_queries_answer(plant, database, at):
     """A column that is NULL or of another type than its file says is an error, not a shifted number."""
-    device = plant.device()
+    device = plant.printer()
     with database.snapshot() as snapshot:
         for query in (
             "readings",
             "statuses",
             "environment",
             "environment_thinned",
-            "rollup_1min",
-            "rollup_15min",
-            "rollup_1hour",
+            "rollup",
         ):
             empty = snapshot.columns(
-                query, meter="none", device=device, place="none", step_min=5, **{"from": at(0), "to": at(3600)}
+                query,
+                meter="none",
+                device=device,
+                table=AsIs("energy_rollup_1min"),
+                place="none",
+                step_min=5,
+                **{"from": at(0), "to": at(3600)},
             )
             assert list(empty) == [name for name, _ in query_layout(query)]
             assert all(len(column) == 0 for column in empty.values())
@@ -176,7 +181,7 @@ def test_layouts_name_what_the_queries_answer(plant, database, at):
 
 
 def test_state_numbers_are_those_of_the_query(plant, database, at):
-    device = plant.device()
+    device = plant.printer()
     plant.statuses(device, [(at(10 * i), state) for i, state in enumerate(STATES)])
     with database.snapshot() as snapshot:
         statuses = snapshot.columns("statuses", device=device, **{"from": at(0), "to": at(3600)})
@@ -186,8 +191,8 @@ def test_state_numbers_are_those_of_the_query(plant, database, at):
 def test_every_driver_is_a_column(plant, database, at):
     from analysis.report import driver_columns
 
-    device = plant.device()
-    plant.readings(plant.meter(device), [(at(s), s / 100, 36.0) for s in range(0, 600, 10)])
+    device = plant.printer()
+    plant.ingest(plant.meter(device=device), [(at(s), s / 100, 36.0) for s in range(0, 600, 10)])
     plant.statuses(
         device,
         [

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis import insights, statistics
+from analysis import insights
+from analysis.core import statistics
+from analysis.core.states import HEATING, IDLE, NO_DATA, PHASES, PRINTING
 from analysis.phases import PhaseSums
-from analysis.states import HEATING, IDLE, NO_DATA, PHASES, PRINTING
 
 
 @pytest.mark.parametrize(("text", "wanted"), [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from analysis import features, model_card, models, train_model
-from analysis.states import STATES
+from analysis.core.states import STATES
 from analysis.training_data import NoTrainingData, TrainingSet, from_csv, from_database, groups_of_jobs
 
 
@@ -344,7 +344,7 @@ def test_a_csv_without_its_columns_or_file(tmp_path):
 def printing(plant):
     """A printer in print right now, with half an hour of statuses and readings."""
     now = datetime.now(timezone.utc).replace(microsecond=0)
-    device = plant.device(
+    device = plant.printer(
         device_model="MK4",
         rated_power_w=300,
         idle_power_w=10,
@@ -354,8 +354,8 @@ def printing(plant):
         api_ip="127.0.0.1",
         api_key="k",
     )
-    plant.readings(
-        plant.meter(device), [(now - timedelta(seconds=s), 1000 - s / 36, 100.0) for s in range(1800, 0, -10)]
+    plant.ingest(
+        plant.meter(device=device), [(now - timedelta(seconds=s), 1000 - s / 36, 100.0) for s in range(1800, 0, -10)]
     )
     plant.statuses(
         device,

@@ -12,7 +12,7 @@ import numpy as np
 import psycopg2
 import pytest
 
-from analysis.database import Database
+from analysis.core.database import Database
 from analysis.features import Categories
 from analysis.request import DRIVERS
 
@@ -37,14 +37,14 @@ RESULTS = {
 @pytest.fixture
 def printer(plant, at):
     """Two hours: heating, printing, cooling, idle."""
-    device = plant.device(device_model="MK4", idle_power_w=5)
-    meter = plant.meter(device)
+    device = plant.printer(device_model="MK4", idle_power_w=5)
+    meter = plant.meter(device=device)
     watts = lambda s: 250 if s < 300 else 90 if s < 4000 else 10  # noqa: E731
     counter, rows = 100.0, []
     for s in range(0, 7201, 10):
         counter += watts(s) / 360
         rows.append((at(s), counter, watts(s) + (s % 50) / 10))
-    plant.readings(meter, rows)
+    plant.ingest(meter, rows)
     plant.statuses(device, [
         (at(s), "heating" if s < 300 else "printing" if s < 4000 else "finished",
          {"nozzle_temp_actual": 25 + s * 0.6 if s < 300 else 215 if s < 4000 else max(25, 215 - (s - 4000) / 5), "nozzle_temp_target": 215 if s < 4000 else 0,
@@ -146,7 +146,7 @@ def test_bad_requests_are_told_in_a_sentence(service, body):
 
 @pytest.mark.parametrize("time_range", ["1h", "6h", "24h", "7d", "30d", "all"])
 def test_a_device_without_data_has_an_empty_answer_that_says_so(plant, service, time_range):
-    device = plant.device()
+    device = plant.printer()
     answer = service.analyze({"deviceId": device, "timeRange": time_range})
     assert (answer["status"], answer["success"]) == (200, True)
     results = answer["results"]
@@ -165,9 +165,9 @@ def test_without_a_model_the_rest_is_answered(service, printer, at):
 
 def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service, at, monkeypatch):
     """A plug reports each ten seconds while it works and each minute while not."""
-    device = plant.device(device_model="MK4")
-    meter, times = plant.meter(device), [*range(0, 1800, 10), *range(1800, 7201, 60)]
-    plant.readings(
+    device = plant.printer(device_model="MK4")
+    meter, times = plant.meter(device=device), [*range(0, 1800, 10), *range(1800, 7201, 60)]
+    plant.ingest(
         meter,
         [
             (at(s), 100 + (min(s, 1800) * 100 + max(s - 1800, 0) * 10) / 3600, 100.0 if s < 1800 else 10.0)
@@ -207,7 +207,7 @@ def test_etag_answers_304_until_something_new_is_known(plant, service, printer, 
     assert service.analyze({**request, "ifNoneMatch": first["etag"]})["status"] == 304
     assert service.analyze({**request, "selectedDrivers": {}, "ifNoneMatch": first["etag"]})["status"] == 200
     meter = plant.one("SELECT meter_id FROM meter_assignments WHERE device_id = %s", printer)
-    plant.readings(meter, [(at(7300), 5000, 10.0)])
+    plant.ingest(meter, [(at(7300), 5000, 10.0)])
     assert service.analyze({**request, "ifNoneMatch": first["etag"]})["status"] == 200
 
 
@@ -268,8 +268,8 @@ def test_grafana_link_names_device_and_range(service, printer, at, monkeypatch):
 
 
 def test_warm_ups_are_counted(plant, service, at):
-    device = plant.device(device_model="MK4")
-    plant.readings(plant.meter(device), [(at(s), 100 + s / 9, 400.0) for s in range(0, 7201, 10)])
+    device = plant.printer(device_model="MK4")
+    plant.ingest(plant.meter(device=device), [(at(s), 100 + s / 9, 400.0) for s in range(0, 7201, 10)])
     plant.statuses(device, [(at(s), "heating" if s % 1800 < 300 else "printing") for s in range(0, 7200, 30)])
     results = ask(service, device, at)["results"]
     batch = next(hint for hint in results["savings"] if hint["id"] == "batch")
@@ -280,8 +280,8 @@ def test_warm_ups_are_counted(plant, service, at):
 
 
 def test_a_preheated_printer_is_active_and_a_hot_one_cools(plant, service, at):
-    device = plant.device()
-    plant.readings(plant.meter(device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 3601, 10)])
+    device = plant.printer()
+    plant.ingest(plant.meter(device=device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 3601, 10)])
     plant.statuses(
         device,
         [

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-from analysis.statistics import Correlation, newey_west_lag, ols, ranks
+from analysis.core.statistics import Correlation, newey_west_lag, ols, ranks
 
 NEAR = dict(rel=1e-8, abs=1e-8)
 
