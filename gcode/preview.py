@@ -231,7 +231,7 @@ def _pack_numpy(points, starts, sizes, order, origin):
 
 
 def decode(data):
-    """Reads a preview: (header, layers, list of (layer, feature number, list of (n, 2) arrays in mm)). The tests' counterpart of preview_reader.js."""
+    """Reads a preview: (header, layers, list of (layer, feature number, list of (n, 2) arrays in mm)). The tests' counterpart of the reader in frontend/src/passports/preview-reader.js."""
     if data[:4] != MAGIC or struct.unpack_from("<H", data, 4)[0] != VERSION:
         raise ValueError("not a preview file of version 1")
     size = struct.unpack_from("<I", data, 8)[0]

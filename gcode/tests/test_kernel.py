@@ -18,8 +18,8 @@ from gcode import analyze, bulk, dialects, kernel, packing, program
 from gcode.interpreter import Interpreter
 from gcode.measure import measure
 from gcode.planner import MachineLimits
-from gcode.thin import lines_numpy, thin, thin_numpy
 from gcode.tests.support import EXAMPLES
+from gcode.thin import lines_numpy, thin, thin_numpy
 
 needs_compiler = pytest.mark.skipif(kernel.library() is None, reason="no C compiler: there is only the interpreter")
 

@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from gcode import analyze
-from gcode.tests.support import cube
-from gcode.tests.test_qoi import encode
+from gcode.tests.support import cube, qoi_encode
 
 
 def _embedded(form, image, name="thumbnail"):
@@ -44,7 +43,7 @@ def test_largest_embedded_picture_is_taken_and_made_small_enough(tmp_path):
 
 
 def test_qoi_in_comments_is_read(tmp_path):
-    data = base64.b64encode(encode(16, 16, [(200, 30, 40, 255)] * 256)).decode()
+    data = base64.b64encode(qoi_encode(16, 16, [(200, 30, 40, 255)] * 256)).decode()
     result, image = _picture(
         tmp_path, f"; thumbnail_QOI begin 16x16 {len(data)}\n; {data}\n; thumbnail_QOI end\n" + cube()
     )

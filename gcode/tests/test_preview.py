@@ -1,18 +1,13 @@
-"""The preview file: size, tolerance, agreement of the Python and JavaScript readers."""
+"""The preview file: size, tolerance, damage."""
 
-import json
 import math
 import random
-import subprocess
 
 import numpy as np
-import pytest
 
 from gcode import analyze
 from gcode.preview import FEATURES, MAX_BYTES, decode
-from gcode.tests.support import cube, node
-
-NODE = node()
+from gcode.tests.support import cube
 
 
 def _write(tmp_path, text):
@@ -41,57 +36,6 @@ def test_preview_holds_the_lines_of_each_layer_and_feature(tmp_path):
     np.testing.assert_allclose(
         square, np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * 19.55 / 2 + 100, atol=header["tolerance_mm"]
     )
-
-
-@pytest.mark.skipif(NODE is None, reason="no Node.js")
-def test_javascript_reader_agrees_with_python(tmp_path):
-    rng = random.Random(3)
-    text = (
-        cube(layers=4)
-        + ";LAYER_CHANGE\n;TYPE:Solid infill\nG1 Z1\n"
-        + "".join(f"G1 X{rng.uniform(-80, 200):.3f} Y{rng.uniform(-80, 200):.3f} E.1\n" for _ in range(400))
-    )
-    _, data = _write(tmp_path, text)
-    header, layers, groups = decode(data)
-    read = json.loads(
-        subprocess.run(
-            [NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "preview.bin")],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-    )
-    assert read["header"] == header
-    np.testing.assert_allclose(
-        [[one["z"], one["height"], one["seconds"]] for one in read["layers"]], layers.tolist(), rtol=1e-6
-    )
-    assert len(read["groups"]) == len(groups)
-    for (layer, feature, lines), (here, kind, there) in zip(groups, read["groups"]):
-        assert (layer, feature, len(lines)) == (here, kind, len(there))
-        for line, other in zip(lines, there):
-            np.testing.assert_allclose(line.ravel(), other, atol=1e-4)
-
-
-@pytest.mark.skipif(NODE is None, reason="no Node.js")
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda d: d[:3],
-        lambda d: b"XXXX" + d[4:],
-        lambda d: d[:4] + b"\x09\x00" + d[6:],
-        lambda d: d[:60],
-        lambda d: d[:-1],
-    ],
-)
-def test_javascript_reader_says_what_is_wrong_with_a_damaged_file(tmp_path, spoil):
-    _, data = _write(tmp_path, cube(layers=2))
-    (tmp_path / "bad.bin").write_bytes(spoil(data))
-    done = subprocess.run(
-        [NODE, __file__.replace("test_preview.py", "read_preview.mjs"), str(tmp_path / "bad.bin")],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode and "Error: Th" in done.stderr
 
 
 def test_no_program_makes_a_preview_of_more_than_a_megabyte(tmp_path):

@@ -2,7 +2,7 @@
 
 import { BufferAttribute, BufferGeometry, Color, EqualDepth, LineBasicMaterial, LineSegments, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-import { readPreview } from '../../../gcode/preview_reader.js';
+import { readPreview } from './preview-reader.js';
 import { request } from '../common/api.js';
 import { h, setText } from '../common/dom.js';
 import { number } from '../common/format.js';

@@ -9,7 +9,6 @@ import json
 import pathlib
 import re
 import struct
-import subprocess
 import tempfile
 
 from gcode.tests import support
