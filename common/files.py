@@ -3,10 +3,13 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent  # the checkout, or the same folders in an image
 
 
-def write(path, text, mode=0o644):
-    """Writes a file so that a reader sees the old or the new text, never half of it."""
+def write(path: str | Path, text: str, mode: int = 0o644) -> None:
+    """Writes a file so that a reader sees the old or the new text, never half of it. Raises OSError."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -20,12 +23,12 @@ def write(path, text, mode=0o644):
         raise
 
 
-def write_json(path, value, mode=0o644):
+def write_json(path: str | Path, value: Any, mode: int = 0o644) -> None:
     """`write` for a JSON value."""
     write(path, json.dumps(value, indent=1) + "\n", mode)
 
 
-def read_json(path, default=None):
+def read_json(path: str | Path, default: Any = None) -> Any:
     """The JSON value of a file; `default` when it is missing or broken."""
     try:
         return json.loads(Path(path).read_text())
@@ -33,8 +36,8 @@ def read_json(path, default=None):
         return default
 
 
-def last_lines(path, count=15, since=0):
-    """The last lines of a log, none from before byte `since`, without reading all of it."""
+def last_lines(path: str | Path, count: int = 15, since: int = 0) -> list[str]:
+    """The last `count` lines of a log, none from before byte `since`, without reading all of it."""
     try:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)

@@ -2,58 +2,62 @@
 
     time=2026-01-31T09:15:02.125Z level=warning part=supervisor msg="nginx ended with 1"
 
-`level` is error, warning, info or debug; more `key=value` may follow, a traceback as `trace`. nodered/log.js writes the same form.
+`level` is error, warning, info or debug; more `key=value` may follow, a traceback as `trace`. nodered/log.js writes the
+same form.
 """
 
 import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 LEVELS = ("error", "warning", "info", "debug")
 BARE = re.compile(r'[^\s"=\\]+')
 
 
-def line(fields):
+def line(fields: Mapping[str, object]) -> str:
     """The fields as one line."""
+    texts = {name: str(value) for name, value in fields.items()}
     return " ".join(
-        f"{name}={value if BARE.fullmatch(value) else json.dumps(value, ensure_ascii=False)}"
-        for name, value in ((name, str(value)) for name, value in fields.items())
+        f"{name}={text if BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)}"
+        for name, text in texts.items()
     )
 
 
 class Logfmt(logging.Formatter):
     """Formats the records of one part."""
 
-    def __init__(self, part):
+    def __init__(self, part: str) -> None:
         super().__init__()
         self.part = part
 
-    def format(self, record):
+    def format(self, record: logging.LogRecord) -> str:
         """The line of one record."""
-        at = (
-            datetime.fromtimestamp(record.created, timezone.utc)
-            .isoformat(timespec="milliseconds")
-            .replace("+00:00", "Z")
-        )
-        fields = {"time": at, "level": record.levelname.lower(), "part": self.part, "msg": record.getMessage()}
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        fields = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "part": self.part,
+            "msg": record.getMessage(),
+        }
         if record.exc_info:
             fields["trace"] = self.formatException(record.exc_info)
         return line(fields)
 
 
-def configure(part, level):
-    """Everything that this process logs goes to standard error as lines of `part`; `level`: one of LEVELS, what is below is left out."""
+def configure(part: str, level: str) -> None:
+    """Sends everything that this process logs to standard error as lines of `part`, from `level` (one of LEVELS) on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Logfmt(part))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
 
 
-def unfolded(text):
+def unfolded(text: str) -> str:
     """A line for people: a traceback over several lines, as Python prints it."""
-    return re.sub(
-        r' trace="((?:[^"\\]|\\.)*)"',
-        lambda found: "\n    " + json.loads(f'"{found[1]}"').replace("\n", "\n    "),
-        text,
-    )
+
+    def over_several_lines(found: re.Match[str]) -> str:
+        return "\n    " + json.loads(f'"{found[1]}"').replace("\n", "\n    ")
+
+    return re.sub(r' trace="((?:[^"\\]|\\.)*)"', over_several_lines, text)

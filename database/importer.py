@@ -26,7 +26,8 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import psycopg2.extras
 
-from database.migrate import MigrationError, dsn_from_environment
+from common.errors import EnmsError
+from database.migrate import dsn_from_environment
 
 CHUNK_ROWS = 20_000
 JSON_CHUNK_ROWS = 2_000
@@ -345,7 +346,7 @@ def _may_analyze(cursor, table):
 
 
 def _phases(cursor):
-    remaining, before = 1, None
+    remaining = 1
     while remaining:
         cursor.execute("SELECT refresh_phases()")
         answer = cursor.fetchone()[0]
@@ -467,7 +468,7 @@ def main(arguments=None):
     for name in options.files:
         try:
             print(f"{name}: " + import_file(options.dsn or dsn_from_environment(), name).text(), flush=True)
-        except (ImportProblem, MigrationError, OSError, psycopg2.Error) as error:
+        except (ImportProblem, EnmsError, OSError, psycopg2.Error) as error:
             print(f"{name}: not imported: {str(error).strip()}", file=sys.stderr)
             failed = 1
     return failed

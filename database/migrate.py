@@ -20,6 +20,9 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from common.errors import EnmsError
+from common.postgres import connection_settings
+
 HERE = Path(__file__).resolve().parent
 LOCK_KEY = 0x454E4D53  # "ENMS"
 SERVICE_ROLES = {
@@ -30,23 +33,13 @@ SERVICE_ROLES = {
 DERIVED_SINGLE_FILES = ("views.sql", "comments.sql", "roles.sql", "seed.sql")
 
 
-class MigrationError(Exception):
+class MigrationError(EnmsError):
     """A migration that can't be applied; the text says why and what to do."""
 
 
 def dsn_from_environment(env=os.environ):
-    """The owner's connection string from the ENMS_* variables; raises MigrationError when one is missing."""
-    if env.get("ENMS_DATABASE_URL"):
-        return env["ENMS_DATABASE_URL"]
-    if not env.get("ENMS_DB_OWNER_PASSWORD"):
-        raise MigrationError("ENMS_DATABASE_URL or ENMS_DB_OWNER_PASSWORD is not set: who is to migrate the database?")
-    return psycopg2.extensions.make_dsn(
-        host=env.get("ENMS_DB_HOST", "127.0.0.1"),
-        port=env.get("ENMS_DB_PORT", "5432"),
-        dbname=env.get("ENMS_DB_NAME", "enms"),
-        user="enms_owner",
-        password=env["ENMS_DB_OWNER_PASSWORD"],
-    )
+    """The owner's connection string: ENMS_DATABASE_URL, else from the ENMS_DB_* variables. Raises EnmsError when a variable is missing."""
+    return env.get("ENMS_DATABASE_URL") or psycopg2.extensions.make_dsn(**connection_settings("enms_owner", env))
 
 
 def checksum(*paths):
@@ -280,7 +273,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         result = migrate(options.dsn or dsn_from_environment(), report=print)
-    except (MigrationError, psycopg2.Error) as error:
+    except (EnmsError, psycopg2.Error) as error:
         print(f"migration failed: {error}".rstrip(), file=sys.stderr)
         return 1
     print(f"database is current: engine {result['engine']}, {result['seconds']} s")

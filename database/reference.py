@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg2
 
+from common.errors import EnmsError
+
 from .migrate import MigrationError, dsn_from_environment
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "schema.md"
@@ -427,7 +429,7 @@ def main(arguments=None):
         connection = psycopg2.connect(options.dsn or dsn_from_environment())
         with connection, connection.cursor() as cursor:
             PAGE.write_text(page(cursor))
-    except (MigrationError, psycopg2.Error) as error:
+    except (EnmsError, psycopg2.Error) as error:
         print(f"{PAGE.name} was not written: {error}".rstrip(), file=sys.stderr)
         return 1
     print(f"{PAGE} written")

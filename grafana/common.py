@@ -1,6 +1,6 @@
 """Panels that several dashboards show."""
 
-from .config import COUNT, KG, KWH, RESULTS, STATES, G, H, PERCENT, S, SHARE_GOOD, W, WH
+from .config import COUNT, KG, KWH, PERCENT, RESULTS, SHARE_GOOD, STATES, WH, G, H, S, W
 from .links import PRINT_OF_ROW
 from .panels import donut, hidden, judged, linked, named, number, stacked, stat, states, table, time_column, timeseries
 from .queries import COST, DEVICES, ENDED, ENERGY, PHASES, RANGE, bar_of, bars, together

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from support.enms import LEVELS
+from tests.support.enms import LEVELS
 
 DEVICE = "import-printer"
 METER = "import-plug/switch:0"

@@ -24,10 +24,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from support.enms import LEVELS
-from support.http import call
-from support.simulated_fleet import SimulatedFleet, Timeline
-from support.waiting import wait_for
+from tests.support.enms import LEVELS
+from tests.support.http import call
+from tests.support.simulated_fleet import SimulatedFleet, Timeline
+from tests.support.waiting import wait_for
 
 POLL_S = 2
 METER_S = 1

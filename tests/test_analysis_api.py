@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from analysis import candidates, models
-from support import enms as stacks
-from support.http import call
-from support.waiting import wait_for
+from tests.support import enms as stacks
+from tests.support.http import call
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from support import enms as stacks
-from support.meter_publisher import MeterPublisher
-from support.waiting import wait_for
+from tests.support import enms as stacks
+from tests.support.meter_publisher import MeterPublisher
+from tests.support.waiting import wait_for
 
 RUN = Path(stacks.os.environ["ENMS_RUN_DIR"])
 NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Frame, Page, expect, sync_playwright
 
-from support import frontend
-from support.enms import ROOT
-from support.http import call
-from support.simulated_fleet import SimulatedFleet
-from support.waiting import free_port, wait_for
+from tests.support import frontend
+from tests.support.enms import ROOT
+from tests.support.http import call
+from tests.support.simulated_fleet import SimulatedFleet
+from tests.support.waiting import free_port, wait_for
 
 ARGUMENTS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
@@ -387,7 +387,6 @@ def test_passports_are_searched_filtered_and_sorted_and_a_link_opens_one(browser
     summary = busy()
     for place, printer in enumerate(summary["printers"]):
         printer.update(friendlyName=f"Printer {place}", kwhLast24h=float(place) if place else None)
-    names = ".swiper-slide h2"
     with visit(browser, door, "/#/passports?arrange=grid", summary=summary) as page:
         inside = content(page)
         expect(inside.locator(".swiper-slide")).to_have_count(7)

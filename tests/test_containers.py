@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.enms import ROOT
-from support.waiting import free_port, wait_for
+from tests.support.enms import ROOT
+from tests.support.waiting import free_port, wait_for
 
 ROOT_ONLY = pytest.mark.skipif(
     os.geteuid() != 0, reason="the broker's script needs its own user, which only root can become"
@@ -33,8 +33,8 @@ def compose(tmp_path_factory):
     place = tmp_path_factory.mktemp("compose")
     for name in ("docker-compose.yml", ".env.example", "enms"):
         shutil.copy(ROOT / name, place)
-    shutil.copytree(ROOT / "launcher", place / "launcher", ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    shutil.copytree(ROOT / "backup", place / "backup", ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    for name in ("launcher", "backup", "common"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("tests", "__pycache__"))
     env = {"PATH": os.environ["PATH"], "HOME": str(place)}
     made = subprocess.run([place / "enms", "compose-env"], env=env, text=True, capture_output=True)
     assert made.returncode == 0 and (place / ".env").stat().st_mode & 0o077 == 0, made.stderr
@@ -121,13 +121,14 @@ def test_what_the_images_copy_is_there():
         for words in re.findall(r"^COPY (?!--from)(.+)$", text, re.M):
             for source in words.split()[:-1]:
                 assert (ROOT / source).exists(), f"{name}/Dockerfile copies {source}"
-    imported = set(
-        re.findall(
-            r"^(?:from|import) (\w+)", "".join(path.read_text() for path in (ROOT / "backup").glob("*.py")), re.M
-        )
-    )
-    copied = set(re.findall(r"^COPY (\w+) \1$", (ROOT / "python-api/Dockerfile").read_text(), re.M))
-    assert imported & {path.name for path in ROOT.iterdir() if path.is_dir()} <= copied
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for name in ("python-api", "nodered"):
+        copied = set(re.findall(r"^COPY ([\w-]+) (?:/opt/enms/)?\1$", (ROOT / name / "Dockerfile").read_text(), re.M))
+        sources = [path for folder in copied for path in (ROOT / folder).rglob("*.py") if "tests" not in path.parts]
+        imported = {
+            module for path in sources for module in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M)
+        }
+        assert imported & folders <= copied, f"{name}/Dockerfile lacks what the code that it copies imports"
 
 
 def test_the_python_commands_of_the_services_can_be_run(compose, enms):

@@ -8,8 +8,8 @@ import re
 import jsonschema
 import pytest
 
-from support.enms import ROOT
-from support.http import call
+from tests.support.enms import ROOT
+from tests.support.http import call
 
 DEVICE = {
     "device_id": "described-1",

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import analysis_openapi
-import devices_openapi
-import openapi
+from enms_api import openapi
 from launcher import cli
-from support.markdown import ROOT, pages
-from support.printed import difference
-from support.reader import BLOCKS, PROVOKED, special
+from tests.support.markdown import ROOT, pages
+from tests.support.printed import difference
+from tests.support.reader import BLOCKS, PROVOKED, special
 
 EACH = pytest.mark.parametrize("page", pages().values(), ids=pages().keys())
 SOURCE = (".py", ".js", ".mjs", ".c", ".sql", ".sh", ".css", ".md", ".ini", ".acl")
@@ -148,7 +146,7 @@ def test_paths_are_there(page):
 @cache
 def addresses() -> dict[str, set[str]]:
     """{path with {} for what varies: methods} of the OpenAPI document."""
-    document = openapi.description("0", [devices_openapi, analysis_openapi])
+    document = openapi.description("0")
     return {
         re.sub(r"\{\w+\}", "{}", path): {method.upper() for method in operations}
         for path, operations in document["paths"].items()

@@ -1,6 +1,6 @@
 """The worked examples of docs/accounting.md, run against the functions that they describe."""
 
-import os
+import contextlib
 import re
 import uuid
 from datetime import datetime, timedelta, timezone
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-
-from database.migrate import migrate
 
 ROOT = Path(__file__).resolve().parent.parent
 START = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)  # within the raw rows kept
@@ -31,20 +29,10 @@ def worked_examples():
 
 
 @pytest.fixture(scope="module")
-def cursor():
-    server = os.environ["ENMS_TEST_PG"]
-    name = f"docs_{uuid.uuid4().hex[:8]}"
-    admin = psycopg2.connect(server)
-    admin.autocommit = True
-    admin.cursor().execute(f"CREATE DATABASE {name}")
-    dsn = server.rsplit("/", 1)[0] + "/" + name
-    migrate(dsn, {})
-    connection = psycopg2.connect(dsn)
-    connection.autocommit = True
-    yield connection.cursor()
-    connection.close()
-    admin.cursor().execute(f"DROP DATABASE {name}")
-    admin.close()
+def cursor(migrated):
+    with migrated({}) as dsn, contextlib.closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        yield connection.cursor()
 
 
 def meter(cursor):

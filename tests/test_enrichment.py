@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from support.http import call
-from support.simulated_fleet import SimulatedFleet
-from support.waiting import wait_for
+from tests.support.http import call
+from tests.support.simulated_fleet import SimulatedFleet
+from tests.support.waiting import wait_for
 
 KINDS = {
     "enrich-mk4": ("mk4", "prusalink", False),

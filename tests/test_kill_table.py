@@ -22,10 +22,10 @@ from collections import Counter
 
 import pytest
 
-from support.enms import children
-from support.http import call
-from support.meter_publisher import MeterPublisher
-from support.waiting import wait_for
+from tests.support.enms import children
+from tests.support.http import call
+from tests.support.meter_publisher import MeterPublisher
+from tests.support.waiting import wait_for
 
 RATE = 200
 PARTS = ("postgres", "nodered", "api", "gunicorn worker", "nginx")

@@ -14,9 +14,9 @@ import psycopg2
 import pytest
 
 from launcher import processes
-from support import enms as stacks
-from support.http import call
-from support.waiting import wait_for
+from tests.support import enms as stacks
+from tests.support.http import call
+from tests.support.waiting import wait_for
 
 ROOT = stacks.ROOT
 RUN = Path(os.environ["ENMS_RUN_DIR"])

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from support import enms as stacks
-from support.http import call
-from support.markdown import pages
-from support.reader import BLOCKS, LONG, Reader, compare, special
-from support.waiting import wait_for
+from tests.support import enms as stacks
+from tests.support.http import call
+from tests.support.markdown import pages
+from tests.support.reader import BLOCKS, LONG, Reader, compare, special
+from tests.support.waiting import wait_for
 
 ROOT = stacks.ROOT
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from support.waiting import wait_for
+from tests.support.waiting import wait_for
 
 OURS = {"supervisor": "supervisor", "nodered": "nodered", "api": "api", "nginx-access": "nginx"}
 PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|[^\s"]+)(?: |$)')

@@ -8,8 +8,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from support.enms import ROOT
-from support.waiting import wait_for
+from tests.support.enms import ROOT
+from tests.support.waiting import wait_for
 
 PAGES = ("/metrics", "/metrics/ingest")
 UNITS = ("seconds", "bytes", "info", "ratio")

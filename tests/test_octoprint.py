@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.octoprint_server import OctoPrintServer, dwelling_gcode
-from support.waiting import wait_for
+from tests.support.octoprint_server import OctoPrintServer, dwelling_gcode
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.long
 DEVICE = "RealOctoPrint-1"

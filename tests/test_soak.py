@@ -3,7 +3,6 @@
 import random
 
 import pytest
-
 from bench.soak import trend
 
 

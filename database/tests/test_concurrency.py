@@ -7,7 +7,7 @@ import threading
 import psycopg2
 import pytest
 
-from database.tests.conftest import Database
+from tests.plugin.database import Database
 
 
 def together(*tasks):

@@ -9,9 +9,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # What other parts send to the database: statements in files of their own and in code.
 CALLERS = (
     "python-api/**/*.sql",
-    "python-api/*.py",
-    "analysis/*.sql",
-    "analysis/*.py",
+    "python-api/**/*.py",
+    "analysis/**/*.sql",
+    "analysis/**/*.py",
     "nodered/flows/*.json",
     "nodered/lib/**/*.js",
     "nodered/nodes/*.js",

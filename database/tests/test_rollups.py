@@ -1,11 +1,14 @@
 """Rollups equal the deltas at each level, on DST days and after late rows; reading is current before any refresh."""
 
+import contextlib
 from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.plugin.database import Database
 
 LEVELS = ("1min", "15min", "1hour", "1day")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -124,13 +127,9 @@ def test_rollups_are_the_deltas_at_each_level(plain, at, steps):
         assert plain.one(SUM.format(level), meter)[1] == len(steps)
 
 
-def test_retention_freezes_what_it_removes(at):
+def test_retention_freezes_what_it_removes(migrated):
     """A database of its own, because the freeze holds for all meters."""
-    from database.tests.conftest import Database, plain_database
-
-    dsn, drop = plain_database()
-    db = Database(dsn, "plain")
-    try:
+    with migrated() as dsn, contextlib.closing(Database(dsn)) as db:
         meter = db.meter(device="kept")
         now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
         old = now - timedelta(days=2)
@@ -153,6 +152,3 @@ def test_retention_freezes_what_it_removes(at):
             "SELECT sum(energy_wh) FROM energy_readings_1day"
         ) == pytest.approx(2879)
         assert db.one("SELECT device_energy('kept', %s, %s)", old, now) == pytest.approx(2879)
-    finally:
-        db.connection.close()
-        drop()

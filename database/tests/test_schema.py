@@ -8,8 +8,9 @@ import psycopg2
 import pytest
 
 from backup import database as backup_database
+from common.errors import EnmsError
 from database import migrate as migration
-from database.tests.conftest import SEED, SERVER, plain_database
+from tests.plugin.database import SEED
 
 SECRETS = ("api_key", "sp_api_key", "gcode_preview_api_key")
 
@@ -188,10 +189,9 @@ def test_a_second_migration_does_nothing_and_is_quick(plain):
     assert time.monotonic() - began < 1
 
 
-def test_changed_files(tmp_path, monkeypatch):
+def test_changed_files(tmp_path, monkeypatch, migrated):
     """Derived objects are made again, with data kept; a changed applied migration is refused; a new one runs once."""
-    dsn, drop = plain_database()
-    try:
+    with migrated() as dsn:
         copy = tmp_path / "database"
         shutil.copytree(migration.HERE, copy, ignore=shutil.ignore_patterns("tests", "__pycache__"))
         monkeypatch.setattr(migration, "HERE", copy)
@@ -219,19 +219,17 @@ def test_changed_files(tmp_path, monkeypatch):
         with pytest.raises(migration.MigrationError, match="newer version"):
             migration.migrate(dsn, env=SEED)
         connection.close()
-    finally:
-        drop()
 
 
-def test_two_migrations_at_once_do_not_collide():
+def test_two_migrations_at_once_do_not_collide(server):
     import threading
 
-    server = psycopg2.connect(SERVER)
-    server.autocommit = True
+    admin = psycopg2.connect(server)
+    admin.autocommit = True
     name = f"enms_test_race_{time.monotonic_ns()}"
-    server.cursor().execute(f"CREATE DATABASE {name}")
+    admin.cursor().execute(f"CREATE DATABASE {name}")
     try:
-        results, dsn = [], psycopg2.extensions.make_dsn(SERVER, dbname=name)
+        results, dsn = [], psycopg2.extensions.make_dsn(server, dbname=name)
         threads = [
             threading.Thread(target=lambda: results.append(migration.migrate(dsn, env=SEED)["applied"]))
             for _ in range(3)
@@ -240,10 +238,10 @@ def test_two_migrations_at_once_do_not_collide():
         [t.join() for t in threads]
         assert sorted(map(len, results)) == [0, 0, len(list((migration.HERE / "migrations").glob("0*.sql")))]
     finally:
-        server.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
-        server.close()
+        admin.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
+        admin.close()
 
 
 def test_a_missing_password_is_a_sentence():
-    with pytest.raises(migration.MigrationError, match="ENMS_DB_OWNER_PASSWORD"):
+    with pytest.raises(EnmsError, match="ENMS_DB_OWNER_PASSWORD"):
         migration.dsn_from_environment({})

@@ -1,7 +1,7 @@
 """Machine Performance Comparison: the chosen machines side by side."""
 
 from .. import common, variables
-from ..config import COUNT, G, H, IDLE_SHARE, KWH, PERCENT, SHARE_GOOD, UTILISATION, W, WH
+from ..config import COUNT, IDLE_SHARE, KWH, PERCENT, SHARE_GOOD, UTILISATION, WH, G, H, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW, MACHINE_OF_SERIES
 from ..panels import by_machine, gauge, hidden, judged, linked, number, points_style, ranking, stat, table

@@ -1,7 +1,7 @@
 """Energy & Cost: what the machines took, when, in which state, and what it cost."""
 
 from .. import common, variables
-from ..config import BAD, COUNT, G, GOOD, KG, KWH, PERCENT, W, WARN
+from ..config import BAD, COUNT, GOOD, KG, KWH, PERCENT, WARN, G, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW
 from ..panels import bar_chart, gauge, hidden, linked, number, stacked, stat, table

@@ -1,7 +1,7 @@
 """Fleet Operations: what every machine does now, and how the range went."""
 
 from .. import common, variables
-from ..config import BAD, COUNT, KWH, NONE_IS_GOOD, STATES, C, COLD, GOOD, PERCENT, S, W
+from ..config import BAD, COLD, COUNT, GOOD, KWH, NONE_IS_GOOD, PERCENT, STATES, C, S, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW
 from ..panels import gauge, hidden, linked, named, number, stat, table

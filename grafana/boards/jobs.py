@@ -1,7 +1,7 @@
 """Job Explorer: the prints of the range, what they took and how they ended."""
 
 from .. import common, variables
-from ..config import COUNT, G, H, KG, KWH, PERCENT, RESULTS, SHARE_GOOD, W, WH
+from ..config import COUNT, KG, KWH, PERCENT, RESULTS, SHARE_GOOD, WH, G, H, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_SERIES
 from ..panels import bar_chart, by_machine, donut, histogram, number, points_style, scatter, stat, table

@@ -1,7 +1,7 @@
 """One machine over a range: where the links of the other dashboards and the app's `grafanaUrls` lead."""
 
 from .. import common, variables
-from ..config import COLD, COUNT, PERCENT, STATES, UTILISATION, W, C
+from ..config import COLD, COUNT, PERCENT, STATES, UTILISATION, C, W
 from ..dashboard import dashboard, row
 from ..panels import by_machine, line_style, mapping, stat, timeseries
 from ..queries import DEVICES, ENDED, PHASES, now, sampled, series

@@ -1,7 +1,7 @@
 """Data Quality: whether the numbers of the other dashboards can be trusted, and what to mend where they cannot."""
 
 from .. import variables
-from ..config import AGE, BYTES, COUNT, NONE_IS_GOOD, PERCENT, SHARE_GOOD, S, STATES, W, WARN, GOOD, BAD
+from ..config import AGE, BAD, BYTES, COUNT, GOOD, NONE_IS_GOOD, PERCENT, SHARE_GOOD, STATES, WARN, S, W
 from ..dashboard import dashboard, row
 from ..links import MACHINE_OF_ROW, PRINT_OF_ROW
 from ..panels import hidden, judged, linked, named, number, ranking, stacked, stat, table, time_column

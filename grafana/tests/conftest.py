@@ -4,9 +4,6 @@ from contextlib import contextmanager
 
 import pytest
 
-# The engines are made as for the tests of the database; each folder has its own databases.
-from database.tests.conftest import at, db, plain, timescale  # noqa: F401
-
 from .plant import fill
 
 
@@ -30,14 +27,14 @@ def as_grafana(database, filled):
 
 
 @pytest.fixture
-def plant(db, filled):  # noqa: F811
+def plant(db, filled):
     """The plant on each engine."""
     with as_grafana(db, filled) as database:
         yield database
 
 
 @pytest.fixture
-def plain_plant(plain, filled):  # noqa: F811
+def plain_plant(plain, filled):
     """The plant on PostgreSQL alone, where an engine makes no difference."""
     with as_grafana(plain, filled) as database:
         yield database

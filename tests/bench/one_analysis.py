@@ -114,7 +114,7 @@ def run(settings):
 def _model_for_the_fleet(newest):
     """Fits a model on a day of the bench fleet and saves it, good or not: its cost is what is measured."""
     from analysis import candidates, models
-    from analysis.database import Database
+    from analysis.core.database import Database
     from analysis.training_data import from_database
 
     data = from_database(Database(), newest - timedelta(hours=12), newest).thinned(TRAINING_ROWS)

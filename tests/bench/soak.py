@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from launcher import files, processes
+from common import files
+from launcher import processes
 from launcher.settings import Paths
 
 from .ingest import METERS, _status

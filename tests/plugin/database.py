@@ -1,0 +1,168 @@
+"""Migrated databases for tests, on each engine that a test asks for.
+
+`plain` is PostgreSQL in the run's private server. `timescale` is a WASM PostgreSQL with TimescaleDB, made of the npm
+packages of database/tests/timescale/package.json.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from database.migrate import migrate
+
+from .cluster import private_cluster
+
+TIMESCALE_SERVER = Path(__file__).resolve().parents[2] / "database/tests/timescale/server.mjs"
+SEED = {"ENMS_TIMEZONE": "Europe/Berlin"}
+
+
+class Database:
+    """One connection to a migrated database, with the few calls that tests repeat."""
+
+    def __init__(self, dsn: str, engine: str = "plain") -> None:
+        self.dsn, self.engine = dsn, engine
+        self.connection = psycopg2.connect(dsn)
+        self.connection.autocommit = True
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.connection.close()
+
+    def all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a statement; none of one that has no answer."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def one(self, statement: str, *values: object) -> Any:
+        """The first row of a statement, or its only column."""
+        row = self.all(statement, *values)[0]
+        return row[0] if len(row) == 1 else row
+
+    def device(self, name: str, **fields: object) -> dict[str, Any]:
+        """A new device, or changed fields of one that is there; returns what the registry answers."""
+        return self.one("SELECT device_save(%s, 'test')", json.dumps({"device_id": name, **fields}))
+
+    def meter(
+        self, name: str | None = None, device: str | None = None, since: datetime | None = None, **parameters: object
+    ) -> str:
+        """A new meter, as the main one of a device (made if need be) since a moment; returns its id."""
+        name = name or f"m-{uuid.uuid4().hex[:8]}"
+        self.one("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", name)
+        for column, value in parameters.items():
+            self.all(f"UPDATE meters SET {column} = %s WHERE meter_id = %s", value, name)
+        if device:
+            self.device(device)
+            self.one("SELECT meter_assign(%s, %s, 'main', %s, 'test')", name, device, since)
+        return name
+
+    def ingest(self, meter: str, rows: Sequence[tuple[Any, ...]], fast: bool = True) -> Any:
+        """Rows of (time, counter in Wh or None[, power in W]) of one meter, through the accounting; returns its answer."""
+        rows = [(*row, None)[:3] for row in rows]
+        return self.one(
+            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], p_fast => %s)",
+            [meter] * len(rows),
+            [row[0] for row in rows],
+            [row[2] for row in rows],
+            [row[1] for row in rows],
+            fast,
+        )
+
+    def rows(self, meter: str) -> list[tuple[Any, ...]]:
+        """What is stored of a meter, in time order."""
+        return self.all(
+            "SELECT timestamp, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality, base_wh, base_at, "
+            "alt_wh, alt_at, device_id, voltage FROM energy_data WHERE meter_id = %s ORDER BY timestamp",
+            meter,
+        )
+
+    def deltas(self, meter: str) -> list[tuple[Any, ...]]:
+        """[(delta in Wh, quality)] of a meter, in time order."""
+        return self.all(
+            "SELECT energy_delta_wh, quality FROM energy_data WHERE meter_id = %s ORDER BY timestamp", meter
+        )
+
+
+@pytest.fixture(scope="session")
+def server(worker_id: str) -> Iterator[str]:
+    """The connection string of the superuser of a private server, started when the first test needs one."""
+    run = Path(os.environ["ENMS_RUN_DIR"])
+    with private_cluster(run / f"postgres-{worker_id}", run / f"postgres-{worker_id}.log") as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def migrated(server: str) -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """migrated(env): a context with the connection string of a new database, migrated with these variables, then dropped."""
+
+    @contextlib.contextmanager
+    def new(env: dict[str, str] = SEED) -> Iterator[str]:
+        name = f"enms_test_{uuid.uuid4().hex[:10]}"
+        with contextlib.closing(psycopg2.connect(server)) as admin:
+            admin.autocommit = True
+            with admin.cursor() as cursor:
+                cursor.execute(f"CREATE DATABASE {name}")
+                try:
+                    dsn = psycopg2.extensions.make_dsn(server, dbname=name)
+                    migrate(dsn, env=env)
+                    yield dsn
+                finally:
+                    cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    return new
+
+
+@pytest.fixture(scope="session")
+def plain(migrated: Callable[..., contextlib.AbstractContextManager[str]]) -> Iterator[Database]:
+    """A database on the plain engine, for all tests of the process."""
+    with migrated() as dsn:
+        database = Database(dsn, "plain")
+        yield database
+        database.close()
+
+
+@pytest.fixture(scope="session")
+def timescale() -> Iterator[Database]:
+    """A database on the TimescaleDB engine, for all tests of the process."""
+    process = subprocess.Popen(
+        [os.environ["ENMS_NODE"], str(TIMESCALE_SERVER)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ENMS_TIMESCALE_MODULES": os.environ["ENMS_TEST_TIMESCALE_MODULES"]},
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        if not line.startswith("port "):
+            pytest.fail(f"the WASM server did not start: {line}")
+        dsn = f"postgresql://postgres:postgres@127.0.0.1:{int(line.split()[1])}/postgres?sslmode=disable"
+        assert migrate(dsn, env=SEED)["engine"] == "timescale"
+        database = Database(dsn, "timescale")
+        database.all("SELECT 1")
+        yield database
+        database.close()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.timescale)])
+def db(request: pytest.FixtureRequest) -> Database:
+    """The same tests on both engines."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def at() -> Callable[[float], datetime]:
+    """at(s): a moment s seconds after a whole hour some hours ago."""
+    begin = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
+    return lambda seconds: begin + timedelta(seconds=seconds)
