@@ -6,7 +6,7 @@ not current or the range cuts a bucket, so that sums stay the same.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 from psycopg2.extensions import AsIs
@@ -41,7 +41,7 @@ LEVELS = (
     (None, 3600, "energy_rollup_1hour"),
 )
 KEPT_1MIN_US = 700 * DAY_US
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CLIMATE_VALUES = ("temperature_c", "humidity_pct")
 
 
@@ -169,7 +169,7 @@ def _level(device, start, end):
     frozen = device["frozen_before"] * US > start
     if end - start <= READINGS_UP_TO_US and not frozen:
         return None
-    minutes_gone = micros(datetime.now(timezone.utc)) - start > KEPT_1MIN_US
+    minutes_gone = micros(datetime.now(UTC)) - start > KEPT_1MIN_US
     return next(
         (bucket_s, table)
         for longest, bucket_s, table in LEVELS

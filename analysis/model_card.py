@@ -75,7 +75,7 @@ def _candidate(item):
 
 
 def _table(head, rows, style=""):
-    cells = lambda tag, row: "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row) + "</tr>"  # noqa: E731
+    cells = lambda tag, row: "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in row) + "</tr>"
     return (
         f'<table class="{style}">'
         + (cells("th", head) if any(head) else "")

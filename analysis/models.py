@@ -81,7 +81,7 @@ def xgboost():
         absent = [name for name in ("sklearn", "pandas") if name not in sys.modules]
         sys.modules.update(dict.fromkeys(absent))  # None: "not installed"
         try:
-            import xgboost  # noqa: F401
+            import xgboost
         finally:
             for name in absent:
                 del sys.modules[name]

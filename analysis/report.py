@@ -176,7 +176,7 @@ def predict(dataset, models, sums):
     predicted_kwh = mean_w * seconds / 3.6e6
     part = explain.spread(np.arange(len(chosen)), explain.PERMUTED_ROWS)
     few = explain.spread(np.arange(len(chosen)), explain.EXPLAINED_ROWS)
-    subset = lambda places: features.Features(known.names, known.values[places])  # noqa: E731
+    subset = lambda places: features.Features(known.names, known.values[places])
     card = model.card
     return {"watts": watts, "answers": {
         "ml_prediction_summary": {

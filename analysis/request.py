@@ -1,7 +1,7 @@
 """The request of POST /api/analyze, checked: every mistake is answered with a sentence."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 from .core.errors import BadRequest
 
@@ -47,7 +47,7 @@ class Request:
 
 def parse(body, now=None):
     """The Request that `body` (decoded JSON) describes; raises BadRequest."""
-    now = now or datetime.now(timezone.utc)
+    now = now or datetime.now(UTC)
     if not isinstance(body, dict):
         raise BadRequest("Send a JSON object with deviceId and timeRange.")
     device_id = body.get("deviceId")
@@ -82,7 +82,7 @@ def _instant(value, name):
         raise BadRequest(f"{name} needs an offset or Z, as in 2026-11-21T08:00:00Z.")
     if not 2000 <= instant.year <= 9000:
         raise BadRequest(f"{name} lies outside of any data: years from 2000 on.")
-    return instant.astimezone(timezone.utc)
+    return instant.astimezone(UTC)
 
 
 def _drivers(value):

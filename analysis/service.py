@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 
 from .core import errors
 
@@ -100,7 +100,7 @@ def _answer(snapshot, wanted, request, clock):
 
 def _etag(wanted, newest):
     # A relative range moves on even when nothing new arrives, and a late row may leave no trace here once it is rolled up.
-    minute = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M")
+    minute = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M")
     known = repr(
         (
             ANSWER_VERSION,

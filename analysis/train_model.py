@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def train(data, place, *, seed=0, device_model=None, max_rows=MAX_ROWS, say=prin
     columns = data.columns
     card = {
         "version": version, "kind": best["kind"], "settings": best["settings"], "promoted": promoted, "decision": decision, "seed": seed,
-        "trained_at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "device_model": device_model,
+        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"), "device_model": device_model,
         "data": {
             "source": os.path.basename(data.source), "fingerprint": fingerprint, "rows": all_rows, "rows_used": len(data), "groups": len(groups),
             "prints": sum(" print " in name for name in groups), "from": instant(columns["at"][0]).isoformat(), "to": instant(columns["at"][-1]).isoformat(),
@@ -284,7 +284,7 @@ def main(arguments=None):
         else:
             from .core.database import Database
 
-            end = _instant(parser, options.end) or datetime.now(timezone.utc)
+            end = _instant(parser, options.end) or datetime.now(UTC)
             start = _instant(parser, options.start) or end - timedelta(days=DAYS)
             if start >= end:
                 parser.error("--from must be before --to")
@@ -317,7 +317,7 @@ def _instant(parser, text):
         found = datetime.fromisoformat(text)
     except ValueError:
         parser.error(f"{text} is no ISO 8601 time")
-    return found.astimezone(timezone.utc) if found.tzinfo else parser.error(f"{text} needs an offset or Z")
+    return found.astimezone(UTC) if found.tzinfo else parser.error(f"{text} needs an offset or Z")
 
 
 if __name__ == "__main__":

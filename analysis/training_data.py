@@ -7,7 +7,7 @@ memory, not knowledge. Every row therefore carries its group: one print, or the 
 import csv
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 
@@ -230,7 +230,7 @@ def _csv_row(row):
         **values,
         **words,
         "device_id": words["device_id"] or "printer",
-        "at": micros(at.astimezone(timezone.utc)),
+        "at": micros(at.astimezone(UTC)),
         "state": STATES.index(state),
         "power_w": power,
     }

@@ -1,5 +1,6 @@
 """The flows that operators edited: only what differs from the flows of the version is kept, so that a restore into a newer version
-leaves that version's own flows in place."""
+leaves that version's own flows in place.
+"""
 
 import hashlib
 import shutil
@@ -84,7 +85,7 @@ def restore(path, manifest, env, say):
         # What is on record and not there stays away; what is not on record comes with the next start of Node-RED.
         seeded = small_files.read_json(place / SEEDED, {})
         kept = {name: digest for name, digest in seeded.items() if name not in shipped_again}
-        small_files.write_json(place / SEEDED, {**kept, **{name: "" for name in removed}})
+        small_files.write_json(place / SEEDED, {**kept, **dict.fromkeys(removed, "")})
     say(
         "flows",
         f"{len(wanted)} changed and {len(removed)} removed ones"

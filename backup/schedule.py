@@ -2,7 +2,7 @@
 
 import logging
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -31,7 +31,7 @@ def run(env):
     log.info("one a day at %d:00 (%s) into %s, kept for %d days", hour, zone, folder, days)
     not_before = 0.0
     while True:
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         if time.monotonic() >= not_before and is_due(now, newest(folder), hour, zone):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def run(env):
 def made_at(path):
     """When a scheduled backup was begun, by its name; None for any other file."""
     try:
-        return datetime.strptime(path.name, NAME).replace(tzinfo=timezone.utc)
+        return datetime.strptime(path.name, NAME).replace(tzinfo=UTC)
     except ValueError:
         return None
 
@@ -71,11 +71,9 @@ def newest(folder):
 def is_due(now, last, hour, zone):
     """True when the hour has passed since the last one (now, last: UTC)."""
     local = now.astimezone(zone)
-    moment = local.replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(timezone.utc)
+    moment = local.replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
     if moment > now:
-        moment = (
-            (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(timezone.utc)
-        )
+        moment = (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
     return last is None or last < moment
 
 

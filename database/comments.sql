@@ -307,111 +307,39 @@ COMMENT ON COLUMN schema_migrations.name IS 'File; derived = functions, views, c
 COMMENT ON COLUMN schema_migrations.checksum IS 'SHA-256 of what was applied.';
 COMMENT ON COLUMN schema_migrations.applied_at IS 'When (UTC).';
 
-COMMENT ON TABLE energy_rollup_1min IS 'Stored rollup of energy_data, UTC minutes; read energy_readings_1min.';
-COMMENT ON COLUMN energy_rollup_1min.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_rollup_1min.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_rollup_1min.device_id IS 'Device at that time; empty when unassigned.';
-COMMENT ON COLUMN energy_rollup_1min.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_rollup_1min.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_rollup_1min.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_rollup_1min.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_rollup_1min.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_rollup_1min.reading_count IS 'Readings in the bucket.';
-
-COMMENT ON VIEW energy_readings_1min IS 'Rollup of energy_data by UTC minutes, always current.';
-COMMENT ON COLUMN energy_readings_1min.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_readings_1min.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_readings_1min.device_id IS 'Device at that time; NULL when unassigned.';
-COMMENT ON COLUMN energy_readings_1min.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_readings_1min.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_readings_1min.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_readings_1min.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_readings_1min.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_readings_1min.reading_count IS 'Readings in the bucket.';
-COMMENT ON COLUMN energy_readings_1min.machine_id IS 'Immutable id of that device.';
-COMMENT ON COLUMN energy_readings_1min.energy_type IS 'Carrier.';
-COMMENT ON COLUMN energy_readings_1min.total_energy_kwh IS 'energy_wh in kWh.';
-COMMENT ON COLUMN energy_readings_1min.avg_power_kw IS 'avg_power_w in kW.';
-COMMENT ON COLUMN energy_readings_1min.max_power_kw IS 'max_power_w in kW.';
-
-COMMENT ON TABLE energy_rollup_15min IS 'Stored rollup of energy_data, UTC quarter hours; read energy_readings_15min.';
-COMMENT ON COLUMN energy_rollup_15min.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_rollup_15min.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_rollup_15min.device_id IS 'Device at that time; empty when unassigned.';
-COMMENT ON COLUMN energy_rollup_15min.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_rollup_15min.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_rollup_15min.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_rollup_15min.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_rollup_15min.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_rollup_15min.reading_count IS 'Readings in the bucket.';
-
-COMMENT ON VIEW energy_readings_15min IS 'Rollup of energy_data by UTC quarter hours, always current.';
-COMMENT ON COLUMN energy_readings_15min.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_readings_15min.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_readings_15min.device_id IS 'Device at that time; NULL when unassigned.';
-COMMENT ON COLUMN energy_readings_15min.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_readings_15min.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_readings_15min.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_readings_15min.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_readings_15min.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_readings_15min.reading_count IS 'Readings in the bucket.';
-COMMENT ON COLUMN energy_readings_15min.machine_id IS 'Immutable id of that device.';
-COMMENT ON COLUMN energy_readings_15min.energy_type IS 'Carrier.';
-COMMENT ON COLUMN energy_readings_15min.total_energy_kwh IS 'energy_wh in kWh.';
-COMMENT ON COLUMN energy_readings_15min.avg_power_kw IS 'avg_power_w in kW.';
-COMMENT ON COLUMN energy_readings_15min.max_power_kw IS 'max_power_w in kW.';
-
-COMMENT ON TABLE energy_rollup_1hour IS 'Stored rollup of energy_data, UTC hours; read energy_readings_1hour.';
-COMMENT ON COLUMN energy_rollup_1hour.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_rollup_1hour.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_rollup_1hour.device_id IS 'Device at that time; empty when unassigned.';
-COMMENT ON COLUMN energy_rollup_1hour.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_rollup_1hour.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_rollup_1hour.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_rollup_1hour.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_rollup_1hour.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_rollup_1hour.reading_count IS 'Readings in the bucket.';
-
-COMMENT ON VIEW energy_readings_1hour IS 'Rollup of energy_data by UTC hours, always current.';
-COMMENT ON COLUMN energy_readings_1hour.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_readings_1hour.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_readings_1hour.device_id IS 'Device at that time; NULL when unassigned.';
-COMMENT ON COLUMN energy_readings_1hour.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_readings_1hour.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_readings_1hour.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_readings_1hour.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_readings_1hour.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_readings_1hour.reading_count IS 'Readings in the bucket.';
-COMMENT ON COLUMN energy_readings_1hour.machine_id IS 'Immutable id of that device.';
-COMMENT ON COLUMN energy_readings_1hour.energy_type IS 'Carrier.';
-COMMENT ON COLUMN energy_readings_1hour.total_energy_kwh IS 'energy_wh in kWh.';
-COMMENT ON COLUMN energy_readings_1hour.avg_power_kw IS 'avg_power_w in kW.';
-COMMENT ON COLUMN energy_readings_1hour.max_power_kw IS 'max_power_w in kW.';
-
-COMMENT ON TABLE energy_rollup_1day IS 'Stored rollup of energy_data, days of the factory''s zone; read energy_readings_1day.';
-COMMENT ON COLUMN energy_rollup_1day.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_rollup_1day.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_rollup_1day.device_id IS 'Device at that time; empty when unassigned.';
-COMMENT ON COLUMN energy_rollup_1day.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_rollup_1day.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_rollup_1day.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_rollup_1day.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_rollup_1day.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_rollup_1day.reading_count IS 'Readings in the bucket.';
-
-COMMENT ON VIEW energy_readings_1day IS 'Rollup of energy_data by days of the factory''s zone, always current.';
-COMMENT ON COLUMN energy_readings_1day.meter_id IS 'The meter.';
-COMMENT ON COLUMN energy_readings_1day.bucket IS 'Begin of the bucket (UTC).';
-COMMENT ON COLUMN energy_readings_1day.device_id IS 'Device at that time; NULL when unassigned.';
-COMMENT ON COLUMN energy_readings_1day.energy_wh IS 'Energy in Wh that fell into the bucket; NULL when unknown.';
-COMMENT ON COLUMN energy_readings_1day.avg_power_w IS 'Time-weighted mean power in W over the covered time.';
-COMMENT ON COLUMN energy_readings_1day.min_power_w IS 'Lowest power in W.';
-COMMENT ON COLUMN energy_readings_1day.max_power_w IS 'Highest power in W.';
-COMMENT ON COLUMN energy_readings_1day.coverage_s IS 'Time in s that readings cover (no gap).';
-COMMENT ON COLUMN energy_readings_1day.reading_count IS 'Readings in the bucket.';
-COMMENT ON COLUMN energy_readings_1day.machine_id IS 'Immutable id of that device.';
-COMMENT ON COLUMN energy_readings_1day.energy_type IS 'Carrier.';
-COMMENT ON COLUMN energy_readings_1day.total_energy_kwh IS 'energy_wh in kWh.';
-COMMENT ON COLUMN energy_readings_1day.avg_power_kw IS 'avg_power_w in kW.';
-COMMENT ON COLUMN energy_readings_1day.max_power_kw IS 'max_power_w in kW.';
-
+DO $$
+DECLARE
+    level record;
+    item record;
+BEGIN
+    FOR level IN SELECT * FROM (VALUES ('1min', 'UTC minutes'), ('15min', 'UTC quarter hours'), ('1hour', 'UTC hours'),
+                                       ('1day', 'days of the factory''s zone')) AS l (name, buckets) LOOP
+        EXECUTE format('COMMENT ON TABLE energy_rollup_%s IS %L', level.name,
+                       format('Stored rollup of energy_data, %s; read energy_readings_%s.', level.buckets, level.name));
+        EXECUTE format('COMMENT ON VIEW energy_readings_%s IS %L', level.name,
+                       format('Rollup of energy_data by %s, always current.', level.buckets));
+        FOR item IN SELECT * FROM (VALUES
+            ('rollup', 'device_id', 'Device at that time; empty when unassigned.'),
+            ('readings', 'device_id', 'Device at that time; NULL when unassigned.'),
+            ('both', 'meter_id', 'The meter.'),
+            ('both', 'bucket', 'Begin of the bucket (UTC).'),
+            ('both', 'energy_wh', 'Energy in Wh that fell into the bucket; NULL when unknown.'),
+            ('both', 'avg_power_w', 'Time-weighted mean power in W over the covered time.'),
+            ('both', 'min_power_w', 'Lowest power in W.'),
+            ('both', 'max_power_w', 'Highest power in W.'),
+            ('both', 'coverage_s', 'Time in s that readings cover (no gap).'),
+            ('both', 'reading_count', 'Readings in the bucket.'),
+            ('readings', 'machine_id', 'Immutable id of that device.'),
+            ('readings', 'energy_type', 'Carrier.'),
+            ('readings', 'total_energy_kwh', 'energy_wh in kWh.'),
+            ('readings', 'avg_power_kw', 'avg_power_w in kW.'),
+            ('readings', 'max_power_kw', 'max_power_w in kW.')) AS c (relation, name, text) LOOP
+            IF item.relation <> 'readings' THEN
+                EXECUTE format('COMMENT ON COLUMN energy_rollup_%s.%I IS %L', level.name, item.name, item.text);
+            END IF;
+            IF item.relation <> 'rollup' THEN
+                EXECUTE format('COMMENT ON COLUMN energy_readings_%s.%I IS %L', level.name, item.name, item.text);
+            END IF;
+        END LOOP;
+    END LOOP;
+END $$;

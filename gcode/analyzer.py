@@ -158,7 +158,7 @@ def _layers(program, values, warn):
         warn("layers_by_height", "The file marks no layers; they were told by the heights at which it extrudes.")
     # A mark without extrusion (the end of the program, or of an empty layer) is no layer: its time goes to the one before.
     printed = z > -1e8
-    if KISS_MARK == program.kernel.state.layer_marker:  # one mark per layer and object
+    if program.kernel.state.layer_marker == KISS_MARK:  # one mark per layer and object
         printed[1:] &= ~(np.abs(np.diff(z)) < 1e-6)
     group = np.maximum(np.cumsum(printed) - 1, 0)
     if not printed.any():
@@ -539,7 +539,7 @@ def _write(path, data):
 def _clean(value):
     """Plain JSON: numpy's numbers become Python's, what is not finite becomes null, half surrogates are replaced."""
     kind = type(value)
-    if kind is int or kind is float and math.isfinite(value):  # nearly all: the layers
+    if kind is int or (kind is float and math.isfinite(value)):  # nearly all: the layers
         return value
     if isinstance(value, dict):
         return {_clean(key): _clean(item) for key, item in value.items()}

@@ -207,7 +207,7 @@ class BulkInterpreter(Interpreter):
         marks, run, window.marks, window.run = window.marks, window.run, [], None
         words, is_set = window.words[:, first:upto], window.is_set[first:upto]
         s.lines += upto - first
-        if s.relative or upto - first < FEW and all(at == first for at, _ in marks):
+        if s.relative or (upto - first < FEW and all(at == first for at, _ in marks)):
             self._dirty_again(marks)
             for row, sets in zip(words.T.tolist(), is_set.tolist()):
                 self._one(row, sets)

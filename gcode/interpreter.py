@@ -105,7 +105,7 @@ class Interpreter:
                 return 0
         if found := _COMMAND.match(line):
             return self._command(line, start, found)
-        if line[:1].isalpha() and line[0] < 128 or line[:1] == b"_":
+        if (line[:1].isalpha() and line[0] < 128) or line[:1] == b"_":
             code = self._marker(line, start, 1)
             if code == k.COMMAND:
                 s.event_start, s.event_length = start, len(line)

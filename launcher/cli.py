@@ -11,7 +11,7 @@ from common import files
 from common import logs as log_lines
 from common.errors import EnmsError, from_os_error, tell
 
-from . import devices, services, settings
+from . import devices, linters, services, settings
 from .demo import import_file
 from .processes import Terminated
 
@@ -97,6 +97,13 @@ def test(arguments):
     from . import testing
 
     return testing.test(arguments)
+
+
+def lint(arguments):
+    """See launcher.testing."""
+    from . import testing
+
+    return testing.lint(arguments)
 
 
 def env(arguments):
@@ -221,6 +228,9 @@ def parser():
     log.add_argument("-n", "--lines", type=int, default=20)
     show = add("env", env, "the stack's settings as KEY=VALUE lines")
     show.add_argument("--export", action="store_true", help='for a shell: eval "$(./enms env --export)"')
+    checks = add("lint", lint, "look at the code with every linter and type checker, or with the named ones")
+    checks.add_argument("tools", nargs="*", metavar="TOOL", help=f"of {', '.join(linters.COMMANDS)}")
+    checks.add_argument("--fix", action="store_true", help="let those that can do it correct what they find")
     tests = add("test", test, "run the test suite on its own database and ports; further arguments go to pytest")
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
     add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)

@@ -23,9 +23,8 @@ from .settings import node_binary
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
 TEST_LOCK = ROOT / "requirements" / "test.txt"
 NODE_LOCK = ROOT / "nodered" / "package-lock.json"
+TOOLS_LOCK = ROOT / "package-lock.json"
 FRONTEND = ROOT / "frontend"
-TIMESCALE = ROOT / "database" / "tests" / "timescale"  # the WASM server that the database's tests also run on
-GRAFANA_TYPES = ROOT / "grafana" / "tests" / "schema"
 # What each Debian package is needed for: a program of it that we start.
 PACKAGES = (
     ("postgresql-15", lambda: program("initdb") and program("psql")),
@@ -40,6 +39,10 @@ TEST_PACKAGES = PACKAGES + (
     ("chromium", lambda: find("chromium")),
     ("docker-compose", lambda: find("docker-compose")),
     ("mosquitto-clients", lambda: find("mosquitto_sub")),
+    (
+        "postgresql-15-plpgsql-check",
+        lambda: any(Path("/usr/share/postgresql").glob("*/extension/plpgsql_check.control")),
+    ),
 )
 # What the tests of `--long` start besides: slicers, 95 MB to fetch, 50 s to install.
 LONG_TEST_PACKAGES = TEST_PACKAGES + (
@@ -64,7 +67,7 @@ def missing_packages(packages):
     """Those of (name, is it there?) whose program is not there, and what Debian leaves out of Python."""
     missing = [name for name, present in packages if not present()]
     try:
-        import ensurepip  # noqa: F401 - Debian leaves it out of python3
+        import ensurepip
     except ImportError:
         missing.append(f"python3.{sys.version_info[1]}-venv")
     return missing
@@ -209,7 +212,7 @@ def virtual_environment(where, log):
         run([sys.executable, "-m", "venv", str(where.env / "python")], log, "The private Python could not be made.")
 
 
-def node_modules(where, log, source=ROOT / "nodered", target=None):
+def node_modules(where, log, source=ROOT / "nodered", target=None, which="--omit=dev"):
     """npm packages exactly as locked in `source`, in the environment's directory, so that the checkout stays clean."""
     target = target or where.npm
     lock = source / "package-lock.json"
@@ -220,7 +223,7 @@ def node_modules(where, log, source=ROOT / "nodered", target=None):
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(source / name, target / name)
-    npm(where, target, log, "ci", "--omit=dev")
+    npm(where, target, log, "ci", which)
     stamp.write_text(wanted)
 
 
@@ -334,20 +337,20 @@ def _install(where, say):
 
 
 def test_environment(where, say):
-    """Adds what the tests need."""
-    stamp, wanted = (
-        where.env / ".installed-test",
-        digest(
-            RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TIMESCALE / "package-lock.json", GRAFANA_TYPES / "package-lock.json"
-        ),
-    )
+    """Adds what the linters and tests need, and node_modules in the checkout, where editors and tools look for them."""
+    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TOOLS_LOCK)
     with only_one(where):
-        if stamp.exists() and stamp.read_text() == wanted:
-            return
-        say("installing what the tests need")
-        pip(where, where.log("install"), "-r", str(TEST_LOCK))
-        # Adds what is missing, the linter of the flows, and takes nothing from under a running stack.
-        npm(where, where.npm, where.log("install-npm"), "install", "--no-save", "--include=dev")
-        node_modules(where, where.log("install-npm"), TIMESCALE, where.env / "timescale")
-        node_modules(where, where.log("install-npm"), GRAFANA_TYPES, where.env / "grafana-types")
-        files.write(stamp, wanted)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            say("installing what the tests need")
+            pip(where, where.log("install"), "-r", str(TEST_LOCK))
+            node_modules(where, where.log("install-npm"), ROOT, where.tools, "--include=dev")
+            files.write(stamp, wanted)
+        for place, modules in ((ROOT, where.tools), (ROOT / "nodered", where.npm), (FRONTEND, where.app / "source")):
+            link(place / "node_modules", modules / "node_modules")
+
+
+def link(path, target):
+    """Makes a symbolic link, or turns one that is there; what is no link is somebody's own and stays."""
+    if path.is_symlink() or not path.exists():
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)

@@ -132,6 +132,7 @@ class Paths:
         self.env = Path(env) if env else self.run / "env"
         self.python = self.env / "python" / "bin" / "python"
         self.npm = self.env / "npm"
+        self.tools = self.env / "tools"  # npm packages that only linters and tests use
         self.modules = self.npm / "node_modules"
         self.app = self.env / "app"
         self.pages = self.app / "pages"
@@ -196,7 +197,8 @@ def check_tls(certificate, key):
 
 def paths(environ=os.environ, root=ROOT):
     """The Paths of the stack that the environment (or `.env`) names; relative to the caller's directory, the default
-    `.run` to the checkout."""
+    `.run` to the checkout.
+    """
     from_file = read_env_file(root / ".env")
 
     def directory(name):

@@ -1,31 +1,41 @@
-"""`test`: installs what the tests need and runs pytest, beside a running stack or without one.
+"""`test` and `lint`: install what they need and run it, beside a running stack or without one.
 
-What a run is made of (its directory, its database server, its stacks) is the business of the plugin in tests/plugin/.
+What a test run is made of (its directory, its database server, its stacks) is the business of the plugin in tests/plugin/.
 """
 
 import os
 import signal
 import subprocess
 
-from . import install, processes, settings
+from . import install, linters, processes, settings
 from .processes import Terminated
 
 
 def test(arguments):
     """Runs the test suite. The last line of the output is pytest's own."""
     where = settings.paths()
-    settings.prepare_run_dir(where)
-    install.check_disk(where, 1000)
-    install.system_packages(
-        where.log("install"), say, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES
-    )
-    install.environment(where, say)
-    install.test_environment(where, say)
+    prepare(where, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES)
     rest = (["--long"] if arguments.long else []) + arguments.rest
     if not rest:  # most of the time is spent waiting for real services, so two files at a time
         rest = ["-n", "2", "--dist", "loadfile"]
     environment = {**os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env)}
     return pytest([str(where.python), "-m", "pytest", *rest], environment)
+
+
+def lint(arguments):
+    """Runs the linters; returns 1 when one of them complains."""
+    where = settings.paths()
+    prepare(where, install.PACKAGES)
+    return linters.run(where, arguments.tools, arguments.fix)
+
+
+def prepare(where, packages):
+    """Installs what the linters and tests need."""
+    settings.prepare_run_dir(where)
+    install.check_disk(where, 1000)
+    install.system_packages(where.log("install"), say, packages)
+    install.environment(where, say)
+    install.test_environment(where, say)
 
 
 def pytest(command, environment):

@@ -6,14 +6,14 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const mqtt = require('mqtt');
-const { until, temporaryDatabase, temporaryFolder, startBroker, startNodeRed, NODERED } = require('./nodes/testing');
+const { until, temporaryDatabase, temporaryFolder, startBroker, startNodeRed, NODERED, PYTHON } = require('./nodes/testing');
 
 const REPOSITORY = path.join(NODERED, '..');
 const BASIC = { authorization: `Basic ${Buffer.from('operator:test').toString('base64')}` };
 
 async function setup(t) {
   const database = await temporaryDatabase(t, 'SELECT 1');
-  execFileSync(process.env.ENMS_PYTHON || 'python3', ['-m', 'database.migrate'], { cwd: REPOSITORY, stdio: 'ignore',
+  execFileSync(PYTHON, ['-m', 'database.migrate'], { cwd: REPOSITORY, stdio: 'ignore',
     env: { ...process.env, ENMS_DATABASE_URL: database.url.href, ENMS_DB_INGEST_PASSWORD: '' } });
   const broker = await startBroker(t);
   const flowsDir = temporaryFolder(t, 'flows');

@@ -116,7 +116,7 @@ class Session:
                         delay = 1.0
                     try:
                         await asyncio.wait_for(self._lost.wait(), 1.0)
-                    except asyncio.TimeoutError:
+                    except TimeoutError:
                         pass
             except OSError as error:
                 log.info("%s: no broker at %s:%d (%s)", self.client_id, self.broker.host, self.broker.port, error)

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 from pathlib import Path
 
 from .fleet import DEMO, Fleet, FleetError, load
@@ -71,7 +71,7 @@ JOB_COLUMNS = (
 
 def iso(at: float) -> str:
     """Unix seconds as ISO 8601 in UTC with milliseconds."""
-    return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def counter_text(kind: str, wh: float) -> str:
@@ -83,7 +83,7 @@ def counter_text(kind: str, wh: float) -> str:
 
 def state_of(printer) -> str:
     """The printer's state in the words of ENMS."""
-    if printer.state == "preheat" or printer.state == "printing" and printer.job.moving_from is None:
+    if printer.state == "preheat" or (printer.state == "printing" and printer.job.moving_from is None):
         return "heating"
     if printer.state == "off":
         return "offline"
@@ -91,7 +91,7 @@ def state_of(printer) -> str:
     if over is None:
         return printer.state
     # Some protocols go on telling how the last print ended, some say nothing about it.
-    if printer.spec.protocol == "moonraker" or printer.spec.protocol == "octoprint" and over == "done":
+    if printer.spec.protocol == "moonraker" or (printer.spec.protocol == "octoprint" and over == "done"):
         return {"done": "finished"}.get(over, over)
     return printer.state if printer.spec.protocol == "prusalink" and not printer.spec.legacy else "idle"
 

@@ -224,9 +224,7 @@ class ShellyGen2(Plug):
         """NotifyStatus (deltas, the counter only in full reports) and the full status topic."""
         if self.spec.rpc_ntf:
             self._notify(at, channel, full)
-        if self.spec.status_ntf:
-            self._status(at, channel)
-        elif full and not self.spec.rpc_ntf:
+        if self.spec.status_ntf or (full and not self.spec.rpc_ntf):
             self._status(at, channel)
 
     def _energy(self, at, channel):

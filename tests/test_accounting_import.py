@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import random
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -44,7 +44,7 @@ def true_wh(begin: float, end: float) -> float:
 @pytest.fixture(scope="module")
 def morning(enms, tmp_path_factory):
     """Readings in three files: one in order, one shuffled that overlaps it, and the first again; then the jobs. The start of minute 0."""
-    start = (datetime.now(timezone.utc) - timedelta(days=2)).replace(hour=5, minute=0, second=0, microsecond=0)
+    start = (datetime.now(UTC) - timedelta(days=2)).replace(hour=5, minute=0, second=0, microsecond=0)
     folder = tmp_path_factory.mktemp("morning")
     enms.add_device(
         {

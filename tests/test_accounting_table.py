@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 
 import pytest
 
@@ -523,7 +523,7 @@ def test_the_analysis_balances(outcome, enms, name):
     device = BY_NAME.get(name, MOVED).device_id
     jobs = outcome.found[device]
     for begin, end in ((jobs[0]["start"] - 10, jobs[-1]["end"] + 5), (jobs[0]["start"] + 17.123, jobs[-1]["end"] - 3)):
-        start, finish = (datetime.fromtimestamp(at, timezone.utc) for at in (begin, end))
+        start, finish = (datetime.fromtimestamp(at, UTC) for at in (begin, end))
         answer = call(
             "POST",
             enms.url + "/api/analyze",

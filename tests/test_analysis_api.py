@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime, timezone
 
 import jsonschema
 import numpy as np
@@ -154,7 +154,7 @@ def printer(enms):
             [
                 {
                     "device_id": name,
-                    "timestamp": datetime.now(timezone.utc).isoformat(),
+                    "timestamp": datetime.now(UTC).isoformat(),
                     "state": "printing",
                     "is_printing": True,
                 }
@@ -230,7 +230,7 @@ def test_the_live_predictor_goes_from_no_model_to_the_summary(enms, printer, req
     expected = lambda: {
         p["deviceId"]: p["predictedPowerWatts"]
         for p in enms.get("/api/dpp_summary", headers={"Cache-Control": "no-cache"}).json()["printers"]
-    }[printer]  # noqa: E731
+    }[printer]
     assert enms.get("/api/model").status == 404 and "./enms train" in enms.get("/api/model").json()["error"]
     assert expected() is None
     request.getfixturevalue("model")

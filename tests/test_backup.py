@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.support.meter_publisher import MeterPublisher
 from tests.support.waiting import wait_for
 
 RUN = Path(stacks.os.environ["ENMS_RUN_DIR"])
-NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 FLOW = "060-housekeeping.json"
 STORED = "SELECT count(*) FROM energy_data WHERE meter_id LIKE 'busy-%%'"
 # Everything that the issue names, by our own words and not by those of the backup.

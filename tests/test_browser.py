@@ -21,10 +21,19 @@ from tests.support.http import call
 from tests.support.simulated_fleet import SimulatedFleet
 from tests.support.waiting import free_port, wait_for
 
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
-    "--disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
-).split()
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 MARKUP = "<img src=x onerror=document.title='pwned'>"
 PRINTER, SECOND = "browser-1", "browser-2"
 SCENARIOS = ("idle_fleet", "busy_fleet", "errors", "long_job", "saving_idle", "saving_hours", "empty")
@@ -83,7 +92,7 @@ def fleet(enms, tmp_path_factory):
 def door(enms, stack, tmp_path_factory):
     """The built app on a port of its own, so that a test may shut it."""
     place = tmp_path_factory.mktemp("door")
-    opened = frontend.Door(stack, frontend.build(stack, place / "pages"), place / "nginx")
+    opened = frontend.Door(stack, Path(stack["ENMS_ENV_DIR"]) / "app/pages", place / "nginx")
     opened.open()
     yield opened
     opened.shut()
@@ -936,7 +945,7 @@ def test_polls_cost_little_rest_while_hidden_and_are_seldom_while_the_server_is_
 )
 def test_accessible_and_fitting_everywhere(browser, door, fleet, enms, stack, theme, width):
     """axe-core finds no violation and nothing overflows, on every view and in its dialogs, on a phone and on a desk."""
-    axe = (frontend.FRONTEND / "node_modules/axe-core/axe.min.js").read_text()
+    axe = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
     # The content's frame is run by itself; its elements must not be counted to the shell. Targets of 24 px are WCAG 2.2's own rule.
     run = """async () => (await axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {'target-size': {enabled: true}}}))
         .violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html.slice(0, 140)).slice(0, 3).join(' | '))"""

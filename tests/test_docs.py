@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-
 from enms_api import openapi
+
 from launcher import cli
 from tests.support.markdown import ROOT, pages
 from tests.support.printed import difference

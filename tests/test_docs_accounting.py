@@ -3,14 +3,14 @@
 import contextlib
 import re
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg2
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-START = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(days=1)  # within the raw rows kept
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)  # within the raw rows kept
 MISSING = {"–", "·", ""}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -9,14 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from common.version import VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [
     "requirements/runtime.txt",
     "requirements/test.txt",
     "tests/support/octoprint-requirements.txt",
+    "package-lock.json",
     "nodered/package-lock.json",
-    "grafana/tests/schema/package-lock.json",
+    "frontend/package-lock.json",
 ]
+# What each folder may import of the others; a folder stands above all that it imports, so there is no circle.
+HOUSE = {
+    "common": set(),
+    "gcode": set(),
+    "grafana": set(),
+    "database": {"common"},
+    "analysis": {"common"},
+    "simulator": {"common"},
+    "python-api": {"common"},
+    "backup": {"common", "database"},
+    "launcher": {"common", "backup", "analysis"},
+}
 
 
 def tracked() -> dict[str, bytes]:
@@ -86,7 +102,32 @@ def test_no_big_and_no_generated_file():
         for name in FILES
         if re.search(r"(^|/)(\.run|node_modules|__pycache__|\.hypothesis)(/|$)|\.(pyc|log|sqlite3?)$", name)
     ]
-    assert {name: len(body) for name, body in FILES.items() if len(body) > 2_000_000} == {}
+    assert {name: len(body) for name, body in FILES.items() if len(body) > 2_000_000} == {
+        name: len(FILES[name]) for name in ("tests/upgrade/enms-0.1.0.zip",)
+    }
+
+
+@pytest.mark.parametrize("folder", HOUSE)
+def test_no_folder_reaches_up_or_round(folder):
+    """Imports between folders are those of HOUSE; tests may use what they test, and tests/plugin."""
+    packages = {"enms_api" if name == "python-api" else name for name in HOUSE} | {"tests"}
+    allowed = HOUSE[folder] | {"enms_api" if folder == "python-api" else folder}
+    for path in (ROOT / folder).rglob("*.py"):
+        modules = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                modules.add(node.module.split(".")[0])
+        in_tests = "tests" in path.relative_to(ROOT).parts
+        assert modules & packages <= allowed | ({"tests", "database"} if in_tests else set()), path
+
+
+def test_one_version():
+    """The packages of Node-RED and of the app carry the version of the Python parts, and the changelog knows it."""
+    for name in ("nodered/package.json", "frontend/package.json"):
+        assert json.loads(TEXTS[name])["version"] == VERSION, name
+    assert re.search(rf"^## {re.escape(VERSION)}\b", TEXTS["CHANGELOG.md"], re.M)
 
 
 def test_every_variable_is_documented():

@@ -161,7 +161,7 @@ def ols(y, columns, lags):
     with np.errstate(divide="ignore", invalid="ignore"):
         p = p_value(coefficients / errors[1:], freedom)
     r_squared = 1 - unexplained / total if total > 0 else None
-    named = lambda values: dict(zip(kept, (float(value) for value in values)))  # noqa: E731
+    named = lambda values: dict(zip(kept, (float(value) for value in values)))
     return {
         **answer,
         "coefficients": named(coefficients),

@@ -1,6 +1,6 @@
 """The account of an analysis: phases sum to the range in time and energy, and the total is what the database counts."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -75,8 +75,8 @@ def by_sql(plant, device, start, end):
 @pytest.fixture(scope="module")
 def printer(plant):
     """Twelve hours: idle, a print with heating and a pause, a silent half hour, a counter reset, idle; readings every 10 s."""
-    begin = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=14)
-    at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=14)
+    at = lambda s: begin + timedelta(seconds=s)
     device = plant.printer(device_model="MK4", idle_power_w=9)
     meter = plant.meter(device=device)
     watts = lambda s: (
@@ -91,7 +91,7 @@ def printer(plant):
         else 90
         if s < 9 * HOUR
         else 10
-    )  # noqa: E731
+    )
     rows, counter = [], 5000.0
     for s in range(600, 12 * HOUR, 10):
         counter += watts(s) / 360
@@ -163,7 +163,7 @@ def test_gap_and_reset_are_told(service, printer):
 @pytest.fixture(scope="module")
 def season(plant):
     """Sixty days at ten minutes across the end of summer time, so that long ranges are read from rollups; plug exchanged in between."""
-    end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin = end - timedelta(days=60)
     device = plant.printer(device_model="MK4")
     first = plant.meter(device=device)
@@ -224,11 +224,11 @@ def day_and_night(plant):
 def last_day_of(hours):
     """The begin of the factory's last day that had so many hours."""
     day = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=2)
-    while (begin := day.replace(tzinfo=BERLIN)).astimezone(timezone.utc) + timedelta(hours=hours) != (
+    while (begin := day.replace(tzinfo=BERLIN)).astimezone(UTC) + timedelta(hours=hours) != (
         day + timedelta(days=1)
-    ).replace(tzinfo=BERLIN).astimezone(timezone.utc):
+    ).replace(tzinfo=BERLIN).astimezone(UTC):
         day -= timedelta(days=1)
-    return begin.astimezone(timezone.utc)
+    return begin.astimezone(UTC)
 
 
 @pytest.mark.parametrize(("hours", "night"), [(23, 7), (24, 8), (25, 9)])
@@ -252,7 +252,7 @@ def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, 
 
 def test_what_retention_left_still_balances(plant, service):
     """Rows and statuses of the first days are gone: buckets and hours per state tell what is left."""
-    end = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin, cut = end - timedelta(days=3), (end - timedelta(days=1)).replace(hour=0)
     device = plant.printer(device_model="MK4")
     meter = plant.meter(device=device)
@@ -373,7 +373,7 @@ READING = st.tuples(
 @given(data=st.data())
 def test_any_meter_balances(plant, database, data):
     """Random readings (partial messages, gaps, resets) cut anywhere: the line is energy_between() at every cut."""
-    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
     device = plant.printer()
     meter = plant.meter(device=device, reading_kind=data.draw(st.sampled_from(["counter", "counter", "power_only"])))
     now, counter, rows = 0, 1000.0, []
@@ -400,8 +400,8 @@ def test_any_meter_balances(plant, database, data):
 @given(data=st.data())
 def test_any_device_balances(plant, service, data):
     """Random meters (moved to and from another device, interval or power meters), statuses with holes, any range: each phase is what SQL says of it."""
-    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
-    at = lambda s: begin + timedelta(seconds=round(s, 3))  # noqa: E731
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
+    at = lambda s: begin + timedelta(seconds=round(s, 3))
     device, other = plant.printer(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.printer()
     for _ in range(data.draw(st.integers(1, 2))):
         meter = plant.meter(

@@ -1,6 +1,6 @@
 """The data set builder against the plain SQL that it replaces: the same rows, on small random data."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -58,8 +58,8 @@ def number(value):
 )
 @example(readings=[1801], statuses=[(1801, "idle", 20.0, "PLA")], climate=[], cut=(0, 1801))  # all at the very end
 def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, cut):
-    begin = datetime.now(timezone.utc).replace(microsecond=0) - timedelta(hours=20)
-    at = lambda s: begin + timedelta(seconds=s)  # noqa: E731
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
+    at = lambda s: begin + timedelta(seconds=s)
     device = plant.printer()
     plant.printer(device, location=f"room of {device}")
     meter = plant.meter(device=device)
@@ -114,7 +114,7 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
 def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
     """A sensor every ten minutes is read whole over days; one every half minute, if that is too many rows, is met within five minutes."""
     monkeypatch.setattr("analysis.dataset.CLIMATE_ROWS", 1_000)
-    end = datetime.now(timezone.utc).replace(microsecond=0)
+    end = datetime.now(UTC).replace(microsecond=0)
     start = end - timedelta(days=3)
     for every, near_s in ((600, 0), (30, 300)):
         device = plant.printer()
@@ -146,7 +146,7 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
         data = build(
             snapshot,
             snapshot.row("device", device=device),
-            micros(datetime(2001, 1, 1, tzinfo=timezone.utc)),
+            micros(datetime(2001, 1, 1, tzinfo=UTC)),
             micros(at(7200)),
         )
     assert (data.rows["temperature_c"] == 20).all() and len(data.rows["at"])

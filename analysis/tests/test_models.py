@@ -5,7 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import joblib
 import numpy as np
@@ -296,7 +296,7 @@ def test_training_from_a_csv(tmp_path, monkeypatch, capsys):
             ]
         )
         for i in range(len(data["at"])):
-            when = datetime.fromtimestamp(data["at"][i] / 1e6, timezone.utc).isoformat()
+            when = datetime.fromtimestamp(data["at"][i] / 1e6, UTC).isoformat()
             writer.writerow(
                 [
                     when,
@@ -343,7 +343,7 @@ def test_a_csv_without_its_columns_or_file(tmp_path):
 @pytest.fixture
 def printing(plant):
     """A printer in print right now, with half an hour of statuses and readings."""
-    now = datetime.now(timezone.utc).replace(microsecond=0)
+    now = datetime.now(UTC).replace(microsecond=0)
     device = plant.printer(
         device_model="MK4",
         rated_power_w=300,
@@ -390,7 +390,7 @@ def test_live_prediction_sees_what_the_analysis_sees(plant, database, printing, 
 
     with database.snapshot() as snapshot:
         answer = predictor.predict(snapshot, Always())
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         data = build(
             snapshot, snapshot.row("device", device=printing), micros(now - timedelta(minutes=20)), micros(now)
         )
@@ -421,7 +421,7 @@ def test_analysis_with_a_model_has_its_parts(service, printing, trained, tmp_pat
 
 
 def test_rows_of_the_database_teach(plant, database, printing):
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     plant.one(
         "SELECT import_job(%s)",
         json.dumps(

@@ -39,7 +39,7 @@ def printer(plant, at):
     """Two hours: heating, printing, cooling, idle."""
     device = plant.printer(device_model="MK4", idle_power_w=5)
     meter = plant.meter(device=device)
-    watts = lambda s: 250 if s < 300 else 90 if s < 4000 else 10  # noqa: E731
+    watts = lambda s: 250 if s < 300 else 90 if s < 4000 else 10
     counter, rows = 100.0, []
     for s in range(0, 7201, 10):
         counter += watts(s) / 360

@@ -1,10 +1,11 @@
 """Restores beside a present database: an older one is brought up to date, a doubtful one never takes over. (Plain engine; what can be
-run of it on TimescaleDB is in database/tests/test_schema.py.)"""
+run of it on TimescaleDB is in database/tests/test_schema.py.)
+"""
 
 import contextlib
 import shutil
 import uuid
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg2
 import pytest
@@ -14,7 +15,7 @@ from common.errors import EnmsError
 from database import migrate
 from tests.plugin.database import SEED, Database
 
-NOW = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture

@@ -22,6 +22,16 @@ $$ SELECT date_bin(make_interval(secs => p_seconds), p_at + make_interval(secs =
                    '2000-01-01 00:00:00+00') $$;
 COMMENT ON FUNCTION ceil_to(integer, timestamptz) IS 'The first UTC-aligned bucket edge at or after the moment.';
 
+-- Buckets of any length: 86400 s stands for a day of the zone, which has 23 to 25 hours.
+CREATE FUNCTION bucket_floor(p_step integer, p_at timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT CASE WHEN p_step = 86400 THEN date_trunc('day', p_at, p_zone) ELSE floor_to(p_step, p_at) END $$;
+COMMENT ON FUNCTION bucket_floor(integer, timestamptz, text) IS 'The start of the bucket of that many seconds; 86400 stands for a day of the zone.';
+
+CREATE FUNCTION bucket_ceil(p_step integer, p_at timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT CASE WHEN p_step = 86400 THEN (date_trunc('day', p_at - interval '1 microsecond', p_zone) AT TIME ZONE p_zone + interval '1 day') AT TIME ZONE p_zone
+               ELSE ceil_to(p_step, p_at) END $$;
+COMMENT ON FUNCTION bucket_ceil(integer, timestamptz, text) IS 'The first edge of such buckets at or after the moment.';
+
 -- A secondary measurement that a real cannot hold is no measurement: NULL, so that it never costs the energy reading.
 CREATE FUNCTION as_real(p double precision) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN p = 0 THEN 0::real WHEN abs(p) > 1e-30 AND abs(p) < 1e30 THEN p::real END $$;

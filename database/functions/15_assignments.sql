@@ -51,6 +51,7 @@ DECLARE
     v_first timestamptz;
     v_last timestamptz;
     v_floor timestamptz;
+    v_level text;
 BEGIN
     v_floor := setting('frozen_before')::timestamptz;
     UPDATE energy_data e SET device_id = a.device_id
@@ -59,14 +60,11 @@ BEGIN
               WHERE r.meter_id = p_meter AND r.timestamp >= p_from AND r.device_id IS DISTINCT FROM x.device_id) a
         WHERE e.meter_id = p_meter AND e.timestamp = a.timestamp;
     -- Frozen buckets can't be made again from rows; they go to the device of their start.
-    UPDATE energy_rollup_1min r SET device_id = device_at(p_meter, r.bucket)
-        WHERE r.meter_id = p_meter AND r.bucket >= p_from AND r.bucket < v_floor AND r.device_id <> device_at(p_meter, r.bucket);
-    UPDATE energy_rollup_15min r SET device_id = device_at(p_meter, r.bucket)
-        WHERE r.meter_id = p_meter AND r.bucket >= p_from AND r.bucket < v_floor AND r.device_id <> device_at(p_meter, r.bucket);
-    UPDATE energy_rollup_1hour r SET device_id = device_at(p_meter, r.bucket)
-        WHERE r.meter_id = p_meter AND r.bucket >= p_from AND r.bucket < v_floor AND r.device_id <> device_at(p_meter, r.bucket);
-    UPDATE energy_rollup_1day r SET device_id = device_at(p_meter, r.bucket)
-        WHERE r.meter_id = p_meter AND r.bucket >= p_from AND r.bucket < v_floor AND r.device_id <> device_at(p_meter, r.bucket);
+    FOR v_level IN SELECT name FROM rollup_levels() LOOP
+        EXECUTE format('UPDATE energy_rollup_%s r SET device_id = device_at($1, r.bucket)
+            WHERE r.meter_id = $1 AND r.bucket >= $2 AND r.bucket < $3 AND r.device_id <> device_at($1, r.bucket)', v_level)
+            USING p_meter, p_from, v_floor;
+    END LOOP;
     SELECT min(coalesce(interval_start, timestamp)), max(timestamp) INTO v_first, v_last FROM energy_data
         WHERE meter_id = p_meter AND timestamp >= p_from;
     IF v_last IS NOT NULL THEN

@@ -347,7 +347,7 @@ DECLARE
     v_meters text[];
     v_valid bigint; v_fast bigint; v_rejected bigint := 0; v_stored bigint := 0;
     v_slow bigint[];
-    v_touched jsonb := '[]';
+    v_touched jsonb := '[]'::jsonb;
     v_answer jsonb;
     item record;
 BEGIN

@@ -18,10 +18,10 @@ DECLARE
     r record;
     s meter_state;
     at timestamptz; candidate float8; delay float8;
-    early constant timestamptz := '2020-01-01 00:00:00+00';   -- a clock before this was never set
+    early constant timestamptz := timestamptz '2020-01-01 00:00:00+00';   -- a clock before this was never set
 BEGIN
     IF n = 0 THEN
-        RETURN '{"accepted":0,"repeated":0,"rejected":0,"superseded":0,"touched":[]}';
+        RETURN '{"accepted":0,"repeated":0,"rejected":0,"superseded":0,"touched":[]}'::jsonb;
     END IF;
     PERFORM register_meters(p_meter, p_protocol);
     PERFORM lock_registry(false);

@@ -1,5 +1,13 @@
 -- Rollups: stored buckets of 1 min, 15 min, 1 hour and 1 day (a day of the factory), made again where rows changed.
--- 1 min comes from the rows, every other level from the level below it, so the levels always agree.
+-- 1 min comes from the rows, every other level from a finer one, so the levels always agree.
+
+CREATE FUNCTION rollup_levels() RETURNS TABLE (name text, step integer, finer text, finer_step integer) LANGUAGE sql IMMUTABLE AS $$
+    VALUES ('1min', 60, NULL, NULL::integer), ('15min', 900, '1min', 60), ('1hour', 3600, '15min', 900),
+           -- a day's edges lie on quarters of an hour in every time zone, on hours in most
+           ('1day', 86400, '15min', 900)
+$$;
+COMMENT ON FUNCTION rollup_levels() IS
+    'The levels of stored rollups: name, seconds of a bucket (86400: a day of the factory), and the finer level that it is made from.';
 
 -- The meter's time line as segments: a reading's power holds until the next row; the energy of an interval is shared among its
 -- segments as energy_between() does. The newest reading is a segment of no length. gap: the silence before a row flagged 'gap'.
@@ -30,14 +38,16 @@ LANGUAGE sql STABLE AS $$
     ), owned AS (   -- every segment learns the interval that it belongs to
         SELECT r.at, r.reading_at, coalesce(r.next_at, r.at) AS next_at, r.power_watts, has_flag(r.next_quality, 'gap') AS is_gap, r.grp,
                date_part('epoch', r.next_at - r.at) AS seconds, max(r.next_start) OVER g AS owner_start, max(r.next_wh) OVER g AS wh,
-               avg(r.power_watts) OVER g AS mean_w, count(*) OVER g AS n
+               count(*) OVER g AS n
         FROM r WINDOW g AS (PARTITION BY r.grp)
     ), shared AS (
         SELECT o.*, CASE WHEN o.wh IS NULL OR o.at < o.owner_start OR o.next_at = o.at THEN NULL
                          WHEN o.n = 1 THEN o.wh
                          WHEN sum(o.watts) OVER g > 0 THEN o.wh * o.watts / sum(o.watts) OVER g
-                         ELSE o.wh * o.seconds / sum(o.seconds) OVER g END AS energy
-        FROM (SELECT owned.*, CASE WHEN at >= owner_start THEN coalesce(power_watts, mean_w, 1) * seconds END AS watts FROM owned) o
+                         ELSE o.wh * o.seconds / sum(o.seconds) FILTER (WHERE o.at >= o.owner_start) OVER g END AS energy
+        FROM (SELECT owned.*, CASE WHEN at >= owner_start
+                     THEN coalesce(power_watts, avg(power_watts) FILTER (WHERE at >= owner_start) OVER (PARTITION BY grp), 1) * seconds END AS watts
+              FROM owned) o
         WINDOW g AS (PARTITION BY o.grp)
     )
     SELECT at, next_at,
@@ -80,64 +90,80 @@ CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestampt
 $$;
 COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS 'One-minute rollup rows of the meter in [from, to), made from its rows.';
 
--- Everything of one meter that is not current, aligned to buckets, merged and bounded by its newest row.
-CREATE FUNCTION rollup_spans(p_seconds integer, p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
+-- Everything that is not current, aligned to buckets, merged and bounded by the meter's newest row.
+CREATE FUNCTION rollup_spans(p_step integer, p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
 LANGUAGE sql STABLE AS $$
     SELECT w.meter_id, lower(x.span), upper(x.span)
-    FROM (SELECT d.meter_id, range_agg(tstzrange(floor_to(p_seconds, lower(u.r)), ceil_to(p_seconds,
-                 CASE WHEN upper(u.r) = 'infinity' THEN s.last_at + interval '1 microsecond' ELSE upper(u.r) END))) AS spans
+    FROM (SELECT d.meter_id, range_agg(tstzrange(bucket_floor(p_step, lower(u.r), z.zone), bucket_ceil(p_step,
+                 CASE WHEN upper(u.r) = 'infinity' THEN s.last_at + interval '1 microsecond' ELSE upper(u.r) END, z.zone))) AS spans
           FROM dirty_minutes(p_meters) d JOIN meter_state s USING (meter_id) CROSS JOIN LATERAL unnest(d.ranges) AS u (r)
+               CROSS JOIN (SELECT CASE WHEN p_step = 86400 THEN factory_zone() END AS zone) z
           WHERE lower(u.r) < CASE WHEN upper(u.r) = 'infinity' THEN s.last_at + interval '1 microsecond' ELSE upper(u.r) END
           GROUP BY d.meter_id) w CROSS JOIN LATERAL unnest(w.spans) AS x (span)
 $$;
-COMMENT ON FUNCTION rollup_spans(integer, text[]) IS 'Ranges whose stored rollups of that bucket length in seconds are not current, per meter.';
+COMMENT ON FUNCTION rollup_spans(integer, text[]) IS
+    'Ranges whose stored rollups of that bucket length in seconds (86400: a day of the factory) are not current, per meter.';
 
-CREATE FUNCTION rollup_day_spans(p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
-LANGUAGE sql STABLE AS $$
-    WITH zone AS MATERIALIZED (SELECT factory_zone() AS zone)
-    SELECT w.meter_id, lower(x.span), upper(x.span)
-    FROM (SELECT d.meter_id, range_agg(tstzrange(date_trunc('day', d.t0, z.zone),
-                 (date_trunc('day', d.t1 - interval '1 microsecond', z.zone) AT TIME ZONE z.zone + interval '1 day') AT TIME ZONE z.zone)) AS spans
-          FROM rollup_spans(900, p_meters) d CROSS JOIN zone z GROUP BY d.meter_id) w
-    CROSS JOIN LATERAL unnest(w.spans) AS x (span)
-$$;
-COMMENT ON FUNCTION rollup_day_spans(text[]) IS 'Days of the factory whose stored rollups are not current, per meter.';
+-- Every level above the minute by the same two statements: refill_<level>() stores its buckets, tail_<level>() makes those that
+-- are not current when they are read, so that the views are always exact. Static functions, because they keep their plans.
+DO $$
+DECLARE
+    level record;
+    v_bucket CONSTANT text := 'meter_id, bucket_floor(%s, bucket, %s), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0), '
+        'min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer';
+BEGIN
+    CREATE FUNCTION tail_1min() RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $sql$
+        SELECT b.* FROM rollup_spans(60) s CROSS JOIN LATERAL minute_buckets(s.meter_id, s.t0, s.t1) b
+    $sql$;
+    FOR level IN SELECT * FROM rollup_levels() WHERE finer IS NOT NULL LOOP
+        EXECUTE format($sql$
+            CREATE FUNCTION refill_%1$s(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE plpgsql AS $f$
+            DECLARE
+                v_zone text := factory_zone();
+                v_from timestamptz := bucket_floor(%3$s, p_from, v_zone);
+                v_to timestamptz := bucket_ceil(%3$s, p_to, v_zone);
+            BEGIN
+                DELETE FROM energy_rollup_%1$s WHERE meter_id = p_meter AND bucket >= v_from AND bucket < v_to;
+                INSERT INTO energy_rollup_%1$s
+                    SELECT %4$s FROM energy_rollup_%2$s WHERE meter_id = p_meter AND bucket >= v_from AND bucket < v_to GROUP BY 1, 2, 3;
+            END $f$
+            $sql$, level.name, level.finer, level.step, format(v_bucket, level.step, 'v_zone'));
+        EXECUTE format($sql$
+            CREATE FUNCTION tail_%1$s() RETURNS SETOF energy_rollup_%1$s LANGUAGE sql STABLE AS $f$
+                SELECT %5$s
+                FROM (SELECT * FROM tail_%2$s()
+                      UNION ALL
+                      SELECT r.* FROM rollup_spans(%3$s) s JOIN energy_rollup_%2$s r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
+                      WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(%4$s) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
+                GROUP BY 1, 2, 3
+            $f$
+            $sql$, level.name, level.finer, level.step, level.finer_step, format(v_bucket, level.step, '(SELECT factory_zone())'));
+        EXECUTE format('COMMENT ON FUNCTION refill_%1$s(text, timestamptz, timestamptz) IS %2$L', level.name,
+                       format('Makes the stored %s rollups of the meter that touch [from, to) again, from the %s ones.', level.name, level.finer));
+    END LOOP;
+    FOR level IN SELECT * FROM rollup_levels() LOOP
+        EXECUTE format('COMMENT ON FUNCTION tail_%1$s() IS %2$L', level.name,
+                       format('Buckets of %s whose stored rows are not current, made from what is finer.', level.name));
+    END LOOP;
+END $$;
 
 -- Makes one meter's stored rollups of [from, to) again; the caller holds the meter's lock.
 CREATE FUNCTION refresh_range(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS integer
 LANGUAGE plpgsql SET work_mem = '32MB' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    v_frozen timestamptz := setting('frozen_before')::timestamptz;
-    v_zone text := factory_zone();
-    t0 timestamptz; t1 timestamptz;
+    v_from timestamptz := greatest(floor_to(60, p_from), setting('frozen_before')::timestamptz);
+    v_to timestamptz := ceil_to(60, p_to);
     v_minutes integer;
 BEGIN
-    t0 := greatest(floor_to(60, p_from), v_frozen); t1 := ceil_to(60, p_to);
-    IF t0 >= t1 THEN
+    IF v_from >= v_to THEN
         RETURN 0;
     END IF;
-    DELETE FROM energy_rollup_1min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
-    INSERT INTO energy_rollup_1min SELECT * FROM minute_buckets(p_meter, t0, t1);
+    DELETE FROM energy_rollup_1min WHERE meter_id = p_meter AND bucket >= v_from AND bucket < v_to;
+    INSERT INTO energy_rollup_1min SELECT * FROM minute_buckets(p_meter, v_from, v_to);
     GET DIAGNOSTICS v_minutes = ROW_COUNT;
-    t0 := floor_to(900, t0); t1 := ceil_to(900, t1);
-    DELETE FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
-    INSERT INTO energy_rollup_15min
-        SELECT meter_id, floor_to(900, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
-        FROM energy_rollup_1min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1 GROUP BY 1, 2, 3;
-    -- a day's edges lie on quarters of an hour in every time zone, on hours in most
-    DELETE FROM energy_rollup_1day WHERE meter_id = p_meter AND bucket >= date_trunc('day', t0, v_zone) AND bucket < t1;
-    INSERT INTO energy_rollup_1day
-        SELECT meter_id, date_trunc('day', bucket, v_zone), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
-        FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= date_trunc('day', t0, v_zone)
-          AND bucket < (date_trunc('day', t1 - interval '1 microsecond', v_zone) AT TIME ZONE v_zone + interval '1 day') AT TIME ZONE v_zone GROUP BY 1, 2, 3;
-    t0 := floor_to(3600, t0); t1 := ceil_to(3600, t1);
-    DELETE FROM energy_rollup_1hour WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1;
-    INSERT INTO energy_rollup_1hour
-        SELECT meter_id, floor_to(3600, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-               min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)
-        FROM energy_rollup_15min WHERE meter_id = p_meter AND bucket >= t0 AND bucket < t1 GROUP BY 1, 2, 3;
+    PERFORM refill_15min(p_meter, v_from, v_to);
+    PERFORM refill_1hour(p_meter, v_from, v_to);
+    PERFORM refill_1day(p_meter, v_from, v_to);
     RETURN v_minutes;
 END $$;
 COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS 'Makes the stored rollups of the meter that touch [from, to) again, all levels; answers the minutes written.';
@@ -147,7 +173,7 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_meter text;
     v_marks bigint[];
-    v_done jsonb := '[]';
+    v_done jsonb := '[]'::jsonb;
     v_ranges integer := 0; v_meters integer := 0; v_minutes integer := 0;
     span record;
 BEGIN
@@ -200,42 +226,3 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON PROCEDURE run_rollups() IS 'refresh_rollups() in chunks, each its own transaction, until nothing remains; CALL it outside a transaction.';
-
--- Newest rows on reading: what is not current is made from the level below, so that the views are always exact.
-CREATE FUNCTION tail_1min() RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $$
-    SELECT b.* FROM rollup_spans(60) s CROSS JOIN LATERAL minute_buckets(s.meter_id, s.t0, s.t1) b
-$$;
-COMMENT ON FUNCTION tail_1min() IS 'One-minute buckets whose stored rows are not current, made from rows.';
-
-CREATE FUNCTION tail_15min() RETURNS SETOF energy_rollup_15min LANGUAGE sql STABLE AS $$
-    SELECT meter_id, floor_to(900, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
-    FROM (SELECT * FROM tail_1min()
-          UNION ALL
-          SELECT r.* FROM rollup_spans(900) s JOIN energy_rollup_1min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
-          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(60) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
-    GROUP BY 1, 2, 3
-$$;
-COMMENT ON FUNCTION tail_15min() IS 'Quarter-hour buckets whose stored rows are not current.';
-
-CREATE FUNCTION tail_1hour() RETURNS SETOF energy_rollup_1hour LANGUAGE sql STABLE AS $$
-    SELECT meter_id, floor_to(3600, bucket), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
-    FROM (SELECT * FROM tail_15min()
-          UNION ALL
-          SELECT r.* FROM rollup_spans(3600) s JOIN energy_rollup_15min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
-          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(900) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
-    GROUP BY 1, 2, 3
-$$;
-COMMENT ON FUNCTION tail_1hour() IS 'Hour buckets whose stored rows are not current.';
-
-CREATE FUNCTION tail_1day() RETURNS SETOF energy_rollup_1day LANGUAGE sql STABLE AS $$
-    SELECT meter_id, date_trunc('day', bucket, (SELECT factory_zone())), device_id, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0),
-           min(min_power_w), max(max_power_w), sum(coverage_s), sum(reading_count)::integer
-    FROM (SELECT * FROM tail_15min()
-          UNION ALL
-          SELECT r.* FROM rollup_day_spans() s JOIN energy_rollup_15min r ON r.meter_id = s.meter_id AND r.bucket >= s.t0 AND r.bucket < s.t1
-          WHERE NOT EXISTS (SELECT 1 FROM rollup_spans(900) d WHERE d.meter_id = r.meter_id AND r.bucket >= d.t0 AND r.bucket < d.t1)) parts
-    GROUP BY 1, 2, 3
-$$;
-COMMENT ON FUNCTION tail_1day() IS 'Days of the factory whose stored rows are not current.';

@@ -17,7 +17,7 @@ DECLARE
     v_device text; v_at timestamptz; v_floor timestamptz := raw_floor();
     v_known text[];
     v_stored integer := 0; v_repeated integer := 0; v_rejected integer := 0; v_rows integer;
-    v_jobs jsonb := '[]'; v_done jsonb;
+    v_jobs jsonb := '[]'::jsonb; v_done jsonb;
 BEGIN
     PERFORM lock_registry(false);
     SELECT array_agg(d.device_id) INTO v_known FROM (
@@ -113,6 +113,8 @@ DECLARE
 BEGIN
     IF v_job IS NULL THEN
         PERFORM bad_input('a job action needs a job_id');
+    ELSIF coalesce(v_type, '') NOT IN ('open', 'progress', 'pause', 'resume', 'close') THEN
+        PERFORM bad_input(format('unknown job action %s', v_type));
     END IF;
     IF v_type = 'open' THEN
         j := jsonb_populate_record(NULL::print_jobs, v_fields);
@@ -151,7 +153,7 @@ BEGIN
             preview_url = coalesce(j.preview_url, p.preview_url), nozzle_diameter = coalesce(j.nozzle_diameter, p.nozzle_diameter)
         WHERE p.job_id = v_job AND p.end_time IS NULL AND (p.last_seen IS NULL OR p.last_seen < coalesce(j.last_seen, p_at));
         RETURN NULL;    -- progress is no change that anyone must react to
-    ELSIF v_type = 'close' THEN
+    ELSE
         v_end := coalesce((v_fields ->> 'end_time')::timestamptz, p_at);
         UPDATE print_jobs p SET
             progress_percent = coalesce((v_fields ->> 'progress_percent')::float8, p.progress_percent),
@@ -165,7 +167,6 @@ BEGIN
                                    coalesce((v_fields ->> 'estimated')::boolean, false))
                THEN jsonb_build_object('job_id', v_job, 'device_id', p_device, 'did', 'closed') END;
     END IF;
-    PERFORM bad_input(format('unknown job action %s', v_type));
 END $$;
 COMMENT ON FUNCTION job_action(text, timestamptz, jsonb) IS 'Applies one action of the job state machine (open, progress, pause, resume, close) to print_jobs.';
 
@@ -256,7 +257,7 @@ COMMENT ON FUNCTION finalize_job(uuid, timestamptz) IS 'Computes energy (Wh), co
 CREATE FUNCTION finalize_jobs(p_now timestamptz DEFAULT now()) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_job uuid;
-    v_done jsonb := '[]';
+    v_done jsonb := '[]'::jsonb;
 BEGIN
     FOR v_job IN SELECT job_id FROM print_jobs WHERE NOT energy_final AND end_time IS NOT NULL ORDER BY device_id, start_time
                  FOR UPDATE SKIP LOCKED LOOP    -- another run has it

@@ -49,8 +49,8 @@ COMMENT ON FUNCTION forget_gcode(text[]) IS 'Takes addresses of removed pictures
 
 CREATE FUNCTION use_gcode() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    v_file_g double precision := NEW.gcode_analysis_data #>> '{filament,total_g}';
-    v_file_mm double precision := NEW.gcode_analysis_data #>> '{filament,total_mm}';
+    v_file_g double precision := (NEW.gcode_analysis_data #>> '{filament,total_g}')::float8;
+    v_file_mm double precision := (NEW.gcode_analysis_data #>> '{filament,total_mm}')::float8;
 BEGIN
     -- The printer's own length weighs more than progress, and progress more than the whole file.
     NEW.filament_used_g := coalesce(NEW.filament_used_g,

@@ -15,7 +15,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_tim
 DECLARE
     v_cut timestamptz := date_trunc('day', p_now - setting('retention_raw')::interval, 'UTC');
     v_cut_1min timestamptz := date_trunc('day', p_now - setting('retention_1min')::interval, 'UTC');
-    v_answer jsonb := '{}';
+    v_answer jsonb := '{}'::jsonb;
     v_rows integer; v_left integer := 0;
     item record;
 BEGIN

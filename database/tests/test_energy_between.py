@@ -1,7 +1,7 @@
 """SPEC 4.3: every joule has an interval, and any range cuts intervals so that accounts add up."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 SETTINGS = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -74,6 +74,10 @@ rows_strategy = st.lists(
 
 @settings(max_examples=40, **SETTINGS)
 @given(steps=rows_strategy, cuts=st.lists(st.floats(-100, 8000), min_size=1, max_size=6))
+# a reading of power before the first counter, and no power known to share the energy by: half of it was lost
+@example(steps=[(1, 0.0, 0.0, True), (1, 0.0, 0.0, False), (1, 1.0, 0.0, False)], cuts=[0.0])
+# … and its power counted to the mean that stands for an unknown one
+@example(steps=[(1, 0.0, 250.0, True), (1, 0.0, None, False), (1, 0.0, 5.0, True), (1, 1.0, 5.0, False)], cuts=[2.5])
 def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
     meter = plain.meter(device=None)
     t, counter, rows = 0, 10.0, []
@@ -154,7 +158,7 @@ def test_meter_moved_in_mid_hour(db, at):
     """Each device keeps the energy of its own time, in ranges, rows and rollups."""
     meter = db.meter(device="before-move")
     db.device("after-move")
-    db.ingest(meter, [(at(10 * i), 100 + i, 360) for i in range(0, 361)])
+    db.ingest(meter, [(at(10 * i), 100 + i, 360) for i in range(361)])
     db.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
     db.one("SELECT meter_assign(%s, 'after-move', 'main', %s, 'test')", meter, at(1805))
     for refresh in (False, True):

@@ -1,6 +1,6 @@
 """Exactly one rate holds at any instant; none makes the cost NULL, never 0."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -66,7 +66,7 @@ def test_nights_on_which_clocks_change(db, tariffs, day, hours):
 
 
 def test_validity_dates_cut_anywhere(db, tariffs):
-    edge = datetime(2026, 1, 5, 10, 7, 3, tzinfo=timezone.utc)
+    edge = datetime(2026, 1, 5, 10, 7, 3, tzinfo=UTC)
     tariffs(0.7, priority=9, valid_from=edge)
     assert [(t0, p) for t0, _, p, _ in db.all(RATES, berlin(2026, 1, 1), berlin(2026, 1, 8))] == [
         (berlin(2026, 1, 1), 0.3),
@@ -119,7 +119,7 @@ def test_against_asking_every_minute(plain, given_tariffs, season):
         best = max(holding, default=(-1, None))
         return 0.3 if best[1] is None or best[0] < 0 else 10 + best[1]
 
-    begin = berlin(*season).astimezone(timezone.utc)
+    begin = berlin(*season).astimezone(UTC)
     end = begin + timedelta(days=2)
     rows = plain.all(RATES, begin, end)
     assert rows[0][0] == begin and rows[-1][1] == end and all(a[1] == b[0] for a, b in zip(rows, rows[1:]))

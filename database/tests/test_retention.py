@@ -1,14 +1,14 @@
 """Thirty days through rollup, compression and retention: what an account says of a day does not change when its rows go."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg2
 import pytest
 
 DAYS, RAW_DAYS, STATUS_DAYS = 30, 10, 8
 LEVELS = ("1min", "15min", "1hour", "1day")
-BEGIN = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
+BEGIN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
 DEVICES = ("ret-press", "ret-mill")
 
 

@@ -1,7 +1,7 @@
 """Rollups equal the deltas at each level, on DST days and after late rows; reading is current before any refresh."""
 
 import contextlib
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -75,7 +75,7 @@ def test_a_gap_has_energy_but_no_coverage(db, at):
 
 def test_days_are_the_factorys_days_even_when_clocks_change(db):
     """The last DST change within the raw retention: a day of 23 or 25 hours holds that many hours of energy."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     day = next(
         d
         for d in (now.date() - timedelta(days=n) for n in range(2, 200))
@@ -84,9 +84,9 @@ def test_days_are_the_factorys_days_even_when_clocks_change(db):
     )
     if now.date() - day > timedelta(days=170):
         pytest.skip("no change of clocks within the retention of raw rows")
-    begin = datetime(day.year, day.month, day.day, tzinfo=BERLIN).astimezone(timezone.utc)
+    begin = datetime(day.year, day.month, day.day, tzinfo=BERLIN).astimezone(UTC)
     after = datetime(day.year, day.month, day.day, tzinfo=BERLIN) + timedelta(days=1)
-    end = after.astimezone(timezone.utc)
+    end = after.astimezone(UTC)
     hours = (end - begin).total_seconds() / 3600
     assert hours in (23, 25)
     meter = db.meter()
@@ -131,7 +131,7 @@ def test_retention_freezes_what_it_removes(migrated):
     """A database of its own, because the freeze holds for all meters."""
     with migrated() as dsn, contextlib.closing(Database(dsn)) as db:
         meter = db.meter(device="kept")
-        now = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0)
+        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         old = now - timedelta(days=2)
         db.ingest(meter, [(old + timedelta(minutes=i), float(i), 60) for i in range(2880)])
         before = {level: snapshot(db, meter, level) for level in LEVELS}

@@ -1,6 +1,6 @@
 """What charts read: the level follows the range, holes stay holes, and sums agree with the exact functions."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -32,14 +32,14 @@ def test_the_level_follows_the_range_and_the_number_of_series(plain, hours, seri
 def test_days_are_the_factorys_days(plain):
     """The day on which the clock goes back has 25 hours."""
     rows = plain.all("SELECT t0, t1 FROM buckets_between('2025-10-24 12:00+02', '2025-10-27 12:00+01', 86400)")
-    assert [row[0].astimezone(timezone.utc).isoformat() for row in rows] == [
+    assert [row[0].astimezone(UTC).isoformat() for row in rows] == [
         "2025-10-24T22:00:00+00:00",
         "2025-10-25T22:00:00+00:00",
         "2025-10-26T23:00:00+00:00",
     ]
     assert [(row[1] - row[0]).total_seconds() / HOUR for row in rows] == [24, 25, 24]
     hours = plain.all("SELECT t0 FROM buckets_between('2025-10-24 12:10+02', '2025-10-24 14:10+02', 3600)")
-    assert [row[0].astimezone(timezone.utc).hour for row in hours] == [11, 12]
+    assert [row[0].astimezone(UTC).hour for row in hours] == [11, 12]
 
 
 def steady(db, meter, at, seconds, watts=360.0, begin=1000.0, hole=()):
@@ -150,7 +150,7 @@ def tariff(db, name, price, **more):
 def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
     """Whatever level they are made from: Σ bars = devices_energy_cost, bar by bar."""
     device = "cost-1"
-    start = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=60)
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=60)
     if not db.all("SELECT 1 FROM devices WHERE device_id = %s", device):
         meter = db.meter(device=device)
         for part in range(0, 60 * 60, 300):  # the WASM server dies of long messages
@@ -201,7 +201,7 @@ def test_states_are_exact_for_few_hours_and_by_bucket_for_many(db, at):
     db.device("state-1", source="prusalink")
     rows = [
         {"device_id": "state-1", "timestamp": at(60 * i).isoformat(), "state": "printing" if 20 <= i < 50 else "idle"}
-        for i in range(0, 61)
+        for i in range(61)
     ]
     db.one("SELECT record_status_rows(%s)", json.dumps(rows))
     while db.one("SELECT refresh_phases(%s, 1e6)", at(HOUR))["remaining"]:

@@ -220,7 +220,8 @@ def prusa_slicer(shapes, options, made):
 
 def cura_engine(shape, settings, made, definitions, printer="fdmprinter"):
     """Slices an STL file with Debian's CuraEngine; what it prints of it: {"time_s", "filament_mm", "filament_mm3"}, of the latter one or both. The
-    file's own figures are placeholders."""
+    file's own figures are placeholders.
+    """
     options = [part for key, value in settings.items() for part in ("-s", f"{key}={value}")]
     done = subprocess.run(
         [

@@ -53,7 +53,7 @@ def test_positions_are_those_of_pygcode(program, unit):
     code, mm = unit
     lines, relative = [code, "G90"], False
     for line in program:
-        relative = line == "G91" or relative and line != "G90"
+        relative = line == "G91" or (relative and line != "G90")
         lines += [line] if not (relative and line.startswith("G92")) else []
     machine = pygcode.Machine()
     for line, place in zip(lines, _positions(lines)):

@@ -1,7 +1,7 @@
 """Two factories, four printers and a compressor, ten hours: small, but with something for every panel to show."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 HOURS = 10
 # (minutes, state, W): the printers' round of three hours
@@ -34,7 +34,7 @@ def state_at(minute):
 
 def fill(db):
     """Writes the plant, up to about now."""
-    end = datetime.now(timezone.utc).replace(second=0, microsecond=0)
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
     start = end - timedelta(hours=HOURS)
     db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Europe/Berlin', 'EUR')")
     db.all(

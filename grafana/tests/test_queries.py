@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ PANELS = [
 
 def now():
     """This moment, aware."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def values_of(db, board, start, end):
@@ -123,7 +123,7 @@ def test_panel_of_nothing(plain_plant, panel):
 
 
 def test_substitution_is_grafanas():
-    start, end = datetime(2026, 1, 2, 3, 4, 5, 678000, timezone.utc), datetime(2026, 1, 3, tzinfo=timezone.utc)
+    start, end = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC), datetime(2026, 1, 3, tzinfo=UTC)
     sql = "SELECT $__timeFrom(), $__timeTo() WHERE $__timeFilter(j.at) AND x = ANY (ARRAY[${device:sqlstring}]::text[])"
     assert (
         expand(sql, {"device": ["a", "O'Neill", "${factory}"]}, start, end)

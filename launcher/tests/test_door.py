@@ -22,7 +22,7 @@ class Stub(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):  # noqa: N802 - the name is the standard library's
+    def do_GET(self):
         if self.path.endswith("/refused"):
             return self.reply(503, {"error": "mine"})
         self.reply(
@@ -35,7 +35,7 @@ class Stub(BaseHTTPRequestHandler):
             },
         )
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.do_GET()
 

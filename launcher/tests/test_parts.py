@@ -91,7 +91,7 @@ def test_secrets_are_made_once_and_settable_ones_are_taken_over(tmp_path):
 
 
 def test_a_service_sees_only_its_own_secrets(tmp_path):
-    env = {name: "hidden" for name in settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")} | {
+    env = dict.fromkeys(settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL"), "hidden") | {
         "ENMS_BIND": "0.0.0.0"
     }
     seen = services.environment(services.BY_NAME["simulator"], env)

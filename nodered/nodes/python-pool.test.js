@@ -3,7 +3,7 @@ const test = require('node:test');
 const assert = require('node:assert/strict');
 const { PythonPool } = require('./python-pool');
 
-const PYTHON = process.env.ENMS_PYTHON || 'python3';
+const { PYTHON } = require('./testing');
 const LIMITS = { timeoutMs: 5000, queueLimit: 100 };
 
 function setup(t, options = {}) {

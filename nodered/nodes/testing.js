@@ -9,7 +9,23 @@ const { spawn } = require('node:child_process');
 const { Client } = require('pg');
 
 const NODERED = path.join(__dirname, '..');
-const SERVER = process.env.ENMS_TEST_PG || 'postgresql://postgres@127.0.0.1:54330/postgres';
+const ROOT = path.join(NODERED, '..');
+const installed = path.join(ROOT, '.run/env/python/bin/python');
+/** The Python of the private environment. */
+const PYTHON = process.env.ENMS_PYTHON || (fs.existsSync(installed) ? installed : 'python3');
+
+let server;
+/** URL of a PostgreSQL superuser: ENMS_TEST_PG, else of a server that lives as long as this process. */
+function databaseServer() {
+  server ??= process.env.ENMS_TEST_PG ? Promise.resolve(process.env.ENMS_TEST_PG) : new Promise((resolve, reject) => {
+    // It ends when its standard input does, so when this process does, however that happens.
+    const child = spawn(PYTHON, ['-m', 'tests.plugin.cluster'], { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+    child.stdout.once('data', (chunk) => resolve(String(chunk).trim()));
+    child.once('error', reject).once('exit', () => reject(new Error('the tests\' PostgreSQL did not start')));
+    for (const handle of [child, child.stdin, child.stdout]) handle.unref();
+  });
+  return server;
+}
 
 const delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -42,11 +58,12 @@ function temporaryFolder(t, name) {
 /** A database that exists for one test. Returns {client, url: URL, name}; the role enms_ingest may use it. */
 async function temporaryDatabase(t, schema) {
   const name = `test_nodered_${process.pid}_${Math.random().toString(36).slice(2, 8)}`;
-  const server = new Client(SERVER);
+  const url = new URL(await databaseServer());
+  process.env.PGPASSWORD = url.password; // for what connects by host and port
+  const server = new Client(url.href);
   await server.connect();
   await server.query(`CREATE DATABASE ${name}`);
   await server.query('DO $$ BEGIN CREATE ROLE enms_ingest LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$');
-  const url = new URL(SERVER);
   url.pathname = `/${name}`;
   const client = new Client(url.href);
   await client.connect();
@@ -121,7 +138,7 @@ async function startNodeRed(t, { flows, flowsDir, broker, databasePort, database
     fs.writeFileSync(path.join(flowsDir, '010-test.json'), JSON.stringify(flows));
   }
   const settings = {
-    ...process.env,
+    ...process.env, ENMS_PYTHON: PYTHON,
     ENMS_STATE_DIR: stateDir, ENMS_FLOWS_DIR: flowsDir, ENMS_NODERED_PORT: String(port),
     ENMS_EDITOR_USER: 'operator', ENMS_EDITOR_PASSWORD: 'test', ENMS_SECRET_KEY: 'test',
     ENMS_DB_HOST: '127.0.0.1', ENMS_DB_PORT: String(databasePort ?? ''), ENMS_DB_NAME: databaseName ?? '', ENMS_DB_INGEST_PASSWORD: 'unused',
@@ -155,4 +172,4 @@ async function startNodeRed(t, { flows, flowsDir, broker, databasePort, database
   return { port, stateDir, flowsDir, kill: () => end('SIGKILL'), stop: () => end('SIGTERM'), start, log: () => output, health };
 }
 
-module.exports = { delay, until, freePort, temporaryFolder, temporaryDatabase, startProxy, startBroker, startNodeRed, NODERED };
+module.exports = { delay, until, freePort, temporaryFolder, temporaryDatabase, startProxy, startBroker, startNodeRed, NODERED, PYTHON };

@@ -72,7 +72,7 @@ def test_news_end_a_304(client, populated, now):
 def test_a_change_that_was_not_committed_when_the_tag_was_made_is_not_missed(client, populated, api_database):
     import psycopg2
 
-    connection = psycopg2.connect(**api_database)
+    connection = psycopg2.connect(api_database)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE device_latest SET progress_percent = 77")
         tag = client.get("/api/dpp_summary").headers["ETag"]
@@ -85,7 +85,7 @@ def test_a_change_that_was_not_committed_when_the_tag_was_made_is_not_missed(cli
 
 
 def test_a_printer_goes_offline_though_no_row_changes(client, populated, now):
-    populated.run("UPDATE device_latest SET status_at = now() - interval '298.5 seconds'")
+    populated.all("UPDATE device_latest SET status_at = now() - interval '298.5 seconds'")
     tag = client.get("/api/dpp_summary").headers["ETag"]
     client.get("/api/dpp_summary", headers={"If-None-Match": tag})
     time.sleep(2)

@@ -103,5 +103,5 @@ def _event_loop(settings: dict[str, str], end: float, lags: list) -> None:
 def _memory(settings: dict[str, str]) -> tuple[float, list[float]]:
     """Resident MB of Node-RED and of each of its Python workers."""
     pid = json.loads(Path(settings["ENMS_RUN_DIR"], "supervisor.json").read_text())["services"]["nodered"]["pid"]
-    megabytes = lambda process: int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096 / 2**20  # noqa: E731
+    megabytes = lambda process: int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096 / 2**20
     return megabytes(pid), sorted(megabytes(child) for child, command in children(pid) if "python_worker.py" in command)

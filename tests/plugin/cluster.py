@@ -1,5 +1,6 @@
 """A private PostgreSQL server for tests. `python -m tests.plugin.cluster` prints the connection string of one that runs
-until standard input ends: for tests in JavaScript that are started by themselves."""
+until standard input ends: for tests in JavaScript that are started by themselves.
+"""
 
 import contextlib
 import os

@@ -1,7 +1,7 @@
 """Migrated databases for tests, on each engine that a test asks for.
 
-`plain` is PostgreSQL in the run's private server. `timescale` is a WASM PostgreSQL with TimescaleDB, made of the npm
-packages of database/tests/timescale/package.json.
+`plain` is PostgreSQL in the run's private server. `timescale` is a WASM PostgreSQL with TimescaleDB, made of npm
+packages.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,6 @@ def timescale() -> Iterator[Database]:
         [os.environ["ENMS_NODE"], str(TIMESCALE_SERVER)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "ENMS_TIMESCALE_MODULES": os.environ["ENMS_TEST_TIMESCALE_MODULES"]},
     )
     try:
         assert process.stdout
@@ -164,5 +163,5 @@ def db(request: pytest.FixtureRequest) -> Database:
 @pytest.fixture
 def at() -> Callable[[float], datetime]:
     """at(s): a moment s seconds after a whole hour some hours ago."""
-    begin = datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
+    begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
     return lambda seconds: begin + timedelta(seconds=seconds)

@@ -53,8 +53,6 @@ def variables(run: settings.Paths, long: bool) -> dict[str, str]:
         "ENMS_PYTHON": str(run.python),
         "ENMS_NODE": str(settings.node_binary(run)),
         "NODE_PATH": str(run.modules),
-        "ENMS_TEST_TIMESCALE_MODULES": str(run.env / "timescale" / "node_modules"),
-        "ENMS_TEST_GRAFANA_MODULES": str(run.env / "grafana-types" / "node_modules"),
         "ENMS_LONG": "1" if long else "0",
     }
 

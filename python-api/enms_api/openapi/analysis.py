@@ -39,7 +39,7 @@ PHASE = obj({
     "energy_percent": nullable(number("Of the total, %; null when the total is 0")), "avg_power": nullable(number("W over the time whose energy is known")),
 })  # fmt: skip
 PHASE_ANALYSIS = obj(
-    {name: PHASE for name in PHASES},
+    dict.fromkeys(PHASES, PHASE),
     "The phases exclude each other; their time sums to the range, their energy to the total",
 )
 BY_DRIVER = {"type": "object", "additionalProperties": {"type": ["number", "null"]}}

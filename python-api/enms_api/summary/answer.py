@@ -220,7 +220,8 @@ def job_analysis(facts, job, job_kwh, progress, details, usual, rate, now_ts):
 
 def costs_so_far(job, rate):
     """(cost, currency, g CO2) of a running job. Under a rate that never changed since its start that is a product; else what
-    the database worked out a moment ago plus what came since, at the present rate."""
+    the database worked out a moment ago plus what came since, at the present rate.
+    """
     if job["wh"] is None:
         return None, None, None
     if job["steady_rate"]:
