@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import random
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 

@@ -109,18 +109,20 @@ def test_no_big_and_no_generated_file():
 
 @pytest.mark.parametrize("folder", HOUSE)
 def test_no_folder_reaches_up_or_round(folder):
-    """Imports between folders are those of HOUSE; tests may use what they test, and tests/plugin."""
-    packages = {"enms_api" if name == "python-api" else name for name in HOUSE} | {"tests"}
-    allowed = HOUSE[folder] | {"enms_api" if folder == "python-api" else folder}
+    """Imports between folders are those of HOUSE. Tests may use what they test, but no other folder's tests."""
+    packages = {"enms_api" if name == "python-api" else name for name in HOUSE}
+    own = "enms_api" if folder == "python-api" else folder
     for path in (ROOT / folder).rglob("*.py"):
         modules = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                modules |= {alias.name.split(".")[0] for alias in node.names}
+                modules |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                modules.add(node.module.split(".")[0])
-        in_tests = "tests" in path.relative_to(ROOT).parts
-        assert modules & packages <= allowed | ({"tests", "database"} if in_tests else set()), path
+                modules.add(node.module)
+        if "tests" in path.relative_to(ROOT).parts:
+            assert not {name for name in modules if re.match(rf"(?!{own}\b)\w+\.tests\b", name)}, path
+        else:
+            assert {name.split(".")[0] for name in modules} & packages <= HOUSE[folder] | {own}, path
 
 
 def test_one_version():

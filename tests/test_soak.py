@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from bench.soak import trend
+
+from tests.bench.soak import trend
 
 
 def series(start, per_hour, noise, minutes=30):

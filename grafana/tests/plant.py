@@ -1,7 +1,7 @@
 """Two factories, four printers and a compressor, ten hours: small, but with something for every panel to show."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 HOURS = 10
 # (minutes, state, W): the printers' round of three hours

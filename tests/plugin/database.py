@@ -10,7 +10,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -121,18 +121,18 @@ def migrated(server: str) -> Callable[..., contextlib.AbstractContextManager[str
     return new
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plain(migrated: Callable[..., contextlib.AbstractContextManager[str]]) -> Iterator[Database]:
-    """A database on the plain engine, for all tests of the process."""
+    """A database on the plain engine, for all tests of a folder."""
     with migrated() as dsn:
         database = Database(dsn, "plain")
         yield database
         database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def timescale() -> Iterator[Database]:
-    """A database on the TimescaleDB engine, for all tests of the process."""
+    """A database on the TimescaleDB engine, for all tests of a folder."""
     process = subprocess.Popen(
         [os.environ["ENMS_NODE"], str(TIMESCALE_SERVER)],
         stdout=subprocess.PIPE,
