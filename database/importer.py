@@ -1,15 +1,15 @@
 """Brings history into ENMS: ``python -m database.importer FILE.csv [FILE.csv …]`` or ``import_file(dsn, path)``.
 
-The kind is told by the header (names as in the database):
+The header decides the kind (names as in the database):
 
-* readings: ``device_id`` or ``meter_id``, ``timestamp``, ``power_watts`` and/or ``energy_total_wh`` (+ voltage, current_amps,
-  power_factor, frequency_hz, plug_temp_c),
-* jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know); one that
-  still runs has no end_time, the status printing or paused, and where known last_seen,
+* readings: ``device_id`` or ``meter_id``, ``timestamp``, ``power_watts`` and/or ``energy_total_wh`` (+ voltage,
+  current_amps, power_factor, frequency_hz, plug_temp_c),
+* jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know);
+  one that still runs has no end_time, the status printing or paused, and where known last_seen,
 * statuses: ``device_id, timestamp, state`` (+ other columns of printer_status).
 
-Readings go through ``ingest_energy``, the accounting of live readings, so a file may be repeated without doubling anything.
-A bad line is counted with its number and reason and recorded in ingest_rejects; it never costs the other lines.
+Readings go through ``ingest_energy``, the accounting of live readings, so a file may be repeated without doubling
+anything. A bad line is counted with its number and reason and recorded in ingest_rejects; the other lines are imported.
 """
 
 import argparse
@@ -19,15 +19,20 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo
 
 import psycopg2
 import psycopg2.extras
 
 from common.errors import EnmsError
-from database.migrate import dsn_from_environment
+from database.migrate import Cursor, dsn_from_environment, first_row
+
+Kind = Literal["readings", "statuses", "jobs"]
 
 CHUNK_ROWS = 20_000
 JSON_CHUNK_ROWS = 2_000
@@ -71,32 +76,43 @@ class BadLine(Exception):
     """One line can't be used; the text says why."""
 
 
+@dataclass(slots=True)
 class Report:
-    """Counts of one import and the reasons for lines that could not be used."""
+    """Counts of one import, and the reasons for lines that could not be used."""
 
-    def __init__(self, kind):
-        self.kind, self.lines, self.accepted, self.repeated, self.bad, self.seconds = kind, 0, 0, 0, 0, 0.0
-        self.reasons, self.examples, self._waiting = Counter(), {}, []
+    kind: Kind
+    lines: int = 0
+    accepted: int = 0
+    repeated: int = 0
+    bad: int = 0
+    seconds: float = 0.0
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[int]] = field(default_factory=dict)  # the first line numbers of each reason
+    waiting: list[tuple[str, str]] = field(default_factory=list)  # (line, reason) for ingest_rejects
 
-    def reject(self, number, text, reason):
+    def reject(self, number: int, text: str, reason: str) -> None:
+        """Counts a line that can't be used."""
         self.bad += 1
         self.reasons[reason] += 1
-        self.examples.setdefault(reason, []) if len(self.examples) < 200 else None
+        if len(self.examples) < 200:
+            self.examples.setdefault(reason, [])
         if len(self.examples.get(reason, range(5))) < 5:
             self.examples[reason].append(number)
-        if len(self._waiting) < 10_000:
-            self._waiting.append((f"line {number}: {text}".replace("\0", "\\0"), reason))
+        if len(self.waiting) < 10_000:
+            self.waiting.append((f"line {number}: {text}".replace("\0", "\\0"), reason))
 
-    def store_rejects(self, cursor, topic):
-        if self._waiting:
-            payloads, reasons = zip(*self._waiting)
+    def store_rejects(self, cursor: Cursor, topic: str) -> None:
+        """Records the lines that could not be used in ingest_rejects."""
+        if self.waiting:
+            payloads, reasons = zip(*self.waiting)
             n = len(payloads)
             cursor.execute(
                 "SELECT record_rejects(%s, %s, %s, %s)", (["import"] * n, [topic] * n, list(payloads), list(reasons))
             )
-            self._waiting = []
+            self.waiting = []
 
-    def text(self):
+    def text(self) -> str:
+        """The counts in a line, then a line per reason."""
         rate = self.lines / self.seconds if self.seconds else 0
         out = [
             f"{self.kind}: {self.lines} lines in {self.seconds:.1f} s ({rate:,.0f} lines/s): "
@@ -108,7 +124,7 @@ class Report:
         return "\n".join(out)
 
 
-def import_file(dsn, path, progress=None):
+def import_file(dsn: str, path: str | Path, progress: Callable[[int], object] | None = None) -> Report:
     """Imports one CSV file; returns a Report. Raises ImportProblem, OSError or psycopg2.Error.
 
     ``progress`` is called with the number of lines read so far after each chunk.
@@ -123,12 +139,9 @@ def import_file(dsn, path, progress=None):
             lines = _Lines(file)
             kind = _kind(lines.header)
             report = Report(kind)
-            cursor.execute("SELECT factory_zone()")
-            times = _Times(cursor.fetchone()[0])
+            times = _Times(first_row(cursor, "SELECT factory_zone()")[0])
             notify = progress or (lambda count: None)
-            {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](
-                cursor, lines, times, report, path.name, notify
-            )
+            {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](cursor, lines, times, report, notify)
             report.store_rejects(cursor, path.name)
     finally:
         connection.close()
@@ -137,9 +150,9 @@ def import_file(dsn, path, progress=None):
 
 
 class _Lines:
-    """Yields (line number, fields by header position) of a CSV file, one physical line each: a stray quote costs one line."""
+    """The lines of a CSV file, one physical line each, so that a stray quote spoils one line only."""
 
-    def __init__(self, file):
+    def __init__(self, file: TextIO) -> None:
         self.file = file
         self.number = 0
         first = self._next_text()
@@ -149,7 +162,7 @@ class _Lines:
         self.header = [name.strip().lower() for name in self._split(first)]
         self.decimal_comma = self.separator != ","
 
-    def _next_text(self):
+    def _next_text(self) -> str | None:
         for text in self.file:
             self.number += 1
             text = text.rstrip("\n")
@@ -157,12 +170,13 @@ class _Lines:
                 return text
         return None
 
-    def _split(self, text):
+    def _split(self, text: str) -> list[str]:
         if '"' not in text:
             return text.split(self.separator)
         return next(csv.reader([text], delimiter=self.separator, strict=True, skipinitialspace=True))
 
-    def rows(self, report):
+    def rows(self, report: Report) -> Iterator[tuple[int, str, list[str]]]:
+        """Yields (line number, line, fields by header position); what can't be split is rejected."""
         width = len(self.header)
         while (text := self._next_text()) is not None:
             report.lines += 1
@@ -178,8 +192,8 @@ class _Lines:
             else:
                 yield self.number, text, fields
 
-    def number_of(self, name, text):
-        """The float of a field, None when empty; raises BadLine."""
+    def number_of(self, name: str, text: str) -> float | None:
+        """The number in a field, None when it is empty. Raises BadLine."""
         text = text.strip()
         if not text or text.lower() in ("null", "none"):
             return None
@@ -192,10 +206,10 @@ class _Lines:
 class _Times:
     """Reads ISO 8601 times; those without an offset are in the factory's zone."""
 
-    def __init__(self, zone):
+    def __init__(self, zone: str) -> None:
         self.zone = ZoneInfo(zone)
 
-    def __call__(self, name, text):
+    def __call__(self, name: str, text: str) -> datetime:
         try:
             moment = datetime.fromisoformat(text.strip())
         except ValueError:
@@ -203,7 +217,7 @@ class _Times:
         return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
 
 
-def _kind(header):
+def _kind(header: Sequence[str]) -> Kind:
     names = set(header)
     if len(names) != len(header):
         raise ImportProblem("the header names a column twice")
@@ -219,23 +233,25 @@ def _kind(header):
     )
 
 
-def _known_devices(cursor):
+def _known_devices(cursor: Cursor) -> set[str]:
     cursor.execute("SELECT device_id FROM devices")
     return {name for (name,) in cursor.fetchall()}
 
 
-def _unknown_device(device):
+def _unknown_device(device: str | None) -> str:
     return f"unknown device {device}: add it first (./enms device add --id {device} …)"
 
 
 class _Meters:
     """The meter of a line: by meter_id, or the one main meter of its device."""
 
-    def __init__(self, cursor):
-        self.cursor, self.by_device, self.known = cursor, {}, set()
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.by_device: dict[str | None, str | BadLine] = {}
+        self.known: set[tuple[str, str | None]] = set()
         self.devices = _known_devices(cursor)
 
-    def of(self, device, meter):
+    def of(self, device: str | None, meter: str | None) -> str:
         if meter:
             if (meter, device) not in self.known:
                 self._register(meter, device)
@@ -247,7 +263,7 @@ class _Meters:
             raise found
         return found
 
-    def _register(self, meter, device):
+    def _register(self, meter: str, device: str | None) -> None:
         if device and device not in self.devices:
             raise BadLine(_unknown_device(device))
         protocol = "shelly_gen2" if any(part in meter for part in ("/switch:", "/pm1:", "/em:")) else "import"
@@ -260,47 +276,46 @@ class _Meters:
             )
         self.known.add((meter, device))
 
-    def _meter_of_device(self, device):
+    def _meter_of_device(self, device: str | None) -> str | BadLine:
         if device not in self.devices:
             return BadLine(_unknown_device(device) if device else "neither device_id nor meter_id")
         try:
-            self.cursor.execute("SELECT meter_for_import(%s)", (device,))
-            return self.cursor.fetchone()[0]
+            return first_row(self.cursor, "SELECT meter_for_import(%s)", device)[0]
         except psycopg2.DataError as error:
             return BadLine(error.diag.message_primary)
 
 
-def _readings(cursor, lines, times, report, topic, notify):
+def _readings(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: Callable[[int], object]) -> None:
     at = {name: lines.header.index(name) for name in lines.header}
     values = [(name, at.get(name)) for name in READING_VALUES]
     device_at, meter_at, time_at = at.get("device_id"), at.get("meter_id"), at["timestamp"]
     meters = _Meters(cursor)
     touched = set()
     cursor.execute(
-        "CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, voltage float8, "
-        "amps float8, pf float8, hz float8, temp float8)"
+        "CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, "
+        "voltage float8, amps float8, pf float8, hz float8, temp float8)"
     )
-    rows = []
+    rows: list[str] = []
 
-    def flush():
+    def flush() -> None:
         if not rows:
             return
         buffer = io.StringIO("".join(rows))
         rows.clear()
         cursor.execute("TRUNCATE import_readings")
         cursor.copy_expert("COPY import_readings FROM STDIN", buffer)
-        cursor.execute(
-            "SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), array_agg(voltage), "
-            "array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings"
+        (counts,) = first_row(
+            cursor,
+            "SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), "
+            "array_agg(voltage), array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings",
         )
-        answer = cursor.fetchone()[0]
-        report.accepted += answer["accepted"]
-        report.repeated += answer["repeated"]
-        if answer["rejected"]:
-            report.bad += answer["rejected"]
+        report.accepted += counts["accepted"]
+        report.repeated += counts["repeated"]
+        if counts["rejected"]:
+            report.bad += counts["rejected"]
             report.reasons[
                 "refused by the accounting (see ingest_rejects): unknown meter, or a time or value that can't be"
-            ] += answer["rejected"]
+            ] += counts["rejected"]
         notify(report.lines)
 
     for number, text, fields in lines.rows(report):
@@ -329,31 +344,31 @@ def _readings(cursor, lines, times, report, topic, notify):
     _settle(cursor, sorted(touched))
 
 
-def _settle(cursor, meters):
-    """Rollups, phases and jobs of what was imported become current; each step is a transaction of its own."""
+def _settle(cursor: Cursor, meters: list[str]) -> None:
+    """Makes rollups, phases and jobs of what was imported current; each step is a transaction of its own."""
     cursor.execute("SELECT learn_reporting_intervals(%s)", (meters,))
     for table in ("energy_data", "meter_state"):
-        cursor.execute("ANALYZE " + table) if _may_analyze(cursor, table) else None
+        if _may_analyze(cursor, table):
+            cursor.execute("ANALYZE " + table)
     for meter in meters:
         cursor.execute("SELECT refresh_rollups(0, ARRAY[%s])", (meter,))
     cursor.execute("SELECT finalize_jobs()")
     _phases(cursor)
 
 
-def _may_analyze(cursor, table):
-    cursor.execute("SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass", (table,))
-    return cursor.fetchone()[0]
+def _may_analyze(cursor: Cursor, table: str) -> bool:
+    owned = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::regclass"
+    return first_row(cursor, owned, table)[0]
 
 
-def _phases(cursor):
+def _phases(cursor: Cursor) -> None:
     remaining = 1
     while remaining:
-        cursor.execute("SELECT refresh_phases()")
-        answer = cursor.fetchone()[0]
-        remaining = answer["remaining"] if answer["devices"] else 0
+        (done,) = first_row(cursor, "SELECT refresh_phases()")
+        remaining = done["remaining"] if done["devices"] else 0
 
 
-def _statuses(cursor, lines, times, report, topic, notify):
+def _statuses(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: Callable[[int], object]) -> None:
     cursor.execute(
         "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'printer_status'::regclass "
         "AND attnum > 0 AND NOT attisdropped"
@@ -363,33 +378,33 @@ def _statuses(cursor, lines, times, report, topic, notify):
     if unknown:
         raise ImportProblem(f"statuses have no column {', '.join(unknown)}")
     devices = _known_devices(cursor)
-    rows = []
+    rows: list[tuple[int, str, dict[str, Any]]] = []
 
-    def flush():
+    def flush() -> None:
         if not rows:
             return
         try:
-            cursor.execute("SELECT record_status_rows(%s)", (psycopg2.extras.Json([row for _, _, row in rows]),))
-            new = cursor.fetchone()[0]
+            (new,) = first_row(
+                cursor, "SELECT record_status_rows(%s)", psycopg2.extras.Json([row for _, _, row in rows])
+            )
             report.accepted += new
             report.repeated += len(rows) - new
         except (psycopg2.DataError, psycopg2.IntegrityError):
             for number, text, row in rows:  # one of them is bad: find it
-                cursor.execute("SELECT record_status(%s)", (psycopg2.extras.Json([row]),))
-                answer = cursor.fetchone()[0]
-                report.accepted += answer["stored"]
-                report.repeated += answer["repeated"]
-                if answer["rejected"]:
+                (counts,) = first_row(cursor, "SELECT record_status(%s)", psycopg2.extras.Json([row]))
+                report.accepted += counts["stored"]
+                report.repeated += counts["repeated"]
+                if counts["rejected"]:
                     report.reject(number, text, "a value is not allowed (see ingest_rejects)")
         rows.clear()
         notify(report.lines)
 
     for number, text, fields in lines.rows(report):
         try:
-            rows.append((number, text, _typed(lines, times, kinds, fields)))
-            if rows[-1][2].get("device_id") not in devices:
-                device = rows.pop()[2].get("device_id")
-                raise BadLine(_unknown_device(device))
+            row = _typed(lines, times, kinds, fields)
+            if row.get("device_id") not in devices:
+                raise BadLine(_unknown_device(row.get("device_id")))
+            rows.append((number, text, row))
         except BadLine as problem:
             report.reject(number, text, str(problem))
         if len(rows) >= JSON_CHUNK_ROWS:
@@ -398,9 +413,9 @@ def _statuses(cursor, lines, times, report, topic, notify):
     _phases(cursor)
 
 
-def _typed(lines, times, kinds, fields):
-    """A status line as JSON values by the type of their columns; empty fields are left out."""
-    row = {}
+def _typed(lines: _Lines, times: _Times, kinds: Mapping[str, str], fields: Sequence[str]) -> dict[str, Any]:
+    """A status line as JSON values by the types of their columns; empty fields are left out. Raises BadLine."""
+    row: dict[str, Any] = {}
     for name, text in zip(lines.header, fields):
         text = text.strip()
         if not text:
@@ -415,15 +430,15 @@ def _typed(lines, times, kinds, fields):
         elif kind.startswith("timestamp"):
             row[name] = times(name, text).isoformat()
         else:
-            row[name] = lines.number_of(name, text)
-            if row[name] is not None and not abs(row[name]) < 1e30:
+            number = row[name] = lines.number_of(name, text)
+            if number is not None and not abs(number) < 1e30:
                 raise BadLine(f"{name} is not a finite number")
     if "timestamp" not in row or "state" not in row:
         raise BadLine("timestamp or state is missing")
     return row
 
 
-def _jobs(cursor, lines, times, report, topic, notify):
+def _jobs(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: Callable[[int], object]) -> None:
     unknown = [name for name in lines.header if name not in JOB_TEXTS | JOB_NUMBERS | JOB_TIMES]
     if unknown:
         raise ImportProblem(
@@ -432,34 +447,34 @@ def _jobs(cursor, lines, times, report, topic, notify):
         )
     devices = _known_devices(cursor)
     for number, text, fields in lines.rows(report):
-        row = {}
+        row: dict[str, Any] = {}
         try:
-            for name, field in zip(lines.header, fields):
-                if not field.strip():
+            for name, value in zip(lines.header, fields):
+                if not value.strip():
                     continue
                 if name in JOB_TIMES:
-                    row[name] = times(name, field).isoformat()
+                    row[name] = times(name, value).isoformat()
                 elif name in JOB_NUMBERS:
-                    row[name] = lines.number_of(name, field)
+                    row[name] = lines.number_of(name, value)
                 else:
-                    row[name] = field.strip()
+                    row[name] = value.strip()
             if row.get("device_id") not in devices:
                 raise BadLine(_unknown_device(row.get("device_id")))
-            cursor.execute("SELECT import_job(%s)", (json.dumps(row),))
-            if cursor.fetchone()[0]:
+            if first_row(cursor, "SELECT import_job(%s)", json.dumps(row))[0]:
                 report.accepted += 1
             else:
                 report.repeated += 1
         except BadLine as problem:
             report.reject(number, text, str(problem))
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
-            report.reject(number, text, error.diag.message_primary)
+            report.reject(number, text, error.diag.message_primary or str(error))
         if report.lines % 1000 == 0:
             notify(report.lines)
     cursor.execute("SELECT finalize_jobs()")
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m database.importer", description="Imports history from CSV files.")
     parser.add_argument("files", nargs="+", metavar="FILE.csv")
     parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")

@@ -1,12 +1,12 @@
 """Brings a database to the current schema: ``python -m database.migrate`` or ``migrate(dsn)``.
 
 * ``migrations/NNNN_*.sql`` run once each, in order, forward only; an applied file that was changed is an error.
-* Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``seed.sql``) is dropped and made
-  again as a whole, in one transaction, when any of those files changed: no old overload or column can stay behind.
+* Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``seed.sql``) is dropped and
+  created again as a whole, in one transaction, when any of those files changed: no old overload or column can remain.
 * The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``.
 
 An advisory lock keeps two runs apart. A superuser or the database's owner may run it; as superuser it creates the role
-``enms_owner`` and hands the database over to it.
+``enms_owner`` and makes it the owner of the database.
 """
 
 import argparse
@@ -15,13 +15,17 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypedDict
 
 import psycopg2
 from psycopg2 import sql
 
 from common.errors import EnmsError
 from common.postgres import connection_settings
+
+Cursor = psycopg2.extensions.cursor
 
 HERE = Path(__file__).resolve().parent
 LOCK_KEY = 0x454E4D53  # "ENMS"
@@ -37,12 +41,32 @@ class MigrationError(EnmsError):
     """A migration that can't be applied; the text says why and what to do."""
 
 
-def dsn_from_environment(env=os.environ):
-    """The owner's connection string: ENMS_DATABASE_URL, else from the ENMS_DB_* variables. Raises EnmsError when a variable is missing."""
+class Result(TypedDict):
+    """What a migration did: the files that it applied, and whether everything derived was created again."""
+
+    engine: str
+    applied: list[str]
+    derived: bool
+    seconds: float
+
+
+def dsn_from_environment(env: Mapping[str, str] = os.environ) -> str:
+    """The owner's connection string: ENMS_DATABASE_URL, otherwise from the ENMS_DB_* variables.
+
+    Raises EnmsError when a variable is missing.
+    """
     return env.get("ENMS_DATABASE_URL") or psycopg2.extensions.make_dsn(**connection_settings("enms_owner", env))
 
 
-def checksum(*paths):
+def first_row(cursor: Cursor, statement: str, *values: object) -> tuple[Any, ...]:
+    """Runs a statement that returns at least one row, and returns the first one."""
+    cursor.execute(statement, values or None)
+    row = cursor.fetchone()
+    assert row is not None, statement
+    return row
+
+
+def checksum(*paths: Path) -> str:
     """SHA-256 over names and contents of the given files."""
     digest = hashlib.sha256()
     for path in paths:
@@ -50,16 +74,17 @@ def checksum(*paths):
     return digest.hexdigest()
 
 
-def derived_files():
-    """The files of everything that is dropped and made again, in the order in which they are applied."""
+def derived_files() -> list[Path]:
+    """The files of everything that is dropped and created again, in the order in which they are applied."""
     return sorted((HERE / "functions").glob("*.sql")) + [HERE / name for name in DERIVED_SINGLE_FILES]
 
 
-def migrate(dsn, env=os.environ, report=None):
-    """Migrates the database of ``dsn``; returns {"engine", "applied": [names], "derived": bool, "seconds"}.
+def migrate(dsn: str, env: Mapping[str, str] = os.environ, report: Callable[[str], object] | None = None) -> Result:
+    """Migrates the database of ``dsn``.
 
-    ``env`` gives passwords and the seed's values (ENMS_FACTORY_NAME, ENMS_TIMEZONE, ENMS_CURRENCY, ENMS_PRICE_PER_KWH,
-    ENMS_G_CO2_PER_KWH); ``report`` is called with a line of text per step. Raises MigrationError or psycopg2.Error.
+    ``env`` gives passwords and the values of the seed (ENMS_FACTORY_NAME, ENMS_TIMEZONE, ENMS_CURRENCY,
+    ENMS_PRICE_PER_KWH, ENMS_G_CO2_PER_KWH); ``report`` is called with a line of text per step. Raises MigrationError or
+    psycopg2.Error.
     """
     began = time.monotonic()
     say = report or (lambda line: None)
@@ -69,7 +94,7 @@ def migrate(dsn, env=os.environ, report=None):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
             try:
-                result = _migrate(connection, cursor, env, say)
+                engine, applied, derived = _migrate(cursor, env, say)
             finally:
                 if not connection.closed:
                     connection.rollback()
@@ -77,56 +102,54 @@ def migrate(dsn, env=os.environ, report=None):
                     cursor.execute("SELECT pg_advisory_unlock(%s)", (LOCK_KEY,))
     finally:
         connection.close()
-    result["seconds"] = round(time.monotonic() - began, 3)
-    return result
+    return {"engine": engine, "applied": applied, "derived": derived, "seconds": round(time.monotonic() - began, 3)}
 
 
-def prepare(dsn, env=os.environ):
-    """As superuser: the roles, the owner and the defaults of an empty database, which a dump that is to be restored does not hold."""
+def prepare(dsn: str, env: Mapping[str, str] = os.environ) -> None:
+    """As superuser: sets roles, owner and defaults of an empty database, which a dump does not contain."""
     connection = psycopg2.connect(dsn)
     connection.autocommit = True
     with contextlib.closing(connection), connection.cursor() as cursor:
         _roles(cursor, env, True)
-        cursor.execute("SELECT current_database()")
-        database = cursor.fetchone()[0]
+        (database,) = first_row(cursor, "SELECT current_database()")
         _hand_over(cursor, database)
         _set_defaults(cursor, database)
 
 
-def _hand_over(cursor, database):
-    cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
-    if cursor.fetchone()[0] != "enms_owner":
+def _hand_over(cursor: Cursor, database: str) -> None:
+    owner = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    if first_row(cursor, owner)[0] != "enms_owner":
         cursor.execute(sql.SQL("ALTER DATABASE {} OWNER TO enms_owner").format(sql.Identifier(database)))
 
 
-def _set_defaults(cursor, database):
+def _set_defaults(cursor: Cursor, database: str) -> None:
     for setting in ("jit = off", "timezone = 'UTC'"):
         cursor.execute(sql.SQL("ALTER DATABASE {} SET " + setting).format(sql.Identifier(database)))
 
 
-def _migrate(connection, cursor, env, say):
+def _migrate(cursor: Cursor, env: Mapping[str, str], say: Callable[[str], object]) -> tuple[str, list[str], bool]:
     cursor.execute("SET client_min_messages = warning")
-    cursor.execute("SELECT rolsuper, current_database(), current_user FROM pg_roles WHERE rolname = current_user")
-    is_superuser, database, user = cursor.fetchone()
+    is_superuser, database, user = first_row(
+        cursor, "SELECT rolsuper, current_database(), current_user FROM pg_roles WHERE rolname = current_user"
+    )
     _roles(cursor, env, is_superuser)
     available = _prepare_extension(cursor)
     if is_superuser and user != "enms_owner":
         _hand_over(cursor, database)
         cursor.execute("SET ROLE enms_owner")
-    cursor.execute("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
-    done = {}
-    if cursor.fetchone()[0]:
+    done: dict[str, str] = {}
+    if first_row(cursor, "SELECT to_regclass('public.schema_migrations') IS NOT NULL")[0]:
         cursor.execute("SELECT name, checksum FROM schema_migrations")
         done = dict(cursor.fetchall())
     applied = _apply_migrations(cursor, done, available, database, say)
-    derived = _apply_derived(cursor, done, database, env, say)
-    cursor.execute("SELECT value FROM settings WHERE name = 'engine'")
-    return {"engine": cursor.fetchone()[0], "applied": applied, "derived": derived}
+    derived = _apply_derived(cursor, done, env, say)
+    (engine,) = first_row(cursor, "SELECT value FROM settings WHERE name = 'engine'")
+    return engine, applied, derived
 
 
-def _roles(cursor, env, is_superuser):
+def _roles(cursor: Cursor, env: Mapping[str, str], is_superuser: bool) -> None:
     """Creates missing roles and sets the passwords that are given (roles belong to the cluster, not the database)."""
-    cursor.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'enms%%'")
+    cursor.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'enms%'")
     existing = {name for (name,) in cursor.fetchall()}
     wanted = dict(SERVICE_ROLES)
     if is_superuser:
@@ -136,7 +159,7 @@ def _roles(cursor, env, is_superuser):
             try:
                 cursor.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
             except (psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
-                pass  # another database of this cluster was quicker
+                pass  # the migration of another database of this cluster was quicker
             except psycopg2.errors.InsufficientPrivilege as error:
                 raise MigrationError(
                     f"the role {role} is missing and this user may not create it: "
@@ -148,19 +171,18 @@ def _roles(cursor, env, is_superuser):
                     sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(env[variable]))
                 )
             except psycopg2.errors.InsufficientPrivilege:
-                pass  # the owner may not set it; whoever may has done so before
+                pass  # the owner may not set it; a superuser has done so before
             except psycopg2.errors.InternalError:
-                pass  # "tuple concurrently updated": a neighbour sets the same password now
+                pass  # "tuple concurrently updated": another run sets the same password at this time
 
 
-def _prepare_extension(cursor):
-    """True when TimescaleDB can be used here; creates it when this user may."""
+def _prepare_extension(cursor: Cursor) -> bool:
+    """Whether TimescaleDB can be used here; creates the extension when this user may."""
     cursor.execute("SELECT installed_version IS NOT NULL FROM pg_available_extensions WHERE name = 'timescaledb'")
     row = cursor.fetchone()
     if row is None:
         return False
-    cursor.execute("SHOW shared_preload_libraries")
-    if "timescaledb" not in cursor.fetchone()[0]:
+    if "timescaledb" not in first_row(cursor, "SHOW shared_preload_libraries")[0]:
         try:  # WASM servers have no preload setting; the library must be loaded in each session
             cursor.execute("LOAD 'timescaledb'")
         except psycopg2.Error:
@@ -173,10 +195,12 @@ def _prepare_extension(cursor):
     return True
 
 
-def _apply_migrations(cursor, done, timescale_available, database, say):
+def _apply_migrations(
+    cursor: Cursor, done: Mapping[str, str], timescale_available: bool, database: str, say: Callable[[str], object]
+) -> list[str]:
     applied = []
     files = sorted((HERE / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
-    unknown = set(n for n in done if n != "derived") - {path.name for path in files}
+    unknown = set(done) - {"derived"} - {path.name for path in files}
     if unknown:
         raise MigrationError(
             f"the database knows migrations that this version has not: {', '.join(sorted(unknown))}; "
@@ -230,7 +254,9 @@ END $$;
 """
 
 
-def _apply_derived(cursor, done, database, env, say):
+def _apply_derived(
+    cursor: Cursor, done: Mapping[str, str], env: Mapping[str, str], say: Callable[[str], object]
+) -> bool:
     files = derived_files()
     digest = checksum(*files)
     if done.get("derived") == digest:
@@ -267,7 +293,8 @@ def _apply_derived(cursor, done, database, env, say):
     return True
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m database.migrate", description="Migrates the ENMS database.")
     parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")
     options = parser.parse_args(arguments)

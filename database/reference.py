@@ -1,27 +1,36 @@
 """Writes docs/schema.md from the comments and rights of a migrated database: ``python -m database.reference``.
 
-The connection comes from the ENMS_* variables, as for the migration; any database of the plain engine will do, its data are not read.
+The connection comes from the ENMS_* variables, as for the migration. Any database of the plain engine will do: its data
+are not read.
 """
 
 import argparse
 import re
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg2
 
 from common.errors import EnmsError
 
-from .migrate import MigrationError, dsn_from_environment
+from .migrate import Cursor, MigrationError, dsn_from_environment
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "schema.md"
 
-# What is described, in the order in which a stranger asks for it. A tuple is one section for relations with equal columns.
-TABLES = (
+# A relation or function, or relations with equal columns that are described in one section.
+Entry = str | tuple[str, ...]
+# Heading, introduction ("" for none), entries.
+Group = tuple[str, str, tuple[Entry, ...]]
+
+# What is described, in the order in which a new reader needs it.
+TABLES: tuple[Group, ...] = (
     (
         "Energy by time",
-        "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share the energy of a\n"
-        "reading by the time in which it flowed, so each level sums to the one below.",
+        "Read these for charts and bills: stored rollups with the newest rows added, always current. Buckets share\n"
+        "the energy of a reading by the time in which it flowed, so each level sums to the one below.",
         (
             ("energy_readings_1min", "energy_readings_15min", "energy_readings_1hour", "energy_readings_1day"),
             "printer_phase_1hour",
@@ -36,8 +45,8 @@ TABLES = (
     ("Prices and carbon", "", ("energy_tariffs", "carbon_factors")),
     (
         "Readings as they came",
-        "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). Each is keyed by what was measured,\n"
-        "then by time; none has a foreign key.",
+        "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). The key of\n"
+        "each is what was measured, then the time; none has a foreign key.",
         (
             "energy_data",
             "printer_status",
@@ -51,7 +60,7 @@ TABLES = (
     ),
     ("Looking after it", "", ("ingest_rejects", "audit_log", "settings")),
 )
-# How the accounting remembers where it was. Nothing outside the database's own functions may rely on them.
+# The state of the accounting. Nothing but the database's own functions may rely on them.
 INTERNAL_TABLES = (
     "meter_state",
     "rollup_dirty",
@@ -62,16 +71,16 @@ INTERNAL_TABLES = (
     "energy_rollup_1day",
 )
 
-FUNCTIONS = (
+FUNCTIONS: tuple[Group, ...] = (
     (
         "Energy of a range",
-        "Exact to the second, with the same result however it is asked. NULL when nothing is known, never 0 for that.",
+        "Exact to the second; all of them agree. NULL, never 0, when nothing is known.",
         ("energy_between", "meter_energy", "meters_energy", "device_energy", "devices_energy", "device_energy_detail"),
     ),
     ("Cost and carbon", "", ("device_energy_cost", "devices_energy_cost", "tariff_at", "carbon_at", "rates_between")),
     (
         "Charts",
-        "Rows of a chart at the step that `series_step` chooses; holes stay holes.",
+        "Rows of a chart at the step that `series_step` chooses; holes remain holes.",
         ("series_step", "bar_step", "buckets_between", "energy_series", "cost_series", "state_series"),
     ),
     (
@@ -94,7 +103,8 @@ FUNCTIONS = (
     ),
     (
         "Registry",
-        "Called by the devices API. A person's bad input is SQLSTATE 22023 with a sentence; every change is in `audit_log`.",
+        "Called by the devices API. Bad input of a person is SQLSTATE 22023 with a sentence; every change is in\n"
+        "`audit_log`.",
         ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device"),
     ),
     (
@@ -104,7 +114,8 @@ FUNCTIONS = (
     ),
     (
         "Housekeeping",
-        "Called by the flow Housekeeping, each minute or hour, and by the migration; `change_setting` by `./enms setting`.",
+        "Called by the flow Housekeeping, each minute or hour, and by the migration; `change_setting` by\n"
+        "`./enms setting`.",
         (
             "run_rollups",
             "refresh_rollups",
@@ -134,16 +145,38 @@ ROLES = (
 
 HEAD = """# Schema reference
 
-Made from the database's own comments by `python -m database.reference`; a test fails when this page is older than they are.
+Generated from the comments in the database by `python -m database.reference`; a test fails when this page is older than
+they are.
 
-Every time is a `timestamptz` in UTC. **A missing value is NULL, never 0.** The unit stands in the column's name or in its meaning. How energy is counted:
-[accounting.md](accounting.md). To connect: [integrator.md](integrator.md#sql). Both engines have the same tables, views and functions; on TimescaleDB the
-readings are hypertables.
+Every time is a `timestamptz` in UTC. **A missing value is NULL, never 0.** The unit is in the column's name or in its
+meaning. How energy is counted: [accounting.md](accounting.md). To connect: [integrator.md](integrator.md#sql). Both
+engines have the same tables, views and functions; on TimescaleDB the readings are hypertables.
 
 """
 
 
-def described(*groups):
+class Column(NamedTuple):
+    """A column of a relation, as the catalog describes it."""
+
+    name: str
+    kind: str
+    may_be_null: bool
+    default: str | None  # an expression, or "counts up"
+    meaning: str
+    allowed: str | None  # the check constraint that lists the allowed values
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a role may not do."""
+
+    lacking: dict[str, list[str]]  # SELECT, INSERT, UPDATE or DELETE: the relations without that right
+    tables: int  # how many tables there are
+    columns: list[str]  # table.column that it can't read, of tables that it can
+    functions: list[tuple[str, bool]]  # (name, changes data) of those that it can't call
+
+
+def described(*groups: Group) -> list[str]:
     """The names in the groups, one by one."""
     return [
         name
@@ -156,72 +189,83 @@ def described(*groups):
 class Catalog:
     """What the page needs to know of a database."""
 
-    def __init__(self, cursor):
+    def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
 
-    def rows(self, statement, *values):
+    def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a statement."""
         self.cursor.execute(statement, values)
         return self.cursor.fetchall()
 
-    def relation(self, name):
-        """(is it a table, comment)."""
-        [found] = self.rows(
+    def relation(self, name: str) -> tuple[bool, str]:
+        """(whether it is a table, comment)."""
+        [(is_table, comment)] = self.rows(
             "SELECT relkind <> 'v', obj_description(oid, 'pg_class') FROM pg_class WHERE oid = to_regclass(%s)", name
         )
-        return found
+        return is_table, comment
 
-    def columns(self, name):
-        """[(name, type, may be NULL, default, comment, allowed values)], in order."""
-        return self.rows(
+    def columns(self, name: str) -> list[Column]:
+        """The columns of a relation, in order."""
+        rows = self.rows(
             """
             SELECT a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
-                   CASE WHEN a.attidentity <> '' THEN 'counts up' ELSE pg_get_expr(d.adbin, d.adrelid) END, col_description(a.attrelid, a.attnum),
-                   (SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'c'
-                    AND c.conkey = ARRAY[a.attnum] AND pg_get_constraintdef(c.oid) LIKE '%%= ANY (ARRAY[%%' LIMIT 1)
+                   CASE WHEN a.attidentity <> '' THEN 'counts up' ELSE pg_get_expr(d.adbin, d.adrelid) END,
+                   col_description(a.attrelid, a.attnum),
+                   (SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c
+                    WHERE c.conrelid = a.attrelid AND c.contype = 'c' AND c.conkey = ARRAY[a.attnum]
+                      AND pg_get_constraintdef(c.oid) LIKE '%%= ANY (ARRAY[%%' LIMIT 1)
             FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
             WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum""",
             name,
         )
+        return [Column(*row) for row in rows]
 
-    def keys(self, name):
+    def keys(self, name: str) -> list[tuple[str, list[str], str | None]]:
         """[(kind p, u or f, columns, referred table)], primary key first."""
-        return self.rows(
+        rows = self.rows(
             """
-            SELECT contype::text, (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(conkey) WITH ORDINALITY k (attnum, n)
-                                   JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum),
+            SELECT contype::text,
+                   (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(conkey) WITH ORDINALITY k (attnum, n)
+                    JOIN pg_attribute a ON a.attrelid = conrelid AND a.attnum = k.attnum),
                    (SELECT relname FROM pg_class WHERE oid = confrelid)
             FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'u', 'f')
             ORDER BY array_position('{p,u,f}'::"char"[], contype), conname""",
             name,
         )
+        return [(kind, columns, other) for kind, columns, other in rows]
 
-    def unique_indexes(self, name):
-        """Comments of the unique indexes that are no constraints: rules that a key cannot say."""
-        return [
-            text
-            for (text,) in self.rows(
-                """
-            SELECT obj_description(indexrelid, 'pg_class') FROM pg_index i WHERE indrelid = to_regclass(%s) AND indisunique
-            AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid) ORDER BY indexrelid::regclass::text""",
-                name,
-            )
-        ]
-
-    def functions(self, name):
-        """[(arguments, result, comment)] of all forms of a function or procedure."""
-        return self.rows(
-            """SELECT pg_get_function_arguments(oid), CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END,
-                                   obj_description(oid, 'pg_proc') || CASE WHEN prosecdef THEN ' Runs with the owner''s rights.' ELSE '' END
-                            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""",
+    def unique_indexes(self, name: str) -> list[str]:
+        """Comments of the unique indexes that are no constraints: rules that a key can't express."""
+        rows = self.rows(
+            """
+            SELECT obj_description(indexrelid, 'pg_class') FROM pg_index i
+            WHERE indrelid = to_regclass(%s) AND indisunique
+              AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+            ORDER BY indexrelid::regclass::text""",
             name,
         )
+        return [text for (text,) in rows]
 
-    def rights(self, role):
-        """What a role lacks: {SELECT, INSERT, UPDATE, DELETE: [relations]}, the number of tables, [columns] not readable, [(function, changes data)] not callable."""
+    def functions(self, name: str) -> list[tuple[str, str, str]]:
+        """[(arguments, result, comment)] of all forms of a function or procedure."""
+        rows = self.rows(
+            """
+            SELECT pg_get_function_arguments(oid),
+                   CASE WHEN prokind = 'p' THEN '' ELSE pg_get_function_result(oid) END,
+                   obj_description(oid, 'pg_proc')
+                       || CASE WHEN prosecdef THEN ' Runs with the owner''s rights.' ELSE '' END
+            FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname = %s ORDER BY pronargs DESC, 1""",
+            name,
+        )
+        return [(arguments, result, comment) for arguments, result, comment in rows]
+
+    def rights(self, role: str) -> Rights:
+        """What a role may not do."""
         relations = self.rows(
             """
-            SELECT c.relname, c.relkind = 'v', has_any_column_privilege(r.name, c.oid, 'SELECT'), has_table_privilege(r.name, c.oid, 'INSERT'),
-                   has_table_privilege(r.name, c.oid, 'UPDATE'), has_table_privilege(r.name, c.oid, 'DELETE')
+            SELECT c.relname, c.relkind = 'v', has_any_column_privilege(r.name, c.oid, 'SELECT'),
+                   has_table_privilege(r.name, c.oid, 'INSERT'), has_table_privilege(r.name, c.oid, 'UPDATE'),
+                   has_table_privilege(r.name, c.oid, 'DELETE')
             FROM pg_class c CROSS JOIN (VALUES (%s::name)) r (name)
             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') ORDER BY 1""",
             role,
@@ -230,28 +274,31 @@ class Catalog:
             right: [row[0] for row in relations if not row[place] and (right == "SELECT" or not row[1])]
             for place, right in enumerate(("SELECT", "INSERT", "UPDATE", "DELETE"), 2)
         }
-        columns = [
-            f"{table}.{column}"
-            for table, column in self.rows(
-                """
-            SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT has_column_privilege(%s, c.oid, a.attnum, 'SELECT')
+        unreadable = self.rows(
+            """
+            SELECT c.relname, a.attname
+            FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+              AND NOT has_column_privilege(%s, c.oid, a.attnum, 'SELECT')
             ORDER BY c.relname, a.attnum""",
-                role,
-            )
-            if table not in lacking["SELECT"]
-        ]
+            role,
+        )
         functions = self.rows(
             """
             SELECT DISTINCT proname, provolatile = 'v' FROM pg_proc p
-            WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE') ORDER BY 1""",
+            WHERE pronamespace = 'public'::regnamespace AND NOT has_function_privilege(%s, p.oid, 'EXECUTE')
+            ORDER BY 1""",
             role,
         )
-        tables = sum(not row[1] for row in relations)
-        return lacking, tables, columns, functions
+        return Rights(
+            lacking,
+            tables=sum(not row[1] for row in relations),
+            columns=[f"{table}.{column}" for table, column in unreadable if table not in lacking["SELECT"]],
+            functions=[(name, changes) for name, changes in functions],
+        )
 
 
-def page(cursor):
+def page(cursor: Cursor) -> str:
     """The whole page as text."""
     catalog = Catalog(cursor)
     return (
@@ -263,12 +310,12 @@ def page(cursor):
     )
 
 
-def anchor(heading):
+def anchor(heading: str) -> str:
     """The anchor that a Markdown heading gets."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def heading(entry):
+def heading(entry: Entry) -> str:
     """The heading of a relation, or of several with equal columns."""
     return (
         entry
@@ -277,7 +324,8 @@ def heading(entry):
     )
 
 
-def contents():
+def contents() -> str:
+    """The list of links to all sections."""
     lines = ["- [Who may do what](#who-may-do-what)"]
     for title, _, entries in TABLES:
         lines.append(
@@ -291,45 +339,53 @@ def contents():
     return "\n".join(lines) + "\n\n"
 
 
-def names(list_of_names):
-    return ", ".join(f"`{name}`" for name in list_of_names)
+def names(each: Iterable[str]) -> str:
+    """The names as code, with commas."""
+    return ", ".join(f"`{name}`" for name in each)
 
 
-def role_table(catalog):
+def role_table(catalog: Catalog) -> str:
+    """The section on the roles and their rights."""
     lines = ["## Who may do what", "", "| role | for | reads | writes | calls |", "|---|---|---|---|---|"]
     for role, purpose in ROLES:
-        lacking, tables, columns, functions = catalog.rights(role)
-        reads = "everything" + (" but " + names(lacking["SELECT"] + columns) if lacking["SELECT"] or columns else "")
-        if len(lacking["INSERT"]) == tables:
+        rights = catalog.rights(role)
+        lacking = rights.lacking
+        hidden = lacking["SELECT"] + rights.columns
+        reads = "everything" + (" but " + names(hidden) if hidden else "")
+        if len(lacking["INSERT"]) == rights.tables:
             writes = "nothing"
         else:
             only_adds = sorted(set(lacking["UPDATE"]) - set(lacking["INSERT"]))
-            excepted = ([f"{names(lacking['INSERT'])}"] if lacking["INSERT"] else []) + (
+            excepted = ([names(lacking["INSERT"])] if lacking["INSERT"] else []) + (
                 [f"{names(only_adds)} (adds only)"] if only_adds else []
             )
             writes = "everything" + (" but " + ", ".join(excepted) if excepted else "")
-        quiet = [name for name, changes in functions if not changes]
+        quiet = [name for name, changes in rights.functions if not changes]
         calls = (
-            "everything" if not functions else "what changes nothing" + (", but not " + names(quiet) if quiet else "")
+            "everything"
+            if not rights.functions
+            else "what changes nothing" + (", but not " + names(quiet) if quiet else "")
         )
         lines.append(f"| `{role}` | {purpose} | {reads} | {writes} | {calls} |")
     return (
-        "\n".join(lines)
-        + "\n\nThe owner alone changes the schema. A function runs with the rights of its caller, unless it says otherwise.\n\n"
+        "\n".join(lines) + "\n\nOnly the owner changes the schema. A function runs with the rights of its caller, "
+        "unless its comment says otherwise.\n\n"
     )
 
 
-def group(catalog, title, text, entries):
+def group(catalog: Catalog, title: str, text: str, entries: tuple[Entry, ...]) -> str:
+    """A heading with its introduction and the sections below it."""
     parts = [f"## {title}\n", f"{text}\n"] if text else [f"## {title}\n"]
     for entry in entries:
         parts.append(section(catalog, entry))
     return "\n".join(parts) + "\n"
 
 
-def section(catalog, entry):
+def section(catalog: Catalog, entry: Entry) -> str:
+    """The section of a relation. Raises MigrationError when relations of one section have different columns."""
     members = (entry,) if isinstance(entry, str) else entry
-    described_columns = {tuple(catalog.columns(name)) for name in members}
-    if len(described_columns) != 1:
+    layouts = {tuple(catalog.columns(name)) for name in members}
+    if len(layouts) != 1:
         raise MigrationError(
             f"{', '.join(members)} no longer have the same columns and comments: give each a section of its own"
         )
@@ -345,29 +401,28 @@ def section(catalog, entry):
         if is_table
         else ["| column | type | meaning |", "|---|---|---|"]
     )
-    for name, kind, may_be_null, default, meaning, allowed in described_columns.pop():
+    for column in layouts.pop():
         cells = (
-            [f"`{name}`", short(kind)]
-            + (["yes" if may_be_null else ""] if is_table else [])
-            + [(meaning + extra(default, allowed)).replace("|", "\\|")]
+            [f"`{column.name}`", short(column.kind)]
+            + (["yes" if column.may_be_null else ""] if is_table else [])
+            + [(column.meaning + extra(column.default, column.allowed)).replace("|", "\\|")]
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def key_sentence(catalog, name):
-    said = []
-    for kind, columns, other in catalog.keys(name):
-        said.append(
-            f"{ {'p': 'Key', 'u': 'Unique', 'f': 'Refers'}[kind] }: {names(columns)}"
-            + (f" to [{other}](#{anchor(other)})" if other else "")
-            + "."
-        )
-    return " ".join(said + catalog.unique_indexes(name))
+def key_sentence(catalog: Catalog, name: str) -> str:
+    """Keys, references and unique indexes of a table, a sentence each."""
+    words = {"p": "Key", "u": "Unique", "f": "Refers"}
+    sentences = [
+        f"{words[kind]}: {names(columns)}" + (f" to [{other}](#{anchor(other)})" if other else "") + "."
+        for kind, columns, other in catalog.keys(name)
+    ]
+    return " ".join(sentences + catalog.unique_indexes(name))
 
 
-def extra(default, allowed):
-    """Allowed values and default of a column, as far as they tell something."""
+def extra(default: str | None, allowed: str | None) -> str:
+    """Allowed values and default of a column, where they say something."""
     values = re.findall(r"'([^']+)'::text", allowed or "")
     text = f" One of {names(values)}." if values else ""
     literal = re.fullmatch(r"'?([^']*)'?(::[\w \[\]]+)?", default or "")
@@ -378,47 +433,51 @@ def extra(default, allowed):
     return text
 
 
-def short(kind):
+def short(kind: str) -> str:
     """The usual short names of types."""
     return kind.replace("timestamp with time zone", "timestamptz").replace("time without time zone", "time")
 
 
-def function_title(title):
+def function_title(title: str) -> str:
+    """The heading of a group of functions; a group of tables may have the same title."""
     return f"Functions: {title}"
 
 
-def function_part(catalog):
+def function_part(catalog: Catalog) -> str:
+    """The sections on the functions that other parts call."""
     parts = [
         "## Functions\n",
-        "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', p_to => now())`. Those with a\n"
-        "default may be left out. What is not listed here is internal and may change.\n",
+        "Arguments may be named: `device_energy(p_device => 'PrusaMK4-1', p_from => now() - interval '1 day', "
+        "p_to => now())`.\n"
+        "Those with a default may be left out. What is not listed here is internal and may change.\n",
     ]
     for title, text, entries in FUNCTIONS:
         parts.append(f"### {function_title(title)}\n")
         if text:
             parts.append(f"{text}\n")
-        for name in entries:
+        for name in described((title, text, entries)):
             for arguments, result, comment in catalog.functions(name):
                 taken, given = split(arguments)
-                gives = given or result
+                returned = given or result
                 parts.append(
                     f"- **`{name}({taken})`**"
-                    + (f" → `{short(gives)}`" if gives not in ("", "void") else "")
+                    + (f" → `{short(returned)}`" if returned not in ("", "void") else "")
                     + f"  \n  {comment.replace('<', '&lt;')}"
                 )
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
 
 
-def split(arguments):
-    """(what is taken, what is given by OUT arguments), without the casts of defaults."""
+def split(arguments: str) -> tuple[str, str]:
+    """(arguments that are passed, arguments that are returned by OUT), without the casts of defaults."""
     each = re.split(r", (?=(?:OUT )?\w+ )", re.sub(r"::[a-z \[\]]+", "", short(arguments)))
     taken = [one for one in each if not one.startswith("OUT ")]
     given = [one.removeprefix("OUT ") for one in each if one.startswith("OUT ")]
     return ", ".join(taken), f"({', '.join(given)})" if given else ""
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m database.reference",
         description="Writes docs/schema.md from a migrated database of the plain engine.",

@@ -24,7 +24,7 @@ BEGIN
                     AND NOT (reader = 'enms_grafana' AND attname IN ('api_ip', 'gcode_preview_host', 'sp_company_id', 'simplyprint_id')) LOOP
             EXECUTE format('GRANT SELECT (%I) ON devices TO %I', item.name, reader);
         END LOOP;
-        -- whatever does not change data may be called; the rights on tables still hold
+        -- functions that change no data may be called; the rights on tables still hold
         FOR item IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prokind = 'f'
                     AND p.provolatile IN ('i', 's') AND p.proname NOT IN ('devices_to_poll', 'jobs_to_enrich')
                     AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e') LOOP

@@ -1,5 +1,5 @@
--- One factory, one flat tariff, one carbon factor and the settings; what a person changed since stays as it is.
--- migrate.py passes the values of the environment as enms.*; they count only at the first migration.
+-- One factory, one flat tariff, one carbon factor and the settings; what a person has changed since then stays as it
+-- is. migrate.py passes the values of the environment as enms.*; they count only at the first migration.
 INSERT INTO settings (name, value, comment) VALUES
     ('retention_raw', '6 months', 'how long raw time series are kept (interval)'),
     ('plant_seed_kwh', '0', 'energy of a print at which its plant is a seed, kWh'),

@@ -1,4 +1,5 @@
--- What people and dashboards read: stored rollups where they are current, the newest and the changed made on reading.
+-- What people and dashboards read: stored rollups where they are current; new and changed buckets are computed on
+-- reading.
 DO $$
 DECLARE
     level record;

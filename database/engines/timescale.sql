@@ -1,5 +1,6 @@
--- Engine "timescale": time series become hypertables; older chunks are compressed by meter or device, when: functions/95_settings.sql.
--- Chunks are dropped by apply_retention(), not by a policy, because buckets must be frozen first.
+-- Engine "timescale": time series become hypertables; older chunks are compressed by meter or device (when:
+-- functions/95_settings.sql). Chunks are dropped by apply_retention(), not by a policy, because buckets must be frozen
+-- first.
 DO $$
 DECLARE item record;
 BEGIN

@@ -20,29 +20,32 @@ COMMENT ON FUNCTION floor_to(integer, timestamptz) IS 'The start of the UTC-alig
 CREATE FUNCTION ceil_to(p_seconds integer, p_at timestamptz) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT date_bin(make_interval(secs => p_seconds), p_at + make_interval(secs => p_seconds) - interval '1 microsecond',
                    '2000-01-01 00:00:00+00') $$;
-COMMENT ON FUNCTION ceil_to(integer, timestamptz) IS 'The first UTC-aligned bucket edge at or after the moment.';
+COMMENT ON FUNCTION ceil_to(integer, timestamptz) IS 'The first UTC-aligned bucket edge at or after that time.';
 
 -- Buckets of any length: 86400 s stands for a day of the zone, which has 23 to 25 hours.
 CREATE FUNCTION bucket_floor(p_step integer, p_at timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN p_step = 86400 THEN date_trunc('day', p_at, p_zone) ELSE floor_to(p_step, p_at) END $$;
-COMMENT ON FUNCTION bucket_floor(integer, timestamptz, text) IS 'The start of the bucket of that many seconds; 86400 stands for a day of the zone.';
+COMMENT ON FUNCTION bucket_floor(integer, timestamptz, text) IS
+    'The start of the bucket of that many seconds; 86400 stands for a day of the zone.';
 
 CREATE FUNCTION bucket_ceil(p_step integer, p_at timestamptz, p_zone text) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN p_step = 86400 THEN (date_trunc('day', p_at - interval '1 microsecond', p_zone) AT TIME ZONE p_zone + interval '1 day') AT TIME ZONE p_zone
                ELSE ceil_to(p_step, p_at) END $$;
-COMMENT ON FUNCTION bucket_ceil(integer, timestamptz, text) IS 'The first edge of such buckets at or after the moment.';
+COMMENT ON FUNCTION bucket_ceil(integer, timestamptz, text) IS 'The first edge of such buckets at or after that time.';
 
--- A secondary measurement that a real cannot hold is no measurement: NULL, so that it never costs the energy reading.
+-- A secondary value that does not fit into a real is no measurement: it becomes NULL, so that the energy reading is
+-- kept.
 CREATE FUNCTION as_real(p double precision) RETURNS real LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN p = 0 THEN 0::real WHEN abs(p) > 1e-30 AND abs(p) < 1e30 THEN p::real END $$;
-COMMENT ON FUNCTION as_real(double precision) IS 'The value as real; NULL for NaN, infinity and what a real cannot hold.';
+COMMENT ON FUNCTION as_real(double precision) IS
+    'The value as real; NULL for NaN, infinity and what does not fit into a real.';
 
 CREATE FUNCTION bad_input(p_sentence text) RETURNS void LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '%', p_sentence USING ERRCODE = '22023'; END $$;
 COMMENT ON FUNCTION bad_input(text) IS 'Raises SQLSTATE 22023 with a sentence for the person who gave the input.';
 
--- Registry changes take this lock exclusively, ingest takes it shared: so ingest may lock meters first and devices after,
--- the registry the other way round, without a deadlock.
+-- Registry changes take this lock exclusively, ingest takes it shared: so ingest may lock meters first and devices
+-- after, and the registry the other way round, without a deadlock.
 CREATE FUNCTION lock_registry(p_exclusive boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF p_exclusive THEN
@@ -51,7 +54,8 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared(5392001);
     END IF;
 END $$;
-COMMENT ON FUNCTION lock_registry(boolean) IS 'Transaction lock that orders registry changes (exclusive) and ingest (shared).';
+COMMENT ON FUNCTION lock_registry(boolean) IS
+    'Transaction lock that orders registry changes (exclusive) and ingest (shared).';
 
 -- Raw rows older than this are refused: retention has removed them or is about to, and their buckets are frozen.
 CREATE FUNCTION raw_floor() RETURNS timestamptz LANGUAGE plpgsql STABLE AS

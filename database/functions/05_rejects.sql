@@ -8,7 +8,8 @@ BEGIN
     IF coalesce(cardinality(p_source), 0) = 0 THEN
         RETURN 0;
     END IF;
-    -- A flood over ever new topics or reasons must not fill the disk: beyond 1,000 rows an hour they share one row per source.
+    -- A flood of always new topics or reasons must not fill the disk: beyond 1,000 rows an hour they share one row per
+    -- source.
     SELECT count(*) >= 1000 INTO v_crowded
         FROM (SELECT 1 FROM ingest_rejects WHERE last_at > now() - interval '1 hour' LIMIT 1000) recent;
     INSERT INTO ingest_rejects AS r (source, topic, reason, payload, count)
@@ -29,4 +30,5 @@ BEGIN
     RETURN cardinality(p_source);
 END $$;
 COMMENT ON FUNCTION record_rejects(text[], text[], text[], text[]) IS
-    'Records what was refused: (source, topic, payload cut at 4 kB, reason); equal ones of an hour are one counted row. Answers how many.';
+    'Records what was refused: (source, topic, payload cut at 4 kB, reason); equal ones of an hour are one counted '
+    'row. Returns how many.';

@@ -8,15 +8,17 @@ CREATE FUNCTION default_max_power_w(p_meter text, p_protocol text) RETURNS doubl
 $$;
 COMMENT ON FUNCTION default_max_power_w(text, text) IS 'Highest plausible power of a new meter in W, by kind.';
 
--- Whoever may speak to the broker could name meters without end.
+-- Otherwise any client of the broker could add meters without end.
 CREATE FUNCTION room_for_meters() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN (SELECT 1000 - count(*) FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id));
 END $$;
-COMMENT ON FUNCTION room_for_meters() IS 'How many more meters may appear that no device names: 1,000 at most wait for one.';
+COMMENT ON FUNCTION room_for_meters() IS
+    'How many more meters without a device may appear: at most 1,000 wait for one.';
 
 CREATE FUNCTION is_meter_name(p_name text) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT p_name ~ '^[^\x01-\x1f\x7f]{1,200}$' $$;
-COMMENT ON FUNCTION is_meter_name(text) IS 'Whether a meter may have that name: 1 to 200 characters, no control characters.';
+COMMENT ON FUNCTION is_meter_name(text) IS
+    'Whether a meter may have that name: 1 to 200 characters, no control characters.';
 
 CREATE FUNCTION register_meters(p_meter text[], p_protocol text[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
@@ -53,7 +55,7 @@ BEGIN
     RETURN cardinality(v_new);
 END $$;
 COMMENT ON FUNCTION register_meters(text[], text[]) IS
-    'Makes unknown meters known (at most 1,000 without a device) and assigns those that a device names in shelly_id.';
+    'Registers unknown meters (at most 1,000 without a device) and assigns those that a device names in shelly_id.';
 
 -- Which device names this meter in shelly_id: the meter itself, or the plug of which it is one channel.
 CREATE FUNCTION meter_claim(p_meter text) RETURNS TABLE (device_id text) LANGUAGE sql STABLE AS $$
@@ -74,9 +76,10 @@ BEGIN
     PERFORM set_assignment(p_meter, v_device, 'main', p_from);
     RETURN true;
 END $$;
-COMMENT ON FUNCTION assign_new_meter(text, timestamptz) IS 'Assigns a meter that never had a device to the device that names it.';
+COMMENT ON FUNCTION assign_new_meter(text, timestamptz) IS
+    'Assigns a meter that never had a device to the device that names it.';
 
--- The reporting interval is the median of the newest distances; it moves only when clearly different, so that the gap
+-- The reporting interval is the median of the newest intervals; it changes only when clearly different, so that the gap
 -- flags of a meter do not flicker. Rows of the last week get the flags of the new threshold.
 CREATE FUNCTION learn_reporting_intervals(p_meters text[] DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
@@ -107,8 +110,10 @@ BEGIN
     RETURN v_changed;
 END $$;
 COMMENT ON FUNCTION learn_reporting_intervals(text[]) IS
-    'Learns the usual distance of readings in seconds per meter (median of the newest 60); answers how many changed.';
+    'Learns the usual interval between readings in seconds per meter (median of the newest 60); returns how many '
+    'changed.';
 
 CREATE FUNCTION gap_threshold_s(p_interval_s double precision) RETURNS double precision LANGUAGE sql IMMUTABLE AS
 $$ SELECT greatest(60, 3 * coalesce(p_interval_s, 20)) $$;
-COMMENT ON FUNCTION gap_threshold_s(double precision) IS 'A silence longer than this many seconds is a gap, from the reporting interval in s.';
+COMMENT ON FUNCTION gap_threshold_s(double precision) IS
+    'A silence longer than this many seconds is a gap, from the reporting interval in s.';

@@ -1,18 +1,20 @@
--- Energy accounting: a fold over the rows of a meter in time order (see docs/accounting.md for the rules with examples).
+-- Energy accounting: a fold over the rows of a meter in time order (docs/accounting.md has the rules with examples).
 --
--- State after a row: base B seen at TB, and after a doubtful step an alternative base A seen at TA. A stored row carries its
--- state in base_*/alt_*; all four are NULL when the state is the ordinary one: base = own counter at own time, no alternative.
+-- State after a row: base B seen at TB, and after a doubtful step an alternative base A seen at TA. A stored row has
+-- its state in base_*/alt_*; all four are NULL when the state is the ordinary one: base = own counter at own time, no
+-- alternative.
 
 CREATE FUNCTION join_flags(p_flag text, p_gap boolean) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN NOT coalesce(p_gap, false) THEN p_flag WHEN p_flag IS NULL THEN 'gap' ELSE p_flag || ',gap' END $$;
-COMMENT ON FUNCTION join_flags(text, boolean) IS 'The quality of a row: the flag of its counter and gap, joined by a comma; NULL when there is none.';
+COMMENT ON FUNCTION join_flags(text, boolean) IS
+    'The quality of a row: the flag of its counter and gap, joined by a comma; NULL when it has neither.';
 
 CREATE FUNCTION has_flag(p_quality text, p_flag text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT p_quality IS NOT NULL AND position(',' || p_flag || ',' IN ',' || p_quality || ',') > 0 $$;
-COMMENT ON FUNCTION has_flag(text, text) IS 'Whether a quality text holds the flag.';
+COMMENT ON FUNCTION has_flag(text, text) IS 'Whether a quality text contains the flag.';
 
 -- The rows of the meter around p_touched (ascending times of rows that are new or changed) get their delta, interval,
--- quality and state; each stretch is folded forward until a row that was not touched keeps its state.
+-- quality and state; from each of these times the fold continues until a row that was not touched keeps its state.
 CREATE FUNCTION refold(p_meter text, p_touched timestamptz[]) RETURNS tstzrange LANGUAGE plpgsql AS $$
 DECLARE
     m meters;
@@ -115,7 +117,7 @@ BEGIN
             IF i <= n AND r.timestamp >= p_touched[i] THEN
                 i := i + 1;
             ELSIF same_state AND ((m.reading_kind = 'power_only' AND r.power_watts IS NOT NULL) OR (m.reading_kind <> 'power_only' AND c IS NOT NULL)) THEN
-                at_end := false;   -- the same state as before: whatever follows is untouched
+                at_end := false;   -- the same state as before: what follows does not change
                 EXIT;
             END IF;
         END LOOP;
@@ -125,9 +127,10 @@ BEGIN
     RETURN tstzrange(range_from, range_to, '[]');
 END $$;
 COMMENT ON FUNCTION refold(text, timestamptz[]) IS
-    'Folds the meter''s rows again from each of the given times (ascending, of existing rows) until the stored state holds; answers the range that may have changed.';
+    'Folds the meter''s rows again from each of the given times (ascending, of existing rows) until a row keeps its '
+    'stored state; returns the range that may have changed.';
 
--- What the newest rows left behind, read back into meter_state after a fold that reached the end.
+-- The state after the newest rows, read back into meter_state after a fold.
 CREATE FUNCTION store_meter_state(p_meter text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE meter_state s SET
@@ -150,7 +153,10 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION store_meter_state(text) IS 'Reads the newest rows of the meter back into meter_state.';
 
-CREATE FUNCTION flag_gaps(p_meter text, p_from timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+-- No nested loops: the statistics may not know the meter's rows yet, and the planner would then judge all of them again
+-- for each of them. Without such loops e needs a bound of its own, or rows before p_from are read in vain.
+CREATE FUNCTION flag_gaps(p_meter text, p_from timestamptz) RETURNS void
+LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE
     v_gap_s double precision := (SELECT gap_threshold_s(reporting_interval_s) FROM meters WHERE meter_id = p_meter);
     v_first timestamptz;
@@ -162,7 +168,7 @@ BEGIN
         FROM energy_data WHERE meter_id = p_meter AND timestamp >= p_from
     ), changed AS (
         UPDATE energy_data e SET quality = join_flags(nullif(regexp_replace(e.quality, ',?gap$', ''), ''), j.is_gap)
-        FROM judged j WHERE e.meter_id = p_meter AND e.timestamp = j.timestamp AND j.had <> j.is_gap
+        FROM judged j WHERE e.meter_id = p_meter AND e.timestamp >= p_from AND e.timestamp = j.timestamp AND j.had <> j.is_gap
         RETURNING e.timestamp, e.interval_start
     )
     SELECT min(coalesce(interval_start, timestamp)), max(timestamp) INTO v_first, v_last FROM changed;
@@ -170,10 +176,12 @@ BEGIN
         PERFORM mark_dirty(p_meter, v_first, v_last);
     END IF;
 END $$;
-COMMENT ON FUNCTION flag_gaps(text, timestamptz) IS 'Sets the gap flags of the meter''s rows from that time on by its present reporting interval.';
+COMMENT ON FUNCTION flag_gaps(text, timestamptz) IS
+    'Sets the gap flags of the meter''s rows from that time on by its current reporting interval.';
 
--- A block of plausible rows that falls between two stored rows (history imported before live rows): set-based, then the row after
--- the block is folded again. Answers the range that changed, NULL when the rows are not such a block and nothing was stored.
+-- A block of plausible rows that falls between two stored rows (history imported before live rows): set-based, then the
+-- row after the block is folded again. Returns the range that changed, NULL when the rows are not such a block and
+-- nothing was stored.
 CREATE FUNCTION ingest_block(p_meter text, p_ts timestamptz[], p_power float8[], p_counter float8[], p_voltage real[],
     p_current real[], p_factor real[], p_frequency real[], p_temp real[]) RETURNS tstzrange LANGUAGE plpgsql AS $$
 DECLARE
@@ -225,9 +233,10 @@ BEGIN
     RETURN tstzrange(least(k.owner_at, before_at, lo), greatest(hi, last_at), '[]');
 END $$;
 COMMENT ON FUNCTION ingest_block(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[]) IS
-    'Stores plausible rows of one meter that lie between two stored rows, set-based; answers the changed range, NULL when it stored nothing.';
+    'Stores plausible rows of one meter that lie between two stored rows, set-based; returns the changed range, NULL '
+    'when it stored nothing.';
 
--- The slow path: rows of one meter in any order, late, repeated or doubtful. They are stored first and folded then.
+-- The slow path: rows of one meter in any order, late, repeated or doubtful. They are stored first, then folded.
 CREATE FUNCTION ingest_meter_rows(p_meter text, p_ts timestamptz[], p_power float8[], p_counter float8[], p_voltage real[],
     p_current real[], p_factor real[], p_frequency real[], p_temp real[], p_fast boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -242,7 +251,8 @@ BEGIN
         v_stored := cardinality(p_ts);
     END IF;
     IF v_range IS NULL THEN
-        WITH best AS (      -- equal times: the higher counter, then the higher power; the rest only makes the choice unique
+        -- Of equal times the higher counter counts, then the higher power; the rest only makes the choice unique.
+        WITH best AS (
             SELECT DISTINCT ON (ts) * FROM unnest(p_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp)
                 AS u (ts, power, counter, voltage, amps, pf, hz, temp)
             ORDER BY ts, counter DESC NULLS LAST, power DESC NULLS LAST, voltage DESC NULLS LAST, amps DESC NULLS LAST,
@@ -276,8 +286,10 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('stored', v_stored);
 END $$;
-COMMENT ON FUNCTION ingest_meter_rows(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[], boolean) IS
-    'Stores checked rows of one meter in any order and folds what they change; the caller holds the meter''s lock. p_fast: try ingest_block() first.';
+COMMENT ON FUNCTION ingest_meter_rows(text, timestamptz[], float8[], float8[], real[], real[], real[], real[], real[],
+    boolean) IS
+    'Stores checked rows of one meter in any order and folds what they change; the caller holds the meter''s lock. '
+    'p_fast: try ingest_block() first.';
 
 CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE sql AS $$
     UPDATE print_jobs j SET energy_final = false
@@ -285,9 +297,10 @@ CREATE FUNCTION reopen_jobs(p_meter text, p_from timestamptz, p_to timestamptz) 
     WHERE a.meter_id = p_meter AND a.device_id = j.device_id AND j.energy_final
       AND j.end_time > p_from AND j.start_time < p_to AND a.valid_from < j.end_time AND a.valid_to > j.start_time
 $$;
-COMMENT ON FUNCTION reopen_jobs(text, timestamptz, timestamptz) IS 'Ended jobs whose energy a late row may have changed are computed again.';
+COMMENT ON FUNCTION reopen_jobs(text, timestamptz, timestamptz) IS
+    'Marks ended jobs whose energy a late row may have changed, so that they are computed again.';
 
--- A limit that was too low had turned real energy into jumps: they are judged again.
+-- A limit that was too low had turned real energy into jumps: these are judged again.
 CREATE FUNCTION allow_power(p_meter text, p_watts double precision) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_jumps timestamptz[];
@@ -305,9 +318,11 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION allow_power(text, double precision) IS
-    'Raises the highest plausible power of the meter to that many W (never lowers it) and counts what had been a jump because of the old limit.';
+    'Raises the highest plausible power of the meter to that many W (never lowers it) and counts the energy of jumps '
+    'that only the old limit made.';
 
--- device_latest is the lock of a device: whoever changes it or devices.last_seen locks the device_latest rows first, sorted.
+-- device_latest is the lock of a device: every function that changes it or devices.last_seen first locks the rows of
+-- device_latest, sorted.
 CREATE FUNCTION refresh_device_power(p_devices text[]) RETURNS text[] LANGUAGE plpgsql SET enable_nestloop = off AS $$
 DECLARE
     v_devices text[];
@@ -315,7 +330,7 @@ BEGIN
     SELECT array_agg(d.device_id) INTO v_devices FROM
         (SELECT device_id FROM device_latest WHERE device_id = ANY (p_devices) ORDER BY device_id FOR UPDATE) d;
     UPDATE device_latest l SET power_watts = x.power, power_at = x.at
-        FROM (-- the sum over the main meters, without those that fell silent while the others went on
+        FROM (-- the sum over the main meters, without those that fell silent while the others continued
               SELECT p.device_id, sum(p.last_power_watts) FILTER (WHERE p.last_power_at >= p.newest - interval '15 minutes') AS power, p.newest AS at
               FROM (SELECT d.device_id, s.last_power_watts, s.last_power_at, max(s.last_power_at) OVER (PARTITION BY d.device_id) AS newest
                     FROM unnest(v_devices) AS d (device_id)
@@ -328,19 +343,24 @@ BEGIN
     RETURN v_devices;
 END $$;
 COMMENT ON FUNCTION refresh_device_power(text[]) IS
-    'Locks the devices (sorted) and sets device_latest.power_watts to the sum of the latest power of their main electricity meters; answers the devices.';
+    'Locks the devices (sorted) and sets device_latest.power_watts to the sum of the latest power of their main '
+    'electricity meters; returns the devices.';
 
--- Nothing that a workshop measures is larger, and what is larger overflows in sums. NaN is greater than infinity in PostgreSQL.
+-- Nothing that a workshop measures is larger, and what is larger overflows in sums. NaN is greater than infinity in
+-- PostgreSQL.
 CREATE FUNCTION is_measurable(p double precision) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT p >= 0 AND p <= 1e15 $$;
-COMMENT ON FUNCTION is_measurable(double precision) IS 'Whether a power in W or a counter in Wh can be one: from 0 to 1e15, a number. NULL for NULL.';
+COMMENT ON FUNCTION is_measurable(double precision) IS
+    'Whether the value can be a power in W or a counter in Wh: a number from 0 to 1e15. NULL for NULL.';
 
--- Readings with resolved times. Rows that are strictly newer than everything of their meter and plausible are stored by one
--- set-based statement; a meter with any other row goes through ingest_meter_rows(). Both give the same rows (a test says so).
+-- Readings with resolved times. Rows that are plausible and strictly newer than everything of their meter are stored by
+-- one set-based statement; a meter with any other row goes through ingest_meter_rows(). Both store the same rows (a
+-- test proves it).
 CREATE FUNCTION ingest_energy(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[],
     p_voltage float8[] DEFAULT NULL, p_current float8[] DEFAULT NULL, p_factor float8[] DEFAULT NULL,
     p_frequency float8[] DEFAULT NULL, p_temp float8[] DEFAULT NULL, p_fast boolean DEFAULT true) RETURNS jsonb
--- The planner can't know how long arrays are: without these it joins 500 rows in nested loops and plans anew at each call.
+-- The planner can't know how long arrays are: without these it joins 500 rows in nested loops and plans again at each
+-- call.
 LANGUAGE plpgsql SET enable_nestloop = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     v_floor timestamptz := raw_floor();
@@ -357,7 +377,7 @@ BEGIN
         p_counter := ARRAY(SELECT CASE WHEN v < 1e-30 AND v > 0 THEN 0 ELSE v END FROM unnest(p_counter) WITH ORDINALITY AS u (v, n) ORDER BY n);
     END IF;
     PERFORM lock_registry(false);
-    -- Locked in sorted order by a statement of its own: the next statement then sees what the last holder wrote.
+    -- Locked in sorted order by a separate statement: the next statement then sees what the last holder wrote.
     SELECT array_agg(l.meter_id) INTO v_meters FROM
         (SELECT meter_id FROM meter_state WHERE meter_id = ANY (p_meter) ORDER BY meter_id FOR UPDATE) l;
 
@@ -440,8 +460,10 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('accepted', v_stored, 'repeated', v_valid - v_stored, 'rejected', v_rejected, 'touched', v_touched);
 END $$;
-COMMENT ON FUNCTION ingest_energy(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[], boolean) IS
-    'Readings (meter, time, W, Wh, V, A, power factor, Hz, °C) of known meters into the account. Answers accepted, repeated, rejected and the late ranges it touched. p_fast := false forces the slow path.';
+COMMENT ON FUNCTION ingest_energy(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[],
+    float8[], boolean) IS
+    'Readings (meter, time, W, Wh, V, A, power factor, Hz, °C) of known meters into the account. Returns accepted, '
+    'repeated, rejected and the late ranges that it touched. p_fast := false forces the slow path.';
 
 -- last_seen is exact to 5 s: writing it with every batch would cost as much as the accounting.
 CREATE FUNCTION touch_registry(p_meters text[], p_first_seen boolean) RETURNS void LANGUAGE plpgsql SET enable_nestloop = off AS $$
@@ -460,7 +482,8 @@ BEGIN
               WHERE a.meter_id = ANY (p_meters) AND s.last_at >= a.valid_from AND a.valid_to = 'infinity' GROUP BY 1) x
         WHERE d.device_id = x.device_id AND d.device_id = ANY (v_devices) AND (d.last_seen IS NULL OR d.last_seen < x.at - interval '5 seconds');
 END $$;
-COMMENT ON FUNCTION touch_registry(text[], boolean) IS 'first_seen and last_seen (to 5 s) of meters and devices, latest power of the devices.';
+COMMENT ON FUNCTION touch_registry(text[], boolean) IS
+    'Updates first_seen and last_seen (to 5 s) of meters and devices, and the latest power of the devices.';
 
 CREATE FUNCTION reject_readings(p_meter text[], p_ts timestamptz[], p_power float8[], p_counter float8[], p_floor timestamptz)
 RETURNS bigint LANGUAGE sql AS $$
@@ -483,4 +506,4 @@ RETURNS bigint LANGUAGE sql AS $$
     WHERE reason IS NOT NULL
 $$;
 COMMENT ON FUNCTION reject_readings(text[], timestamptz[], float8[], float8[], timestamptz) IS
-    'Records the readings that ingest_energy refuses, each with its reason; answers how many.';
+    'Records the readings that ingest_energy refuses, each with its reason; returns how many.';

@@ -1,8 +1,10 @@
--- Readings as the parsers give them: unknown meters appear, each reading gets its time, then ingest_energy() accounts for it.
+-- Readings from the parsers: unknown meters are registered, each reading gets its time, then ingest_energy() accounts
+-- for it.
 --
--- Time of a reading: what is live counts at its arrival. A device that sends its own time d teaches its clock offset
--- (arrival − d); a reading that arrives more than 10 s after d + offset is late and is placed at d + offset. A backlog without
--- device time has no true times: only its newest reading per meter counts, the others are recorded as superseded.
+-- Time of a reading: a live one counts at its arrival. From a device that sends its own time d the offset of its clock
+-- is learned (arrival − d); a reading that arrives more than 10 s after d + offset is late and is placed at d + offset.
+-- A backlog without device time has no true times: only its newest reading per meter counts, the others are recorded as
+-- superseded.
 
 CREATE FUNCTION ingest_readings(p_meter text[], p_arrived timestamptz[], p_device_time timestamptz[], p_backlog boolean[],
     p_power float8[], p_counter float8[], p_voltage float8[], p_current float8[], p_factor float8[], p_frequency float8[],
@@ -27,12 +29,13 @@ BEGIN
     PERFORM lock_registry(false);
     PERFORM 1 FROM meter_state WHERE meter_id = ANY (p_meter) ORDER BY meter_id FOR UPDATE;
 
-    -- Meters whose clock has something to teach; all others (live, within 2 s of what is expected) count at arrival.
+    -- Meters whose clock offset may have to be learned; all others (live, within 2 s of what is expected) count at
+    -- arrival.
     SELECT array_agg(DISTINCT u.id) INTO v_teaching
         FROM unnest(p_meter, p_arrived, p_device_time, p_backlog) AS u (id, arrived, d, backlog) JOIN meter_state t ON t.meter_id = u.id
         WHERE u.d IS NOT NULL AND (u.backlog OR t.clock_offset_s IS NULL OR t.clock_candidate_n > 0
               OR abs(extract(epoch FROM u.arrived - u.d)::float8 - t.clock_offset_s) > 2);
-    -- One by one in the order of arrival, because each reading may teach the offset.
+    -- One by one in the order of arrival, because each reading may change the offset.
     FOR r IN
         SELECT u.n, u.id, u.arrived, coalesce(u.backlog, false) AS backlog, u.d, u.counter, lag(u.id) OVER w AS before_id
         FROM unnest(p_meter, p_arrived, p_device_time, p_backlog, p_counter) WITH ORDINALITY AS u (id, arrived, d, backlog, counter, n)
@@ -55,7 +58,7 @@ BEGIN
         at := r.d + make_interval(secs => s.clock_offset_s);
         delay := extract(epoch FROM r.arrived - at)::float8;
         IF r.backlog AND (s.clock_offset_s IS NULL OR delay < -10 OR at < early) THEN
-            -- no usable offset: a clock that was set tells the time itself, one that was not tells nothing
+            -- no usable offset: a clock that was set has the true time, one that was not is of no use
             IF r.d >= early AND r.d <= r.arrived + interval '10 seconds' THEN
                 v_ts[r.n] := date_trunc('milliseconds', r.d);
             ELSE
@@ -64,7 +67,8 @@ BEGIN
         ELSIF r.backlog THEN
             v_ts[r.n] := least(r.arrived, date_trunc('milliseconds', at + interval '0.5 milliseconds'));
         ELSIF s.clock_offset_s IS NULL OR at < early OR delay < -10 THEN
-            -- the first live reading, or a clock that was set, lost or put forward: a reading can't come from the future
+            -- The first live reading, or a clock that was set, lost or put forward: a reading can't come from the
+            -- future.
             s.clock_offset_s := candidate; s.clock_candidate_n := 0;
         ELSIF delay <= 10 THEN
             IF abs(delay) > 2 THEN
@@ -72,8 +76,8 @@ BEGIN
             END IF;
             s.clock_candidate_n := 0;
         ELSE
-            -- Late, or the clock was put back. Put back: device time advances with the arrivals, or a reading that claims to
-            -- be older than the newest row counts more than it.
+            -- Late, or the clock was put back. It was put back when device time advances with the arrivals, or when a
+            -- reading that seems older than the newest row has a higher counter.
             IF s.clock_candidate_n > 0 AND abs(candidate - s.clock_candidate_s) <= 1 THEN
                 s.clock_candidate_n := s.clock_candidate_n + 1;
             ELSE
@@ -111,8 +115,10 @@ BEGIN
     v_answer := ingest_energy(p_meter, v_ts, p_power, p_counter, p_voltage, p_current, p_factor, p_frequency, p_temp);
     RETURN v_answer || jsonb_build_object('superseded', v_superseded);
 END $$;
-COMMENT ON FUNCTION ingest_readings(text[], timestamptz[], timestamptz[], boolean[], float8[], float8[], float8[], float8[], float8[], float8[], float8[], text[], text[]) IS
-    'Readings of the parsers (meter, arrived, device time, backlog, W, Wh, V, A, power factor, Hz, °C, protocol, topic): registers meters, resolves times, accounts. Answers accepted, repeated, rejected, superseded, touched.';
+COMMENT ON FUNCTION ingest_readings(text[], timestamptz[], timestamptz[], boolean[], float8[], float8[], float8[],
+    float8[], float8[], float8[], float8[], text[], text[]) IS
+    'Readings of the parsers (meter, arrived, device time, backlog, W, Wh, V, A, power factor, Hz, °C, protocol, '
+    'topic): registers meters, resolves times, accounts. Returns accepted, repeated, rejected, superseded, touched.';
 
 CREATE FUNCTION store_clock(p meter_state) RETURNS void LANGUAGE sql AS $$
     UPDATE meter_state SET clock_offset_s = p.clock_offset_s, clock_candidate_s = p.clock_candidate_s,
@@ -121,4 +127,4 @@ CREATE FUNCTION store_clock(p meter_state) RETURNS void LANGUAGE sql AS $$
       AND (clock_offset_s, clock_candidate_s, clock_candidate_n, clock_candidate_at)
           IS DISTINCT FROM (p.clock_offset_s, p.clock_candidate_s, p.clock_candidate_n, p.clock_candidate_at)
 $$;
-COMMENT ON FUNCTION store_clock(meter_state) IS 'Writes back what a meter''s clock taught, if it did.';
+COMMENT ON FUNCTION store_clock(meter_state) IS 'Stores what was learned about a meter''s clock, if anything changed.';

@@ -1,5 +1,6 @@
--- Energy of any range: intervals are cut where the range begins and ends. Inside an interval each power value holds until
--- the next row; the interval's energy is shared in proportion to power × time, or evenly when no power is known.
+-- Energy of any range: intervals are cut where the range begins and ends. Inside an interval each power value holds
+-- until the next row; the energy of the interval is shared in proportion to power × time, or evenly when no power is
+-- known.
 
 -- Energy before p_at of the interval that p_at cuts; NULL when it cuts none.
 CREATE FUNCTION energy_edge(p_meter text, p_at timestamptz) RETURNS double precision LANGUAGE plpgsql STABLE AS $$
@@ -29,7 +30,8 @@ BEGIN
     END IF;
     RETURN o.wh * extract(epoch FROM p_at - o.begins)::float8 / extract(epoch FROM o.ends - o.begins)::float8;
 END $$;
-COMMENT ON FUNCTION energy_edge(text, timestamptz) IS 'Wh of the interval that the moment cuts, as far as it lies before the moment; NULL when none is cut.';
+COMMENT ON FUNCTION energy_edge(text, timestamptz) IS
+    'Wh of the interval that the given time cuts, up to that time; NULL when it cuts none.';
 
 CREATE FUNCTION energy_between(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS double precision LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -48,7 +50,8 @@ BEGIN
     RETURN coalesce(v_whole, 0) + coalesce(v_edge, 0) - coalesce(energy_edge(p_meter, p_from), 0);
 END $$;
 COMMENT ON FUNCTION energy_between(text, timestamptz, timestamptz) IS
-    'Wh that the meter measured in [from, to), straight from the rows; NULL when nothing is known of that range. Adds up: (a,b) + (b,c) = (a,c).';
+    'Wh that the meter measured in [from, to), directly from the rows; NULL when nothing is known of that range. Adds '
+    'up: (a,b) + (b,c) = (a,c).';
 
 -- The stretches of time in which rows must be read because stored rollups are not current; whole minutes, merged.
 CREATE FUNCTION dirty_minutes(p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, ranges tstzmultirange) LANGUAGE sql STABLE AS $$
@@ -59,9 +62,11 @@ CREATE FUNCTION dirty_minutes(p_meters text[] DEFAULT NULL) RETURNS TABLE (meter
           SELECT r.meter_id, r.from_ts, r.to_ts FROM rollup_dirty r WHERE p_meters IS NULL OR r.meter_id = ANY (p_meters)) d
     GROUP BY d.meter_id
 $$;
-COMMENT ON FUNCTION dirty_minutes(text[]) IS 'Per meter the merged ranges (whole UTC minutes) whose stored rollups are not current.';
+COMMENT ON FUNCTION dirty_minutes(text[]) IS
+    'Per meter the merged ranges (whole UTC minutes) whose stored rollups are not current.';
 
--- Σ of stored rollups over whole minutes, from the coarsest level that fits: days are not used, their edges depend on a zone.
+-- Σ of stored rollups over whole minutes, from the coarsest level that fits. Days are not used: their edges depend on a
+-- zone.
 CREATE FUNCTION stored_energy(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS double precision LANGUAGE sql STABLE AS $$
     SELECT sum(wh) FROM (
         SELECT sum(energy_wh) AS wh FROM energy_rollup_1hour
@@ -79,9 +84,11 @@ CREATE FUNCTION stored_energy(p_meter text, p_from timestamptz, p_to timestamptz
         SELECT sum(energy_wh) FROM energy_rollup_1min
             WHERE meter_id = p_meter AND bucket >= greatest(floor_to(900, p_to), ceil_to(900, p_from)) AND bucket < p_to) levels
 $$;
-COMMENT ON FUNCTION stored_energy(text, timestamptz, timestamptz) IS 'Wh of the stored rollups over whole minutes [from, to); right only where they are current.';
+COMMENT ON FUNCTION stored_energy(text, timestamptz, timestamptz) IS
+    'Wh of the stored rollups over whole minutes [from, to); correct only where they are current.';
 
--- energy_between() with the help of the rollups: rows at the edges and where rollups are not current, rollups elsewhere.
+-- energy_between() with the help of the rollups: rows at the edges and where rollups are not current, rollups
+-- elsewhere.
 CREATE FUNCTION meter_energy(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS double precision LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_from timestamptz := ceil_to(60, p_from);
@@ -95,7 +102,7 @@ BEGIN
     IF p_to <= p_from THEN
         RETURN NULL;
     END IF;
-    IF p_from < v_frozen THEN   -- rows are gone: minutes are the finest that is left
+    IF p_from < v_frozen THEN   -- rows are gone: nothing finer than minutes is left
         v_from := floor_to(60, p_from);
     END IF;
     IF v_from >= v_to THEN
@@ -113,13 +120,15 @@ BEGIN
     RETURN v_sum;
 END $$;
 COMMENT ON FUNCTION meter_energy(text, timestamptz, timestamptz) IS
-    'Wh of the meter in [from, to) like energy_between, but fast over long ranges: stored rollups inside, rows at the edges and where rollups are not current.';
+    'Wh of the meter in [from, to) like energy_between, but fast over long ranges: stored rollups inside, rows at the '
+    'edges and where rollups are not current.';
 
--- meter_energy() for many meters at once; what is not ordinary (late rows waiting for their rollups, rows gone) asks it.
+-- meter_energy() for many meters at once; it calls that one for what is not ordinary (late rows that wait for their
+-- rollups, rows that are gone).
 CREATE FUNCTION meters_energy(p_meter text[], p_from timestamptz[], p_to timestamptz[]) RETURNS TABLE (n bigint, energy_wh double precision)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
-BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
+BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than running it
     WITH wanted AS MATERIALIZED (
         SELECT u.n, u.meter_id, u.t0, u.t1, u.s0, u.s1, ceil_to(3600, u.s0) AS h0, floor_to(3600, u.s1) AS h1, ceil_to(900, u.s0) AS q0, floor_to(900, u.s1) AS q1,
                u.s0 < u.s1 AND u.t0 >= (SELECT coalesce(setting('frozen_before')::timestamptz, '-infinity')) AND NOT EXISTS (SELECT 1 FROM rollup_dirty d WHERE d.meter_id = u.meter_id) AS stored
@@ -128,7 +137,8 @@ BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs
                      CASE WHEN s.dirty_from IS NULL AND w.t1 >= s.last_at THEN ceil_to(60, w.t1) ELSE floor_to(60, least(w.t1, s.dirty_from)) END AS s1
               FROM unnest(p_meter, p_from, p_to) WITH ORDINALITY AS w (meter_id, t0, t1, n) JOIN meter_state s ON s.meter_id = w.meter_id
               WHERE w.t0 < w.t1) u
-    ), pieces AS (      -- each level is asked only by those that need it: edges on the hour, as tariffs have them, need nothing finer
+    ), pieces AS (
+        -- Each level is read only where it is needed: edges on the hour, as tariffs have them, need nothing finer.
         SELECT w.n, r.energy_wh FROM wanted w JOIN energy_rollup_1hour r ON r.meter_id = w.meter_id AND r.bucket >= w.h0 AND r.bucket < w.h1
             WHERE w.stored AND w.h0 < w.h1
         UNION ALL
@@ -164,7 +174,7 @@ BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs
     SELECT p.n, sum(p.energy_wh) FROM pieces p GROUP BY p.n;
 END $$;
 COMMENT ON FUNCTION meters_energy(text[], timestamptz[], timestamptz[]) IS
-    'Wh of each (meter, from, to) by its place in the arrays, as meter_energy would say; one statement for many.';
+    'Wh of each (meter, from, to) by its place in the arrays, as from meter_energy; one statement for many.';
 
 CREATE FUNCTION devices_energy(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (n bigint, energy_wh double precision) LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
@@ -182,7 +192,8 @@ BEGIN RETURN QUERY
     GROUP BY p.n;
 END $$;
 COMMENT ON FUNCTION devices_energy(text[], timestamptz[], timestamptz[], text) IS
-    'Wh of each (device, from, to) by its place n in the arrays, as device_energy would say; one statement for many. Those without anything known are missing.';
+    'Wh of each (device, from, to) by its place n in the arrays, as from device_energy; one statement for many. Those '
+    'of which nothing is known are missing.';
 
 CREATE FUNCTION devices_energy(p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (device_id text, energy_wh double precision) LANGUAGE sql STABLE AS $$
@@ -192,7 +203,8 @@ RETURNS TABLE (device_id text, energy_wh double precision) LANGUAGE sql STABLE A
     JOIN d ON d.n = e.n
 $$;
 COMMENT ON FUNCTION devices_energy(timestamptz, timestamptz, text) IS
-    'Wh of every device in [from, to) over its main meters of the energy type; devices of which nothing is known are missing.';
+    'Wh of every device in [from, to) over its main meters of the energy type; devices of which nothing is known are '
+    'missing.';
 
 CREATE FUNCTION device_energy(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
 RETURNS double precision LANGUAGE sql STABLE AS $$
@@ -210,7 +222,7 @@ RETURNS TABLE (energy_wh double precision, coverage_s double precision, gap_s do
         SELECT a.meter_id, greatest(a.valid_from, p_from) AS t0, least(a.valid_to, p_to) AS t1
         FROM meter_assignments a JOIN meters m USING (meter_id)
         WHERE a.device_id = p_device AND a.role = 'main' AND m.energy_type = p_energy_type AND a.valid_from < p_to AND a.valid_to > p_from
-          -- one that came from a file says nothing about the time after it
+          -- one that came from a file has no readings of the time after it
           AND (m.protocol <> 'import' OR EXISTS (SELECT 1 FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp > p_from))
     ), steps AS (   -- each row with its predecessor, cut to the range; the first row after the range closes it
         SELECT p.meter_id, r.timestamp, r.quality, r.in_range,
@@ -230,11 +242,12 @@ RETURNS TABLE (energy_wh double precision, coverage_s double precision, gap_s do
                count(*) FILTER (WHERE has_flag(quality, 'back') AND seconds > 0) AS backs,
                max(timestamp) FILTER (WHERE in_range) AS newest
         FROM steps GROUP BY meter_id)
-    -- several meters: the one that saw least decides what is covered
+    -- several meters: the one with the least coverage decides what is covered
     SELECT device_energy(p_device, p_from, p_to, p_energy_type), coalesce(min(coalesce(covered, 0)), 0), coalesce(max(coalesce(silent, 0)), 0),
            coalesce(sum(gaps), 0)::integer, coalesce(sum(resets), 0)::integer, coalesce(sum(jumps), 0)::integer, coalesce(sum(backs), 0)::integer,
            max(newest)
     FROM sums
 $$;
 COMMENT ON FUNCTION device_energy_detail(text, timestamptz, timestamptz, text) IS
-    'Energy in Wh with its quality: seconds covered by readings, seconds of silence, counts of gaps, resets, jumps and steps back, newest reading.';
+    'Energy in Wh with its quality: seconds covered by readings, seconds of silence, counts of gaps, resets, jumps '
+    'and steps back, newest reading.';

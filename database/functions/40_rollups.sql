@@ -1,4 +1,4 @@
--- Rollups: stored buckets of 1 min, 15 min, 1 hour and 1 day (a day of the factory), made again where rows changed.
+-- Rollups: stored buckets of 1 min, 15 min, 1 hour and 1 day (a day of the factory), computed again where rows changed.
 -- 1 min comes from the rows, every other level from a finer one, so the levels always agree.
 
 CREATE FUNCTION rollup_levels() RETURNS TABLE (name text, step integer, finer text, finer_step integer) LANGUAGE sql IMMUTABLE AS $$
@@ -7,17 +7,19 @@ CREATE FUNCTION rollup_levels() RETURNS TABLE (name text, step integer, finer te
            ('1day', 86400, '15min', 900)
 $$;
 COMMENT ON FUNCTION rollup_levels() IS
-    'The levels of stored rollups: name, seconds of a bucket (86400: a day of the factory), and the finer level that it is made from.';
+    'The levels of stored rollups: name, seconds of a bucket (86400: a day of the factory), and the finer level from '
+    'which it is computed.';
 
--- The meter's time line as segments: a reading's power holds until the next row; the energy of an interval is shared among its
--- segments as energy_between() does. The newest reading is a segment of no length. gap: the silence before a row flagged 'gap'.
+-- The meter's time line as segments: a reading's power holds until the next row; the energy of an interval is shared
+-- among its segments as in energy_between(). The newest reading is a segment without length. is_gap: the silence before
+-- a row flagged 'gap'.
 CREATE FUNCTION energy_segments(p_meter text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (seg_from timestamptz, seg_to timestamptz, power_w double precision, energy_wh double precision, is_gap boolean, reading_at timestamptz)
 LANGUAGE sql STABLE AS $$
     WITH first_owner AS (   -- the row whose interval p_from cuts or precedes
         SELECT e.interval_start FROM energy_data e
         WHERE e.meter_id = p_meter AND e.timestamp > p_from AND e.interval_start IS NOT NULL ORDER BY e.timestamp LIMIT 1
-    ), bounds AS (  -- back to the begin of the interval at p_from and forward to the end of the one at p_to
+    ), bounds AS (  -- back to the start of the interval at p_from and forward to the end of the one at p_to
         SELECT least((SELECT interval_start FROM first_owner),
                    (SELECT e.timestamp FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp <= p_from ORDER BY e.timestamp DESC LIMIT 1),
                    p_from) AS t0,
@@ -31,11 +33,11 @@ LANGUAGE sql STABLE AS $$
                count(e.interval_start) OVER (w ROWS UNBOUNDED PRECEDING) AS grp
         FROM (SELECT e.timestamp AS at, e.power_watts, e.quality, e.interval_start, e.energy_delta_wh AS wh, e.timestamp AS reading_at
               FROM bounds b JOIN energy_data e ON e.meter_id = p_meter AND e.timestamp >= b.t0 AND e.timestamp <= b.t1
-              UNION ALL     -- an interval whose begin has no row (interval meters, rows gone by retention)
+              UNION ALL     -- an interval whose start has no row (interval meters, rows removed by retention)
               SELECT f.interval_start, NULL, NULL, NULL, NULL, NULL FROM first_owner f
               WHERE NOT EXISTS (SELECT 1 FROM energy_data e WHERE e.meter_id = p_meter AND e.timestamp = f.interval_start)) e
         WINDOW w AS (ORDER BY e.at)
-    ), owned AS (   -- every segment learns the interval that it belongs to
+    ), owned AS (   -- every segment with the interval to which it belongs
         SELECT r.at, r.reading_at, coalesce(r.next_at, r.at) AS next_at, r.power_watts, has_flag(r.next_quality, 'gap') AS is_gap, r.grp,
                date_part('epoch', r.next_at - r.at) AS seconds, max(r.next_start) OVER g AS owner_start, max(r.next_wh) OVER g AS wh,
                count(*) OVER g AS n
@@ -51,15 +53,16 @@ LANGUAGE sql STABLE AS $$
         WINDOW g AS (PARTITION BY o.grp)
     )
     SELECT at, next_at,
-           -- a segment without a power reading shows the mean that its energy implies
+           -- a segment without a power reading gets the mean that its energy implies
            coalesce(power_watts, CASE WHEN NOT is_gap THEN energy * 3600 / nullif(seconds, 0) END),
            energy, is_gap, reading_at
     FROM shared WHERE (next_at > p_from AND at < p_to) OR (next_at = at AND at >= p_from AND at < p_to)
 $$;
 COMMENT ON FUNCTION energy_segments(text, timestamptz, timestamptz) IS
-    'The meter''s time line overlapping [from, to): segments with held power in W and energy in Wh (uncut), whether they are a gap, and the reading that begins them.';
+    'The meter''s time line overlapping [from, to): segments with held power in W and energy in Wh (uncut), whether '
+    'they are a gap, and the time of the reading at which they begin.';
 
--- One-minute buckets of [from, to) (whole minutes) straight from the rows.
+-- One-minute buckets of [from, to) (whole minutes) directly from the rows.
 CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS SETOF energy_rollup_1min LANGUAGE sql STABLE AS $$
     WITH spans AS MATERIALIZED (     -- the whole time line by device, '' where the meter has none
         SELECT valid_from AS t0, valid_to AS t1, device_id FROM meter_assignments WHERE meter_id = p_meter
@@ -88,7 +91,8 @@ CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestampt
     -- silence that no later reading filled leaves no bucket
     HAVING sum(wh_per_s) IS NOT NULL OR bool_or(coalesce(reading_at = t0, false)) OR bool_or(NOT is_gap AND power_w IS NOT NULL AND seconds > 0)
 $$;
-COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS 'One-minute rollup rows of the meter in [from, to), made from its rows.';
+COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS
+    'One-minute rollup rows of the meter in [from, to), computed from its rows.';
 
 -- Everything that is not current, aligned to buckets, merged and bounded by the meter's newest row.
 CREATE FUNCTION rollup_spans(p_step integer, p_meters text[] DEFAULT NULL) RETURNS TABLE (meter_id text, t0 timestamptz, t1 timestamptz)
@@ -102,10 +106,12 @@ LANGUAGE sql STABLE AS $$
           GROUP BY d.meter_id) w CROSS JOIN LATERAL unnest(w.spans) AS x (span)
 $$;
 COMMENT ON FUNCTION rollup_spans(integer, text[]) IS
-    'Ranges whose stored rollups of that bucket length in seconds (86400: a day of the factory) are not current, per meter.';
+    'Ranges whose stored rollups of that bucket length in seconds (86400: a day of the factory) are not current, per '
+    'meter.';
 
--- Every level above the minute by the same two statements: refill_<level>() stores its buckets, tail_<level>() makes those that
--- are not current when they are read, so that the views are always exact. Static functions, because they keep their plans.
+-- Every level above the minute uses the same two statements: refill_<level>() stores its buckets, tail_<level>()
+-- computes those that are not current when they are read, so that the views are always exact. Static functions, because
+-- they keep their plans.
 DO $$
 DECLARE
     level record;
@@ -139,15 +145,15 @@ BEGIN
             $f$
             $sql$, level.name, level.finer, level.step, level.finer_step, format(v_bucket, level.step, '(SELECT factory_zone())'));
         EXECUTE format('COMMENT ON FUNCTION refill_%1$s(text, timestamptz, timestamptz) IS %2$L', level.name,
-                       format('Makes the stored %s rollups of the meter that touch [from, to) again, from the %s ones.', level.name, level.finer));
+                       format('Computes the stored %s rollups of the meter that touch [from, to) again, from the %s ones.', level.name, level.finer));
     END LOOP;
     FOR level IN SELECT * FROM rollup_levels() LOOP
         EXECUTE format('COMMENT ON FUNCTION tail_%1$s() IS %2$L', level.name,
-                       format('Buckets of %s whose stored rows are not current, made from what is finer.', level.name));
+                       format('Buckets of %s whose stored rows are not current, computed from what is finer.', level.name));
     END LOOP;
 END $$;
 
--- Makes one meter's stored rollups of [from, to) again; the caller holds the meter's lock.
+-- Computes one meter's stored rollups of [from, to) again; the caller holds the meter's lock.
 CREATE FUNCTION refresh_range(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS integer
 LANGUAGE plpgsql SET work_mem = '32MB' SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -166,7 +172,8 @@ BEGIN
     PERFORM refill_1day(p_meter, v_from, v_to);
     RETURN v_minutes;
 END $$;
-COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS 'Makes the stored rollups of the meter that touch [from, to) again, all levels; answers the minutes written.';
+COMMENT ON FUNCTION refresh_range(text, timestamptz, timestamptz) IS
+    'Computes the stored rollups of the meter that touch [from, to) again, all levels; returns the minutes written.';
 
 CREATE FUNCTION refresh_rollups(p_budget_s float8 DEFAULT 2, p_meters text[] DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS $$
@@ -185,7 +192,7 @@ BEGIN
     LOOP
         EXIT WHEN v_meters > 0 AND clock_timestamp() - statement_timestamp() > make_interval(secs => p_budget_s);
         PERFORM 1 FROM meter_state WHERE meter_id = v_meter FOR UPDATE;
-        -- The marks are read after the lock: whatever is marked later stays marked.
+        -- The marks are read after the lock: what is marked later stays marked.
         SELECT array_agg(dirty_id) INTO v_marks FROM rollup_dirty WHERE meter_id = v_meter;
         FOR span IN SELECT * FROM rollup_spans(60, ARRAY[v_meter]) LOOP
             v_minutes := v_minutes + refresh_range(v_meter, span.t0, span.t1);
@@ -213,7 +220,8 @@ BEGIN
          WHERE p_meters IS NULL OR meter_id = ANY (p_meters)));
 END $$;
 COMMENT ON FUNCTION refresh_rollups(float8, text[]) IS
-    'Makes stored rollups current, meter by meter, for at most about that many seconds (locks are held until the transaction ends); answers meters, ranges, minutes and how many meters remain.';
+    'Makes stored rollups current, meter by meter, for at most about that many seconds (locks are held until the '
+    'transaction ends); returns meters, ranges, minutes and how many meters remain.';
 
 CREATE PROCEDURE run_rollups() LANGUAGE plpgsql AS $$
 DECLARE
@@ -221,8 +229,9 @@ DECLARE
 BEGIN
     LOOP
         v_left := (refresh_rollups(0.2) ->> 'remaining')::integer;
-        COMMIT;     -- ingest goes on between the chunks
+        COMMIT;     -- ingest continues between the chunks
         EXIT WHEN v_left = 0;
     END LOOP;
 END $$;
-COMMENT ON PROCEDURE run_rollups() IS 'refresh_rollups() in chunks, each its own transaction, until nothing remains; CALL it outside a transaction.';
+COMMENT ON PROCEDURE run_rollups() IS
+    'refresh_rollups() in chunks, each its own transaction, until nothing remains; CALL it outside a transaction.';

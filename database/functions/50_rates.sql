@@ -1,7 +1,8 @@
--- Cost and CO2 = Σ energy × the rate that held at that time. Exactly one rate holds at any instant or none; none → NULL.
+-- Cost and CO2 = Σ energy × the rate that held at that time. At any time exactly one rate holds or none; none → NULL.
 
--- The tariff at a moment: among those whose dates, weekdays and times of day (factory's zone) hold, the highest priority, then the
--- newest. A time range that wraps midnight (or has no length) belongs to the day on which it starts.
+-- The tariff at a time: among those whose dates, weekdays and times of day (factory's zone) hold, the one of the
+-- highest priority, then the newest. A time range that wraps midnight (or has no length) belongs to the day on which it
+-- starts.
 CREATE FUNCTION tariff_at(p_factory uuid, p_energy_type text, p_at timestamptz) RETURNS energy_tariffs LANGUAGE sql STABLE AS $$
     SELECT t FROM energy_tariffs t
     CROSS JOIN (SELECT l::time AS clock, extract(isodow FROM l)::smallint AS today, extract(isodow FROM l - interval '1 day')::smallint AS yesterday
@@ -12,7 +13,8 @@ CREATE FUNCTION tariff_at(p_factory uuid, p_energy_type text, p_at timestamptz) 
                ELSE (n.clock >= t.time_from AND n.today = ANY (t.weekdays)) OR (n.clock < t.time_to AND n.yesterday = ANY (t.weekdays)) END
     ORDER BY t.priority DESC, t.tariff_id DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION tariff_at(uuid, text, timestamptz) IS 'The one tariff that holds at the moment; no row when none does.';
+COMMENT ON FUNCTION tariff_at(uuid, text, timestamptz) IS
+    'The one tariff that holds at that time; NULL when none does.';
 
 CREATE FUNCTION carbon_at(p_factory uuid, p_energy_type text, p_at timestamptz, OUT factor_id bigint, OUT g_co2_per_kwh double precision)
 LANGUAGE sql STABLE AS $$
@@ -21,20 +23,23 @@ LANGUAGE sql STABLE AS $$
     WHERE f.factory_id = p_factory AND c.energy_type = p_energy_type AND c.valid_from <= p_at
     ORDER BY c.valid_from DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS 'Carbon factor (g CO2 per kWh) that holds at the moment, by the hour where it has a profile.';
+COMMENT ON FUNCTION carbon_at(uuid, text, timestamptz) IS
+    'Carbon factor (g CO2 per kWh) that holds at that time, by the hour where it has a profile.';
 
--- [from, to) cut where the tariff or the factor changes. Rates change on quarters of an hour of the factory's zone (which are
--- quarters of an hour in UTC too, everywhere) or at a valid_from/valid_to.
+-- [from, to) cut where the tariff or the factor changes. Rates change on quarters of an hour of the factory's zone
+-- (which are quarters of an hour in UTC too, everywhere) or at a valid_from/valid_to.
 CREATE FUNCTION rates_between(p_factory uuid, p_energy_type text, p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (t0 timestamptz, t1 timestamptz, tariff_id bigint, price_per_kwh double precision, currency text, factor_id bigint, g_co2_per_kwh double precision)
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
-BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than the answer
+BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs more than running it
     WITH varies AS MATERIALIZED (   -- rates that hold around the clock change at their dates only
         SELECT EXISTS (SELECT 1 FROM energy_tariffs t WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
                        AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
             OR EXISTS (SELECT 1 FROM carbon_factors c WHERE c.energy_type = p_energy_type AND c.hourly_profile IS NOT NULL) AS yes, factory_zone(p_factory) AS zone
-    ), clocks AS (      -- where a rate may change within a day: at midnight, where hours of a tariff begin or end, with the hour of a profile
+    ), clocks AS (
+        -- Where a rate may change within a day: at midnight, where the hours of a tariff begin or end, with the hour of
+        -- a profile.
         SELECT time '00:00' AS clock
         UNION SELECT c FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.time_from), (t.time_to)) v (c) WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type
         UNION SELECT make_time(h, 0, 0) FROM generate_series(0, 23) h
@@ -46,7 +51,7 @@ BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs
     ), cuts AS (
         SELECT p_from AS at
         UNION SELECT (d + clock) AT TIME ZONE zone FROM days CROSS JOIN clocks WHERE t1 - t0 = interval '24 hours'
-        -- where clocks change, an hour is missing or there twice: every quarter is looked at
+        -- on days on which clocks change an hour is missing or comes twice: every quarter is looked at
         UNION SELECT g FROM days CROSS JOIN LATERAL generate_series(t0, t1, interval '15 minutes') g WHERE t1 - t0 <> interval '24 hours'
         UNION SELECT e FROM energy_tariffs t CROSS JOIN LATERAL (VALUES (t.valid_from), (t.valid_to)) v (e) WHERE t.factory_id = p_factory
         UNION SELECT c.valid_from FROM carbon_factors c
@@ -62,9 +67,11 @@ BEGIN RETURN QUERY     -- plpgsql only because it keeps the plan: planning costs
     FROM rated WHERE changed;
 END $$;
 COMMENT ON FUNCTION rates_between(uuid, text, timestamptz, timestamptz) IS
-    '[from, to) cut where the rate changes: tariff (per kWh, currency) and carbon factor (g per kWh) of each piece, NULL where none holds.';
+    'The range [from, to) cut where the rate changes: tariff (per kWh, currency) and carbon factor (g per kWh) of '
+    'each piece, NULL where none holds.';
 
--- Exactly one place multiplies energy with rates: many devices and ranges at once, cut where a rate changes.
+-- Energy times rates for many devices and ranges at once, cut where a rate changes. cost_series() does the same with
+-- stored buckets.
 CREATE FUNCTION devices_energy_cost(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (n bigint, energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
@@ -99,7 +106,8 @@ BEGIN RETURN QUERY
     FROM sums s;
 END $$;
 COMMENT ON FUNCTION devices_energy_cost(text[], timestamptz[], timestamptz[], text) IS
-    'Wh, cost, currency and g CO2 of each (device, from, to) by its place n in the arrays: Σ energy × rate at that time; cost or CO2 NULL when a part has no rate.';
+    'Wh, cost, currency and g CO2 of each (device, from, to) by its place n in the arrays: Σ energy × rate at that '
+    'time; cost or CO2 NULL when a part has no rate.';
 
 CREATE FUNCTION device_energy_cost(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
@@ -108,4 +116,5 @@ LANGUAGE sql STABLE AS $$
     FROM (SELECT) AS one LEFT JOIN devices_energy_cost(ARRAY[p_device], ARRAY[p_from], ARRAY[p_to], p_energy_type) c ON true
 $$;
 COMMENT ON FUNCTION device_energy_cost(text, timestamptz, timestamptz, text) IS
-    'Wh, cost, currency and g CO2 of the device in [from, to), as devices_energy_cost says; one row, of NULLs when nothing is known.';
+    'Wh, cost, currency and g CO2 of the device in [from, to), as from devices_energy_cost; one row, of NULLs when '
+    'nothing is known.';

@@ -1,8 +1,9 @@
--- What charts read. The source follows the range: readings themselves, then the rollups of a minute, a quarter, an hour, a day.
+-- What charts read. The source depends on the range: the readings themselves, then the rollups of a minute, a quarter,
+-- an hour, a day.
 
 CREATE FUNCTION series_step(p_from timestamptz, p_to timestamptz, p_series bigint DEFAULT 1, p_rows integer DEFAULT 20000) RETURNS integer
 LANGUAGE sql IMMUTABLE AS $$
-    -- coarser where many series would take more rows than a chart can show in good time
+    -- coarser where many series would need more rows than a chart can show in time
     SELECT CASE WHEN s.seconds < 6 * 3600 AND s.seconds / 10 * s.n <= p_rows THEN 0
                 WHEN s.seconds <= 25 * 3600 AND s.seconds / 60 * s.n <= p_rows THEN 60
                 WHEN s.seconds <= 8 * 86400 AND s.seconds / 900 * s.n <= p_rows THEN 900
@@ -11,12 +12,13 @@ LANGUAGE sql IMMUTABLE AS $$
     FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n) s
 $$;
 COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint, integer) IS
-    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 (the readings, below '
-    '6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
+    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 '
+    '(the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
 
 CREATE FUNCTION bar_step(p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS
 $$ SELECT CASE WHEN p_to - p_from <= interval '3 days' THEN 3600 ELSE 86400 END $$;
-COMMENT ON FUNCTION bar_step(timestamptz, timestamptz) IS 'Seconds of one bar of a bar chart of that range: an hour up to three days, else a day of the factory.';
+COMMENT ON FUNCTION bar_step(timestamptz, timestamptz) IS
+    'Seconds of one bar of a bar chart of that range: an hour up to three days, otherwise a day of the factory.';
 
 CREATE FUNCTION buckets_between(p_from timestamptz, p_to timestamptz, p_step integer) RETURNS TABLE (t0 timestamptz, t1 timestamptz)
 LANGUAGE sql STABLE AS $$
@@ -29,9 +31,10 @@ LANGUAGE sql STABLE AS $$
     WHERE p_step = 86400 AND d AT TIME ZONE z.zone >= p_from AND d AT TIME ZONE z.zone < p_to
 $$;
 COMMENT ON FUNCTION buckets_between(timestamptz, timestamptz, integer) IS
-    'The buckets of that many seconds that begin in [from, to), UTC-aligned; 86400 stands for a day of the factory (23 to 25 hours).';
+    'The buckets of that many seconds that begin in [from, to), UTC-aligned; 86400 stands for a day of the factory '
+    '(23 to 25 hours).';
 
--- Buckets are the stored ones: the newest minute follows within a minute, when Housekeeping has rolled it up.
+-- Buckets are the stored ones: the newest minute appears within a minute, when Housekeeping has rolled it up.
 CREATE FUNCTION energy_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer, p_together boolean DEFAULT false)
 RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, avg_power_w double precision, min_power_w double precision,
                max_power_w double precision, coverage_s double precision) LANGUAGE plpgsql STABLE AS $$
@@ -39,7 +42,7 @@ RETURNS TABLE ("time" timestamptz, device_id text, energy_wh double precision, a
 DECLARE
     v_level text;
 BEGIN
-    -- Readings of several meters come at different moments: minutes are the finest that can be added.
+    -- Readings of several meters come at different times: minutes are the finest that can be added.
     IF p_step = 0 AND NOT p_together
        AND NOT EXISTS (SELECT 1 FROM meter_assignments a JOIN meters m USING (meter_id)
                        WHERE a.device_id = ANY (p_devices) AND a.role = 'main' AND m.energy_type = p_energy_type AND a.valid_from < p_to AND a.valid_to > p_from
@@ -47,7 +50,7 @@ BEGIN
         RETURN QUERY
         WITH r AS (
             SELECT e.timestamp, a.device_id, e.energy_delta_wh, has_flag(e.quality, 'gap') AS is_gap,
-                   -- a reading without power shows the mean that its energy implies
+                   -- a reading without power gets the mean that its energy implies
                    coalesce(e.power_watts, e.energy_delta_wh * 3600 / nullif(extract(epoch FROM e.timestamp - e.interval_start)::float8, 0)) AS watts
             FROM meter_assignments a JOIN meters m ON m.meter_id = a.meter_id AND m.energy_type = p_energy_type
             JOIN energy_data e ON e.meter_id = a.meter_id AND e.timestamp >= greatest(a.valid_from, p_from) AND e.timestamp < least(a.valid_to, p_to)
@@ -79,7 +82,7 @@ BEGIN
         ), known AS MATERIALIZED (
             SELECT r.*, lead(r.bucket) OVER (PARTITION BY r.device_id ORDER BY r.bucket) AS next_bucket FROM r
         )
-        -- the least and the most of a sum are not the sums of the least and the most
+        -- the lowest and highest power of a sum are not the sums of the lowest and highest power
         SELECT k.bucket, k.device_id, k.wh, k.avg_w, CASE WHEN k.meters = 1 THEN k.min_w END, CASE WHEN k.meters = 1 THEN k.max_w END, k.covered FROM known k
         UNION ALL
         SELECT k.bucket + make_interval(secs => $5), k.device_id, NULL, NULL, NULL, NULL, NULL FROM known k
@@ -88,11 +91,12 @@ BEGIN
         USING p_devices, p_energy_type, p_from, p_to, greatest(p_step, 60), p_together;
 END $$;
 COMMENT ON FUNCTION energy_series(text[], text, timestamptz, timestamptz, integer, boolean) IS
-    'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step 0) or stored buckets '
-    'that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted, least and highest W, seconds covered. A row of NULLs begins '
-    'where nothing is known.';
+    'A chart''s rows per device (or of all together) over main meters of the energy type, unordered: readings (step '
+    '0) or stored buckets that begin in [from, to) (60, 900, 3600, 86400 s): Wh, time-weighted mean, lowest and '
+    'highest W, seconds covered. A row of NULLs begins where nothing is known.';
 
--- Stored buckets times the rate that held, from the coarsest level that no change of a rate cuts; the same sums as devices_energy_cost().
+-- Stored buckets times the rate that held, from the coarsest level that no change of a rate cuts; the same sums as
+-- devices_energy_cost().
 CREATE FUNCTION cost_series(p_devices text[], p_energy_type text, p_from timestamptz, p_to timestamptz, p_step integer)
 RETURNS TABLE ("time" timestamptz, currency text, energy_wh double precision, cost double precision, co2_g double precision)
 LANGUAGE plpgsql STABLE AS $$
@@ -116,7 +120,7 @@ BEGIN
         JOIN (SELECT f.factory_id, r.* FROM factory f CROSS JOIN LATERAL rates_between(f.factory_id, p_energy_type, v_from, v_to) r) r
             ON r.factory_id = f.factory_id AND s.time >= r.t0 AND s.time < r.t1
         WHERE v_step IS NOT NULL AND s.energy_wh IS NOT NULL
-        UNION ALL   -- a rate that changes within a quarter of an hour: straight from the rows
+        UNION ALL   -- a rate that changes within a quarter of an hour: directly from the rows
         SELECT d.factory_id, w.t0, c.energy_wh, c.cost, c.currency, c.co2_g
         FROM (SELECT array_agg(d.device_id ORDER BY d.device_id, b.t0) AS ids,
                      array_agg(b.t0 ORDER BY d.device_id, b.t0) AS t0, array_agg(b.t1 ORDER BY d.device_id, b.t0) AS t1
@@ -133,10 +137,10 @@ BEGIN
     FROM (SELECT at, wh, cost, CASE WHEN cost IS NOT NULL THEN currency END AS currency, co2 FROM bars) b GROUP BY b.at, b.currency;
 END $$;
 COMMENT ON FUNCTION cost_series(text[], text, timestamptz, timestamptz, integer) IS
-    'Wh, cost and g CO2 of the devices together per currency and bucket (900, 3600 or 86400 s) that begins in [from, to); cost or CO2 NULL '
-    'when a part has no rate.';
+    'Wh, cost and g CO2 of the devices together per currency and bucket (900, 3600 or 86400 s) that begins in [from, '
+    'to); cost or CO2 NULL when a part has no rate.';
 
--- Exact where few hours are asked for; else the state that held longest in an hour, or in a day of the factory.
+-- Exact for few hours; otherwise the state that held longest in an hour, or in a day of the factory.
 CREATE FUNCTION state_series(p_devices text[], p_from timestamptz, p_to timestamptz)
 RETURNS TABLE ("time" timestamptz, device_id text, state text) LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
@@ -156,5 +160,5 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION state_series(text[], timestamptz, timestamptz) IS
-    'When each device changed to which state in [from, to): exact up to 300 device hours, else the state that held longest in each hour (up '
-    'to 8 days) or day of the factory.';
+    'When each device changed to which state in [from, to): exact up to 300 device hours, otherwise the state that '
+    'held longest in each hour (up to 8 days) or day of the factory.';

@@ -1,12 +1,12 @@
--- Printer statuses and the life of a job. The state machine (nodered/lib) decides, these functions store; every replay of the
--- same statuses leaves the same rows.
+-- Printer statuses and the life of a job. The state machine (nodered/lib) decides, these functions store; every replay
+-- of the same statuses leaves the same rows.
 
 CREATE FUNCTION keep_job_start() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.start_time := OLD.start_time;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION keep_job_start() IS 'Trigger: the start of a job never moves once it is set.';
+COMMENT ON FUNCTION keep_job_start() IS 'Trigger: the start of a job never changes once it is set.';
 
 CREATE TRIGGER print_jobs_keep_start BEFORE UPDATE ON print_jobs FOR EACH ROW
     WHEN (NEW.start_time <> OLD.start_time) EXECUTE FUNCTION keep_job_start();
@@ -50,7 +50,7 @@ BEGIN
                     WHERE device_id = v_device AND (last_error_at IS NULL OR last_error_at <= v_at);
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
-            -- one bad status never costs its neighbours
+            -- one bad status never stops the others
             PERFORM record_rejects(ARRAY['status'], ARRAY[v_device], ARRAY[s::text], ARRAY[SQLERRM]);
             v_rejected := v_rejected + 1;
             CONTINUE;
@@ -71,12 +71,13 @@ BEGIN
     RETURN jsonb_build_object('stored', v_stored, 'repeated', v_repeated, 'rejected', v_rejected, 'jobs', v_jobs);
 END $$;
 COMMENT ON FUNCTION record_status(jsonb) IS
-    'Statuses of printers in order, each with its job actions (open, progress, pause, resume, close); answers stored, repeated, rejected and the jobs that changed. A replay changes nothing.';
+    'Statuses of printers in order, each with its job actions (open, progress, pause, resume, close); returns stored, '
+    'repeated, rejected and the jobs that changed. A replay changes nothing.';
 
 CREATE FUNCTION status_row(p_device text, p_at timestamptz, s jsonb) RETURNS printer_status LANGUAGE sql STABLE AS $$
     SELECT jsonb_populate_record(NULL::printer_status, (s - 'actions') || jsonb_build_object('device_id', p_device, 'timestamp', p_at))
 $$;
-COMMENT ON FUNCTION status_row(text, timestamptz, jsonb) IS 'A printer_status row from the JSON of a status.';
+COMMENT ON FUNCTION status_row(text, timestamptz, jsonb) IS 'A row of printer_status from the JSON of a status.';
 
 CREATE FUNCTION status_to_latest(p_device text, p_at timestamptz) RETURNS void LANGUAGE sql AS $$
     UPDATE device_latest l SET
@@ -99,9 +100,10 @@ CREATE FUNCTION status_to_latest(p_device text, p_at timestamptz) RETURNS void L
         time_left_seconds = CASE WHEN p.timestamp < l.status_at THEN l.time_left_seconds ELSE p.time_left_seconds END
     FROM printer_status p WHERE p.device_id = p_device AND p.timestamp = p_at AND l.device_id = p_device
 $$;
-COMMENT ON FUNCTION status_to_latest(text, timestamptz) IS 'Brings device_latest up to that status, unless a newer one is there.';
+COMMENT ON FUNCTION status_to_latest(text, timestamptz) IS
+    'Updates device_latest to that status, unless a newer one is stored.';
 
--- One action of the state machine. Answers the job and what happened, NULL when nothing changed (a replay).
+-- One action of the state machine. Returns the job and what happened, NULL when nothing changed (a replay).
 CREATE FUNCTION job_action(p_device text, p_at timestamptz, a jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_type text := a ->> 'type';
@@ -152,7 +154,7 @@ BEGIN
             download_ref = coalesce(j.download_ref, p.download_ref), thumbnail_url = coalesce(j.thumbnail_url, p.thumbnail_url),
             preview_url = coalesce(j.preview_url, p.preview_url), nozzle_diameter = coalesce(j.nozzle_diameter, p.nozzle_diameter)
         WHERE p.job_id = v_job AND p.end_time IS NULL AND (p.last_seen IS NULL OR p.last_seen < coalesce(j.last_seen, p_at));
-        RETURN NULL;    -- progress is no change that anyone must react to
+        RETURN NULL;    -- nobody must react to progress
     ELSE
         v_end := coalesce((v_fields ->> 'end_time')::timestamptz, p_at);
         UPDATE print_jobs p SET
@@ -168,7 +170,8 @@ BEGIN
                THEN jsonb_build_object('job_id', v_job, 'device_id', p_device, 'did', 'closed') END;
     END IF;
 END $$;
-COMMENT ON FUNCTION job_action(text, timestamptz, jsonb) IS 'Applies one action of the job state machine (open, progress, pause, resume, close) to print_jobs.';
+COMMENT ON FUNCTION job_action(text, timestamptz, jsonb) IS
+    'Applies one action of the job state machine (open, progress, pause, resume, close) to print_jobs.';
 
 CREATE FUNCTION close_job(p_job uuid, p_end timestamptz, p_status text, p_reason text, p_estimated boolean) RETURNS boolean
 LANGUAGE plpgsql AS $$
@@ -181,7 +184,7 @@ BEGIN
         RETURN false;
     END IF;
     v_end := greatest(p_end, j.start_time);
-    IF p_estimated THEN     -- an end that nobody saw is not later than the moment at which the power fell to idle
+    IF p_estimated THEN     -- an end that nobody saw is not later than the time at which the power fell to idle
         v_end := greatest(j.start_time, coalesce(idle_since(j.device_id, coalesce(j.last_seen, j.start_time), v_end), v_end));
     END IF;
     UPDATE print_jobs SET end_time = v_end, duration_seconds = extract(epoch FROM v_end - start_time), status = p_status,
@@ -192,7 +195,7 @@ BEGIN
     RETURN true;
 END $$;
 COMMENT ON FUNCTION close_job(uuid, timestamptz, text, text, boolean) IS
-    'Ends an open job (an estimated end is clipped where the power fell to idle); false when it was not open.';
+    'Ends an open job (an estimated end is not later than the fall of the power to idle); false when it was not open.';
 
 CREATE FUNCTION idle_since(p_device text, p_from timestamptz, p_to timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS $$
     SELECT min(e.timestamp)
@@ -201,7 +204,8 @@ CREATE FUNCTION idle_since(p_device text, p_from timestamptz, p_to timestamptz) 
     WHERE d.device_id = p_device AND d.idle_power_w IS NOT NULL AND e.timestamp > p_from AND e.timestamp < p_to
       AND e.power_watts <= d.idle_power_w * 1.25 + 1
 $$;
-COMMENT ON FUNCTION idle_since(text, timestamptz, timestamptz) IS 'First moment in the range at which the device drew no more than its idle power; NULL when unknown.';
+COMMENT ON FUNCTION idle_since(text, timestamptz, timestamptz) IS
+    'First time in the range at which the device drew no more than its idle power; NULL when unknown.';
 
 CREATE FUNCTION counter_at(p_device text, p_at timestamptz) RETURNS double precision LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN count(*) = 1 THEN max(x.wh) END
@@ -210,9 +214,12 @@ CREATE FUNCTION counter_at(p_device text, p_at timestamptz) RETURNS double preci
           FROM meter_assignments a JOIN meters m USING (meter_id)
           WHERE a.device_id = p_device AND a.role = 'main' AND m.energy_type = 'electricity' AND a.valid_from <= p_at AND p_at < a.valid_to) x
 $$;
-COMMENT ON FUNCTION counter_at(text, timestamptz) IS 'Counter in Wh of the device''s main meter at or before the moment (for people; energy never comes from it); NULL when it has none or several.';
+COMMENT ON FUNCTION counter_at(text, timestamptz) IS
+    'Counter in Wh of the device''s main meter at or before that time (for people; energy is never computed from it); '
+    'NULL when it has none or several.';
 
--- Energy of one ended job. Final when all its meters passed its end, provisional after 10 minutes of silence, NULL without a meter.
+-- Energy of one ended job. Final when all its meters passed its end, provisional after 10 minutes of silence, NULL
+-- without a meter.
 CREATE FUNCTION finalize_job(p_job uuid, p_now timestamptz DEFAULT now()) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     j print_jobs;
@@ -224,7 +231,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    -- A meter that came from a file never speaks again by itself: nobody waits for it.
+    -- A meter that came from a file never reports by itself: nobody waits for it.
     SELECT count(*), bool_and(m.protocol = 'import' OR coalesce(CASE WHEN m.reading_kind = 'power_only' THEN s.last_power_at ELSE s.last_counter_at END
                                                                >= least(j.end_time, a.valid_to), false)),
            CASE WHEN bool_and(m.reading_kind = 'power_only') THEN 'integrated' WHEN bool_or(m.reading_kind = 'power_only') THEN 'mixed' ELSE 'counter' END
@@ -252,7 +259,8 @@ BEGIN
         WHERE job_id = p_job;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION finalize_job(uuid, timestamptz) IS 'Computes energy (Wh), cost and CO2 (g) of one ended job; true when the row was written.';
+COMMENT ON FUNCTION finalize_job(uuid, timestamptz) IS
+    'Computes energy (Wh), cost and CO2 (g) of one ended job; true when the row was written.';
 
 CREATE FUNCTION finalize_jobs(p_now timestamptz DEFAULT now()) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -267,9 +275,10 @@ BEGIN
     END LOOP;
     RETURN jsonb_build_object('finalized', jsonb_array_length(v_done), 'jobs', v_done);
 END $$;
-COMMENT ON FUNCTION finalize_jobs(timestamptz) IS 'Computes every ended job that is not final yet or was touched by late data; answers which.';
+COMMENT ON FUNCTION finalize_jobs(timestamptz) IS
+    'Computes every ended job that is not final yet or was touched by late data; returns which.';
 
--- A printer that fell silent is offline; a job unseen for a day is over, nobody knows how.
+-- A printer that fell silent is offline; a job unseen for a day has ended, nobody knows how.
 CREATE FUNCTION reap_devices(p_now timestamptz DEFAULT now()) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_offline integer; v_closed integer := 0;
@@ -289,7 +298,9 @@ BEGIN
     END LOOP;
     RETURN jsonb_build_object('offline', v_offline, 'closed', v_closed);
 END $$;
-COMMENT ON FUNCTION reap_devices(timestamptz) IS 'Sets printers without status for 5 minutes (or 3 polls) to offline and closes jobs unseen for 24 hours; answers both counts.';
+COMMENT ON FUNCTION reap_devices(timestamptz) IS
+    'Sets printers without status for 5 minutes (or 3 polls) to offline and closes jobs unseen for 24 hours; returns '
+    'both counts.';
 
 CREATE FUNCTION devices_to_poll() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
     SELECT to_jsonb(d) || jsonb_build_object(
@@ -301,4 +312,6 @@ CREATE FUNCTION devices_to_poll() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
         'latest', (SELECT to_jsonb(l) - 'phases_dirty_from' FROM device_latest l WHERE l.device_id = d.device_id))
     FROM devices d WHERE d.is_active AND d.source NOT IN ('none', 'mqtt') ORDER BY d.device_id
 $$;
-COMMENT ON FUNCTION devices_to_poll() IS 'Every active printer that is polled: its registry columns with credentials (ingest role only), open_job and latest.';
+COMMENT ON FUNCTION devices_to_poll() IS
+    'Every active printer that is polled: its registry columns with credentials (ingest role only), open_job and '
+    'latest.';

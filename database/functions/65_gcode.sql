@@ -1,4 +1,5 @@
--- What the G-code of a print tells: which prints lack it, storing it, and what follows for filament and parts once the print ended.
+-- What is known from the G-code of a print: which prints lack it, storing it, and what follows for filament and parts
+-- once the print has ended.
 
 CREATE FUNCTION jobs_to_enrich(p_days double precision, p_limit integer DEFAULT 50) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('job_id', j.job_id, 'filename', j.filename, 'download_ref', j.download_ref,
@@ -6,12 +7,13 @@ CREATE FUNCTION jobs_to_enrich(p_days double precision, p_limit integer DEFAULT 
     FROM print_jobs j JOIN devices d USING (device_id)
     WHERE (j.gcode_status IS NULL OR j.gcode_status = 'requested')
       AND (j.gcode_status = 'requested' OR j.start_time > now() - make_interval(secs => 86400 * p_days))
-      -- a printer may name its file only a moment after the start
+      -- a printer may name its file only some seconds after the start
       AND (j.download_ref IS NOT NULL OR j.end_time IS NOT NULL OR j.start_time < now() - interval '1 minute')
     ORDER BY j.end_time IS NULL DESC, j.gcode_status = 'requested' DESC NULLS LAST, j.start_time DESC LIMIT p_limit
 $$;
 COMMENT ON FUNCTION jobs_to_enrich(double precision, integer) IS
-    'Prints without G-code analysis that began in the last days, and those requested: file, where it is and the printer with its credentials (ingest role only); running ones first.';
+    'Prints without G-code analysis that began in the last days, and those requested: file, where it is and the '
+    'printer with its credentials (ingest role only); running ones first.';
 
 CREATE FUNCTION record_gcode(p_results jsonb) RETURNS bigint LANGUAGE sql AS $$
     WITH stored AS (
@@ -26,7 +28,8 @@ CREATE FUNCTION record_gcode(p_results jsonb) RETURNS bigint LANGUAGE sql AS $$
     SELECT count(*) FROM stored
 $$;
 COMMENT ON FUNCTION record_gcode(jsonb) IS
-    'Stores what the G-code of prints told, or in status why there is nothing; what the source itself told (material, diameters) stays. Answers how many prints it found.';
+    'Stores what was found in the G-code of prints, or in status why there is nothing; values from the source itself '
+    '(material, diameters) stay. Returns how many prints it found.';
 
 CREATE FUNCTION request_gcode(p_job uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -36,7 +39,7 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('job_id', p_job, 'status', 'requested');
 END $$;
-COMMENT ON FUNCTION request_gcode(uuid) IS 'Asks for the G-code of a print (again), however old it is.';
+COMMENT ON FUNCTION request_gcode(uuid) IS 'Requests the G-code of a print (again), however old it is.';
 
 CREATE FUNCTION forget_gcode(p_urls text[]) RETURNS bigint LANGUAGE sql AS $$
     WITH gone AS (
@@ -45,14 +48,15 @@ CREATE FUNCTION forget_gcode(p_urls text[]) RETURNS bigint LANGUAGE sql AS $$
         WHERE thumbnail_url = ANY (p_urls) OR preview_url = ANY (p_urls) RETURNING 1)
     SELECT count(*) FROM gone
 $$;
-COMMENT ON FUNCTION forget_gcode(text[]) IS 'Takes addresses of removed pictures and previews off their prints; answers how many prints had one.';
+COMMENT ON FUNCTION forget_gcode(text[]) IS
+    'Removes the addresses of removed pictures and previews from their prints; returns how many prints had one.';
 
 CREATE FUNCTION use_gcode() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     v_file_g double precision := (NEW.gcode_analysis_data #>> '{filament,total_g}')::float8;
     v_file_mm double precision := (NEW.gcode_analysis_data #>> '{filament,total_mm}')::float8;
 BEGIN
-    -- The printer's own length weighs more than progress, and progress more than the whole file.
+    -- The printer's own length counts before progress, and progress before the whole file.
     NEW.filament_used_g := coalesce(NEW.filament_used_g,
         CASE WHEN NEW.filament_used_mm > 0 AND v_file_mm > 0 THEN v_file_g * least(NEW.filament_used_mm / v_file_mm, 2)
              WHEN NEW.status = 'done' THEN v_file_g
@@ -64,7 +68,9 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION use_gcode() IS 'Trigger on ended prints: grams used where the source did not tell them, and the parts'' shares of the energy in Wh.';
+COMMENT ON FUNCTION use_gcode() IS
+    'Trigger on ended prints: grams used where the source did not report them, and the parts'' shares of the energy '
+    'in Wh.';
 
 CREATE TRIGGER print_jobs_use_gcode BEFORE UPDATE ON print_jobs FOR EACH ROW
     WHEN (NEW.end_time IS NOT NULL AND NEW.gcode_analysis_data IS NOT NULL) EXECUTE FUNCTION use_gcode();

@@ -5,9 +5,11 @@ CREATE FUNCTION public_device(d devices) RETURNS jsonb LANGUAGE sql STABLE AS $$
         || jsonb_build_object('has_api_key', d.api_key IS NOT NULL, 'has_sp_api_key', d.sp_api_key IS NOT NULL,
                               'has_gcode_preview_api_key', d.gcode_preview_api_key IS NOT NULL)
 $$;
-COMMENT ON FUNCTION public_device(devices) IS 'A device as JSON without credentials; has_api_key and its like tell whether one is stored.';
+COMMENT ON FUNCTION public_device(devices) IS
+    'A device as JSON without credentials; has_api_key and the like say whether one is stored.';
 
--- p_mode: upsert, create (error 23505 when it exists) or update (error P0002 when it does not). Only the keys given change.
+-- p_mode: upsert, create (error 23505 when it exists) or update (error P0002 when it does not). Only the given keys
+-- change.
 CREATE FUNCTION device_save(p jsonb, p_actor text, p_mode text DEFAULT 'upsert') RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     v_id text := btrim(p ->> 'device_id');
@@ -93,7 +95,8 @@ BEGIN
     RETURN public_device(v_new) || jsonb_build_object('created', NOT v_exists);
 END $$;
 COMMENT ON FUNCTION device_save(jsonb, text, text) IS
-    'Adds or changes a device (JSON keys = column names; only the keys given change; null or empty clears). Mode upsert, create or update. Answers the device without credentials and created.';
+    'Adds or changes a device (JSON keys = column names; only the given keys change; null or empty clears). Mode '
+    'upsert, create or update. Returns the device without credentials and created.';
 
 CREATE FUNCTION refused_value(p_message text, p jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
@@ -106,7 +109,8 @@ BEGIN
         WHEN 'data_interval_seconds' THEN 'from 2 to 3,600 seconds'
         ELSE 'it must be positive' END);
 END $$;
-COMMENT ON FUNCTION refused_value(text, jsonb) IS 'The sentence for a value that a check constraint of devices refuses.';
+COMMENT ON FUNCTION refused_value(text, jsonb) IS
+    'The sentence for a value that a check constraint of devices refuses.';
 
 -- A changed shelly_id ends the old plug's assignments now and begins the new plug's.
 CREATE FUNCTION follow_shelly_id(p_device text, p_old text, p_new text) RETURNS void LANGUAGE plpgsql AS $$
@@ -129,7 +133,8 @@ BEGIN
         END LOOP;
     END IF;
 END $$;
-COMMENT ON FUNCTION follow_shelly_id(text, text, text) IS 'Ends the assignments of the old plug of a device and begins those of the new one.';
+COMMENT ON FUNCTION follow_shelly_id(text, text, text) IS
+    'Ends the assignments of the old plug of a device and begins those of the new one.';
 
 CREATE FUNCTION device_remove(p_device text, p_actor text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -158,7 +163,8 @@ BEGIN
         THEN 'The device has data, so it was deactivated: it is no longer polled, its past stays.'
         ELSE 'The device was removed.' END);
 END $$;
-COMMENT ON FUNCTION device_remove(text, text) IS 'Removes a device without data; one that has data is deactivated instead, and the answer says so.';
+COMMENT ON FUNCTION device_remove(text, text) IS
+    'Removes a device without data; one that has data is deactivated instead, and the result says so.';
 
 CREATE FUNCTION meter_assign(p_meter text, p_device text, p_role text DEFAULT 'main', p_from timestamptz DEFAULT NULL, p_actor text DEFAULT 'unknown')
 RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -187,4 +193,5 @@ BEGIN
                               'from', CASE WHEN v_from > '-infinity' THEN v_from END);
 END $$;
 COMMENT ON FUNCTION meter_assign(text, text, text, timestamptz, text) IS
-    'From a moment on (NULL: now, or for ever when it never had a device) the meter belongs to the device; device NULL ends the assignment. What was assigned later is replaced.';
+    'From the given time on (NULL: now, or always when it never had a device) the meter belongs to the device; device '
+    'NULL ends the assignment. What was assigned later is replaced.';

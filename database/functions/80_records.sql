@@ -1,4 +1,4 @@
--- Inserts of everything that is not accounted: sensors, plug details, predictions. Repeating a call changes nothing.
+-- Inserts of everything outside the accounting: sensors, plug details, predictions. Repeating a call changes nothing.
 
 CREATE FUNCTION record_smartplug(p_meter text[], p_ts timestamptz[], p_power_w float8[], p_energy_total_kwh float8[], p_voltage_v float8[],
     p_current_a float8[], p_power_factor float8[], p_apparent_power_va float8[], p_reactive_power_var float8[]) RETURNS bigint LANGUAGE sql AS $$
@@ -11,17 +11,19 @@ CREATE FUNCTION record_smartplug(p_meter text[], p_ts timestamptz[], p_power_w f
         ON CONFLICT DO NOTHING RETURNING 1)
     SELECT count(*) FROM stored
 $$;
-COMMENT ON FUNCTION record_smartplug(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[], float8[]) IS
-    'Detail rows of Tasmota plugs (meter, time, W, kWh, V, A, power factor, VA, var); answers how many are new.';
+COMMENT ON FUNCTION record_smartplug(text[], timestamptz[], float8[], float8[], float8[], float8[], float8[], float8[],
+    float8[]) IS
+    'Detail rows of Tasmota plugs (meter, time, W, kWh, V, A, power factor, VA, var); returns how many are new.';
 
 CREATE FUNCTION device_of_hub(p_hub text) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT device_id FROM devices WHERE mqtt_topic = 'esp32/' || p_hub
 $$;
-COMMENT ON FUNCTION device_of_hub(text) IS 'The device on which an ESP32 hub is mounted: its mqtt_topic is that of the hub; NULL when none is.';
+COMMENT ON FUNCTION device_of_hub(text) IS
+    'The device on which an ESP32 hub is mounted: its mqtt_topic is that of the hub; NULL when none is.';
 
 CREATE FUNCTION record_environment(p_location text[], p_ts timestamptz[], p_device text[], p_temperature_c float8[], p_humidity_pct float8[],
     p_pressure_hpa float8[], p_source text[]) RETURNS bigint LANGUAGE sql AS $$
-    -- Temperature and humidity may come in separate calls for the same moment: the row is completed, never overwritten.
+    -- Temperature and humidity may come in separate calls for the same time: the row is completed, never overwritten.
     WITH stored AS (
         INSERT INTO environment_data AS e (location_id, timestamp, device_id, temperature_c, humidity_pct, pressure_hpa, source)
         SELECT DISTINCT ON (coalesce(u.loc, u.dev), u.ts) coalesce(u.loc, u.dev), u.ts, coalesce(u.dev, device_of_hub(u.loc)), as_real(u.t), as_real(u.h), as_real(u.p), u.src
@@ -34,9 +36,11 @@ CREATE FUNCTION record_environment(p_location text[], p_ts timestamptz[], p_devi
     SELECT count(*) FROM stored
 $$;
 COMMENT ON FUNCTION record_environment(text[], timestamptz[], text[], float8[], float8[], float8[], text[]) IS
-    'Climate rows (location, time, device or NULL, °C, % humidity, hPa, source); rows of the same moment complete each other. Answers how many were written.';
+    'Climate rows (location, time, device or NULL, °C, % humidity, hPa, source); rows of the same time complete each '
+    'other. Returns how many were written.';
 
--- Kinds: max6675_temperature {temperature_c}, mpu6050_accelerometer {x, y, z, temperature_c}, mpu6050_gyroscope {x, y, z}.
+-- Kinds: max6675_temperature {temperature_c}, mpu6050_accelerometer {x, y, z, temperature_c}, mpu6050_gyroscope
+-- {x, y, z}.
 CREATE FUNCTION record_sensor(p_kind text, p_sensor text[], p_ts timestamptz[], p_device text[], p_x float8[], p_y float8[] DEFAULT NULL,
     p_z float8[] DEFAULT NULL, p_temperature_c float8[] DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -69,7 +73,8 @@ BEGIN
     RETURN v_rows;
 END $$;
 COMMENT ON FUNCTION record_sensor(text, text[], timestamptz[], text[], float8[], float8[], float8[], float8[]) IS
-    'Sensor rows of one kind (max6675_temperature: x or temperature in °C; mpu6050_accelerometer: m/s² and °C; mpu6050_gyroscope: rad/s); answers how many are new.';
+    'Sensor rows of one kind (max6675_temperature: x or temperature in °C; mpu6050_accelerometer: m/s² and °C; '
+    'mpu6050_gyroscope: rad/s); returns how many are new.';
 
 CREATE FUNCTION record_predictions(p_device text[], p_ts timestamptz[], p_power_w float8[], p_model text[]) RETURNS bigint LANGUAGE sql AS $$
     WITH stored AS (
@@ -80,4 +85,6 @@ CREATE FUNCTION record_predictions(p_device text[], p_ts timestamptz[], p_power_
         RETURNING 1)
     SELECT count(*) FROM stored
 $$;
-COMMENT ON FUNCTION record_predictions(text[], timestamptz[], float8[], text[]) IS 'Predicted power in W per device and moment, with the model''s version; the last one counts. Answers how many were written.';
+COMMENT ON FUNCTION record_predictions(text[], timestamptz[], float8[], text[]) IS
+    'Predicted power in W per device and time, with the version of the model; the last one counts. Returns how many '
+    'were written.';

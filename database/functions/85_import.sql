@@ -1,4 +1,4 @@
--- What the importer needs beside the functions of live data.
+-- What the importer needs besides the functions of live data.
 
 CREATE FUNCTION meter_for_import(p_device text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -23,7 +23,8 @@ BEGIN
     RETURN v_meter;
 END $$;
 COMMENT ON FUNCTION meter_for_import(text) IS
-    'The meter to which imported readings of a device belong: its one main meter, else its plug channel, else a new meter import/<device>.';
+    'The meter to which imported readings of a device belong: its one main meter, otherwise its plug channel, '
+    'otherwise a new meter import/<device>.';
 
 CREATE FUNCTION record_status_rows(p_rows jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -47,7 +48,9 @@ BEGIN
     END LOOP;
     RETURN v_new;
 END $$;
-COMMENT ON FUNCTION record_status_rows(jsonb) IS 'Past statuses of known devices (array of printer_status rows), set-based, without job actions; answers how many are new.';
+COMMENT ON FUNCTION record_status_rows(jsonb) IS
+    'Past statuses of known devices (array of printer_status rows), set-based, without job actions; returns how many '
+    'are new.';
 
 CREATE FUNCTION import_job(p jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -75,4 +78,6 @@ BEGIN
     ON CONFLICT DO NOTHING;
     RETURN FOUND;
 END $$;
-COMMENT ON FUNCTION import_job(jsonb) IS 'One past job, or one that still runs and that the next look at the printer goes on with (keys = columns of print_jobs); false when it is known already or another one runs.';
+COMMENT ON FUNCTION import_job(jsonb) IS
+    'One past job, or one that still runs and continues with the next poll of the printer (keys = columns of '
+    'print_jobs); false when it is known already or another one runs.';

@@ -1,14 +1,14 @@
--- What must be looked at by a person.
+-- What a person must look at.
 CREATE FUNCTION alarms() RETURNS TABLE (kind text, object text, since timestamptz, sentence text) LANGUAGE sql STABLE AS $$
     SELECT 'meter_jumps', s.meter_id, s.last_counter_at,
            format('Meter %s: %s readings in a row don''t fit its counter; the energy is unknown. Is max_power_w (%s W) too low, or was the plug exchanged?',
                   s.meter_id, s.jumps_in_row, m.max_power_w)
     FROM meter_state s JOIN meters m USING (meter_id) WHERE s.jumps_in_row >= 3
 $$;
-COMMENT ON FUNCTION alarms() IS 'Present alarms: kind, object, since, and a sentence that says what to do.';
+COMMENT ON FUNCTION alarms() IS 'Current alarms: kind, object, since, and a sentence that says what to do.';
 
--- Removes raw rows older than retention_raw, whole UTC days. What is removed is rolled up before and frozen after; late readings
--- for it are rejects. Plain engine: at most p_rows rows a call and table, oldest first.
+-- Removes raw rows older than retention_raw, whole UTC days. What is removed is rolled up before and frozen after; late
+-- readings for it are rejects. Plain engine: at most p_rows rows a call and table, oldest first.
 -- It does not wait for long: dropping chunks needs a lock that a running backup holds, and ingest would wait behind it.
 CREATE FUNCTION apply_retention(p_now timestamptz DEFAULT now(), p_rows integer DEFAULT 50000) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET lock_timeout = '10s' AS $$
@@ -20,7 +20,7 @@ DECLARE
     item record;
 BEGIN
     IF v_cut > coalesce(setting('frozen_before')::timestamptz, '-infinity') THEN
-        -- Ingest waits a moment, so that no reading slips in between the last rollup and the freeze.
+        -- Ingest waits, so that no reading comes between the last rollup and the freeze.
         PERFORM lock_registry(true);
         IF EXISTS (SELECT 1 FROM rollup_dirty WHERE from_ts < v_cut) OR EXISTS (SELECT 1 FROM meter_state WHERE dirty_from < v_cut) THEN
             PERFORM refresh_rollups(1e6, (SELECT array_agg(DISTINCT d.meter_id) FROM (
@@ -55,4 +55,5 @@ BEGIN
     RETURN v_answer || jsonb_build_object('ingest_rejects', v_rows, 'frozen_before', setting('frozen_before'), 'unfinished', v_left);
 END $$;
 COMMENT ON FUNCTION apply_retention(timestamptz, integer) IS
-    'Freezes and removes what is older than retention; answers rows (plain) or chunks (timescale) per table, and how many tables need another call.';
+    'Freezes and removes what is older than retention; returns rows (plain) or chunks (timescale) per table, and how '
+    'many tables need another call.';

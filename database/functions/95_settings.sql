@@ -34,9 +34,11 @@ BEGIN
     RETURN p_value;
 END $$;
 COMMENT ON FUNCTION change_setting(text, text, text) IS
-    'Changes one of the settings that people may change (retention_raw, retention_1min, compress_after, plant_seed_kwh, plant_full_kwh, database_budget_gb), with audit; answers the value.';
+    'Changes one of the settings that people may change (retention_raw, retention_1min, compress_after, '
+    'plant_seed_kwh, plant_full_kwh, database_budget_gb), with audit; returns the value.';
 
--- Chunks that end that long ago are compressed; late rows still go into them. Called when the setting changes and with every migration.
+-- Chunks that ended that long ago are compressed; late rows still go into them. Called when the setting changes and
+-- with every migration.
 CREATE FUNCTION apply_compression() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_after interval := setting('compress_after')::interval;
@@ -56,4 +58,6 @@ BEGIN
     END LOOP;
     RETURN v_changed;
 END $$;
-COMMENT ON FUNCTION apply_compression() IS 'TimescaleDB: gives every table that is compressed the setting compress_after; answers how many had another one. Plain engine: nothing.';
+COMMENT ON FUNCTION apply_compression() IS
+    'TimescaleDB: gives every table that is compressed the setting compress_after; returns how many had another one. '
+    'Plain engine: nothing.';

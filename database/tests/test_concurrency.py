@@ -21,8 +21,10 @@ def together(*tasks):
             errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=(task,)) for task in tasks]
-    [t.start() for t in threads]
-    [t.join(60) for t in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
     assert not any(t.is_alive() for t in threads), "a connection hangs"
     if errors:
         raise errors[0]

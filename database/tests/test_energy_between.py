@@ -1,10 +1,12 @@
 """SPEC 4.3: every joule has an interval, and any range cuts intervals so that accounts add up."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-SETTINGS = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 BETWEEN = "SELECT energy_between(%s, %s, %s)"
 
 
@@ -46,12 +48,12 @@ def test_the_first_interval_of_an_interval_meter_reaches_back_before_its_row(db,
 
 
 def test_power_beyond_all_measure_fails_no_sum(db, at):
-    """Tiny numbers are none, and huge ones no reading: their products would leave the range of numbers."""
+    """Tiny numbers count as zero and huge ones are refused: their products would leave the range of numbers."""
     meter = db.meter()
-    answer = db.ingest(
+    counts = db.ingest(
         meter, [(at(0), 5e-324, 1e-310), (at(50), None, 2e-320), (at(60), None, 1e300), (at(100), 10, 5e-324)]
     )
-    assert (answer["accepted"], answer["rejected"]) == (3, 1)
+    assert (counts["accepted"], counts["rejected"]) == (3, 1)
     assert db.one(BETWEEN, meter, at(0), at(25)) == pytest.approx(2.5)
 
 
@@ -72,11 +74,11 @@ rows_strategy = st.lists(
 )
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(SETTINGS, max_examples=40)
 @given(steps=rows_strategy, cuts=st.lists(st.floats(-100, 8000), min_size=1, max_size=6))
-# a reading of power before the first counter, and no power known to share the energy by: half of it was lost
+# a reading of power before the first counter, and no power known in whose proportion to share: half the energy was lost
 @example(steps=[(1, 0.0, 0.0, True), (1, 0.0, 0.0, False), (1, 1.0, 0.0, False)], cuts=[0.0])
-# … and its power counted to the mean that stands for an unknown one
+# … and its power was part of the mean that is used for an unknown one
 @example(steps=[(1, 0.0, 250.0, True), (1, 0.0, None, False), (1, 0.0, 5.0, True), (1, 1.0, 5.0, False)], cuts=[2.5])
 def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
     meter = plain.meter(device=None)
@@ -86,13 +88,14 @@ def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
         rows.append((at(t), None if only_power and power is not None else counter, power))
     plain.ingest(meter, rows)
     points = [at(-200), *sorted(at(c) for c in cuts), at(9000)]
-    parts = [plain.one(BETWEEN, meter, a, b) or 0 for a, b in zip(points, points[1:])]
+    parts = [plain.one(BETWEEN, meter, a, b) or 0 for a, b in pairwise(points)]
     total = sum(d or 0 for d, _ in plain.deltas(meter))
     assert sum(parts) == pytest.approx(total, abs=1e-6) and min(parts) >= -1e-9
     # the segments that feed the rollups share the same energy
-    for a, b in zip(points, points[1:]):
+    for a, b in pairwise(points):
         cut = plain.one(
-            "SELECT sum(energy_wh * extract(epoch FROM least(seg_to, %s) - greatest(seg_from, %s))::float8 / extract(epoch FROM seg_to - seg_from)::float8) "
+            "SELECT sum(energy_wh * extract(epoch FROM least(seg_to, %s) - greatest(seg_from, %s))::float8 "
+            "/ extract(epoch FROM seg_to - seg_from)::float8) "
             "FROM energy_segments(%s, %s, %s) WHERE seg_to > seg_from AND least(seg_to, %s) > greatest(seg_from, %s)",
             b,
             a,
@@ -103,11 +106,11 @@ def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
             a,
         )
         assert (cut or 0) == pytest.approx(plain.one(BETWEEN, meter, a, b) or 0, abs=1e-6)
-    # with and without rollups, the fast function says the same
+    # with and without rollups, the fast function returns the same
     for refreshed in (False, True):
         if refreshed:
             plain.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
-        for a, b in zip(points, points[1:]):
+        for a, b in pairwise(points):
             exact = plain.one(BETWEEN, meter, a, b)
             assert plain.one("SELECT meter_energy(%s, %s, %s)", meter, a, b) == (
                 exact if exact is None else pytest.approx(exact, abs=1e-6)
@@ -145,7 +148,8 @@ def test_detail_counts_what_disturbed_the_account(db, at):
         ],
     )
     detail = db.one(
-        "SELECT energy_wh, coverage_s, gap_s, gaps, resets, jumps, backs, last_reading FROM device_energy_detail('disturbed', %s, %s)",
+        "SELECT energy_wh, coverage_s, gap_s, gaps, resets, jumps, backs, last_reading "
+        "FROM device_energy_detail('disturbed', %s, %s)",
         at(0),
         at(260),
     )

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 MAX_W, SLACK, STEP, BACK, NEAR, FRAC = 3680.0, 60.0, 1.0, 2.0, 20.0, 0.1
-SETTINGS = dict(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def fold(rows):
@@ -91,7 +91,7 @@ def _rows(at, steps):
     return rows
 
 
-@settings(max_examples=60, **SETTINGS)
+@settings(SETTINGS, max_examples=60)
 @given(steps=series, seed=st.integers(0, 2**32))
 def test_any_order_any_batches_any_repetition(plain, at, steps, seed):
     rows = _rows(at, steps)
@@ -112,11 +112,14 @@ def test_any_order_any_batches_any_repetition(plain, at, steps, seed):
     assert [(d if d is None else pytest.approx(d, abs=1e-9), f) for d, f in expected] == [
         (d, (q or "").replace("gap", "").strip(",") or None) for d, q in plain.deltas(one)
     ]
-    state = "SELECT last_at, last_counter_at, last_power_watts, last_power_at, base_wh, base_at, alt_wh, alt_at, jumps_in_row FROM meter_state WHERE meter_id = %s"
+    state = (
+        "SELECT last_at, last_counter_at, last_power_watts, last_power_at, base_wh, base_at, alt_wh, alt_at, "
+        "jumps_in_row FROM meter_state WHERE meter_id = %s"
+    )
     assert plain.one(state, one) == plain.one(state, other)
 
 
-@settings(max_examples=8, **SETTINGS)
+@settings(SETTINGS, max_examples=8)
 @given(steps=series, seed=st.integers(0, 2**32))
 @pytest.mark.timescale
 def test_any_order_on_timescale(timescale, at, steps, seed):
@@ -131,7 +134,7 @@ def test_any_order_on_timescale(timescale, at, steps, seed):
     assert timescale.rows(one) == timescale.rows(other)
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(SETTINGS, max_examples=40)
 @given(
     batches=st.lists(
         st.lists(st.tuples(st.integers(1, 100), st.floats(0, 2, width=32), st.booleans()), min_size=1, max_size=8),
@@ -163,8 +166,8 @@ def test_equal_times_keep_the_higher_counter_then_the_higher_power(db, at):
 def test_late_row_folds_forward_only_as_far_as_needed(db, at):
     meter = db.meter()
     db.ingest(meter, [(at(10 * i), 100 + i) for i in range(50) if i != 20])
-    answer = db.ingest(meter, [(at(200), 120.25)])
-    assert answer["accepted"] == 1 and len(answer["touched"]) == 1
+    counts = db.ingest(meter, [(at(200), 120.25)])
+    assert counts["accepted"] == 1 and len(counts["touched"]) == 1
     deltas = [d for d, _ in db.deltas(meter)]
     assert deltas[20:22] == [1.25, 0.75] and math.isclose(sum(deltas[1:]), 49)
     assert db.rows(meter)[21][4] == at(200)
@@ -210,8 +213,8 @@ def test_what_can_not_be_is_refused_with_a_reason(db, at):
         (at(0) - timedelta(days=400), 1.0),
     ]
     for row in bad:
-        answer = db.ingest(meter, [row])
-        assert (answer["accepted"], answer["rejected"]) == (0, 1), row
+        counts = db.ingest(meter, [row])
+        assert (counts["accepted"], counts["rejected"]) == (0, 1), row
     assert db.ingest("nobody", [(at(0), 1.0)])["rejected"] == db.ingest("no\nbody", [(at(0), 1.0)])["rejected"] == 1
     assert db.rows(meter) == []
     reasons = dict(db.all("SELECT reason, count FROM ingest_rejects WHERE topic IN (%s, 'nobody')", meter))
@@ -222,10 +225,10 @@ def test_what_can_not_be_is_refused_with_a_reason(db, at):
     )
 
 
-def test_a_bad_row_does_not_cost_its_neighbours(db, at):
+def test_a_bad_row_does_not_stop_the_others(db, at):
     meter = db.meter()
-    answer = db.ingest(meter, [(at(0), 1.0), (at(10), float("nan")), (at(20), 2.0)])
-    assert (answer["accepted"], answer["rejected"]) == (2, 1)
+    counts = db.ingest(meter, [(at(0), 1.0), (at(10), float("nan")), (at(20), 2.0)])
+    assert (counts["accepted"], counts["rejected"]) == (2, 1)
 
 
 def test_values_too_small_to_multiply_are_zero(db, at):
@@ -238,7 +241,8 @@ def test_values_too_small_to_multiply_are_zero(db, at):
 def test_secondary_values_that_a_real_can_not_hold_become_null(db, at):
     meter = db.meter()
     db.all(
-        "SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[5.0], ARRAY['1e300'::float8], ARRAY['nan'::float8], ARRAY['1e-300'::float8])",
+        "SELECT ingest_energy(ARRAY[%s], ARRAY[%s], ARRAY[1.0], ARRAY[5.0], ARRAY['1e300'::float8], "
+        "ARRAY['nan'::float8], ARRAY['1e-300'::float8])",
         meter,
         at(0),
     )
@@ -249,7 +253,10 @@ def test_secondary_values_that_a_real_can_not_hold_become_null(db, at):
 
 
 def test_the_rated_power_of_a_device_makes_its_real_load_count(db, at):
-    """A furnace of 30 kW at a meter that is believed to have 3,680 W: jumps, until its rated power is known; a meter that it gets later knows at once."""
+    """A furnace of 30 kW at a meter with the usual limit of 3,680 W makes jumps until its rated power is known.
+
+    A meter that it gets later has the higher limit at once.
+    """
     device = f"furnace-{uuid.uuid4().hex[:6]}"
     meter = db.meter(device=device)
     rows = [(at(60 * i), 1000.0 + 500 * i) for i in range(6)]
@@ -261,9 +268,7 @@ def test_the_rated_power_of_a_device_makes_its_real_load_count(db, at):
         "SELECT max_power_w, base_wh FROM meters JOIN meter_state USING (meter_id) WHERE meter_id = %s", meter
     ) == (60_000, 3500)
     db.device(device, rated_power_w=100)
-    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", meter) == 60_000, (
-        "generous once is generous for ever"
-    )
+    assert db.one("SELECT max_power_w FROM meters WHERE meter_id = %s", meter) == 60_000, "a limit is never lowered"
     db.device(device, rated_power_w=20_000)
     other = db.meter()
     db.one("SELECT meter_assign(%s, %s, 'main', NULL, 'test')", other, device)

@@ -1,7 +1,7 @@
-"""Every PL/pgSQL function through plpgsql_check: columns, types and variables of statements that no test happens to reach.
+"""Every PL/pgSQL function through plpgsql_check: columns, types and variables, also of statements that no test runs.
 
-The extension is a superuser's tool and lives in this test's database only. Functions in SQL are checked by PostgreSQL when
-they are made; the text of EXECUTE is seen by neither, and run by other tests.
+The extension is a superuser's tool and is in this test's database only. Functions in SQL are checked by PostgreSQL when
+they are created; the text of EXECUTE is checked by neither, and run by other tests.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_trigger t ON
 WHERE p.pronamespace = 'public'::regnamespace AND l.lanname = 'plpgsql'
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
 ORDER BY 1, 2"""
-# It reads TimescaleDB's own catalogue, which is not here; test_retention.py runs it on that engine.
+# It reads TimescaleDB's own catalog, which is missing here; test_retention.py runs it on that engine.
 FOR_TIMESCALE = {"apply_compression()"}
 CHECK = """
 SELECT coalesce('line ' || lineno || ': ', '') || message || coalesce(' (' || detail || ')', '')
@@ -32,9 +32,9 @@ def checked(migrated):
 
 
 def complaints(db):
-    """{function: what plpgsql_check says of it}, of those of which it says something."""
-    said = {name: [text for (text,) in db.all(CHECK, name, table)] for name, table in db.all(FUNCTIONS)}
-    return {name: texts for name, texts in said.items() if texts and name not in FOR_TIMESCALE}
+    """{function: the complaints of plpgsql_check}, for functions with any."""
+    found = {name: [text for (text,) in db.all(CHECK, name, table)] for name, table in db.all(FUNCTIONS)}
+    return {name: texts for name, texts in found.items() if texts and name not in FOR_TIMESCALE}
 
 
 def test_plpgsql_check_has_nothing_to_say(checked):

@@ -1,4 +1,4 @@
-"""What the G-code of a print tells, and what follows from it once the print ended."""
+"""What is known from the G-code of a print, and what follows from it once the print has ended."""
 
 import json
 import uuid
@@ -13,7 +13,7 @@ COLUMNS = "filament_used_g, material, gcode_status, thumbnail_url, preview_url"
 
 @pytest.fixture
 def job(db):
-    """Makes a print that began so many seconds ago; `more` is fields of its open action."""
+    """Makes a print that began so many seconds ago; `more` are fields of its open action."""
 
     def make(ago=10, source="prusalink", **more):
         device, number = f"g-{uuid.uuid4().hex[:6]}", str(uuid.uuid4())
@@ -70,7 +70,7 @@ def wanted(db, days=1.0):
     return {row[0]["job_id"]: row[0] for row in db.all("SELECT jobs_to_enrich(%s, 1000)", days)}
 
 
-def test_the_list_holds_what_lacks_its_file_until_it_is_recorded_or_asked_for_again(db, job):
+def test_the_list_has_what_lacks_its_file_until_it_is_recorded_or_requested_again(db, job):
     _, running = job(download_ref="/usb/A.GCO")
     _, nameless = job(ago=20)
     _, old = job(ago=3 * 86400, download_ref="/usb/OLD.GCO")
@@ -88,7 +88,7 @@ def test_the_list_holds_what_lacks_its_file_until_it_is_recorded_or_asked_for_ag
     assert refused.value.pgcode == "P0002"
 
 
-def test_what_the_source_told_stays(db, job):
+def test_what_the_source_reported_stays(db, job):
     device, number = job(material="PETG", filament_used_g=7.5)
     record(db, number)
     record(db, number, status="The printer no longer has the file.", analysis=None, parts=None, thumbnail_url=None)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -59,8 +60,8 @@ def test_history_before_live_rows_joins_them(plain, at, write):
     assert plain.one("SELECT first_seen FROM meters WHERE meter_id = %s", meter) == at(0)
 
 
-def test_a_meter_from_a_file_keeps_no_later_print_waiting(plain, at, write):
-    """An old meter's counter has a meter of its own; what the new plug counts afterwards is whole and final."""
+def test_no_later_print_waits_for_a_meter_from_a_file(plain, at, write):
+    """An old meter's counter has a meter of its own; what the new plug counts afterwards is complete and final."""
     meter = plain.meter(device="replaced")
     path = write(
         table(
@@ -90,7 +91,7 @@ def test_a_meter_from_a_file_keeps_no_later_print_waiting(plain, at, write):
     )  # each meter's own, nothing between them
 
 
-def test_bad_lines_are_numbered_and_cost_only_themselves(plain, at, write):
+def test_bad_lines_are_numbered_and_do_not_stop_the_others(plain, at, write):
     plain.device("tolerant")
     good = lambda s: f"tolerant,{at(s).isoformat()},5,{100 + s}"
     lines = [
@@ -121,8 +122,6 @@ def test_bad_lines_are_numbered_and_cost_only_themselves(plain, at, write):
 
 def test_semicolons_decimal_commas_bom_and_local_time(plain, at, write):
     plain.device("lokal")
-    from zoneinfo import ZoneInfo
-
     local = at(0).astimezone(ZoneInfo("Europe/Berlin")).replace(tzinfo=None).isoformat(sep=" ")
     path = write(b"\xef\xbb\xbf" + f'Device_ID;timestamp;"energy_total_wh"\r\n"lokal";{local};1000,5\r\n'.encode())
     assert import_file(plain.dsn, path).accepted == 1
@@ -148,7 +147,8 @@ def test_meter_ids_and_their_devices(plain, at, write):
 
 
 def test_a_device_with_several_meters_needs_meter_id(plain, at, write):
-    plain.meter(device="several"), plain.meter(device="several")
+    for _ in range(2):
+        plain.meter(device="several")
     report = import_file(
         plain.dsn, write(table(["device_id", "timestamp", "power_watts"], [["several", at(0).isoformat(), 1]]))
     )
@@ -201,7 +201,7 @@ def test_statuses_and_jobs(plain, at, write):
     )
 
 
-def test_a_print_that_still_runs_goes_on_live(plain, at, write):
+def test_a_print_that_still_runs_continues_live(plain, at, write):
     plain.device("late", source="prusalink")
     path = write(
         table(

@@ -74,7 +74,8 @@ def test_energy_is_final_when_the_meter_passed_the_end(db, printer):
         "estimated_end": False,
     }
     cost = db.one(
-        "SELECT cost, currency, co2_g, cardinality(tariff_ids), cardinality(carbon_factor_ids), duration_seconds, start_energy_wh FROM print_jobs WHERE job_id = %s",
+        "SELECT cost, currency, co2_g, cardinality(tariff_ids), cardinality(carbon_factor_ids), duration_seconds, "
+        "start_energy_wh FROM print_jobs WHERE job_id = %s",
         job,
     )
     assert cost == (pytest.approx(0.003), "EUR", pytest.approx(3.8), 1, 1, 100, 1001)
@@ -189,7 +190,8 @@ def test_replaying_statuses_changes_nothing(db, printer):
     ]
     state = (
         "SELECT to_jsonb(j), to_jsonb(l), (SELECT count(*) FROM printer_status s WHERE s.device_id = j.device_id), "
-        "(SELECT count(*) FROM print_jobs k WHERE k.device_id = j.device_id) FROM print_jobs j JOIN device_latest l USING (device_id) WHERE job_id = %s"
+        "(SELECT count(*) FROM print_jobs k WHERE k.device_id = j.device_id) "
+        "FROM print_jobs j JOIN device_latest l USING (device_id) WHERE job_id = %s"
     )
     assert db.one("SELECT record_status(%s)", json.dumps(batch))["stored"] == 4
     first = db.one(state, job)
@@ -262,7 +264,7 @@ def test_an_estimated_end_is_clipped_where_the_power_fell_to_idle(db, printer):
     assert db.one(JOB, job)[2]["estimated_end"] is True
 
 
-def test_bad_statuses_cost_only_themselves(db, printer):
+def test_bad_statuses_do_not_stop_the_others(db, printer):
     good = {"device_id": printer.name, "timestamp": printer.at(0).isoformat(), "state": "idle", "fan_rpm": 5}
     batch = [
         {**good, "state": "dreaming"},
@@ -274,8 +276,8 @@ def test_bad_statuses_cost_only_themselves(db, printer):
         {**good, "actions": [{"type": "open", "job": {"job_id": "no"}}]},
         good,
     ]
-    answer = db.one("SELECT record_status(%s)", json.dumps(batch))
-    assert (answer["stored"], answer["rejected"]) == (1, 7)
+    counts = db.one("SELECT record_status(%s)", json.dumps(batch))
+    assert (counts["stored"], counts["rejected"]) == (1, 7)
 
 
 def test_latest_keeps_the_newest_status_and_the_change_of_state(db, printer):
@@ -315,7 +317,7 @@ def test_silence_makes_offline_and_a_day_ends_the_job(db, printer):
     assert db.one("SELECT status, end_time FROM print_jobs WHERE job_id = %s", job) == ("unknown", printer.at(600))
 
 
-def test_devices_to_poll_tells_all_that_a_poll_needs(db, printer):
+def test_devices_to_poll_has_all_that_a_poll_needs(db, printer):
     db.device(printer.name, source="octoprint", api_ip="127.0.0.1:5000", api_key="secret")
     job = str(uuid.uuid4())
     printer.status(

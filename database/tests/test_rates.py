@@ -1,14 +1,18 @@
 """Exactly one rate holds at any instant; none makes the cost NULL, never 0."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 BERLIN = ZoneInfo("Europe/Berlin")
-RATES = "SELECT t0, t1, price_per_kwh, g_co2_per_kwh FROM rates_between((SELECT factory_id FROM factories WHERE slug = 'main'), 'electricity', %s, %s) ORDER BY 1"
+RATES = """
+SELECT t0, t1, price_per_kwh, g_co2_per_kwh
+FROM rates_between((SELECT factory_id FROM factories WHERE slug = 'main'), 'electricity', %s, %s) ORDER BY 1"""
 
 
 def berlin(year, month, day, hour=0, minute=0):
@@ -22,8 +26,9 @@ def tariffs(db):
     def add(price, **columns):
         names = "".join(f", {name}" for name in columns)
         return db.one(
-            f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency{names}) SELECT factory_id, 'test', %s, 'EUR'"
-            f"{', %s' * len(columns)} FROM factories WHERE slug = 'main' RETURNING tariff_id",
+            f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency{names}) "
+            f"SELECT factory_id, 'test', %s, 'EUR'{', %s' * len(columns)} "
+            "FROM factories WHERE slug = 'main' RETURNING tariff_id",
             price,
             *columns.values(),
         )
@@ -58,10 +63,10 @@ def test_a_night_that_wraps_midnight_belongs_to_the_day_on_which_it_starts(db, t
 
 @pytest.mark.parametrize("day, hours", [((2026, 3, 29), 7), ((2026, 10, 25), 9)])
 def test_nights_on_which_clocks_change(db, tariffs, day, hours):
-    """22:00 to 06:00 lasts 7 or 9 hours then, and every other moment has the flat rate."""
+    """22:00 to 06:00 lasts 7 or 9 hours then, and at every other time the flat rate holds."""
     tariffs(0.1, priority=1, time_from="22:00", time_to="06:00")
-    begin = berlin(*day) - timedelta(days=1)
-    rows = [r for r in db.all(RATES, berlin(begin.year, begin.month, begin.day, 12), berlin(*day, 12)) if r[2] == 0.1]
+    noon = berlin(*day) + timedelta(hours=12)  # of the clock in Berlin
+    rows = [r for r in db.all(RATES, noon - timedelta(days=1), noon) if r[2] == 0.1]
     assert [(t1 - t0).total_seconds() / 3600 for t0, t1, _, _ in rows] == [hours]
 
 
@@ -83,14 +88,15 @@ def test_validity_dates_cut_anywhere(db, tariffs):
     ),
     season=st.sampled_from([(2026, 10, 24, 12), (2026, 3, 28, 12)]),
 )
-def test_against_asking_every_minute(plain, given_tariffs, season):
-    """The pieces are what a clock in the factory says at every minute of the days around a change of clocks."""
+def test_against_a_clock_in_the_factory(plain, given_tariffs, season):
+    """The pieces have the price of every quarter of an hour of the days around a change of clocks."""
     plain.all("DELETE FROM energy_tariffs WHERE name = 'test'")
     rules = []
     for n, (q0, q1, days, priority) in enumerate(given_tariffs):
         clock = lambda q: f"{q // 4:02}:{q % 4 * 15:02}"
         plain.all(
-            "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, priority, weekdays, time_from, time_to) "
+            "INSERT INTO energy_tariffs "
+            "(factory_id, name, price_per_kwh, currency, priority, weekdays, time_from, time_to) "
             "SELECT factory_id, 'test', %s, 'EUR', %s, %s, %s, %s FROM factories WHERE slug = 'main'",
             10 + n,
             priority,
@@ -122,7 +128,7 @@ def test_against_asking_every_minute(plain, given_tariffs, season):
     begin = berlin(*season).astimezone(UTC)
     end = begin + timedelta(days=2)
     rows = plain.all(RATES, begin, end)
-    assert rows[0][0] == begin and rows[-1][1] == end and all(a[1] == b[0] for a, b in zip(rows, rows[1:]))
+    assert rows[0][0] == begin and rows[-1][1] == end and all(a[1] == b[0] for a, b in pairwise(rows))
     for minute in range(0, 2880, 15):
         moment = begin + timedelta(minutes=minute)
         assert next(r[2] for r in rows if r[0] <= moment < r[1]) == price(moment), moment
@@ -150,7 +156,8 @@ def test_hourly_carbon_profile(db, at):
     db.ingest(meter, [(at(0), 0), (at(3600), 1000), (at(7200), 3000)])
     profile = [float(h) for h in range(24)]
     db.all(
-        "INSERT INTO carbon_factors (region, g_co2_per_kwh, valid_from, hourly_profile, source) VALUES ('default', 999, '2020-01-01', %s, 'test')",
+        "INSERT INTO carbon_factors (region, g_co2_per_kwh, valid_from, hourly_profile, source) "
+        "VALUES ('default', 999, '2020-01-01', %s, 'test')",
         profile,
     )
     expected = at(0).astimezone(BERLIN).hour * 1 + at(3600).astimezone(BERLIN).hour * 2
@@ -181,7 +188,5 @@ def test_no_meter_no_energy(db, at):
 
 
 def test_times_of_day_are_quarters(db, tariffs):
-    import psycopg2
-
     with pytest.raises(psycopg2.errors.CheckViolation):
         tariffs(1, time_from="00:07")

@@ -19,8 +19,8 @@ class Feed:
         arrived, counter, device, backlog = zip(*readings)
         none = [None] * n
         return self.db.one(
-            "SELECT ingest_readings(%s, %s::timestamptz[], %s::timestamptz[], %s, %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
-            "%s::float8[], %s::float8[], %s, %s)",
+            "SELECT ingest_readings(%s, %s::timestamptz[], %s::timestamptz[], %s, %s::float8[], %s::float8[], "
+            "%s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s, %s)",
             [self.meter] * n,
             [moment(s) for s in arrived],
             [moment(s) for s in device],
@@ -49,15 +49,20 @@ def feed(db, at):
 
 
 def test_live_counts_at_arrival(feed):
-    answer = feed.send((0, 1, None, False), (10, 2, None, False))
-    assert answer == {"accepted": 2, "repeated": 0, "rejected": 0, "superseded": 0, "touched": []}
+    assert feed.send((0, 1, None, False), (10, 2, None, False)) == {
+        "accepted": 2,
+        "repeated": 0,
+        "rejected": 0,
+        "superseded": 0,
+        "touched": [],
+    }
     assert feed.times() == [0, 10]
 
 
 def test_backlog_without_device_time_only_the_newest_counts(db, feed):
     feed.send((0, 1, None, False))
-    answer = feed.send((100, 2, None, True), (101, 3, None, True), (102, 4, None, True), (103, 5, None, False))
-    assert (answer["accepted"], answer["superseded"]) == (2, 2)
+    counts = feed.send((100, 2, None, True), (101, 3, None, True), (102, 4, None, True), (103, 5, None, False))
+    assert (counts["accepted"], counts["superseded"]) == (2, 2)
     assert feed.times() == [0, 102, 103]
     assert db.one("SELECT sum(count) FROM ingest_rejects WHERE payload LIKE %s", f"%{feed.meter}%") == 2
 
@@ -118,18 +123,20 @@ def test_repeating_a_call_changes_nothing(db, feed):
 
 def test_unknown_meters_appear_at_most_a_thousand(plain):
     assigned = plain.meter(device="with-meter")
-    unassigned = "SELECT count(*) FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id)"
+    unassigned = (
+        "SELECT count(*) FROM meters m "
+        "WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id)"
+    )
     names = [f"flood-{n:04}" for n in range(1100)]
     try:
         plain.one("SELECT register_meters(%s, %s)", names, ["tasmota"] * 1100)
         assert plain.one(unassigned) == 1000
-        answer = plain.ingest("flood-1099", [("2026-01-01", 1)])
-        assert answer["rejected"] == 1
+        assert plain.ingest("flood-1099", [("2026-01-01", 1)])["rejected"] == 1
         assert "1,000 wait for a device" in plain.one("SELECT reason FROM ingest_rejects WHERE topic = 'flood-1099'")
         plain.device("flooded", shelly_id="flood-new")
         plain.one(
             "SELECT register_meters(ARRAY['flood-new/relay:0'], ARRAY['shelly_gen1'])"
-        )  # has a device: always welcome
+        )  # has a device: always registered
         assert plain.one("SELECT device_id FROM meter_assignments WHERE meter_id = 'flood-new/relay:0'") == "flooded"
     finally:
         plain.all("DELETE FROM meter_state WHERE meter_id LIKE 'flood-%%'")

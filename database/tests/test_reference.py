@@ -1,4 +1,4 @@
-"""docs/schema.md against the database: it is made from it, and leaves out nothing that others use."""
+"""docs/schema.md against the database: it is generated from it, and leaves out nothing that others use."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ CALLERS = (
 )
 
 
-def test_the_page_is_what_the_database_says(plain):
+def test_the_page_agrees_with_the_database(plain):
     with plain.connection.cursor() as cursor:
         assert reference.page(cursor) == reference.PAGE.read_text(), (
             "docs/schema.md is older than the database; with a stack of this checkout running: "
@@ -44,7 +44,7 @@ def test_every_table_and_view_has_its_place(plain):
 
 
 def test_every_unique_index_has_a_comment(plain):
-    """Their rules stand on the page as sentences."""
+    """Their rules are on the page as sentences."""
     assert [
         table
         for table in reference.described(*reference.TABLES)
@@ -52,11 +52,12 @@ def test_every_unique_index_has_a_comment(plain):
     ] == []
 
 
-def test_whatever_others_call_is_described(plain):
+def test_every_function_that_others_call_is_described(plain):
     there = {
         name
         for (name,) in plain.all(
-            "SELECT DISTINCT proname FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
+            "SELECT DISTINCT proname FROM pg_proc p "
+            "WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype"
         )
     }
     listed = reference.described(*reference.FUNCTIONS)

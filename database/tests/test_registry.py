@@ -1,4 +1,4 @@
-"""Changes that a person makes: devices, meters, what may be written, and what is told about it."""
+"""Changes that a person makes: devices, meters, what may be written, and the sentences about what may not."""
 
 import json
 
@@ -10,7 +10,9 @@ def refused(db, statement, *values):
     with pytest.raises(psycopg2.DataError) as caught:
         db.one(statement, *values)
     assert caught.value.pgcode == "22023"
-    return caught.value.diag.message_primary
+    sentence = caught.value.diag.message_primary
+    assert sentence
+    return sentence
 
 
 def test_add_change_and_audit_without_secrets(db):
@@ -67,7 +69,8 @@ def test_create_and_update_know_what_exists(db):
 
 def assignments(db, meter):
     return db.all(
-        "SELECT device_id, valid_from > '-infinity', valid_to = 'infinity' FROM meter_assignments WHERE meter_id = %s ORDER BY valid_from",
+        "SELECT device_id, valid_from > '-infinity', valid_to = 'infinity' FROM meter_assignments "
+        "WHERE meter_id = %s ORDER BY valid_from",
         meter,
     )
 
@@ -154,7 +157,8 @@ def test_sensors_of_a_hub_keep_the_device_on_which_it_is_mounted(db, at):
             sensor = f"{hub}/{kind.partition('_')[0]}"
             assert (
                 db.one(
-                    "SELECT record_sensor(%s, ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0], ARRAY[1.0], ARRAY[1.0])",
+                    "SELECT record_sensor(%s, ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0], "
+                    "ARRAY[1.0], ARRAY[1.0])",
                     kind,
                     sensor,
                     at(0),
@@ -163,7 +167,8 @@ def test_sensors_of_a_hub_keep_the_device_on_which_it_is_mounted(db, at):
             )
             assert db.one(f"SELECT device_id FROM {kind}_data WHERE sensor_id = %s", sensor) == expected
         db.one(
-            "SELECT record_environment(ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[20.0], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['dht22'])",
+            "SELECT record_environment(ARRAY[%s], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[20.0], "
+            "ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY['dht22'])",
             hub,
             at(0),
         )
@@ -171,18 +176,23 @@ def test_sensors_of_a_hub_keep_the_device_on_which_it_is_mounted(db, at):
 
 
 def test_sensor_rows_repeat_without_doubling(db, at):
-    call = "SELECT record_sensor('mpu6050_accelerometer', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[0.1], ARRAY[0.2], ARRAY[9.8], ARRAY[30.0])"
+    call = (
+        "SELECT record_sensor('mpu6050_accelerometer', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], "
+        "ARRAY[0.1], ARRAY[0.2], ARRAY[9.8], ARRAY[30.0])"
+    )
     assert [db.one(call, at(0)), db.one(call, at(0))] == [1, 0]
     assert (
         db.one(
-            "SELECT record_sensor('mpu6050_gyroscope', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[0.1], ARRAY[0.2], ARRAY[0.3])",
+            "SELECT record_sensor('mpu6050_gyroscope', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], "
+            "ARRAY[0.1], ARRAY[0.2], ARRAY[0.3])",
             at(0),
         )
         == 1
     )
     assert (
         db.one(
-            "SELECT record_sensor('max6675_temperature', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY['nan'::float8])",
+            "SELECT record_sensor('max6675_temperature', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], "
+            "ARRAY['nan'::float8])",
             at(0),
         )
         == 0
@@ -190,12 +200,21 @@ def test_sensor_rows_repeat_without_doubling(db, at):
     assert "unknown kind" in refused(
         db, "SELECT record_sensor('sonar', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0])", at(0)
     )
-    env = "SELECT record_environment(ARRAY['hall'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[%s::float8], ARRAY[%s::float8], ARRAY[NULL::float8], ARRAY['dht22'])"
+    env = (
+        "SELECT record_environment(ARRAY['hall'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[%s::float8], "
+        "ARRAY[%s::float8], ARRAY[NULL::float8], ARRAY['dht22'])"
+    )
     db.one(env, at(0), 21.5, None)
     db.one(env, at(0), None, 40.0)
     assert db.one("SELECT temperature_c, humidity_pct FROM environment_data WHERE location_id = 'hall'") == (21.5, 40.0)
-    plug = "SELECT record_smartplug(ARRAY['m'], ARRAY[%s::timestamptz], ARRAY[122.0], ARRAY[0.904], ARRAY[243.0], ARRAY[0.521], ARRAY[0.97], ARRAY[126.0], ARRAY[33.0])"
+    plug = (
+        "SELECT record_smartplug(ARRAY['m'], ARRAY[%s::timestamptz], ARRAY[122.0], ARRAY[0.904], ARRAY[243.0], "
+        "ARRAY[0.521], ARRAY[0.97], ARRAY[126.0], ARRAY[33.0])"
+    )
     assert [db.one(plug, at(0)), db.one(plug, at(0))] == [1, 0]
     db.device("predicted")
-    predict = "SELECT record_predictions(ARRAY['predicted', 'nobody'], ARRAY[%s, %s]::timestamptz[], ARRAY[100.0, 1.0], ARRAY['v1', 'v1'])"
+    predict = (
+        "SELECT record_predictions(ARRAY['predicted', 'nobody'], ARRAY[%s, %s]::timestamptz[], ARRAY[100.0, 1.0], "
+        "ARRAY['v1', 'v1'])"
+    )
     assert db.one(predict, at(0), at(0)) == 1

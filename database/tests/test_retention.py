@@ -1,7 +1,7 @@
-"""Thirty days through rollup, compression and retention: what an account says of a day does not change when its rows go."""
+"""Thirty days through rollup, compression and retention: the account of a day does not change when its rows go."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
@@ -17,13 +17,16 @@ def day_of(number, **more):
 
 
 def books(db):
-    """What is told of the thirty days: energy per device and day at each level, of each device with cost and CO2, states, prints."""
-    told = {
-        level: db.all(f"""SELECT device_id, meter_id, date_trunc('day', bucket, 'UTC') AS day, count(*), sum(energy_wh), sum(coverage_s), sum(reading_count), max(max_power_w)
-                              FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""")
+    """The account of the thirty days: energy per device and day at each level, with cost and CO2, states, prints."""
+    account = {
+        level: db.all(
+            "SELECT device_id, meter_id, date_trunc('day', bucket, 'UTC') AS day, count(*), sum(energy_wh), "
+            "sum(coverage_s), sum(reading_count), max(max_power_w) "
+            f"FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        )
         for level in LEVELS
     }
-    told["cost"] = [
+    account["cost"] = [
         (
             device,
             number,
@@ -37,14 +40,14 @@ def books(db):
         for device in DEVICES
         for number in range(0, DAYS, 3)
     ]
-    told["states"] = db.all(
-        "SELECT device_id, state, date_trunc('day', bucket, 'UTC'), sum(seconds), sum(energy_wh) FROM printer_phase_1hour "
-        "WHERE device_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    account["states"] = db.all(
+        "SELECT device_id, state, date_trunc('day', bucket, 'UTC'), sum(seconds), sum(energy_wh) "
+        "FROM printer_phase_1hour WHERE device_id LIKE 'ret-%%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
-    told["prints"] = db.all(
+    account["prints"] = db.all(
         "SELECT job_id, session_energy_wh, cost, co2_g FROM print_jobs WHERE device_id LIKE 'ret-%%' ORDER BY 1"
     )
-    return told
+    return account
 
 
 def assert_same(after, before):
@@ -58,7 +61,7 @@ def assert_same(after, before):
 
 
 def live(db, number, counters):
-    """One day: both meters every hour, the press in daytime; in the first days statuses of it, and a print each day."""
+    """One day: both meters every hour, a print on the press, and in the first days its statuses."""
     times = [day_of(number, hours=i) for i in range(24)]
     for meter, watts in (("ret-a", lambda hour: 400.0 if 8 <= hour < 18 else 20.0), ("ret-b", lambda hour: 120.0)):
         rows = []
@@ -95,8 +98,17 @@ def live(db, number, counters):
     )
 
 
+def counter_before(db, meter, at):
+    return db.one(
+        "SELECT energy_total_wh FROM energy_data WHERE meter_id = %s AND timestamp < %s "
+        "ORDER BY timestamp DESC LIMIT 1",
+        meter,
+        at,
+    )
+
+
 def housekeeping(db, now):
-    """What Housekeeping does, and the database's own compression."""
+    """What the flow Housekeeping does, and the database's own compression."""
     while db.one("SELECT refresh_rollups(60)")["remaining"]:
         pass
     while db.one("SELECT refresh_phases(%s, 60)", now)["remaining"]:
@@ -109,7 +121,7 @@ def housekeeping(db, now):
 
 @pytest.fixture
 def plant(db):
-    """Two devices with a meter each; everything that the test leaves is taken away, and what it froze is thawed."""
+    """Two devices with a meter each; afterwards their rows are removed and nothing is frozen."""
     db.all("UPDATE settings SET value = '40 days' WHERE name = 'retention_raw'")
     for device, meter in zip(DEVICES, ("ret-a", "ret-b")):
         db.meter(meter, device=device)
@@ -130,7 +142,8 @@ def plant(db):
     ):
         db.all(f"DELETE FROM {table} WHERE {key} LIKE 'ret-%%'")
     db.all(
-        "UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'; UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'"
+        "UPDATE settings SET value = '6 months' WHERE name = 'retention_raw'; "
+        "UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'"
     )
 
 
@@ -140,20 +153,17 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
         live(db, number, counters)
         if number == 15:  # the mill's meter is moved to the press at noon; its past stays with the mill
             db.one("SELECT meter_assign('ret-b', 'ret-press', 'main', %s, 'test')", day_of(number, hours=12))
-        if number == 20:  # a reading of a day that is compressed already comes late, between two that are there
+        if number == 20:  # a reading of a day that is compressed already comes late, between two stored ones
             at = day_of(2, hours=12, minutes=30)
-            counter = db.one(
-                "SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-a' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1",
-                at,
-            )
-            assert db.ingest("ret-a", [(at, counter + 150, 400.0)])["accepted"] == 1
+            assert db.ingest("ret-a", [(at, counter_before(db, "ret-a", at) + 150, 400.0)])["accepted"] == 1
         if number % 2:
             housekeeping(db, day_of(number + 1))
     raw = db.one("SELECT count(*) FROM energy_data WHERE meter_id LIKE 'ret-%%'")
     assert raw == DAYS * 24 * 2 + 1
     if db.engine == "timescale":
         compressed = db.one(
-            "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'energy_data' AND is_compressed"
+            "SELECT count(*) FROM timescaledb_information.chunks "
+            "WHERE hypertable_name = 'energy_data' AND is_compressed"
         )
         assert compressed >= 3
     before = books(db)
@@ -161,7 +171,7 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
         meter: db.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) for meter in counters
     }
 
-    # Simulated time goes on: each of ten days something more is removed.
+    # Simulated time continues: on each of ten days something more is removed.
     now = day_of(DAYS)
     db.all("UPDATE settings SET value = %s WHERE name = 'retention_raw'", f"{RAW_DAYS} days")
     for number in range(DAYS - 10, DAYS + 1):
@@ -181,14 +191,10 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
     for meter, wh in total.items():
         assert db.one("SELECT sum(energy_wh) FROM energy_readings_1day WHERE meter_id = %s", meter) == pytest.approx(wh)
         assert db.one("SELECT meter_energy(%s, %s, %s)", meter, BEGIN, now) == pytest.approx(wh)
-    # What is frozen stays: a late row for it is a reject, one for a day that is kept is not, and all levels still agree.
+    # What is frozen stays: a late row for it is a reject, one for a day that is kept is not; all levels still agree.
     assert db.ingest("ret-a", [(cut - timedelta(hours=1), 1.0, 1.0)])["rejected"] == 1
     at = cut + timedelta(days=2, hours=12, minutes=20)
-    counter = db.one(
-        "SELECT energy_total_wh FROM energy_data WHERE meter_id = 'ret-b' AND timestamp < %s ORDER BY timestamp DESC LIMIT 1",
-        at,
-    )
-    assert db.ingest("ret-b", [(at, counter + 1.5, 120.0)])["accepted"] == 1
+    assert db.ingest("ret-b", [(at, counter_before(db, "ret-b", at) + 1.5, 120.0)])["accepted"] == 1
     housekeeping(db, now)
     sums = {
         level: db.one(f"SELECT sum(energy_wh) FROM energy_readings_{level} WHERE meter_id LIKE 'ret-%%'")
@@ -203,10 +209,14 @@ def test_settings_that_people_may_change(db):
         assert db.one("SELECT change_setting('compress_after', '14 days', 'tester')") == "14 days"
         assert db.one("SELECT setting('retention_raw')") == "12 months"
         assert db.all(
-            "SELECT actor, before #>> '{}', after #>> '{}' FROM audit_log WHERE object = 'retention_raw' ORDER BY audit_id DESC LIMIT 1"
+            "SELECT actor, before #>> '{}', after #>> '{}' FROM audit_log "
+            "WHERE object = 'retention_raw' ORDER BY audit_id DESC LIMIT 1"
         ) == [("tester", "6 months", "12 months")]
         if db.engine == "timescale":
-            ages = "SELECT DISTINCT (config ->> 'compress_after')::interval FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
+            ages = (
+                "SELECT DISTINCT (config ->> 'compress_after')::interval FROM timescaledb_information.jobs "
+                "WHERE proc_name = 'policy_compression'"
+            )
             assert db.all(ages) == [(timedelta(days=14),)]
         for name, value, sentence in (
             ("retention_raw", "3 years", "kept at least as long as the raw rows"),
@@ -226,21 +236,25 @@ def test_settings_that_people_may_change(db):
 
 
 def test_compression_after_seven_days_also_where_it_was_fourteen(timescale):
-    """A database that an older version made: the next migration with anything new in functions or seed brings it up to date."""
-    ages = "SELECT hypertable_name, (config ->> 'compress_after')::interval FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' ORDER BY 1"
+    """A database of an older version: the next migration with anything new in functions or seed updates it."""
+    ages = (
+        "SELECT hypertable_name, (config ->> 'compress_after')::interval FROM timescaledb_information.jobs "
+        "WHERE proc_name = 'policy_compression' ORDER BY 1"
+    )
     found = dict(timescale.all(ages))
     assert {"energy_data", "printer_status", "smartplug_data", "energy_rollup_1min"} <= set(found) and set(
         found.values()
     ) == {timedelta(days=7)}
     timescale.all(
-        "SELECT remove_compression_policy('energy_data'); SELECT add_compression_policy('energy_data', interval '14 days')"
+        "SELECT remove_compression_policy('energy_data'); "
+        "SELECT add_compression_policy('energy_data', interval '14 days')"
     )
     assert timescale.one("SELECT apply_compression()") == 1 and timescale.one("SELECT apply_compression()") == 0
     assert dict(timescale.all(ages)) == found
 
 
 def test_retention_does_not_wait_for_a_backup(plain):
-    """pg_dump's lock on a table makes it give up for this hour, instead of holding the ingest behind it."""
+    """pg_dump's lock on a table makes it give up for this hour; ingest would wait behind it."""
     assert any(
         setting == "lock_timeout=10s"
         for setting in plain.one("SELECT proconfig FROM pg_proc WHERE proname = 'apply_retention'")

@@ -1,7 +1,7 @@
 """Rollups equal the deltas at each level, on DST days and after late rows; reading is current before any refresh."""
 
 import contextlib
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -45,8 +45,8 @@ def test_views_are_current_before_and_after_the_refresh(db, at):
         assert_same(before[level], snapshot(db, meter, level))
         assert db.one(SUM.format(level), meter) == (pytest.approx(109.9), 1101, pytest.approx(10990))
     assert db.one(
-        "SELECT device_id, energy_type, total_energy_kwh * 1000 = energy_wh, avg_power_kw * 1000 = avg_power_w, machine_id IS NOT NULL "
-        "FROM energy_readings_1hour WHERE meter_id = %s LIMIT 1",
+        "SELECT device_id, energy_type, total_energy_kwh * 1000 = energy_wh, avg_power_kw * 1000 = avg_power_w, "
+        "machine_id IS NOT NULL FROM energy_readings_1hour WHERE meter_id = %s LIMIT 1",
         meter,
     ) == ("rolling", "electricity", True, True, True)
 
@@ -55,7 +55,8 @@ def test_average_power_is_weighted_by_time(db, at):
     meter = db.meter()
     db.ingest(meter, [(at(0), None, 100), (at(45), None, 500), (at(60), None, 500)])
     row = db.one(
-        "SELECT avg_power_w, min_power_w, max_power_w, coverage_s, energy_wh FROM energy_readings_1min WHERE meter_id = %s AND bucket = %s",
+        "SELECT avg_power_w, min_power_w, max_power_w, coverage_s, energy_wh FROM energy_readings_1min "
+        "WHERE meter_id = %s AND bucket = %s",
         meter,
         at(0),
     )
@@ -74,7 +75,7 @@ def test_a_gap_has_energy_but_no_coverage(db, at):
 
 
 def test_days_are_the_factorys_days_even_when_clocks_change(db):
-    """The last DST change within the raw retention: a day of 23 or 25 hours holds that many hours of energy."""
+    """The last DST change within the raw retention: a day of 23 or 25 hours has that many hours of energy."""
     now = datetime.now(UTC)
     day = next(
         d
@@ -119,10 +120,10 @@ def test_rollups_are_the_deltas_at_each_level(plain, at, steps):
         if rows:
             plain.ingest(meter, rows)
             plain.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
-    plain.ingest(reference, sum(deliveries, []))
+    plain.ingest(reference, [row for rows in deliveries for row in rows])
     total = plain.one("SELECT coalesce(sum(energy_delta_wh), 0) FROM energy_data WHERE meter_id = %s", meter)
     for level in LEVELS:
-        assert_same(snapshot(plain, meter, level), snapshot(plain, reference, level))  # stored = made on reading
+        assert_same(snapshot(plain, meter, level), snapshot(plain, reference, level))  # stored = computed on reading
         assert (plain.one(SUM.format(level), meter)[0] or 0) == pytest.approx(total, abs=1e-6)
         assert plain.one(SUM.format(level), meter)[1] == len(steps)
 

@@ -1,6 +1,7 @@
 """What the schema promises: comments with units, roles without credentials, migrations that can be trusted."""
 
 import shutil
+import threading
 import time
 from datetime import timedelta
 
@@ -17,10 +18,13 @@ SECRETS = ("api_key", "sp_api_key", "gcode_preview_api_key")
 
 def test_every_table_and_column_has_a_comment(db):
     missing = db.all("""
-        SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND col_description(c.oid, a.attnum) IS NULL
+        SELECT c.relname, a.attname
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+          AND col_description(c.oid, a.attnum) IS NULL
         UNION ALL SELECT c.relname, '(table)' FROM pg_class c
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL""")
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
+          AND obj_description(c.oid, 'pg_class') IS NULL""")
     assert missing == []
 
 
@@ -28,7 +32,8 @@ def test_every_function_has_a_comment(db):
     assert (
         db.all(
             "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace "
-            "AND obj_description(p.oid, 'pg_proc') IS NULL AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
+            "AND obj_description(p.oid, 'pg_proc') IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"
         )
         == []
     )
@@ -93,14 +98,15 @@ def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
     as_role(
         db,
         "enms_ingest",
-        "SELECT ingest_readings(ARRAY['new/switch:0'], ARRAY[%s::timestamptz], ARRAY[NULL::timestamptz], ARRAY[false], ARRAY[1.0], ARRAY[5.0], "
-        "NULL, NULL, NULL, NULL, NULL, ARRAY['shelly_gen2'], ARRAY['t'])",
+        "SELECT ingest_readings(ARRAY['new/switch:0'], ARRAY[%s::timestamptz], ARRAY[NULL::timestamptz], ARRAY[false], "
+        "ARRAY[1.0], ARRAY[5.0], NULL, NULL, NULL, NULL, NULL, ARRAY['shelly_gen2'], ARRAY['t'])",
         at(0),
     )
     as_role(
         db,
         "enms_ingest",
-        "SELECT record_status(jsonb_build_array(jsonb_build_object('device_id', 'by-ingest', 'timestamp', %s::timestamptz, 'state', 'idle')))",
+        "SELECT record_status(jsonb_build_array(jsonb_build_object('device_id', 'by-ingest', "
+        "'timestamp', %s::timestamptz, 'state', 'idle')))",
         at(0),
     )
     for statement in (
@@ -113,9 +119,8 @@ def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
         "SELECT api_key FROM devices",
     ):
         as_role(db, "enms_ingest", statement)
-    assert [r for (r,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()") if r["device_id"] == "by-ingest"][0][
-        "api_key"
-    ] == "k"
+    polled = {device["device_id"]: device for (device,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()")}
+    assert polled["by-ingest"]["api_key"] == "k"
     for statement in (
         "DROP TABLE energy_data",
         "DELETE FROM audit_log",
@@ -160,8 +165,11 @@ def test_hypertables_compression_and_chunkwise_retention(timescale, at):
         timescale.all("UPDATE settings SET value = '-infinity' WHERE name = 'frozen_before'")
 
 
-def test_what_a_backup_asks_runs_on_timescale(timescale, at):
-    """The questions of its checks, and the way into TimescaleDB's restore mode and back. (A whole restore needs pg_dump of the server's version.)"""
+def test_the_statements_of_a_backup_run_on_timescale(timescale, at):
+    """The statements of its checks, and the way into TimescaleDB's restore mode and back.
+
+    A whole restore needs pg_dump of the server's version.
+    """
     meter = timescale.meter(device="checked")
     timescale.ingest(meter, [(at(600 * i), 10.0 + i, 60) for i in range(20)])
     with timescale.connection.cursor() as cursor:
@@ -190,7 +198,7 @@ def test_a_second_migration_does_nothing_and_is_quick(plain):
 
 
 def test_changed_files(tmp_path, monkeypatch, migrated):
-    """Derived objects are made again, with data kept; a changed applied migration is refused; a new one runs once."""
+    """Derived objects are created again and data kept; a changed applied migration is refused; a new one runs once."""
     with migrated() as dsn:
         copy = tmp_path / "database"
         shutil.copytree(migration.HERE, copy, ignore=shutil.ignore_patterns("tests", "__pycache__"))
@@ -204,12 +212,14 @@ def test_changed_files(tmp_path, monkeypatch, migrated):
         connection.autocommit = True
         cursor = connection.cursor()
         cursor.execute(
-            "UPDATE energy_tariffs SET price_per_kwh = 0.99; DELETE FROM carbon_factors; SELECT device_save('{\"device_id\":\"kept\"}', 't')"
+            "UPDATE energy_tariffs SET price_per_kwh = 0.99; DELETE FROM carbon_factors; "
+            "SELECT device_save('{\"device_id\":\"kept\"}', 't')"
         )
         result = migration.migrate(dsn, env=SEED)
         assert (result["applied"], result["derived"]) == (["9001_more.sql"], True)
         cursor.execute(
-            "SELECT (SELECT count(*) FROM devices), (SELECT max(price_per_kwh) FROM energy_tariffs), (SELECT count(*) FROM carbon_factors), has_function_privilege('enms_api', 'engine()', 'EXECUTE')"
+            "SELECT (SELECT count(*) FROM devices), (SELECT max(price_per_kwh) FROM energy_tariffs), "
+            "(SELECT count(*) FROM carbon_factors), has_function_privilege('enms_api', 'engine()', 'EXECUTE')"
         )
         assert cursor.fetchone() == (1, 0.99, 0, True)
         (copy / "migrations" / "9001_more.sql").write_text("SELECT 1")
@@ -222,8 +232,6 @@ def test_changed_files(tmp_path, monkeypatch, migrated):
 
 
 def test_two_migrations_at_once_do_not_collide(server):
-    import threading
-
     admin = psycopg2.connect(server)
     admin.autocommit = True
     name = f"enms_test_race_{time.monotonic_ns()}"
@@ -234,8 +242,10 @@ def test_two_migrations_at_once_do_not_collide(server):
             threading.Thread(target=lambda: results.append(migration.migrate(dsn, env=SEED)["applied"]))
             for _ in range(3)
         ]
-        [t.start() for t in threads]
-        [t.join() for t in threads]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         assert sorted(map(len, results)) == [0, 0, len(list((migration.HERE / "migrations").glob("0*.sql")))]
     finally:
         admin.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")

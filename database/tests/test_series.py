@@ -1,7 +1,9 @@
-"""What charts read: the level follows the range, holes stay holes, and sums agree with the exact functions."""
+"""What charts read: the level follows the range, holes remain holes, and sums agree with the exact functions."""
 
-from datetime import UTC, datetime, timedelta, timezone
+import json
+from datetime import UTC, datetime, timedelta
 
+import psycopg2
 import pytest
 
 HOUR, DAY = 3600, 86400
@@ -56,8 +58,8 @@ def steady(db, meter, at, seconds, watts=360.0, begin=1000.0, hole=()):
 
 def series(db, device, begin, end, step, together=False):
     return db.all(
-        "SELECT time, device_id, energy_wh, avg_power_w, min_power_w, max_power_w FROM energy_series(%s, 'electricity', %s, %s, %s, %s) ORDER BY"
-        " 1, 2",
+        "SELECT time, device_id, energy_wh, avg_power_w, min_power_w, max_power_w "
+        "FROM energy_series(%s, 'electricity', %s, %s, %s, %s) ORDER BY 1, 2",
         [device] if isinstance(device, str) else device,
         begin,
         end,
@@ -128,8 +130,6 @@ def test_a_moved_meter_gives_each_device_its_own_time(db, at):
 
 
 def test_an_unknown_bucket_is_refused_with_a_sentence(plain, at):
-    import psycopg2
-
     with pytest.raises(psycopg2.Error, match="There are no rollups of 7 seconds"):
         series(plain, "ser-1", at(0), at(HOUR), 7)
 
@@ -148,7 +148,7 @@ def tariff(db, name, price, **more):
 @pytest.mark.parametrize("case", ["flat", "by hour", "by quarter", "from an odd second", "none"])
 @pytest.mark.parametrize("step", [HOUR, DAY])
 def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
-    """Whatever level they are made from: Σ bars = devices_energy_cost, bar by bar."""
+    """From whatever level they are computed: each bar = devices_energy_cost."""
     device = "cost-1"
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=60)
     if not db.all("SELECT 1 FROM devices WHERE device_id = %s", device):
@@ -177,8 +177,8 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
             step,
         )
         wanted = db.all(
-            "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b CROSS JOIN LATERAL device_energy_cost(%s, b.t0,"
-            " b.t1) c WHERE c.energy_wh IS NOT NULL ORDER BY 1",
+            "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b "
+            "CROSS JOIN LATERAL device_energy_cost(%s, b.t0, b.t1) c WHERE c.energy_wh IS NOT NULL ORDER BY 1",
             start,
             end,
             step,
@@ -196,8 +196,6 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
 
 
 def test_states_are_exact_for_few_hours_and_by_bucket_for_many(db, at):
-    import json
-
     db.device("state-1", source="prusalink")
     rows = [
         {"device_id": "state-1", "timestamp": at(60 * i).isoformat(), "state": "printing" if 20 <= i < 50 else "idle"}
