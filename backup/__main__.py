@@ -1,8 +1,9 @@
-"""`python -m backup write FILE | check FILE | restore FILE | schedule`: what ./enms calls, and the tool inside the containers."""
+"""`python -m backup write FILE | check FILE | restore FILE | schedule`: called by ./enms, and inside the containers."""
 
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg2
@@ -15,12 +16,12 @@ from . import record, schedule, stack
 NICENESS = 10  # the ingest comes first
 
 
-def say(step, text):
-    """One line of progress."""
+def say(step: str, text: str) -> None:
+    """Prints one line of progress."""
     print(f"{step:<12} {text}", flush=True)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m backup", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -64,7 +65,7 @@ def main(arguments=None):
     except OSError as error:
         problem = from_os_error(error)
     if options.command == "write":
-        record.note(env, error=str(problem))
+        record.failed(env, str(problem))
     tell(problem)
     return 1
 

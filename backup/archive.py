@@ -1,7 +1,7 @@
 """The archive: a ZIP file whose last members are a manifest of all the others and the manifest's own checksum.
 
-It is written under a hidden name and gets its own only after it was read back, so a file of that name is always whole. Standard
-library only: the launcher verifies an archive before anything of the stack is touched.
+It is written under a hidden name and gets its own only after it was read back, so a file of that name is always whole.
+Standard library only: the launcher verifies an archive before anything of the stack is touched.
 """
 
 import contextlib
@@ -11,7 +11,9 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypedDict
 
 from common.errors import EnmsError
 
@@ -22,16 +24,55 @@ COMPRESSED_ALREADY = (".dump", ".png", ".bin", ".joblib")
 MIGRATIONS = Path(__file__).resolve().parent.parent / "database" / "migrations"
 
 
+class Member(TypedDict):
+    """What the manifest has of a member."""
+
+    bytes: int
+    sha256: str
+
+
+class SavedDatabase(TypedDict):
+    """What a restore must know of the database beforehand: engine (plain or timescale), applied migrations, versions
+    (None without TimescaleDB) and size.
+    """
+
+    engine: str
+    migrations: list[str]
+    postgresql: str
+    timescaledb: str | None
+    database_bytes: int
+
+
+class SavedFlows(TypedDict):
+    """The names of removed flow files, and whether the archive has all flows, not only those that differ."""
+
+    flows_removed: list[str]
+    flows_whole: bool
+
+
+class Manifest(SavedDatabase, SavedFlows):
+    """What is in an archive, and of what it was made."""
+
+    format: int
+    members: dict[str, Member]
+    made_at: str  # 2026-01-31T09:15:02Z
+    version: str
+    secrets: bool
+    demo: bool
+
+
 class Writer:
     """Writes the archive `path`; a context manager. Without `finish` nothing is left of it."""
 
-    def __init__(self, path):
+    _file: IO[bytes]
+    _zip: zipfile.ZipFile
+
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.partial = partial_of(self.path)
-        self.members = {}
-        self._file = self._zip = None
+        self.members: dict[str, Member] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "Writer":
         handle = os.open(self.partial, os.O_RDWR | os.O_CREAT, 0o600)
         self._file = os.fdopen(handle, "r+b")
         if not _locked(self._file):
@@ -41,14 +82,14 @@ class Writer:
         self._zip = zipfile.ZipFile(self._file, "w", allowZip64=True)
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError, ValueError):
             self._zip.close()
         self._file.close()
         self.partial.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def member(self, name):
+    def member(self, name: str) -> Iterator["_Hashed"]:
         """A file to write the member's bytes to."""
         info = zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_STORED if name.endswith(COMPRESSED_ALREADY) else zipfile.ZIP_DEFLATED
@@ -58,19 +99,22 @@ class Writer:
             yield hashed
         self.members[name] = {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
 
-    def add(self, name, data):
-        """A member from bytes."""
+    def add(self, name: str, data: bytes) -> None:
+        """Adds a member from bytes."""
         with self.member(name) as target:
             target.write(data)
 
-    def add_file(self, name, path):
-        """A member from a file."""
+    def add_file(self, name: str, path: Path) -> None:
+        """Adds a member from a file."""
         with open(path, "rb") as source, self.member(name) as target:
             while chunk := source.read(CHUNK):
                 target.write(chunk)
 
-    def finish(self, manifest):
-        """Adds the manifest, reads everything back and gives the archive its name. Raises EnmsError when it reads differently."""
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Adds the manifest, completed by format and members, reads everything back and gives the archive its name.
+
+        Raises EnmsError when it reads differently.
+        """
         text = json.dumps({"format": FORMAT, **manifest, "members": self.members}, indent=1, sort_keys=True).encode()
         self.add(MANIFEST, text)
         self.add(SEAL, hashlib.sha256(text).hexdigest().encode())
@@ -88,21 +132,21 @@ class Writer:
 class _Hashed:
     """Passes bytes on and keeps their number and SHA-256."""
 
-    def __init__(self, target):
+    def __init__(self, target: IO[bytes]) -> None:
         self.target, self.bytes, self.digest = target, 0, hashlib.sha256()
 
-    def write(self, data):
+    def write(self, data: bytes) -> int:
         self.bytes += len(data)
         self.digest.update(data)
         return self.target.write(data)
 
 
-def partial_of(path):
+def partial_of(path: Path) -> Path:
     """The hidden name under which an archive is written."""
     return path.with_name(f".{path.name}.partial")
 
 
-def remove_leftovers(folder):
+def remove_leftovers(folder: Path) -> None:
     """Removes what killed backups left in a folder; one that is being written stays."""
     for path in folder.glob(".*.partial"):
         with open(path, "rb") as file:
@@ -110,7 +154,7 @@ def remove_leftovers(folder):
                 path.unlink(missing_ok=True)
 
 
-def _locked(file):
+def _locked(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -118,9 +162,11 @@ def _locked(file):
     return True
 
 
-def verify(path):
-    """Reads the whole archive and compares it with its manifest, which is returned. Raises EnmsError saying what is wrong with it."""
-    path = Path(path)
+def verify(path: str | Path) -> Manifest:
+    """Reads the whole archive and compares it with its manifest, which is returned.
+
+    Raises EnmsError that says what is wrong with it.
+    """
     with _opened(path) as archive:
         manifest = _manifest(path, archive)
         _same_names(path, archive, manifest["members"])
@@ -136,26 +182,26 @@ def verify(path):
     return manifest
 
 
-def refuse_newer(path, manifest):
-    """Raises EnmsError when the archive's database has migrations that this checkout does not know."""
+def refuse_newer(path: str | Path, migrations: Iterable[str], version: str) -> None:
+    """Raises EnmsError when the archive, made by that version, has migrations that this checkout does not know."""
     ours = {file.name for file in MIGRATIONS.glob("[0-9][0-9][0-9][0-9]_*.sql")}
-    unknown = sorted(set(manifest["migrations"]) - ours)
+    unknown = sorted(set(migrations) - ours)
     if unknown:
         raise EnmsError(
-            f"{path} was made by a newer version of ENMS ({manifest['version']}): its database knows "
+            f"{path} was made by a newer version of ENMS ({version}): its database knows "
             f"{', '.join(unknown)}, which this version ({len(ours)} migrations) does not.",
             "Restore it with that version or a newer one.",
         )
 
 
-def read(path, name):
+def read(path: str | Path, name: str) -> bytes:
     """The bytes of a small member."""
     with _opened(path) as archive:
         return b"".join(_chunks(path, archive, name))
 
 
-def extract(path, name, target):
-    """Writes a member to a file that is its owner's alone."""
+def extract(path: str | Path, name: str, target: Path) -> None:
+    """Writes a member to a file that only its owner can read."""
     with (
         _opened(path) as archive,
         os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
@@ -164,19 +210,20 @@ def extract(path, name, target):
             file.write(chunk)
 
 
-def damaged(path, how):
+def damaged(path: str | Path, how: str) -> EnmsError:
     """The error for an archive that is not as it was written."""
     return EnmsError(f"{path} is damaged: {how}.", "Use another backup; nothing was changed.")
 
 
 @contextlib.contextmanager
-def _opened(path):
+def _opened(path: str | Path) -> Iterator[zipfile.ZipFile]:
     try:
         with open(path, "rb") as file:
             begin = file.read(4)
-        archive = zipfile.ZipFile(path)
     except (FileNotFoundError, IsADirectoryError) as error:
         raise EnmsError(f"There is no file {path}.", "ls shows which backups there are.") from error
+    try:
+        archive = zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         if begin == b"PK\x03\x04":
             raise damaged(path, "it was cut, its end is missing") from error
@@ -185,7 +232,7 @@ def _opened(path):
         yield archive
 
 
-def _manifest(path, archive):
+def _manifest(path: str | Path, archive: zipfile.ZipFile) -> Manifest:
     names = archive.namelist()
     if MANIFEST not in names or SEAL not in names:
         raise EnmsError(f"{path} is a ZIP file, but not a backup of ENMS.", "./enms backup FILE makes one.")
@@ -201,8 +248,10 @@ def _manifest(path, archive):
     return manifest
 
 
-def _same_names(path, archive, members):
-    """The manifest names each member once, and each is a plain relative path: nothing can be written outside its place."""
+def _same_names(path: str | Path, archive: zipfile.ZipFile, members: Mapping[str, Member]) -> None:
+    """Raises EnmsError unless the manifest names each member once, and each is a plain relative path: nothing can be
+    written outside its place.
+    """
     found = [name for name in archive.namelist() if name not in (MANIFEST, SEAL)]
     unsafe = [name for name in found if not is_safe(name)]
     if unsafe:
@@ -211,11 +260,11 @@ def _same_names(path, archive, members):
             "Use a backup that ./enms backup made.",
         )
     if sorted(found) != sorted(members):
-        wrong = sorted(set(found) ^ set(members)) or ["a name that stands in it twice"]
+        wrong = sorted(set(found) ^ set(members)) or ["a name that is in it twice"]
         raise damaged(path, f"manifest and content differ ({wrong[0]})")
 
 
-def is_safe(name):
+def is_safe(name: str) -> bool:
     """True for a relative path without steps upwards."""
     parts = PurePosixPath(name).parts
     return (
@@ -227,7 +276,7 @@ def is_safe(name):
     )
 
 
-def _chunks(path, archive, name):
+def _chunks(path: str | Path, archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     try:
         with archive.open(name) as source:
             while chunk := source.read(CHUNK):

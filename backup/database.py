@@ -1,9 +1,14 @@
-"""The database's part of a backup: a dump and its checks in one snapshot, and a restore that is proved before it takes over."""
+"""The database's part of a backup: a dump and its checks in one snapshot, and a restore that is compared with them
+before it takes over.
+"""
 
 import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol, TypedDict
 
 import psycopg2
 from psycopg2 import sql
@@ -11,6 +16,8 @@ from psycopg2 import sql
 from common.errors import EnmsError
 from common.postgres import connection_settings, program
 from database import migrate
+
+from .archive import SavedDatabase
 
 # Rows of the registry are kept apart from the dump, so that its credentials can be left out.
 REGISTRY = "devices"
@@ -27,15 +34,32 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
 GROUP BY c.relname ORDER BY c.relname"""
 SERVICES = ("enms-nodered", "enms-api")  # what writes and reads while the stack runs, by application_name
 
+Query = str | sql.Composable
 
-def dsn(env, role, database=None):
-    """Connection string of a role from the ENMS_DB_* variables."""
+
+class Sink(Protocol):
+    """What bytes can be written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes some bytes."""
+
+
+class Check(TypedDict):
+    """A statement whose answer must be the same after a restore; `rows` are lists of texts, None for NULL."""
+
+    name: str
+    sql: str
+    rows: list[list[str | None]]
+
+
+def dsn(env: Mapping[str, str], role: str, database: str | None = None) -> str:
+    """Connection string of a role from the ENMS_DB_* variables. Raises EnmsError when its password is not set."""
     return psycopg2.extensions.make_dsn(**connection_settings(role, env, database))
 
 
 @contextlib.contextmanager
-def connected(target):
-    """A connection that ends with the block; an absent database is a sentence."""
+def connected(target: str) -> Iterator[psycopg2.extensions.connection]:
+    """A connection that ends with the block; raises EnmsError when the database can't be reached."""
     try:
         connection = psycopg2.connect(target, connect_timeout=5, application_name="enms-backup")
     except psycopg2.OperationalError as error:
@@ -50,8 +74,8 @@ def connected(target):
 
 
 @contextlib.contextmanager
-def snapshot(target):
-    """A Snapshot of the database: one moment, however long it takes to read it and whatever is written meanwhile."""
+def snapshot(target: str) -> Iterator["Snapshot"]:
+    """A Snapshot of the database: one instant, however long it takes to read it and whatever is written meanwhile."""
     with connected(target) as connection:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with connection.cursor() as cursor:
@@ -60,36 +84,34 @@ def snapshot(target):
 
 
 class Snapshot:
-    """What a backup reads of the database, over a cursor whose transaction sees one moment."""
+    """What a backup reads of the database, over a cursor whose transaction sees one instant."""
 
-    def __init__(self, cursor):
+    def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._cursor = cursor
-        cursor.execute(REGISTRY_COLUMNS)
-        columns = cursor.fetchall()
-        self._open = [name for name, readable in columns if readable]
-        self._secret = [name for name, readable in columns if not readable]
+        self._open, self._secret = _registry_columns(cursor)
 
-    def _one(self, statement):
-        self._cursor.execute(statement)
-        return self._cursor.fetchone()[0]
+    def describe(self) -> SavedDatabase:
+        """What a restore must know beforehand."""
 
-    def describe(self):
-        """What a restore must know beforehand: {engine, postgresql, timescaledb, migrations, database_bytes}."""
-        self._cursor.execute("SELECT name FROM schema_migrations WHERE name <> 'derived' ORDER BY name")
-        migrations = [name for (name,) in self._cursor.fetchall()]
+        def one(statement: str) -> Any:
+            return _rows(self._cursor, statement)[0][0]
+
+        migrations = _rows(self._cursor, "SELECT name FROM schema_migrations WHERE name <> 'derived' ORDER BY name")
         return {
-            "engine": self._one("SELECT value FROM settings WHERE name = 'engine'"),
-            "migrations": migrations,
-            "postgresql": self._one("SELECT split_part(current_setting('server_version'), ' ', 1)"),
-            "timescaledb": self._one("SELECT max(extversion) FROM pg_extension WHERE extname = 'timescaledb'"),
-            "database_bytes": self._one("SELECT pg_database_size(current_database())"),
+            "engine": one("SELECT value FROM settings WHERE name = 'engine'"),
+            "migrations": [name for (name,) in migrations],
+            "postgresql": one("SELECT split_part(current_setting('server_version'), ' ', 1)"),
+            "timescaledb": one("SELECT max(extversion) FROM pg_extension WHERE extname = 'timescaledb'"),
+            "database_bytes": one("SELECT pg_database_size(current_database())"),
         }
 
-    def dump(self, source, target):
-        """pg_dump of this moment in its custom format, without the rows of the registry; `source`: connection string."""
-        name = self._one("SELECT pg_export_snapshot()")
+    def dump(self, source: str, target: Sink) -> None:
+        """Writes pg_dump's custom format of this instant, without the rows of the registry; `source` is the connection
+        string. Raises EnmsError when pg_dump fails.
+        """
+        name = _rows(self._cursor, "SELECT pg_export_snapshot()")[0][0]
         words = [
-            program("pg_dump") or "pg_dump",
+            program("pg_dump"),
             "--format=custom",
             "--no-password",
             f"--snapshot={name}",
@@ -103,6 +125,7 @@ class Snapshot:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         ) as child:
+            assert child.stdout and child.stderr
             while chunk := child.stdout.read(1 << 20):
                 target.write(chunk)
             message = child.stderr.read().decode(errors="replace").strip()
@@ -112,47 +135,45 @@ class Snapshot:
                 "./enms doctor looks for the usual causes.",
             )
 
-    def registry(self, target):
-        """The devices as CSV, without their credentials."""
+    def registry(self, target: Sink) -> None:
+        """Writes the devices as CSV, without their credentials."""
         self._copy(self._open, sql.SQL("true"), target)
 
-    def credentials(self, target):
-        """The devices' credentials as CSV, where they have any."""
-        self._copy(
-            ["device_id", *self._secret],
-            sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(c)) for c in self._secret),
-            target,
-        )
+    def credentials(self, target: Sink) -> None:
+        """Writes the devices' credentials as CSV, where they have any."""
+        self._copy(["device_id", *self._secret], _each("{} IS NOT NULL", self._secret, " OR "), target)
 
-    def _copy(self, columns, condition, target):
+    def _copy(self, columns: Sequence[str], condition: sql.Composable, target: Sink) -> None:
         statement = sql.SQL(
             "COPY (SELECT {} FROM {} WHERE {} ORDER BY device_id) TO STDOUT (FORMAT csv, HEADER)"
-        ).format(sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(REGISTRY), condition)
+        ).format(_each("{}", columns), sql.Identifier(REGISTRY), condition)
         self._cursor.copy_expert(statement, target)
 
-    def checks(self):
-        """What must read the same after a restore: [{name, sql, rows}].
+    def checks(self) -> list[Check]:
+        """What must read the same after a restore.
 
-        The statements travel with their answers, so that a later version asks an old database what was asked when it was saved.
+        The statements travel with their answers, so that a later version asks an old database what was asked when it
+        was saved.
         """
-        self._cursor.execute(TABLES)
         statements = {
             "energy of each device and UTC day, from the readings": """
                 SELECT device_id, (timestamp AT TIME ZONE 'UTC')::date AS day, count(*), sum(energy_delta_wh::numeric)
                 FROM energy_data GROUP BY 1, 2 ORDER BY 1, 2""",
             "energy of each device and day, from the daily rollups": """
-                SELECT device_id, bucket, sum(energy_wh::numeric) FROM energy_rollup_1day GROUP BY 1, 2 ORDER BY 1, 2""",
+                SELECT device_id, bucket, sum(energy_wh::numeric)
+                FROM energy_rollup_1day GROUP BY 1, 2 ORDER BY 1, 2""",
             "prints of each device, with energy, cost and CO2": """
                 SELECT device_id, count(*), sum(session_energy_wh::numeric), sum(cost::numeric), sum(co2_g::numeric)
                 FROM print_jobs GROUP BY 1 ORDER BY 1""",
         }
-        for table, time_column in self._cursor.fetchall():
+        for table, time_column in _rows(self._cursor, TABLES):
             if time_column:
                 statements[f"rows of {table}"] = f"SELECT count(*), min({time_column}), max({time_column}) FROM {table}"
             else:  # small enough to compare every value; the sum does not depend on the order of the rows
                 columns = ", ".join(self._open) if table == REGISTRY else "*"
                 statements[f"content of {table}"] = (
-                    f"SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) FROM (SELECT {columns} FROM {table}) t"
+                    "SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) "
+                    f"FROM (SELECT {columns} FROM {table}) t"
                 )
         return [
             {"name": name, "sql": statement, "rows": answer(self._cursor, statement)}
@@ -160,14 +181,31 @@ class Snapshot:
         ]
 
 
-def answer(cursor, statement):
-    """The rows of a statement as lists of texts."""
-    cursor.execute(statement)
-    return [[None if value is None else str(value) for value in row] for row in cursor.fetchall()]
+def answer(cursor: psycopg2.extensions.cursor, statement: str) -> list[list[str | None]]:
+    """The rows of a statement as lists of texts, None for NULL."""
+    return [[None if value is None else str(value) for value in row] for row in _rows(cursor, statement)]
 
 
-def client_environment(target):
-    """The environment of PostgreSQL's programs: whom to connect to, and nothing else."""
+def _rows(
+    cursor: psycopg2.extensions.cursor, statement: Query, values: Sequence[object] | None = None
+) -> list[tuple[Any, ...]]:
+    cursor.execute(statement, values)
+    return cursor.fetchall()
+
+
+def _registry_columns(cursor: psycopg2.extensions.cursor) -> tuple[list[str], list[str]]:
+    """The columns of the registry: (those that everybody may read, those with credentials)."""
+    columns = _rows(cursor, REGISTRY_COLUMNS)
+    return [name for name, readable in columns if readable], [name for name, readable in columns if not readable]
+
+
+def _each(template: str, columns: Sequence[str], between: str = ", ") -> sql.Composed:
+    """The template filled in with each column in turn."""
+    return sql.SQL(between).join(sql.SQL(template).format(sql.Identifier(column)) for column in columns)
+
+
+def client_environment(target: str) -> dict[str, str]:
+    """The environment of PostgreSQL's programs: where to connect, and nothing else."""
     parts = psycopg2.extensions.parse_dsn(target)
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -181,35 +219,31 @@ def client_environment(target):
     }
 
 
-def holds_data(env):
-    """A sentence about what the stack's database holds; '' when it is as empty as after a first start (or not there yet)."""
+def holds_data(env: Mapping[str, str]) -> str:
+    """What is in the stack's database (`2 devices, 1 meters and 0 prints`); '' when it is as empty as after a first
+    start, or not there yet.
+    """
     name = env.get("ENMS_DB_NAME", "enms")
     with connected(dsn(env, "postgres", "postgres")) as server:
-        cursor = server.cursor()
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-        if not cursor.fetchone():
+        if not _rows(server.cursor(), "SELECT 1 FROM pg_database WHERE datname = %s", (name,)):
             return ""
     with connected(dsn(env, "postgres")) as connection:
         cursor = connection.cursor()
-        cursor.execute("SELECT to_regclass('public.devices') IS NOT NULL")
-        if not cursor.fetchone()[0]:
+        if not _rows(cursor, "SELECT to_regclass('public.devices') IS NOT NULL")[0][0]:
             return ""
-        cursor.execute(
-            "SELECT (SELECT count(*) FROM devices), (SELECT count(*) FROM meters), (SELECT count(*) FROM print_jobs)"
-        )
-        devices, meters, prints = cursor.fetchone()
+        counts = ", ".join(f"(SELECT count(*) FROM {table})" for table in ("devices", "meters", "print_jobs"))
+        devices, meters, prints = _rows(cursor, f"SELECT {counts}")[0]
     return f"{devices} devices, {meters} meters and {prints} prints" if devices or meters or prints else ""
 
 
-def refuse_running_services(env):
+def refuse_running_services(env: Mapping[str, str]) -> None:
     """Raises EnmsError while Node-RED or the API use the database."""
+    statement = """
+        SELECT DISTINCT application_name FROM pg_stat_activity
+        WHERE datname = %s AND application_name = ANY (%s) ORDER BY 1"""
     with connected(dsn(env, "postgres", "postgres")) as server:
-        cursor = server.cursor()
-        cursor.execute(
-            "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = %s AND application_name = ANY (%s) ORDER BY 1",
-            (env.get("ENMS_DB_NAME", "enms"), list(SERVICES)),
-        )
-        busy = [name for (name,) in cursor.fetchall()]
+        found = _rows(server.cursor(), statement, (env.get("ENMS_DB_NAME", "enms"), list(SERVICES)))
+    busy = [name for (name,) in found]
     if busy:
         raise EnmsError(
             f"The database is in use by {' and '.join(busy)}.",
@@ -217,11 +251,21 @@ def refuse_running_services(env):
         )
 
 
-def restore(env, manifest, dump, registry, credentials, checks, say):
-    """Makes the database of an archive beside the present one, compares it, migrates it, and puts it in the present one's place.
+def restore(
+    env: Mapping[str, str],
+    manifest: SavedDatabase,
+    dump: Path,
+    registry: IO[bytes],
+    credentials: IO[bytes] | None,
+    checks: Sequence[Check],
+    say: Callable[[str, str], None],
+) -> None:
+    """Makes the database of an archive next to the present one, compares it, migrates it, and puts it in the present
+    one's place.
 
-    dump: path; registry, credentials (or None): files of CSV; checks: as Snapshot.checks() gave them. Until the last step the
-    present database is as it was: whatever fails before leaves it so.
+    registry, credentials: CSV, as Snapshot wrote it; without credentials those of the present database are kept. Until
+    the last step the present database is as it was: whatever fails before leaves it so. Raises EnmsError or
+    psycopg2.Error.
     """
     name = env.get("ENMS_DB_NAME", "enms")
     fresh = f"{name}_restoring"
@@ -239,7 +283,7 @@ def restore(env, manifest, dump, registry, credentials, checks, say):
             result = migrate.migrate(target, env)
             if result["applied"]:
                 say("migrated", f"brought up to date by {', '.join(result['applied'])}")
-            _put_credentials(env, target, credentials, say)
+            say("credentials", _put_credentials(env, target, credentials))
             _take_over(cursor, name, fresh)
         except BaseException:
             drop(cursor, fresh)
@@ -247,26 +291,27 @@ def restore(env, manifest, dump, registry, credentials, checks, say):
         drop(cursor, _before(name))
 
 
-def _refuse_other_server(cursor, manifest):
-    cursor.execute("SHOW server_version_num")
-    ours = int(cursor.fetchone()[0]) // 10000
+def _refuse_other_server(cursor: psycopg2.extensions.cursor, manifest: SavedDatabase) -> None:
+    """Raises EnmsError when the saved database can't be restored on this server."""
+    ours = int(_rows(cursor, "SHOW server_version_num")[0][0]) // 10000
     if ours < int(manifest["postgresql"].split(".")[0]):
         raise EnmsError(
-            f"The backup is of PostgreSQL {manifest['postgresql']}, this server is version {ours}: a newer database can't be read by an older server.",
+            f"The backup is of PostgreSQL {manifest['postgresql']}, this server is version {ours}: "
+            "a newer database can't be read by an older server.",
             "Restore it on a server of that version or a newer one.",
         )
     wanted = manifest["timescaledb"]
     if wanted:
-        cursor.execute("SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'")
-        there = [version for (version,) in cursor.fetchall()]
+        found = _rows(cursor, "SELECT version FROM pg_available_extension_versions WHERE name = 'timescaledb'")
+        there = sorted(version for (version,) in found)
         if wanted not in there:
             raise EnmsError(
-                f"The backup needs TimescaleDB {wanted}; this server has {', '.join(sorted(there)) or 'none'}.",
+                f"The backup needs TimescaleDB {wanted}; this server has {', '.join(there) or 'none'}.",
                 "Restore it on a server with that version, and update TimescaleDB afterwards.",
             )
 
 
-def _fill(target, manifest, dump, registry):
+def _fill(target: str, manifest: SavedDatabase, dump: Path, registry: IO[bytes]) -> None:
     """Tables, rows and what depends on them; the registry's rows come before the foreign keys that point to them."""
     timescale = manifest["timescaledb"]
     if timescale:
@@ -285,24 +330,19 @@ def _fill(target, manifest, dump, registry):
     _run(target, "ANALYZE")
 
 
-def _run(target, *statements):
+def _run(target: str, *statements: Query) -> None:
     with connected(target) as connection:
         connection.autocommit = True
         for statement in statements:
             connection.cursor().execute(statement)
 
 
-def _pg_restore(target, dump, section):
+def _pg_restore(target: str, dump: Path, section: str) -> None:
     # A hypertable's rows go through TimescaleDB's triggers of the restore mode, one connection at a time.
+    name = psycopg2.extensions.parse_dsn(target)["dbname"]
+    options = ["--no-password", "--exit-on-error", f"--section={section}", f"--dbname={name}"]
     done = subprocess.run(
-        [
-            program("pg_restore") or "pg_restore",
-            "--no-password",
-            "--exit-on-error",
-            f"--section={section}",
-            "--dbname=" + psycopg2.extensions.parse_dsn(target)["dbname"],
-            str(dump),
-        ],
+        [program("pg_restore"), *options, str(dump)],
         env=client_environment(target),
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -315,19 +355,14 @@ def _pg_restore(target, dump, section):
         )
 
 
-def _copy_in(cursor, table, file):
+def _copy_in(cursor: psycopg2.extensions.cursor, table: str, file: IO[bytes]) -> None:
     """Rows of a CSV file whose first line names the columns."""
     columns = file.readline().decode().strip().split(",")
-    cursor.copy_expert(
-        sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-            sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-        ),
-        file,
-    )
-    return columns
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(sql.Identifier(table), _each("{}", columns))
+    cursor.copy_expert(statement, file)
 
 
-def _compare(target, checks):
+def _compare(target: str, checks: Sequence[Check]) -> str:
     """Asks what was asked when the backup was made; raises EnmsError at the first answer that differs."""
     with connected(target) as connection:
         connection.set_session(readonly=True)
@@ -341,81 +376,69 @@ def _compare(target, checks):
                     (f"{len(check['rows'])} rows", f"{len(found)} rows"),
                 )
                 raise EnmsError(
-                    f"The restored database differs from the saved one: {check['name']}: {expected} was saved, {got} is there.",
-                    "The present database was not touched. Use another backup, and keep this one for whoever looks into it.",
+                    f"The restored database differs from the saved one: {check['name']}: "
+                    f"{expected} was saved, {got} is there.",
+                    "The present database was not touched. "
+                    "Use another backup, and keep this one for whoever looks into it.",
                 )
     return f"{len(checks)} sums and checksums are those of the backup"
 
 
-def _put_credentials(env, target, credentials, say):
-    """Credentials from the archive; without them those that the present database has for the same devices stay."""
+def _put_credentials(env: Mapping[str, str], target: str, credentials: IO[bytes] | None) -> str:
+    """Puts credentials from the archive into the registry of `target`; without them those that the present database has
+    for the same devices. Returns a sentence: how many devices have theirs, and which lack them.
+    """
     with connected(target) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(REGISTRY_COLUMNS)
-        secret = [name for name, readable in cursor.fetchall() if not readable]
+        _, secret = _registry_columns(cursor)
         cursor.execute(
             sql.SQL(
                 "CREATE TEMPORARY TABLE found ON COMMIT DROP AS SELECT device_id, {} FROM devices WHERE false"
-            ).format(sql.SQL(", ").join(map(sql.Identifier, secret)))
+            ).format(_each("{}", secret))
         )
         if credentials is not None:
             _copy_in(cursor, "found", credentials)
         elif holds_data(env):
-            with connected(dsn(env, "postgres")) as present:
-                theirs = present.cursor()
-                theirs.execute(REGISTRY_COLUMNS)
-                columns = [
-                    "device_id",
-                    *sorted({name for name, readable in theirs.fetchall() if not readable} & set(secret)),
-                ]
-                theirs.execute(
-                    sql.SQL("SELECT {} FROM devices").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
-                )
-                for row in theirs.fetchall():
-                    cursor.execute(
-                        sql.SQL("INSERT INTO found ({}) VALUES ({})").format(
-                            sql.SQL(", ").join(map(sql.Identifier, columns)),
-                            sql.SQL(", ").join([sql.Placeholder()] * len(row)),
-                        ),
-                        row,
-                    )
+            _copy_present_credentials(env, cursor, secret)
         cursor.execute(
             sql.SQL("UPDATE devices d SET {} FROM found f WHERE f.device_id = d.device_id AND ({})").format(
-                sql.SQL(", ").join(sql.SQL("{0} = f.{0}").format(sql.Identifier(name)) for name in secret),
-                sql.SQL(" OR ").join(sql.SQL("f.{} IS NOT NULL").format(sql.Identifier(name)) for name in secret),
+                _each("{0} = f.{0}", secret), _each("f.{} IS NOT NULL", secret, " OR ")
             )
         )
         have = cursor.rowcount
-        lacking = [
-            name
-            for (name,) in _all(
-                cursor,
-                sql.SQL(
-                    "SELECT device_id FROM devices WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND {} ORDER BY 1"
-                ).format(sql.SQL(" AND ").join(sql.SQL("{} IS NULL").format(sql.Identifier(name)) for name in secret)),
-            )
-        ]
-    say(
-        "credentials",
-        f"of {have} devices, {'from the backup' if credentials is not None else 'from the stack as it was'}"
-        + (f"; to be entered again: {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""),
+        without = sql.SQL(
+            "SELECT device_id FROM devices WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND {} ORDER BY 1"
+        ).format(_each("{} IS NULL", secret, " AND "))
+        lacking = [name for (name,) in _rows(cursor, without)]
+    return f"of {have} devices, {'from the backup' if credentials is not None else 'from the stack as it was'}" + (
+        f"; to be entered again: {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""
     )
 
 
-def _all(cursor, statement):
-    cursor.execute(statement)
-    return cursor.fetchall()
+def _copy_present_credentials(
+    env: Mapping[str, str], cursor: psycopg2.extensions.cursor, secret: Sequence[str]
+) -> None:
+    """Copies the credentials of the present database into the table `found`; an older one may lack some columns."""
+    with connected(dsn(env, "postgres")) as present:
+        theirs = present.cursor()
+        columns = ["device_id", *sorted(set(_registry_columns(theirs)[1]) & set(secret))]
+        rows = _rows(theirs, sql.SQL("SELECT {} FROM devices").format(_each("{}", columns)))
+    insert = sql.SQL("INSERT INTO found ({}) VALUES ({})").format(
+        _each("{}", columns), sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+    )
+    for row in rows:
+        cursor.execute(insert, row)
 
 
-def _take_over(cursor, name, fresh):
-    """Both renames in one transaction: at no moment is there no database of that name."""
+def _take_over(cursor: psycopg2.extensions.cursor, name: str, fresh: str) -> None:
+    """Both renames in one transaction: at no time is there no database of that name."""
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
     for last_try in (False,) * 20 + (True,):
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()",
             (name, fresh),
         )
-        cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-        present = cursor.fetchone()
-        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+        present = _rows(cursor, "SELECT 1 FROM pg_database WHERE datname = %s", (name,))
         try:
             cursor.execute("BEGIN")
             if present:
@@ -430,10 +453,10 @@ def _take_over(cursor, name, fresh):
             time.sleep(0.5)
 
 
-def _before(name):
+def _before(name: str) -> str:
     return f"{name}_before_restore"
 
 
-def drop(cursor, name):
+def drop(cursor: psycopg2.extensions.cursor, name: str) -> None:
     """Drops a database of the restore, whoever is still connected to it."""
     cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -1,11 +1,12 @@
-"""The flows that operators edited: only what differs from the flows of the version is kept, so that a restore into a newer version
-leaves that version's own flows in place.
+"""The flows that operators edited: only what differs from the flows of the version is kept, so that a restore into a
+newer version leaves that version's own flows in place.
 """
 
 import hashlib
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from common import files as small_files
@@ -14,25 +15,30 @@ from common.files import ROOT
 from . import archive
 
 CHECKOUT = ROOT / "nodered/flows"
-SEEDED = ".seeded"  # in a folder of its own: {flow file: SHA-256 as it was shipped}, kept by nodered/storage.js
+SEEDED = (
+    ".seeded"  # in a folder other than CHECKOUT: {flow file: SHA-256 as it was shipped}, kept by nodered/storage.js
+)
 PREFIX = "flows/"
 
 
-def folder(env):
+def folder(env: Mapping[str, str]) -> Path:
     """Where Node-RED reads and writes its flows: the checkout's own, unless ENMS_FLOWS_DIR says otherwise."""
     return Path(env.get("ENMS_FLOWS_DIR") or CHECKOUT).resolve()
 
 
-def edited(env):
-    """(flow files that an operator made or changed, those that were removed), by name; where it can't be told, all are changed."""
+def edited(env: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """(flow files that an operator made or changed, those that were removed), by name.
+
+    Where that can't be found out, all count as changed.
+    """
     place = folder(env)
     present = {path.name for path in place.glob("*.json")}
     if place == CHECKOUT:
-        told = _git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", ".")
+        report = _git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", ".")
         changed = (
             present
-            if told is None
-            else {PurePosixPath(line[3:]).name for line in told.split("\0") if line.endswith(".json")}
+            if report is None
+            else {PurePosixPath(line[3:]).name for line in report.split("\0") if line.endswith(".json")}
         )
     else:
         seeded = small_files.read_json(place / SEEDED, {})
@@ -42,21 +48,25 @@ def edited(env):
     return sorted(changed & present), sorted(changed - present)
 
 
-def add(writer, env):
-    """Adds them to an archive; returns what the manifest says: which were removed, and whether these are all there are."""
+def add(writer: archive.Writer, env: Mapping[str, str]) -> archive.SavedFlows:
+    """Adds the changed ones to an archive; returns what the manifest needs of the flows."""
     changed, removed = edited(env)
     for name in changed:
         writer.add_file(PREFIX + name, folder(env) / name)
     return {"flows_removed": removed, "flows_whole": is_own(folder(env))}
 
 
-def is_own(place):
+def is_own(place: Path) -> bool:
     """True for a folder that somebody filled: it does not follow the versions."""
     return place != CHECKOUT and any(place.glob("*.json")) and not (place / SEEDED).exists()
 
 
-def restore(path, manifest, env, say):
-    """Makes the flows those of the version with the archive's changes. What is replaced is kept aside: it may be somebody's work, too."""
+def restore(
+    path: str | Path, manifest: archive.Manifest, env: Mapping[str, str], say: Callable[[str, str], None]
+) -> None:
+    """Makes the flows those of the version with the archive's changes. What is replaced is kept aside: it may be
+    somebody's work, too.
+    """
     place = folder(env)
     place.mkdir(parents=True, exist_ok=True)
     aside = Path(env["ENMS_STATE_DIR"], time.strftime("replaced-flows-%Y%m%d-%H%M%S"))
@@ -93,12 +103,12 @@ def restore(path, manifest, env, say):
     )
 
 
-def _digest(path):
+def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _git(*words):
-    """What git says in the flows' folder; None where it can't tell."""
+def _git(*words: str) -> str | None:
+    """What git prints in the flows' folder; None where that fails."""
     try:
         asked = subprocess.run(["git", *words], cwd=CHECKOUT, capture_output=True, text=True)
     except OSError:

@@ -1,9 +1,11 @@
-"""One backup a day at an hour of the factory, kept for some weeks. A missed one is made up for at the next start."""
+"""One backup a day at an hour of the factory, kept for some weeks. A missed one is made at the next start."""
 
 import logging
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 import psycopg2
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 NAME = "enms-%Y%m%dT%H%M%SZ.zip"
 
 
-def run(env):
+def run(env: Mapping[str, str]) -> NoReturn:
     """Makes the backups until the process is stopped. What fails is recorded and tried again after an hour."""
     folder, hour, days, zone = (
         Path(env["ENMS_BACKUP_DIR"]),
@@ -39,7 +41,7 @@ def run(env):
                 stack.write(env, folder / now.strftime(NAME), with_secrets=False)
                 log.info("%s written", now.strftime(NAME))
             except (EnmsError, OSError, psycopg2.Error) as error:
-                record.note(env, error=str(error).strip().splitlines()[0])
+                record.failed(env, str(error).strip().splitlines()[0])
                 log.error("failed: %s", str(error).strip())
                 not_before = time.monotonic() + RETRY_S
             else:
@@ -49,7 +51,7 @@ def run(env):
         time.sleep(LOOK_EVERY_S)
 
 
-def made_at(path):
+def made_at(path: Path) -> datetime | None:
     """When a scheduled backup was begun, by its name; None for any other file."""
     try:
         return datetime.strptime(path.name, NAME).replace(tzinfo=UTC)
@@ -57,26 +59,26 @@ def made_at(path):
         return None
 
 
-def scheduled(folder):
-    """[(moment, path)] of the scheduled backups, oldest first."""
-    return sorted((moment, path) for path in folder.glob("enms-*.zip") if (moment := made_at(path)))
+def scheduled(folder: Path) -> list[tuple[datetime, Path]]:
+    """[(when it was begun, path)] of the scheduled backups, oldest first."""
+    return sorted((begun, path) for path in folder.glob("enms-*.zip") if (begun := made_at(path)))
 
 
-def newest(folder):
-    """Moment of the newest scheduled backup; None before the first."""
+def newest(folder: Path) -> datetime | None:
+    """When the newest scheduled backup was begun; None before the first."""
     found = scheduled(folder)
     return found[-1][0] if found else None
 
 
-def is_due(now, last, hour, zone):
+def is_due(now: datetime, last: datetime | None, hour: int, zone: ZoneInfo) -> bool:
     """True when the hour has passed since the last one (now, last: UTC)."""
     local = now.astimezone(zone)
-    moment = local.replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
-    if moment > now:
-        moment = (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
-    return last is None or last < moment
+    due = local.replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
+    if due > now:
+        due = (local - timedelta(days=1)).replace(hour=hour, minute=0, second=0, microsecond=0).astimezone(UTC)
+    return last is None or last < due
 
 
-def expired(folder, now, days):
+def expired(folder: Path, now: datetime, days: int) -> list[Path]:
     """Those that are older than `days` days; never the newest."""
-    return [path for moment, path in scheduled(folder)[:-1] if now - moment > timedelta(days=days)]
+    return [path for begun, path in scheduled(folder)[:-1] if now - begun > timedelta(days=days)]

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from common.errors import EnmsError
@@ -16,8 +17,8 @@ MB = 1 << 20
 DUMP, REGISTRY, CREDENTIALS, CHECKS = "database.dump", "registry/devices.csv", "secrets/devices.csv", "checks.json"
 
 
-def write(env, path, with_secrets):
-    """Makes one archive of the running stack; returns its manifest."""
+def write(env: Mapping[str, str], path: str | Path, with_secrets: bool) -> None:
+    """Makes one archive of the running stack. Raises EnmsError, psycopg2.Error or OSError."""
     began = time.monotonic()
     path = Path(path).absolute()
     if not path.parent.is_dir():
@@ -25,6 +26,7 @@ def write(env, path, with_secrets):
     source = database.dsn(env, "enms_owner")
     with database.snapshot(source) as snapshot:
         known = snapshot.describe()
+        # Dumps are compressed, so half of the database is more than enough.
         refuse_full_disk(path.parent, known["database_bytes"] // 2 + files.size(env))
         with archive.Writer(path) as writer:
             with writer.member(DUMP) as member:
@@ -36,21 +38,21 @@ def write(env, path, with_secrets):
                     snapshot.credentials(member)
             writer.add(CHECKS, json.dumps(snapshot.checks()).encode())
             files.add(writer, env, with_secrets)
-            manifest = {
-                **known,
-                **flows.add(writer, env),
-                "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "version": of_checkout(),
-                "secrets": with_secrets,
-                "demo": files.has_demo(env),
-            }
-            writer.finish(manifest)
-    record.note(env, file=str(path), bytes=path.stat().st_size, seconds=round(time.monotonic() - began, 1))
-    return manifest
+            writer.finish(
+                {
+                    **known,
+                    **flows.add(writer, env),
+                    "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    "version": of_checkout(),
+                    "secrets": with_secrets,
+                    "demo": files.has_demo(env),
+                }
+            )
+    record.good(env, path, time.monotonic() - began)
 
 
-def refuse_full_disk(folder, needed):
-    """Raises EnmsError when an archive might not fit: dumps are compressed, so half of the database is more than enough."""
+def refuse_full_disk(folder: Path, needed: int) -> None:
+    """Raises EnmsError when an archive of `needed` bytes might not fit."""
     free = shutil.disk_usage(folder).free
     if free < needed + 100 * MB:
         raise EnmsError(
@@ -59,10 +61,12 @@ def refuse_full_disk(folder, needed):
         )
 
 
-def check(env, path, replace):
-    """Verifies the archive and that it may be restored here; touches nothing. Returns its manifest."""
+def check(env: Mapping[str, str], path: str | Path, replace: bool) -> archive.Manifest:
+    """Verifies the archive and that it may be restored here; touches nothing. Returns its manifest, or raises
+    EnmsError.
+    """
     manifest = archive.verify(path)
-    archive.refuse_newer(path, manifest)
+    archive.refuse_newer(path, manifest["migrations"], manifest["version"])
     held = database.holds_data(env)
     if held and not replace:
         raise EnmsError(
@@ -72,8 +76,11 @@ def check(env, path, replace):
     return manifest
 
 
-def restore(env, path, replace, say):
-    """Restores the archive; the database first, which replaces the present one only when all of it is right."""
+def restore(env: Mapping[str, str], path: str | Path, replace: bool, say: Callable[[str, str], None]) -> None:
+    """Restores the archive; the database first, which replaces the present one only when all of it is right.
+
+    Raises EnmsError, psycopg2.Error or OSError.
+    """
     manifest = check(env, path, replace)
     database.refuse_running_services(env)
     say("verified", f"{len(manifest['members'])} parts, made at {manifest['made_at']} by version {manifest['version']}")

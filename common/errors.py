@@ -10,7 +10,7 @@ from . import files
 class EnmsError(Exception):
     """What failed, in a sentence, and the remedy.
 
-    `log` is a file whose last lines (from byte `since`) help to understand it.
+    `log` is a file whose last lines (from byte `since` on) help to understand it.
     """
 
     def __init__(self, message: str, remedy: str = "", log: Path | None = None, since: int = 0) -> None:

@@ -37,7 +37,7 @@ def read_json(path: str | Path, default: Any = None) -> Any:
 
 
 def last_lines(path: str | Path, count: int = 15, since: int = 0) -> list[str]:
-    """The last `count` lines of a log, none from before byte `since`, without reading all of it."""
+    """The last `count` lines of a log, none from before byte `since`, without reading all of it; [] without a log."""
     try:
         with open(path, "rb") as file:
             end = file.seek(0, os.SEEK_END)

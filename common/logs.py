@@ -11,14 +11,14 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime, timezone
+from datetime import UTC, datetime
 
 LEVELS = ("error", "warning", "info", "debug")
 BARE = re.compile(r'[^\s"=\\]+')
 
 
 def line(fields: Mapping[str, object]) -> str:
-    """The fields as one line."""
+    """The fields as one log line."""
     texts = {name: str(value) for name, value in fields.items()}
     return " ".join(
         f"{name}={text if BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)}"

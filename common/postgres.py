@@ -19,7 +19,7 @@ PASSWORDS = {
 }
 
 
-def program(name: str) -> str | None:
+def find(name: str) -> str | None:
     """Path of a PostgreSQL program, Debian's own directories first; None when it isn't there."""
     for version in VERSIONS:
         path = Path("/usr/lib/postgresql") / version / "bin" / name
@@ -28,11 +28,16 @@ def program(name: str) -> str | None:
     return shutil.which(name)
 
 
+def program(name: str) -> str:
+    """Path of a PostgreSQL program, to start it; its name when it isn't there, so that the start fails with it."""
+    return find(name) or name
+
+
 def installed_version() -> str:
     """Version of the installed server (`15.14`); "" when there is none."""
-    server = program("postgres")
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout if server else ""
-    return told.split()[2] if told else ""
+    server = find("postgres")
+    text = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout if server else ""
+    return text.split()[2] if text else ""
 
 
 def connection_settings(

@@ -2,16 +2,18 @@
 
 import argparse
 import os
+import secrets
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 
 from common import files
 from common import logs as log_lines
 from common.errors import EnmsError, from_os_error, tell
 
-from . import devices, linters, services, settings
+from . import backup, database_settings, devices, doctor, linters, modules, settings, status, testing, up
 from .demo import import_file
 from .processes import Terminated
 
@@ -43,79 +45,16 @@ SHOWN = (
 )
 
 
-def up(arguments):
-    """See launcher.up."""
-    from . import up as steps
-
-    return steps.up(arguments)
-
-
-def down(arguments):
-    """See launcher.up."""
-    from . import up as steps
-
-    return steps.down(arguments)
-
-
-def status(arguments):
-    """See launcher.status."""
-    from . import status as view
-
-    return view.status(arguments)
-
-
-def doctor(arguments):
-    """See launcher.doctor."""
-    from . import doctor as view
-
-    return view.doctor(arguments)
-
-
-def backup(arguments):
-    """See launcher.backup."""
-    from . import backup as steps
-
-    return steps.backup(arguments)
-
-
-def restore(arguments):
-    """See launcher.backup."""
-    from . import backup as steps
-
-    return steps.restore(arguments)
-
-
-def setting(arguments):
-    """See launcher.database_settings."""
-    from . import database_settings
-
-    return database_settings.setting(arguments)
-
-
-def test(arguments):
-    """See launcher.testing."""
-    from . import testing
-
-    return testing.test(arguments)
-
-
-def lint(arguments):
-    """See launcher.testing."""
-    from . import testing
-
-    return testing.lint(arguments)
-
-
-def env(arguments):
-    """Prints the stack's settings as KEY=VALUE lines, or as what a shell takes over."""
+def env(arguments: argparse.Namespace) -> int:
+    """Prints the stack's settings as KEY=VALUE lines, or as commands for a shell."""
     values = settings.recorded(settings.paths())
     for name in (name for name in SHOWN if name in values):  # a stack of an older version lacks some
         print(f"export {name}={shlex.quote(values[name])}" if arguments.export else f"{name}={values[name]}")
     return 0
 
 
-def logs(arguments):
-    """Prints the end of the logs; with -f goes on."""
+def logs(arguments: argparse.Namespace) -> int:
+    """Prints the end of the logs; with -f continues."""
     where = settings.paths()
     known = sorted(path.stem for path in where.logs.glob("*.log")) if where.logs.exists() else []
     if arguments.service and arguments.service not in known:
@@ -133,62 +72,20 @@ def logs(arguments):
     return 0
 
 
-def bring_in(arguments):
+def bring_in(arguments: argparse.Namespace) -> int:
     """Imports a CSV file through the accounting functions."""
     if not os.path.isfile(arguments.file):
         raise EnmsError(f"There is no file {arguments.file}.", "./enms import FILE.csv")
-    if services.needs_file("database/importer.py")():
-        raise EnmsError("Importing is not part of this checkout yet.", "Update the checkout.")
     return import_file(os.path.abspath(arguments.file), settings.recorded(settings.paths()))
 
 
-def bench(arguments):
-    """Runs the bench, which starts a stack of its own."""
-    if services.needs_file("tests/bench/__main__.py")():
-        raise EnmsError("There is no bench in this checkout yet.", "Update the checkout when it is.")
-    from . import install
-
-    where = settings.paths()
-    settings.prepare_run_dir(where)
-    install.system_packages(where.log("install"), print, install.PACKAGES)
-    install.environment(where, print)
-    install.test_environment(where, print)  # what the bench compares with
-    return run_module(
-        "tests.bench",
-        arguments.rest,
-        {
-            **os.environ,
-            "ENMS_RUN_DIR": str(where.run),
-            "ENMS_ENV_DIR": str(where.env),
-            "ENMS_PYTHON": str(where.python),
-            "ENMS_NODE": str(settings.node_binary(where)),
-            "NODE_PATH": str(where.modules),
-        },
-    )
-
-
-def train(arguments):
+def train(arguments: argparse.Namespace) -> int:
     """Trains the power model from the running stack's database."""
-    if services.needs_file("analysis/train_model.py")():
-        raise EnmsError(
-            "Training is not part of this checkout yet: it comes with the analysis of power models.",
-            "Update the checkout when it is.",
-        )
-    # Where the caller stands, because --csv names a file from there.
-    return run_module("analysis.train_model", arguments.rest, settings.recorded(settings.paths()), cwd=None)
+    return modules.run(settings.recorded(settings.paths()), "analysis.train_model", *arguments.rest)
 
 
-def run_module(name, rest, env, cwd=settings.ROOT):
-    """Runs one of the project's Python modules in the private environment; returns its exit code."""
-    return subprocess.run(
-        [env["ENMS_PYTHON"], "-P", "-m", name, *rest], cwd=cwd, env={**env, "PYTHONPATH": str(settings.ROOT)}
-    ).returncode
-
-
-def compose_env(_arguments):
+def compose_env(_arguments: argparse.Namespace) -> int:
     """Writes `.env` for docker compose: the example with fresh secrets. An existing file is left alone."""
-    import secrets
-
     target = settings.ROOT / ".env"
     if target.exists():
         raise EnmsError(
@@ -203,7 +100,7 @@ def compose_env(_arguments):
     return 0
 
 
-def parser():
+def parser() -> argparse.ArgumentParser:
     """The argument parser of ./enms."""
     top = argparse.ArgumentParser(
         prog="enms",
@@ -212,49 +109,56 @@ def parser():
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add(name, function, text, **options):
-        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False, **options)
+    def add(
+        name: str, function: Callable[[argparse.Namespace], int], text: str, add_help: bool = True
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False, add_help=add_help)
         command.set_defaults(function=function)
         return command
 
-    start = add("up", up, "install what is needed, start everything, print the addresses and the login")
+    start = add("up", up.up, "install what is needed, start everything, print the addresses and the login")
     start.add_argument("--no-demo", dest="demo", action="store_false", help="without the simulated fleet")
     start.add_argument("--fresh", action="store_true", help="remove all data of this stack first")
-    add("down", down, "stop everything that up started")
-    add("status", status, "services, memory, health, last readings").add_argument("--json", action="store_true")
+    add("down", up.down, "stop everything that up started")
+    add("status", status.status, "services, memory, health, last readings").add_argument("--json", action="store_true")
     log = add("logs", logs, "the end of the logs")
     log.add_argument("service", nargs="?")
     log.add_argument("-f", "--follow", action="store_true")
     log.add_argument("-n", "--lines", type=int, default=20)
     show = add("env", env, "the stack's settings as KEY=VALUE lines")
     show.add_argument("--export", action="store_true", help='for a shell: eval "$(./enms env --export)"')
-    checks = add("lint", lint, "look at the code with every linter and type checker, or with the named ones")
+    checks = add("lint", testing.lint, "look at the code with every linter and type checker, or with the named ones")
     checks.add_argument("tools", nargs="*", metavar="TOOL", help=f"of {', '.join(linters.COMMANDS)}")
     checks.add_argument("--fix", action="store_true", help="let those that can do it correct what they find")
-    tests = add("test", test, "run the test suite on its own database and ports; further arguments go to pytest")
+    tests = add(
+        "test", testing.test, "run the test suite on its own database and ports; further arguments go to pytest"
+    )
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
-    add("bench", bench, "measure speed on a stack of its own; further arguments go to the bench", add_help=False)
+    bench_text = "measure speed on a stack of its own; further arguments go to the bench"
+    add("bench", testing.bench, bench_text, add_help=False)
     add("train", train, "train the power model; further arguments go to the trainer", add_help=False)
-    save = add("backup", backup, "write one archive of the running stack: database, flows, models, pictures")
+    save = add("backup", backup.backup, "write one archive of the running stack: database, flows, models, pictures")
     save.add_argument("file", metavar="FILE.zip")
     save.add_argument(
         "--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs"
     )
-    bring_back = add("restore", restore, "put an archive in the place of what the stack holds")
+    bring_back = add("restore", backup.restore, "put an archive in the place of what the stack holds")
     bring_back.add_argument("file", metavar="FILE.zip")
     bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
-    change = add(
-        "setting", setting, "list or change what the database keeps as settings, e.g. how long raw rows are kept"
-    )
+    setting_text = "list or change what the database keeps as settings, e.g. how long raw rows are kept"
+    change = add("setting", database_settings.setting, setting_text)
     change.add_argument("name", nargs="?")
     change.add_argument("value", nargs="?")
-    add("doctor", doctor, "look for the usual causes of trouble")
+    add("doctor", doctor.doctor, "look for the usual causes of trouble")
     add("compose-env", compose_env, "write .env with fresh secrets for docker compose")
-    add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)").add_argument(
-        "file", metavar="FILE.csv"
-    )
+    history = add("import", bring_in, "bring in history from a CSV file (readings, statuses or jobs)")
+    history.add_argument("file", metavar="FILE.csv")
+    add_device_actions(commands.add_parser("device", help="add, list, test, remove devices"))
+    return top
 
-    device = commands.add_parser("device", help="add, list, test, remove devices")
+
+def add_device_actions(device: argparse.ArgumentParser) -> None:
+    """Adds what `./enms device` can do."""
     actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("add", help="register a device")
     devices.options(action)
@@ -269,21 +173,20 @@ def parser():
     action = actions.add_parser("remove", help="remove a device; one that has a past is deactivated")
     devices.id_option(action)
     action.set_defaults(function=devices.remove)
-    return top
 
 
-def terminate(*_):
+def terminate(*_: object) -> None:
     """Handles SIGTERM."""
     raise Terminated
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
     """Runs one command; returns the exit code."""
     top = parser()
     arguments, arguments.rest = top.parse_known_args(argv)
     if arguments.rest and arguments.command not in ("test", "bench", "train"):
         top.error(f"unknown: {' '.join(arguments.rest)}")
-    # Being told to end (a CI time-out, a shutdown) undoes the same things as Ctrl-C.
+    # SIGTERM (a CI time-out, a shutdown) undoes the same things as Ctrl-C.
     signal.signal(signal.SIGTERM, terminate)
     try:
         return arguments.function(arguments)

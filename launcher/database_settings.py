@@ -1,5 +1,6 @@
 """`setting`: the settings that live in the database, listed and changed by a person at the terminal."""
 
+import argparse
 import getpass
 
 from common.errors import EnmsError
@@ -14,10 +15,13 @@ CHANGEABLE = (
     "plant_full_kwh",
     "database_budget_gb",
 )
-LIST = f"SELECT name, value, comment FROM settings WHERE name IN ({', '.join(map(services.quoted, CHANGEABLE))}) ORDER BY name"
+LIST = (
+    "SELECT name, value, comment FROM settings "
+    f"WHERE name IN ({', '.join(map(services.quoted, CHANGEABLE))}) ORDER BY name"
+)
 
 
-def setting(arguments):
+def setting(arguments: argparse.Namespace) -> int:
     """Without a name lists them; with a value changes one, which is written to the audit log."""
     env = settings.recorded(settings.paths())
     try:

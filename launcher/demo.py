@@ -2,21 +2,23 @@
 
 import os
 import shutil
-import subprocess
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from common import files
 from common.errors import EnmsError
 
-from . import probes, services
-from .settings import SECRETS
+from . import modules, probes
+from .settings import SECRETS, Paths
 
 
-def begin(where, env, say):
+def begin(where: Paths, env: Mapping[str, str], say: Callable[[str, str], None]) -> None:
     """Registers the fleet and, once per run directory, brings in its past.
 
-    The prints that run at the border of past and present come in before the first poll: not every printer tells for how long it has been
-    printing, and ENMS could only count from its first look on.
+    The prints that run at the border of past and present come in before the first poll: not every printer reports for
+    how long it has been printing, and ENMS could only count from its first look on.
     """
     fleet = (
         f"http://127.0.0.1:{env['ENMS_SIM_PORT']}",
@@ -35,10 +37,12 @@ def begin(where, env, say):
         bring_past(past, where, env, say)
 
 
-def register(simulator, nodered, user, password, **more):
-    """Registers the fleet of the simulator at URL `simulator` through the Devices API at `nodered`, with `more` fields; returns their number.
+def register(simulator: str, nodered: str, user: str, password: str, **more: object) -> int:
+    """Registers the fleet of the simulator at URL `simulator` through the Devices API at URL `nodered`, with `more`
+    fields; returns the number of devices.
 
     A device that is registered already is brought up to date, because the addresses of emulated printers may change.
+    Raises EnmsError when the API refuses one.
     """
     _, fleet, _ = probes.request("GET", f"{simulator}/fleet")
     base = f"{nodered}/api/devices"
@@ -59,8 +63,11 @@ def register(simulator, nodered, user, password, **more):
     return len(fleet)
 
 
-def listed(base, seconds=20):
-    """The registered devices; waits for the flows, which start a moment after Node-RED's own pages."""
+def listed(base: str, seconds: float = 20) -> list[dict[str, Any]]:
+    """The registered devices; waits for the flows, which start a little after Node-RED's own pages.
+
+    Raises EnmsError when there is no list after that time.
+    """
     end = time.monotonic() + seconds
     while True:
         status, answer, _ = probes.request("GET", base)
@@ -73,14 +80,14 @@ def listed(base, seconds=20):
         time.sleep(0.2)
 
 
-def has_history(where):
-    """True when the past was imported or at least written. (The simulator's state is the last thing that is written.)"""
+def has_history(where: Paths) -> bool:
+    """True when the past was imported, or at least written: the simulator's state is what is written last."""
     return where.demo_done.exists() or (
         (where.state / "demo-history/jobs.csv").exists() and (where.state / "simulator/state.json").exists()
     )
 
 
-def bring_past(past, where, env, say):
+def bring_past(past: Path, where: Paths, env: Mapping[str, str], say: Callable[[str, str], None]) -> None:
     """Imports what lies behind. The meters' counters in it end where the live ones begin."""
     began = time.monotonic()
     for name in ("readings", "statuses", "jobs"):
@@ -91,8 +98,8 @@ def bring_past(past, where, env, say):
     shutil.rmtree(past)
 
 
-def bring(path, where, env):
-    """Imports one file of the past."""
+def bring(path: Path, where: Paths, env: Mapping[str, str]) -> None:
+    """Imports one file of the past; raises EnmsError when that fails."""
     if import_file(path, env, where.log("import")):
         raise EnmsError(
             f"The demo's past ({path.stem}) could not be imported.",
@@ -101,20 +108,13 @@ def bring(path, where, env):
         )
 
 
-def import_file(path, env, log=None):
-    """Runs the importer on a CSV file; output to the terminal or the log. Returns its exit code."""
-    variables = {
-        **{name: value for name, value in env.items() if name not in SECRETS or name.startswith("ENMS_DB_")},
-        "PYTHONPATH": str(services.ROOT),
-        "PYTHONUNBUFFERED": "1",
-    }
-    command = [env["ENMS_PYTHON"], "-m", "database.importer", str(path)]
+def import_file(path: str | Path, env: Mapping[str, str], log: Path | None = None) -> int:
+    """Runs the importer on a CSV file, with its output on the terminal or in the log; returns its exit code."""
+    variables = {name: value for name, value in env.items() if name not in SECRETS or name.startswith("ENMS_DB_")}
     if log is None:
-        return subprocess.run(command, env=variables, cwd=services.ROOT).returncode
+        return modules.run(variables, "database.importer", str(path))
     with open(log, "ab") as output:
-        return subprocess.run(
-            command, env=variables, cwd=services.ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        ).returncode
+        return modules.run(variables, "database.importer", str(path), output=output)
 
 
 if __name__ == "__main__":  # the one-shot service of docker-compose.yml

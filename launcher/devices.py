@@ -1,6 +1,8 @@
 """`device`: a thin client of the Devices API, the one implementation of adding, testing and removing devices."""
 
+import argparse
 import re
+from typing import Any
 from urllib.parse import quote
 
 from common.errors import EnmsError
@@ -36,7 +38,7 @@ OPTIONS = {
     "gcode-host": ("gcode_preview_host", str, "host that serves G-code previews"),
     "gcode-key": ("gcode_preview_api_key", str, "its key"),
 }
-# What a sentence of the API calls a column, people call by its option.
+# Column → option, because a sentence of the API names columns.
 OPTION_OF = {"device_id": "--id"} | {column: f"--{name}" for name, (column, _, _) in OPTIONS.items()}
 REMEDIES = {
     400: "./enms device add --help lists the options.",
@@ -46,7 +48,7 @@ REMEDIES = {
 }
 
 
-def id_option(parser):
+def id_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--id`, which every command about one device takes."""
     parser.add_argument(
         "--id",
@@ -57,7 +59,7 @@ def id_option(parser):
     )
 
 
-def options(parser):
+def options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `device add` and `device test` to an argparse parser."""
     id_option(parser)
     for name, (column, kind, text) in OPTIONS.items():
@@ -66,12 +68,12 @@ def options(parser):
         )
 
 
-def in_options(sentence):
-    """A sentence of the API with the names of columns as the options are called."""
+def in_options(sentence: str) -> str:
+    """A sentence of the API, with options in the place of columns."""
     return re.sub(r"\b[a-z]+(?:_[a-z]+)+\b", lambda name: OPTION_OF.get(name[0], name[0]), sentence)
 
 
-def call(method, path, body=None, timeout=60):
+def call(method: str, path: str, body: object = None, timeout: float = 60) -> Any:
     """One request to the running stack with the operator's login; returns the answer, raises EnmsError on a refusal."""
     env = settings.recorded(settings.paths())
     url = env["ENMS_HTTP_URL"] + path
@@ -92,13 +94,13 @@ def call(method, path, body=None, timeout=60):
     return answer
 
 
-def given(arguments):
+def given(arguments: argparse.Namespace) -> dict[str, Any]:
     """The columns that were given on the command line."""
     columns = ["device_id", *(column for column, _, _ in OPTIONS.values())]
     return {name: getattr(arguments, name) for name in columns if getattr(arguments, name, None) is not None}
 
 
-def add(arguments):
+def add(arguments: argparse.Namespace) -> int:
     """Registers a device, or with --replace changes an existing one."""
     body = given(arguments)
     device_id = body["device_id"]
@@ -112,32 +114,26 @@ def add(arguments):
     return 0
 
 
-def listing(_arguments):
+def listing(_arguments: argparse.Namespace) -> int:
     """Prints the registry."""
     answer = call("GET", "/api/devices")
     devices = answer["devices"] if isinstance(answer, dict) else answer
     if not devices:
         print("No devices yet: ./enms device add --help")
         return 0
-    rows = [("id", "name", "type", "source", "host", "meter", "every", "state")]
+    columns = ("device_id", "friendly_name", "device_type", "source", "api_ip", "shelly_id")
+    rows = [["id", "name", "type", "source", "host", "meter", "every", "state"]]
     for device in devices:
-        rows.append(
-            (
-                *(
-                    str(device.get(column) or "-")
-                    for column in ("device_id", "friendly_name", "device_type", "source", "api_ip", "shelly_id")
-                ),
-                f"{device.get('data_interval_seconds') or '-'} s",
-                device.get("state") or "-" if device["is_active"] else "not active",
-            )
-        )
+        interval = f"{device.get('data_interval_seconds') or '-'} s"
+        state = (device.get("state") or "-") if device["is_active"] else "not active"
+        rows.append([*(str(device.get(column) or "-") for column in columns), interval, state])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths)).rstrip())
     return 0
 
 
-def test(arguments):
+def test(arguments: argparse.Namespace) -> int:
     """Asks the printer and the plug of a registered device, or of one described by options."""
     body = given(arguments)
     if len(body) == 1:  # nothing but its id: as it is registered
@@ -148,7 +144,7 @@ def test(arguments):
     return 0 if answer["ok"] else 1
 
 
-def remove(arguments):
-    """Removes a device, or deactivates one that has a past; says which."""
+def remove(arguments: argparse.Namespace) -> int:
+    """Removes a device, or deactivates one that has a past; prints which."""
     print(call("DELETE", f"/api/devices/{quote(arguments.device_id, safe='')}")["message"])
     return 0

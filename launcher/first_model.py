@@ -10,8 +10,11 @@ from .settings import Paths
 WAIT_SECONDS = 600
 
 
-def main():
-    """Waits for the demo's past, then trains when there is no model yet. Its end is a success in any case: a stack without a model works."""
+def main() -> int:
+    """Waits for the demo's past, then trains when there is no model yet.
+
+    Always returns 0: a stack without a model works.
+    """
     where = Paths(os.environ["ENMS_RUN_DIR"], os.environ["ENMS_ENV_DIR"])
     if Path(os.environ["ENMS_STATE_DIR"], "models", "best_model.joblib").exists():
         print("there is a model already")

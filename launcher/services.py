@@ -1,4 +1,4 @@
-"""The services of a stack: how each is started, stopped and asked whether it is ready, and what must be ready before it."""
+"""The services of a stack: how each is started and stopped, when it is ready, and what must be ready before it."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,27 +15,28 @@ from common import files
 from common.errors import EnmsError
 
 from . import grafana, postgres, probes, templates
+from .postgres import Rights
 from .settings import ROOT, SECRETS, Paths
 
-MB = 1 << 20
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Service:
-    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start; `up` waits for no `background` one, nor fails with it.
+    """One process that the supervisor keeps alive, or (`task`) runs to its end once per start. `up` waits for no
+    `background` one, nor fails with it.
 
-    command(env) -> (argv, extra Popen arguments); prepare(env) runs before every start; probe(env) -> '' when ready;
-    missing() -> '' or why it can't be started from this checkout; secrets: the ones its environment may hold; extra(env): variables of its own.
+    All functions get the stack's variables. `command` returns argv and further Popen arguments, `prepare` runs before
+    every start, `probe` returns '' when the service is ready, otherwise what is missing; `extra` returns variables of
+    its own. `needs` names the services that must be ready before it, `secrets` the secrets that its environment may
+    contain, `port` the variable with its port.
     """
 
     name: str
-    command: Callable
-    probe: Callable = lambda env: ""
-    prepare: Callable = lambda env: None
-    missing: Callable = lambda: ""
-    needs: tuple = ()
-    secrets: tuple = ()
-    extra: Callable = lambda env: {}
+    command: Callable[[Mapping[str, str]], tuple[list[str], Rights]]
+    probe: Callable[[Mapping[str, str]], str] = lambda env: ""
+    prepare: Callable[[Mapping[str, str]], None] = lambda env: None
+    needs: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    extra: Callable[[Mapping[str, str]], dict[str, str]] = lambda env: {}
     port: str = ""
     cwd: Path = ROOT
     task: bool = False
@@ -46,47 +47,43 @@ class Service:
     demo: bool = False
 
 
-def needs_file(*names):
-    """A `missing` function: the service is part of this checkout only when one of these files is."""
-    return lambda: "" if any((ROOT / name).exists() for name in names) else f"{names[0]} is not in this checkout"
-
-
-def where(env):
-    """The Paths of a running stack's environment."""
+def where(env: Mapping[str, str]) -> Paths:
+    """The Paths of the stack that has these variables."""
     return Paths(env["ENMS_RUN_DIR"], env["ENMS_ENV_DIR"])
 
 
-def prepare_postgres(env):
+def prepare_postgres(env: Mapping[str, str]) -> None:
     """Makes the cluster ready to start, whatever a crash left."""
     base = where(env).postgres
     postgres.clear_stale_pid(base)
     postgres.configure(base)
 
 
-def password_line(user, password):
+def password_line(user: str, password: str) -> str:
     """A line of Mosquitto's password file (PBKDF2-SHA512)."""
     salt, rounds = secrets.token_bytes(12), 1000
     digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds, 64)
     return f"{user}:$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
 
 
-def prepare_migrate(env):
+def prepare_migrate(env: Mapping[str, str]) -> None:
     """Makes the database itself; the migration, as superuser, makes the roles and hands it over to its owner."""
-    superuser = {"role": "postgres", "database": "postgres"}
     name = env["ENMS_DB_NAME"]
+    find_it = f"SELECT 1 FROM pg_database WHERE datname = {quoted(name)}"
+    make_it = 'CREATE DATABASE "' + name.replace('"', '""') + '"'
     try:
-        if not probes.sql(env, f"SELECT 1 FROM pg_database WHERE datname = {quoted(name)}", **superuser):
-            probes.sql(env, 'CREATE DATABASE "' + name.replace('"', '""') + '"', timeout=60, **superuser)
+        if not probes.sql(env, find_it, "postgres", "postgres"):
+            probes.sql(env, make_it, "postgres", "postgres", timeout=60)
     except RuntimeError as error:
         raise EnmsError(f"The database {name} could not be made: {error}") from error
 
 
-def quoted(text):
+def quoted(text: str) -> str:
     """An SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def superuser_url(env):
+def superuser_url(env: Mapping[str, str]) -> str:
     """The connection string of the cluster's superuser: only for the migration."""
     return (
         f"postgresql://postgres:{env['ENMS_DB_SUPERUSER_PASSWORD']}@{env['ENMS_DB_HOST']}:{env['ENMS_DB_PORT']}"
@@ -94,7 +91,7 @@ def superuser_url(env):
     )
 
 
-def prepare_mosquitto(env):
+def prepare_mosquitto(env: Mapping[str, str]) -> None:
     """Renders the broker's configuration, ACL and password file."""
     place = where(env)
     data = place.run / "mosquitto"
@@ -117,13 +114,13 @@ def prepare_mosquitto(env):
     )
 
 
-def prepare_nodered(env):
-    """Node-RED's user directory."""
+def prepare_nodered(env: Mapping[str, str]) -> None:
+    """Makes Node-RED's user directory."""
     (where(env).state / "nodered").mkdir(mode=0o700, exist_ok=True)
 
 
-def nodered_probe(env):
-    """Flows started, broker and database reached."""
+def nodered_probe(env: Mapping[str, str]) -> str:
+    """Ready when the flows are started, the broker and the database are reached."""
     try:
         status, answer, _ = probes.request(
             "GET", f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health", timeout=5
@@ -135,19 +132,21 @@ def nodered_probe(env):
     return f"flows {answer.get('flows')}, broker {answer.get('mqtt')}, database {answer.get('database')}"
 
 
-def grafana_upstream(env):
-    """host:port of Grafana for nginx; a port that nobody listens on when there is none, so that its path answers 502."""
+def grafana_upstream(env: Mapping[str, str]) -> str:
+    """host:port of Grafana for nginx; a port that nobody listens on when there is none, so that its path answers
+    502.
+    """
     url = urlsplit(env.get("ENMS_GRAFANA_URL", ""))
     return f"{url.hostname}:{url.port or 80}" if url.hostname else "127.0.0.1:9"
 
 
-def prepare_grafana(env):
-    """Grafana's own data: its database, sessions and logs."""
+def prepare_grafana(env: Mapping[str, str]) -> None:
+    """Makes the directory of Grafana's own data: its database, sessions and logs."""
     (where(env).state / "grafana").mkdir(mode=0o700, exist_ok=True)
 
 
-def prepare_nginx(env):
-    """Renders the one door's configuration."""
+def prepare_nginx(env: Mapping[str, str]) -> None:
+    """Renders the door's configuration."""
     place = where(env)
     data = place.run / "nginx"
     data.mkdir(mode=0o700, exist_ok=True)
@@ -160,7 +159,7 @@ def prepare_nginx(env):
         "ENMS_NODERED_UPSTREAM": f"127.0.0.1:{env['ENMS_NODERED_PORT']}",
         "ENMS_API_UPSTREAM": f"127.0.0.1:{env['ENMS_API_PORT']}",
         "ENMS_GRAFANA_UPSTREAM": grafana_upstream(env),
-        "ENMS_FRONTEND_DIR": str(where(env).pages),
+        "ENMS_FRONTEND_DIR": str(place.pages),
         "ENMS_GCODE_PUBLIC_DIR": str(place.state / "gcode/public"),
         "ENMS_NGINX_DIR": str(data),
         "ENMS_NGINX_ACCESS_LOG": str(place.log("nginx-access")),
@@ -168,58 +167,52 @@ def prepare_nginx(env):
     files.write(place.config / "nginx.conf", templates.render((ROOT / "nginx/nginx.conf").read_text(), values))
 
 
-def nginx_command(env):
+def nginx_command(env: Mapping[str, str]) -> tuple[list[str], Rights]:
     """nginx in the foreground; as root its workers stay root, because they must read a checkout that may be private."""
     place = where(env)
     options = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    return [
-        program("nginx"),
-        "-p",
-        str(place.run / "nginx"),
-        "-c",
-        str(place.config / "nginx.conf"),
-        "-e",
-        "stderr",
-        "-g",
-        options,
-    ], {}
+    places = ["-p", str(place.run / "nginx"), "-c", str(place.config / "nginx.conf"), "-e", "stderr"]
+    return [program("nginx"), *places, "-g", options], {}
 
 
-def nginx_probe(env):
-    """Any answer of nginx itself, on the address that people use."""
+def nginx_probe(env: Mapping[str, str]) -> str:
+    """Ready with any answer of nginx itself, on the address that people use."""
     return probes.http_get(env["ENMS_HTTP_URL"] + "/", accept=lambda status: True)
 
 
-def find(name):
-    """Path of a system program, None when it isn't there; Debian keeps daemons in sbin, which an ordinary user's PATH lacks."""
+def find(name: str) -> str | None:
+    """Path of a system program, None when it isn't there; Debian keeps daemons in sbin, which an ordinary user's PATH
+    lacks.
+    """
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
 
 
-def program(name):
+def program(name: str) -> str:
     """Path of a system program, to start it; its name when it isn't there, so that the start fails with it."""
     return find(name) or name
 
 
-def python(module, *arguments):
+def python(module: str, *arguments: str) -> Callable[[Mapping[str, str]], tuple[list[str], Rights]]:
     """A `command` function: a Python module in the private environment."""
     return lambda env: ([env["ENMS_PYTHON"], "-m", module, *arguments], {})
 
 
-def history_command(env):
+def history_command(env: Mapping[str, str]) -> tuple[list[str], Rights]:
     """Seven days of the demo fleet's past, as import files."""
-    return [
-        env["ENMS_PYTHON"],
-        "-m",
-        "simulator.history",
-        "--days",
-        "7",
-        "--out",
-        str(where(env).state / "demo-history"),
-    ], {}
+    target = where(env).state / "demo-history"
+    return [env["ENMS_PYTHON"], "-m", "simulator.history", "--days", "7", "--out", str(target)], {}
 
 
-def http(port, path, accept=lambda status: status < 500):
-    """A `probe` function: GET on a service behind nginx."""
+def nodered_command(env: Mapping[str, str]) -> tuple[list[str], Rights]:
+    """Node-RED with the checkout's settings and a user directory of the stack's own."""
+    place = where(env)
+    script, user_dir = place.modules / "node-red" / "red.js", place.state / "nodered"
+    words = ["--max-old-space-size=256", str(script), "-s", str(ROOT / "nodered/settings.js"), "-u", str(user_dir)]
+    return [env["ENMS_NODE"], *words], {}
+
+
+def http(port: str, path: str, accept: Callable[[int], bool]) -> Callable[[Mapping[str, str]], str]:
+    """A `probe` function: GET on a service behind nginx, whose port is in the variable `port`."""
     return lambda env: probes.http_get(f"http://127.0.0.1:{env[port]}{path}", accept=accept)
 
 
@@ -248,27 +241,14 @@ SERVICES = (
         prepare=prepare_migrate,
         task=True,
         needs=("postgres",),
-        missing=needs_file("database/migrate.py"),
         secrets=tuple(name for name in SECRETS if name.startswith("ENMS_DB_")),
         extra=lambda env: {"ENMS_DATABASE_URL": superuser_url(env)},
     ),
     Service(
         "nodered",
-        lambda env: (
-            [
-                env["ENMS_NODE"],
-                "--max-old-space-size=256",
-                str(where(env).modules / "node-red" / "red.js"),
-                "-s",
-                str(ROOT / "nodered/settings.js"),
-                "-u",
-                str(where(env).state / "nodered"),
-            ],
-            {},
-        ),
+        nodered_command,
         nodered_probe,
         prepare_nodered,
-        missing=needs_file("nodered/settings.js"),
         needs=("migrate", "mosquitto"),
         port="ENMS_NODERED_PORT",
         secrets=(
@@ -283,7 +263,6 @@ SERVICES = (
         "api",
         lambda env: ([env["ENMS_PYTHON"], "-m", "gunicorn", "-c", "gunicorn.conf.py"], {}),
         http("ENMS_API_PORT", "/api/health", lambda status: True),
-        missing=needs_file("python-api/enms_api/app.py"),
         needs=("migrate",),
         port="ENMS_API_PORT",
         cwd=ROOT / "python-api",
@@ -305,12 +284,11 @@ SERVICES = (
             "ENMS_GRAFANA_LISTEN": "127.0.0.1",
         },
     ),
-    Service("history", history_command, task=True, missing=needs_file("simulator/history.py"), demo=True),
+    Service("history", history_command, task=True, demo=True),
     Service(
         "simulator",
         python("simulator"),
         http("ENMS_SIM_PORT", "/health", lambda status: status == 200),
-        missing=needs_file("simulator/__main__.py"),
         needs=("mosquitto", "history"),
         port="ENMS_SIM_PORT",
         demo=True,
@@ -321,7 +299,6 @@ SERVICES = (
         python("launcher.first_model"),
         task=True,
         background=True,
-        missing=needs_file("analysis/train_model.py"),
         needs=("migrate",),
         demo=True,
         secrets=("ENMS_DB_API_PASSWORD",),
@@ -331,7 +308,7 @@ SERVICES = (
     ),
 )
 BY_NAME = {service.name: service for service in SERVICES}
-# What ends together, first to last: who writes stops before what keeps the data.
+# What ends together, first to last: what writes stops before what keeps the data.
 STOP_ORDER = (
     ("backup", "training", "simulator", "history", "nginx", "grafana", "api", "nodered", "migrate"),
     ("mosquitto",),
@@ -339,8 +316,10 @@ STOP_ORDER = (
 )
 
 
-def wanted(env, demo, history):
-    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup` and `grafana` when they are set up."""
+def wanted(env: Mapping[str, str], demo: bool, history: bool) -> list[Service]:
+    """The services of a start: with the demo fleet or without, `history` when its past is still to be made, `backup`
+    and `grafana` when they are set up.
+    """
     left_out = {
         name
         for name, there in (
@@ -353,10 +332,11 @@ def wanted(env, demo, history):
     return [service for service in SERVICES if (demo or not service.demo) and service.name not in left_out]
 
 
-def environment(service, env):
-    """The variables that a service sees: all but the secrets that are not its business."""
-    hidden = set(SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")) - set(service.secrets)
-    # Only nginx and the broker, which plugs must reach, listen where ENMS_BIND says; everything behind them stays on this machine.
+def environment(service: Service, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a service sees: all but the secrets that it doesn't need."""
+    hidden = {*SECRETS, "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL"} - set(service.secrets)
+    # Only nginx and the broker, which plugs must reach, listen where ENMS_BIND says; everything behind them stays on
+    # this machine.
     return {
         **{name: value for name, value in env.items() if name not in hidden},
         "ENMS_BIND": "127.0.0.1",

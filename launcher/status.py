@@ -1,12 +1,18 @@
 """`status`: each service as it is now, the database engine, and the last reading of every device."""
 
+import argparse
 import json
 import time
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 from backup import record as backup_record
 from common import files
 
-from . import probes, processes, services, settings
+from . import probes, processes, record, services, settings
+from .processes import Stat
+from .record import ServiceRecord
+from .settings import Paths
 
 LAST_READINGS = """
 SELECT coalesce(json_agg(x), '[]') FROM (
@@ -16,50 +22,83 @@ SELECT coalesce(json_agg(x), '[]') FROM (
     FROM devices d LEFT JOIN device_latest l USING (device_id) WHERE d.is_active ORDER BY d.device_id) x"""
 
 
-def collect(where):
-    """The whole state as a JSON value."""
-    record = files.read_json(where.supervisor) or {}
-    alive = processes.is_alive(record)
-    result = {
+class ServiceState(TypedDict):
+    """A service as it is now. A task has no memory and no port, a background task its last words."""
+
+    state: record.State
+    pid: int | None
+    restarts: int
+    memory_kb: NotRequired[int]
+    processes: NotRequired[int]
+    health: str  # "ok", otherwise what is wrong
+    port: NotRequired[int]
+    progress: NotRequired[str | None]
+
+
+class SupervisorState(TypedDict):
+    """The supervisor itself; `started_at` in seconds since 1970."""
+
+    pid: int
+    memory_kb: int
+    started_at: float
+
+
+class LastBackup(TypedDict):
+    """The last good backup (None before the first), and what failed since then."""
+
+    file: str | None
+    bytes: int | None
+    error: str | None
+    age_seconds: int | None
+    failed_age_seconds: int | None
+
+
+class StackState(TypedDict):
+    """What `./enms status --json` prints."""
+
+    running: bool
+    run_dir: str
+    supervisor: SupervisorState | None
+    demo: bool | None
+    services: dict[str, ServiceState]
+    memory_kb: int
+    database_engine: str | None
+    devices: list[dict[str, Any]] | None
+    backup: LastBackup
+    url: NotRequired[str]
+    database_error: NotRequired[str]
+    healthy: NotRequired[bool]
+
+
+def collect(where: Paths) -> StackState:
+    """The state of a stack, without `healthy`."""
+    known = record.read(where)
+    alive = processes.is_alive(known)
+    result: StackState = {
         "running": alive,
         "run_dir": str(where.run),
         "supervisor": None,
-        "demo": record.get("demo"),
+        "demo": known["demo"] if known else None,
         "services": {},
         "memory_kb": 0,
         "database_engine": None,
         "devices": None,
         "backup": last_backup(where),
     }
-    if where.settings.exists():
-        env = settings.recorded(where)
-        result["url"] = env["ENMS_HTTP_URL"]
+    if not known and not where.settings.exists():
+        return result
+    env = settings.recorded(where)
+    result["url"] = env["ENMS_HTTP_URL"]
+    if not known:
+        return result
     tree = processes.snapshot()
-    for name, known in record.get("services", {}).items():
-        service = services.BY_NAME[name]
-        running = processes.is_alive(known) if known.get("pid") else False
-        entry = {
-            "state": known["state"] if alive or running else "stopped",
-            "pid": known.get("pid") if running else None,
-            "restarts": known.get("restarts", 0),
-        }
-        if service.task:
-            entry["health"] = "ok" if known["state"] == "done" or (service.background and running) else known["state"]
-            if service.background:
-                entry["progress"] = (files.last_lines(where.log(name), 1) or [None])[0]
-        else:
-            pids = [known["pid"], *processes.descendants(known["pid"], tree)] if running else []
-            problem = service.probe(env) if running else known.get("error") or "not running"
-            entry.update(
-                memory_kb=processes.memory_kb(pids), processes=len(pids), health="ok" if not problem else problem
-            )
-            if service.port:
-                entry["port"] = int(env[service.port])
-            result["memory_kb"] += entry["memory_kb"]
+    for name, service in known["services"].items():
+        entry = service_state(name, service, alive, where, env, tree)
         result["services"][name] = entry
+        result["memory_kb"] += entry.get("memory_kb", 0)
     if alive:
-        own = processes.memory_kb([record["pid"]])
-        result["supervisor"] = {"pid": record["pid"], "memory_kb": own, "started_at": record["started_at"]}
+        own = processes.memory_kb([known["pid"]])
+        result["supervisor"] = {"pid": known["pid"], "memory_kb": own, "started_at": known["started_at"]}
         result["memory_kb"] += own
         try:
             result["database_engine"] = probes.sql(env, "SELECT value FROM settings WHERE name = 'engine'") or None
@@ -69,22 +108,53 @@ def collect(where):
     return result
 
 
-def last_backup(where):
-    """{file, bytes, age_seconds} of the last good backup (null before the first), and {error, failed_age_seconds} of what failed since."""
-    known, now = backup_record.read(where.state), time.time()
-    ages = {
-        name: round(now - known[stamp]) if stamp in known else None
-        for name, stamp in (("age_seconds", "at"), ("failed_age_seconds", "failed_at"))
+def service_state(
+    name: str, known: ServiceRecord, supervised: bool, where: Paths, env: Mapping[str, str], tree: Mapping[int, Stat]
+) -> ServiceState:
+    """One service, as recorded and as its own probe finds it; `tree` is a snapshot of all processes."""
+    service = services.BY_NAME[name]
+    process = record.process(known)
+    pid = process["pid"] if process and processes.is_alive(process) else None
+    state: record.State = known["state"] if supervised or pid else "stopped"
+    if service.task:
+        health = "ok" if known["state"] == "done" or (service.background and pid) else known["state"]
+        task: ServiceState = {"state": state, "pid": pid, "restarts": known["restarts"], "health": health}
+        if service.background:
+            task["progress"] = next(iter(files.last_lines(where.log(name), 1)), None)
+        return task
+    pids = [pid, *processes.descendants(pid, tree)] if pid else []
+    problem = service.probe(env) if pid else known.get("error") or "not running"
+    entry: ServiceState = {
+        "state": state,
+        "pid": pid,
+        "restarts": known["restarts"],
+        "memory_kb": processes.memory_kb(pids),
+        "processes": len(pids),
+        "health": problem or "ok",
     }
-    return {**{name: known.get(name) for name in ("file", "bytes", "error")}, **ages}
+    if service.port:
+        entry["port"] = int(env[service.port])
+    return entry
 
 
-def healthy(state):
+def last_backup(where: Paths) -> LastBackup:
+    """What is known of the backups of a stack."""
+    known, now = backup_record.read(where.state), time.time()
+    return {
+        "file": known.get("file"),
+        "bytes": known.get("bytes"),
+        "error": known.get("error"),
+        "age_seconds": round(now - known["at"]) if "at" in known else None,
+        "failed_age_seconds": round(now - known["failed_at"]) if "failed_at" in known else None,
+    }
+
+
+def healthy(state: StackState) -> bool:
     """True when everything that should run does."""
     return state["running"] and all(entry["health"] == "ok" for entry in state["services"].values())
 
 
-def status(arguments):
+def status(arguments: argparse.Namespace) -> int:
     """Prints the state; exit code 0 healthy, 1 something is wrong, 3 not running."""
     where = settings.paths()
     state = collect(where)
@@ -96,36 +166,36 @@ def status(arguments):
     return 0 if state["healthy"] else 1 if state["running"] else 3
 
 
-def age(seconds):
+def age(seconds: int | None) -> str:
     """A short text for an age in seconds; '-' when unknown."""
     if seconds is None:
         return "-"
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
 
 
-def show(state):
-    """The state for people."""
-    if not state["running"]:
-        left = [name for name, entry in state["services"].items() if entry.get("pid")]
+def show(state: StackState) -> None:
+    """Prints the state for people."""
+    own = state["supervisor"]
+    if not own:
+        left = [name for name, entry in state["services"].items() if entry["pid"]]
         print(
             f"Not running ({state['run_dir']})."
             + (f" Left by a killed supervisor: {', '.join(left)}; ./enms up or ./enms down clears it." if left else "")
         )
         return
     print(
-        f"{state['url']}   database engine: {state['database_engine'] or 'unknown'}   demo fleet: "
+        f"{state.get('url')}   database engine: {state['database_engine'] or 'unknown'}   demo fleet: "
         f"{'yes' if state['demo'] else 'no'}\n"
     )
     print(f"{'service':<12}{'pid':>8}{'port':>7}{'memory':>10}{'restarts':>10}  health")
     for name, entry in state["services"].items():
-        memory = f"{entry['memory_kb'] / 1024:.0f} MB" if entry.get("memory_kb") else "-"
+        memory_kb = entry.get("memory_kb")
+        memory = f"{memory_kb / 1024:.0f} MB" if memory_kb else "-"
         health = entry["health"] if entry["health"] != "ok" else ("ok" if entry["pid"] else "done")
-        if entry.get("progress"):
-            health = f"{'running' if entry['pid'] else health}: {entry['progress'][:80]}"
-        print(
-            f"{name:<12}{entry['pid'] or '-':>8}{entry.get('port') or '-':>7}{memory:>10}{entry['restarts']:>10}  {health}"
-        )
-    own = state["supervisor"]
+        if progress := entry.get("progress"):
+            health = f"{'running' if entry['pid'] else health}: {progress[:80]}"
+        ids = f"{name:<12}{entry['pid'] or '-':>8}{entry.get('port') or '-':>7}"
+        print(f"{ids}{memory:>10}{entry['restarts']:>10}  {health}")
     print(
         f"{'supervisor':<12}{own['pid']:>8}{'-':>7}{own['memory_kb'] / 1024:>7.0f} MB{'-':>10}  ok, up for "
         f"{age(int(time.time() - own['started_at']))}"
@@ -133,11 +203,11 @@ def show(state):
     print(f"{'all':<27}{state['memory_kb'] / 1024:>7.0f} MB\n")
     last = state["backup"]
     if last["file"]:
-        print(f"last backup {age(last['age_seconds'])} ago: {last['file']} ({last['bytes'] / 1e6:.1f} MB)")
+        print(f"last backup {age(last['age_seconds'])} ago: {last['file']} ({(last['bytes'] or 0) / 1e6:.1f} MB)")
     if last["error"]:
         print(f"a backup failed {age(last['failed_age_seconds'])} ago: {last['error']}")
-    if state.get("database_error"):
-        print(f"The database can't be asked: {state['database_error']}")
+    if error := state.get("database_error"):
+        print(f"The database can't be asked: {error}")
     elif state["devices"]:
         print(f"{'device':<24}{'source':<12}{'state':<11}{'status age':>11}{'power':>10}{'power age':>11}")
         for device in state["devices"]:

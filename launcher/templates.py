@@ -4,13 +4,14 @@ In the containers nginx/start.sh and mosquitto/start.sh fill in the same names, 
 """
 
 import re
+from collections.abc import Mapping
 
 from common.errors import EnmsError
 
 PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
 
 
-def render(text, values):
+def render(text: str, values: Mapping[str, object]) -> str:
     """Returns `text` with every `${ENMS_NAME}` replaced from `values`; raises EnmsError for a name without a value."""
     missing = sorted({name for name in PLACE.findall(text) if values.get(name) is None})
     if missing:

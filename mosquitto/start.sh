@@ -1,5 +1,6 @@
 #!/bin/sh
-# Starts the broker in its container, as an ordinary user: fills in the templates and makes the password file from the environment.
+# Starts the broker in its container, as an ordinary user: fills in the templates and makes the password file from the
+# environment.
 set -eu
 umask 077
 here=$(dirname "$0")

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Starts nginx in its container, as an ordinary user: fills in the template, and with the operator's certificate speaks https.
+# Starts nginx in its container, as an ordinary user: fills in the template, and speaks https where the operator's
+# certificate is.
 set -eu
 here=$(dirname "$0")
 export ENMS_NGINX_DIR="${ENMS_NGINX_DIR:-/tmp/nginx}" ENMS_NGINX_ACCESS_LOG="${ENMS_NGINX_ACCESS_LOG:-/dev/stdout}"
 export ENMS_FRONTEND_DIR="${ENMS_FRONTEND_DIR:-/srv/frontend}" ENMS_GCODE_PUBLIC_DIR="${ENMS_GCODE_PUBLIC_DIR:-/srv/gcode}"
-# host:port of Grafana, or a port that nobody listens on, so that its path answers 503
+# host:port of Grafana, or a port that nobody listens on, so that its path answers 502
 grafana="${ENMS_GRAFANA_URL:-}" grafana="${grafana#http://}"
 export ENMS_GRAFANA_UPSTREAM="${grafana%/}"
 [ -n "$ENMS_GRAFANA_UPSTREAM" ] || ENMS_GRAFANA_UPSTREAM=127.0.0.1:9

@@ -1,11 +1,11 @@
-"""Restores beside a present database: an older one is brought up to date, a doubtful one never takes over. (Plain engine; what can be
-run of it on TimescaleDB is in database/tests/test_schema.py.)
+"""Restores next to a present database: an older one is brought up to date, a doubtful one never takes over. (Plain
+engine; what can be run of it on TimescaleDB is in database/tests/test_schema.py.)
 """
 
 import contextlib
 import shutil
 import uuid
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
@@ -97,7 +97,7 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
     db.connection.close()
     saved = Saved(env, tmp_path)
     assert saved.manifest["migrations"] == ["0001_tables.sql"] and saved.manifest["engine"] == "plain"
-    archive.refuse_newer("x", {**saved.manifest, "version": "older"})
+    archive.refuse_newer("x", saved.manifest["migrations"], "older")
     said = saved.restore(env)
     assert "brought up to date by 0002_gcode_queue.sql" in said["migrated"]
     again = Database(database.dsn(env, "postgres"), "plain")
@@ -109,7 +109,7 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
         again.one("SHOW jit") == "off"
         and again.one("SELECT has_column_privilege('enms_api', 'devices', 'api_key', 'SELECT')") is False
     )
-    # it goes on where it was: the next reading continues the counter
+    # it continues where it was: the next reading continues the counter
     meter = again.one("SELECT meter_id FROM meters")
     assert again.ingest(meter, [(NOW, 430.5, 60)])["accepted"] == 1
     assert again.one("SELECT energy_delta_wh FROM energy_data ORDER BY timestamp DESC LIMIT 1") == pytest.approx(1.5)
@@ -120,8 +120,9 @@ def test_what_differs_does_not_take_over(env, tmp_path):
     db = made(env)
     saved = Saved(env, tmp_path)
     db.all("UPDATE devices SET friendly_name = 'changed since' WHERE device_id = 'A'")
-    wrong = [
-        dict(check, rows=[["1", "2"]]) if check["name"] == "content of meters" else check for check in saved.checks
+    other: list[list[str | None]] = [["1", "2"]]
+    wrong: list[database.Check] = [
+        {**check, "rows": other} if check["name"] == "content of meters" else check for check in saved.checks
     ]
     with pytest.raises(EnmsError, match="differs from the saved one: content of meters"):
         saved.restore(env, checks=wrong)
@@ -152,7 +153,7 @@ def test_credentials_by_choice_and_else_those_of_the_stack(env, tmp_path):
     with contextlib.closing(psycopg2.connect(database.dsn(env, "postgres", "postgres"))) as admin:
         admin.autocommit = True
         database.drop(admin.cursor(), env["ENMS_DB_NAME"])
-    said = saved.restore(env)  # into nothing: the printer must be told again
+    said = saved.restore(env)  # into nothing: the key must be entered again
     assert keys()[0] == ("A", None, name) and said["credentials"].endswith("to be entered again: A")
 
 

@@ -1,14 +1,16 @@
-"""What the doctor says about one thing."""
+"""What the doctor reports about one thing."""
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
-OK, WARNING, PROBLEM = "ok", "warning", "problem"
+OK: Final = "ok"
+WARNING: Final = "warning"
+PROBLEM: Final = "problem"
 
 
 class Finding(NamedTuple):
-    """level: OK, WARNING or PROBLEM; the thing; what is seen; what to do (empty when nothing is to be done)."""
+    """The thing, what is seen of it, and what to do (empty when nothing is to be done)."""
 
-    level: str
+    level: Literal["ok", "warning", "problem"]
     subject: str
     text: str
     remedy: str = ""

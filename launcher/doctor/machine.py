@@ -6,13 +6,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 
 from .. import install
-from ..settings import ROOT, configured, node_binary
+from ..settings import ROOT, Paths, configured, node_binary
 from .finding import OK, PROBLEM, WARNING, Finding
 
-# Until when the makers mend security faults (python.org, postgresql.org).
+# Until when the makers fix security faults (python.org, postgresql.org).
 ENDS = {
     "Python 3.11": date(2027, 10, 31),
     "Python 3.12": date(2028, 10, 31),
@@ -26,25 +28,25 @@ ENDS = {
 MB = 1 << 20
 
 
-def look(where):
+def look(where: Paths) -> Iterator[Finding]:
     """Every Finding about the machine."""
     yield from versions(sys.version_info)
     yield from packages()
     yield from environment(where)
     yield from disks(where)
-    yield from memory(open("/proc/meminfo").read())
+    yield from memory(Path("/proc/meminfo").read_text())
     yield from clock(newest=max(path.stat().st_mtime for path in ROOT.iterdir()))
     yield from logs(where, float(configured()["ENMS_LOG_MAX_MB"]))
 
 
-def supported(name, today=None):
-    """'' while the maker mends a version (`Python 3.11`), else a sentence."""
+def supported(name: str, today: date | None = None) -> str:
+    """'' while the maker fixes faults of a version (`Python 3.11`), otherwise a sentence."""
     end = ENDS.get(name)
     return f"{name} gets no security updates since {end:%d %B %Y}" if end and (today or date.today()) > end else ""
 
 
-def versions(python):
-    """The interpreter of the launcher, of which the private environment is made."""
+def versions(python: Sequence[int | str]) -> Iterator[Finding]:
+    """The interpreter of the launcher, of which the private environment is made; `python`: sys.version_info."""
     name = f"Python {python[0]}.{python[1]}"
     old = supported(name)
     if old:
@@ -55,7 +57,7 @@ def versions(python):
         yield Finding(OK, "python", f"{name}.{python[2]}")
 
 
-def packages():
+def packages() -> Iterator[Finding]:
     """Debian's packages: are they there, and are there updates?"""
     missing = install.missing_packages(install.PACKAGES)
     if missing:
@@ -72,13 +74,14 @@ def packages():
             WARNING,
             "packages",
             "updates are there for " + ", ".join(f"{name} ({now} → {new})" for name, now, new in old),
-            f"as root: apt-get install --only-upgrade {' '.join(name for name, _, _ in old)}; then ./enms down, ./enms up",
+            f"as root: apt-get install --only-upgrade {' '.join(name for name, _, _ in old)}; "
+            "then ./enms down, ./enms up",
         )
     else:
         yield Finding(OK, "packages", "PostgreSQL, mosquitto and nginx are there and up to date")
 
 
-def policy(names):
+def policy(names: Sequence[str]) -> str:
     """What apt-cache knows of packages; empty where there is no apt."""
     if not shutil.which("apt-cache"):
         return ""
@@ -87,7 +90,7 @@ def policy(names):
     ).stdout
 
 
-def outdated(text):
+def outdated(text: str) -> list[tuple[str, str, str]]:
     """[(package, installed, candidate)] of an apt-cache policy where they differ."""
     found = re.findall(r"^(\S+):\n  Installed: (\S+)\n  Candidate: (\S+)", text, re.MULTILINE)
     return [
@@ -97,7 +100,7 @@ def outdated(text):
     ]
 
 
-def environment(where):
+def environment(where: Paths) -> Iterator[Finding]:
     """Private Python, Node and npm packages, and the browser app, against the lock files of the checkout."""
     node = node_binary(where)
     if not node.exists():
@@ -109,18 +112,19 @@ def environment(where):
         yield Finding(OK, "environment", f"as the lock files say, Node {version.removeprefix('v')}")
 
 
-def disks(where):
+def disks(where: Paths) -> Iterator[Finding]:
     """Free space and rights where the stack writes."""
     place = where.run if where.run.exists() else where.run.parent
     while not place.exists():
         place = place.parent
-    yield space(where.run, shutil.disk_usage(place).free // MB, os.statvfs(place))
+    inodes = os.statvfs(place)
+    yield space(where.run, shutil.disk_usage(place).free // MB, inodes.f_favail if inodes.f_files else None)
     if not os.access(place, os.W_OK):
         yield Finding(PROBLEM, "rights", f"{place} can't be written by this user", "ENMS_RUN_DIR=$HOME/enms ./enms up")
 
 
-def space(folder, free_mb, inodes):
-    """The Finding about free MB and free inodes (os.statvfs) of a folder's disk."""
+def space(folder: Path, free_mb: int, free_files: int | None) -> Finding:
+    """The Finding about a folder's disk: its free MB, and how many more files fit (None where that is not counted)."""
     if free_mb < 300:
         return Finding(
             PROBLEM,
@@ -128,11 +132,11 @@ def space(folder, free_mb, inodes):
             f"{free_mb} MB free for {folder}: PostgreSQL stops when there is none",
             "Free some space, or move the run directory.",
         )
-    if inodes.f_files and inodes.f_favail < 10_000:
+    if free_files is not None and free_files < 10_000:
         return Finding(
             WARNING,
             "disk",
-            f"only {inodes.f_favail} more files fit on the disk of {folder}",
+            f"only {free_files} more files fit on the disk of {folder}",
             "Remove small files nobody needs, or move the run directory.",
         )
     if free_mb < 2000:
@@ -142,16 +146,18 @@ def space(folder, free_mb, inodes):
     return Finding(OK, "disk", f"{free_mb:,} MB free for {folder}")
 
 
-def memory(meminfo):
-    """`meminfo`: the text of /proc/meminfo."""
-    available = int(re.search(r"^MemAvailable:\s+(\d+)", meminfo, re.MULTILINE)[1]) // 1024
+def memory(meminfo: str) -> Iterator[Finding]:
+    """Is there enough? `meminfo`: the text of /proc/meminfo."""
+    found = re.search(r"^MemAvailable:\s+(\d+)", meminfo, re.MULTILINE)
+    assert found, "Linux has had this line since 3.14"
+    available = int(found[1]) // 1024
     if available < 400:
         yield Finding(WARNING, "memory", f"{available} MB available", "The stack needs about 600 MB.")
     else:
         yield Finding(OK, "memory", f"{available:,} MB available")
 
 
-def clock(newest):
+def clock(newest: float) -> Iterator[Finding]:
     """Is the machine's clock set? `newest`: modification time of the checkout's newest file."""
     if time.time() < newest - 86400:
         yield Finding(
@@ -171,8 +177,8 @@ def clock(newest):
         yield Finding(OK, "clock", time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 
 
-def synchronised():
-    """yes, no, or '' where nobody knows (a container)."""
+def synchronised() -> str:
+    """yes, no, or '' where it is not known (a container)."""
     if not shutil.which("timedatectl"):
         return ""
     return subprocess.run(
@@ -180,7 +186,7 @@ def synchronised():
     ).stdout.strip()
 
 
-def logs(where, limit_mb):
+def logs(where: Paths, limit_mb: float) -> Iterator[Finding]:
     """Size of the logs; one far above its limit means that nobody rotates."""
     sizes = {path: path.stat().st_size / MB for path in where.logs.glob("*.log*")} if where.logs.exists() else {}
     too_big = [path.name for path, size in sizes.items() if size > 2 * limit_mb + 1]
@@ -189,7 +195,7 @@ def logs(where, limit_mb):
             WARNING,
             "logs",
             f"{', '.join(sorted(too_big))}: far above the {limit_mb:g} MB at which a log is rotated",
-            "Rotation is the supervisor's work: ./enms logs supervisor; ./enms down, ./enms up starts it anew.",
+            "Rotation is the supervisor's work: ./enms logs supervisor; ./enms down, ./enms up starts it again.",
         )
     else:
         yield Finding(OK, "logs", f"{sum(sizes.values()):.1f} MB in {where.logs}")

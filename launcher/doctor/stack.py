@@ -4,12 +4,17 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from common.files import ROOT
 from common.postgres import installed_version
 
 from .. import ports, probes, processes, settings, status
+from ..settings import Paths
+from ..status import LastBackup, ServiceState, StackState
 from . import machine
 from .finding import OK, PROBLEM, WARNING, Finding
 
@@ -17,33 +22,52 @@ MB = 1 << 20
 BACKUP_LATE_S = 26 * 3600
 CLOCK_OFF_S = 120
 CERTIFICATE_WARN_DAYS = 21
-MANY = 5  # alarms of a kind that are told one by one
+MANY = 5  # alarms of a kind that are reported one by one
 REMEDIES = {
     "printer_silent": "./enms device test --id {object}",
     "printer_error": "look at the printer",
     "printer_attention": "look at the printer",
-    "counter_jump": "Give its machine its rated power (./enms device add --replace --id … --rated-power W); or do two devices share one meter id?",
-    "meter_silent": "Is the plug on the network, and does it know the broker? At constant load some plugs say nothing for hours.",
+    "counter_jump": (
+        "Give its machine its rated power (./enms device add --replace --id … --rated-power W); "
+        "or do two devices share one meter id?"
+    ),
+    "meter_silent": (
+        "Is the plug on the network, and does it know the broker? At constant load some plugs say nothing for hours."
+    ),
     "meter_unassigned": "assign it on the page Devices, or POST /api/meters/assign",
 }
-FACTS = (
-    """
+FACTS = f"""
 WITH troubling AS (  -- what waited while we were away and was overtaken by newer readings is no trouble
-    SELECT * FROM ingest_rejects WHERE last_at > now() - interval '2 hours' AND reason NOT LIKE 'superseded%%')
+    SELECT * FROM ingest_rejects WHERE last_at > now() - interval '2 hours' AND reason NOT LIKE 'superseded%'),
+last_hour AS (SELECT * FROM troubling WHERE last_at > now() - interval '1 hour')
 SELECT json_build_object(
-  'version', current_setting('server_version'), 'now', extract(epoch FROM clock_timestamp()), 'bytes', pg_database_size(current_database()),
+  'version', current_setting('server_version'),
+  'now', extract(epoch FROM clock_timestamp()),
+  'bytes', pg_database_size(current_database()),
   'migrations', (SELECT json_agg(name ORDER BY name) FROM schema_migrations WHERE name <> 'derived'),
-  'rejects', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at > now() - interval '1 hour'),
+  'rejects', (SELECT coalesce(sum(count), 0) FROM last_hour),
   'rejects_before', (SELECT coalesce(sum(count), 0) FROM troubling WHERE last_at <= now() - interval '1 hour'),
-  'reject', (SELECT concat_ws(', ', source, nullif(topic, ''), reason) FROM troubling WHERE last_at > now() - interval '1 hour' ORDER BY count DESC LIMIT 1),
-  'clocks', (SELECT coalesce(json_agg(meter_id ORDER BY meter_id), '[]') FROM meter_state WHERE abs(clock_offset_s) > %d))"""
-    % CLOCK_OFF_S
-)
+  'reject', (SELECT concat_ws(', ', source, nullif(topic, ''), reason) FROM last_hour ORDER BY count DESC LIMIT 1),
+  'clocks', (SELECT coalesce(json_agg(meter_id ORDER BY meter_id), '[]') FROM meter_state
+             WHERE abs(clock_offset_s) > {CLOCK_OFF_S}))"""
 
 
-def stopped(where, state):
-    """What could prevent a start."""
-    left = [name for name, entry in state["services"].items() if entry.get("pid")]
+class Facts(TypedDict):
+    """The answer to FACTS."""
+
+    version: str
+    now: float  # the database's clock, seconds since 1970
+    bytes: int
+    migrations: list[str]
+    rejects: int  # messages within the last hour
+    rejects_before: int  # and in the hour before
+    reject: str | None  # the most frequent one
+    clocks: list[str]  # meters whose clock is off
+
+
+def stopped(entries: Mapping[str, ServiceState]) -> Iterator[Finding]:
+    """What could prevent a start; `entries` are the services of the last one."""
+    left = [name for name, entry in entries.items() if entry["pid"]]
     if left:
         yield Finding(
             WARNING,
@@ -52,7 +76,7 @@ def stopped(where, state):
             "./enms up takes over, ./enms down ends them",
         )
     else:
-        yield Finding(OK, "stack", "not running", "")
+        yield Finding(OK, "stack", "not running")
     chosen = settings.configured()
     port = int(chosen["ENMS_HTTP_PORT"])
     try:
@@ -69,46 +93,47 @@ def stopped(where, state):
         )
 
 
-def running(where, state):
+def running(where: Paths, state: StackState) -> Iterator[Finding]:
     """Every Finding about a running stack."""
     env = settings.recorded(where)
-    yield from services(state)
-    if state.get("database_error"):
-        yield Finding(PROBLEM, "database", state["database_error"], "./enms logs postgres")
+    yield from services(state["services"], state["memory_kb"])
+    if error := state.get("database_error"):
+        yield Finding(PROBLEM, "database", error, "./enms logs postgres")
     else:
-        yield from database(env, state)
+        yield from database(env, state["database_engine"])
     yield from ingest(lambda: ask(f"http://127.0.0.1:{env['ENMS_NODERED_PORT']}/api/nodered/health"))
     yield from alarms(ask(f"http://127.0.0.1:{env['ENMS_API_PORT']}/api/alarms"))
     yield from door(env)
 
 
-def services(state):
-    """Each service as the supervisor and its own probe see it; the probe asks on the service's port."""
-    for name, entry in state["services"].items():
+def services(entries: Mapping[str, ServiceState], memory_kb: int) -> Iterator[Finding]:
+    """Each service as the supervisor and its own probe see it, and what they use together; the probe asks on the
+    service's port.
+    """
+    for name, entry in entries.items():
         if entry["health"] != "ok":
             yield Finding(PROBLEM, name, entry["health"], f"./enms logs {name}; it is started again by itself")
         elif entry["restarts"]:
             yield Finding(WARNING, name, f"was restarted {entry['restarts']} times", f"./enms logs {name}")
         else:
-            port = f", port {entry['port']}" if entry.get("port") else ""
-            yield Finding(OK, name, f"pid {entry['pid']}{port}" if entry["pid"] else "done")
-    if state["memory_kb"] > 900 * 1024:
-        yield Finding(
-            WARNING, "memory", f"the stack uses {state['memory_kb'] // 1024} MB", "./enms status shows which service"
-        )
+            port = entry.get("port")
+            at = f", port {port}" if port else ""
+            yield Finding(OK, name, f"pid {entry['pid']}{at}" if entry["pid"] else "done")
+    if memory_kb > 900 * 1024:
+        yield Finding(WARNING, "memory", f"the stack uses {memory_kb // 1024} MB", "./enms status shows which service")
 
 
-def database(env, state):
+def database(env: Mapping[str, str], engine: str | None) -> Iterator[Finding]:
     """What the database knows of itself and of the ingest."""
     try:
-        facts = json.loads(probes.sql(env, FACTS))
+        facts: Facts = json.loads(probes.sql(env, FACTS))
     except (RuntimeError, ValueError) as error:
         yield Finding(PROBLEM, "database", str(error), "./enms logs postgres")
         return
     yield Finding(
         OK,
         "database",
-        f"PostgreSQL {facts['version'].split()[0]}, engine {state['database_engine']}, {facts['bytes'] // MB:,} MB",
+        f"PostgreSQL {facts['version'].split()[0]}, engine {engine}, {facts['bytes'] // MB:,} MB",
     )
     yield from server_version(facts["version"].split()[0], installed_version())
     yield from schema(facts["migrations"])
@@ -125,7 +150,8 @@ def database(env, state):
             WARNING,
             "meters' clocks",
             f"off by more than {CLOCK_OFF_S // 60} minutes: {shortened(facts['clocks'])}",
-            "Readings are placed by what was learned of each clock; set the plugs' time server (Shelly: Settings, SNTP).",
+            "Readings are placed by what was learned of each clock; "
+            "set the plugs' time server (Shelly: Settings, SNTP).",
         )
     if facts["rejects"]:
         growing = facts["rejects"] > 2 * facts["rejects_before"]
@@ -138,8 +164,8 @@ def database(env, state):
         )
 
 
-def server_version(runs, installed):
-    """Is the running server the installed one, and does its maker still mend it?"""
+def server_version(runs: str, installed: str) -> Iterator[Finding]:
+    """Is the running server the installed one, and does its maker still fix its faults?"""
     if installed and runs != installed:
         yield Finding(
             WARNING, "database", f"PostgreSQL {runs} runs, {installed} is installed", "./enms down, ./enms up"
@@ -154,7 +180,7 @@ def server_version(runs, installed):
         )
 
 
-def schema(applied):
+def schema(applied: Sequence[str]) -> Iterator[Finding]:
     """The database's migrations against those of this checkout."""
     ours = sorted(path.name for path in (ROOT / "database/migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
     unknown, missing = sorted(set(applied) - set(ours)), sorted(set(ours) - set(applied))
@@ -171,7 +197,7 @@ def schema(applied):
         yield Finding(OK, "schema", f"as this checkout has it ({ours[-1].split('_')[0]})")
 
 
-def ask(url):
+def ask(url: str) -> dict[str, Any] | None:
     """The JSON answer of a service behind nginx; None when it does not answer with one."""
     try:
         _, answer, _ = probes.request("GET", url, timeout=5)
@@ -180,11 +206,11 @@ def ask(url):
     return answer if isinstance(answer, dict) else None
 
 
-def ingest(health, pause_s=2.0):
-    """Broker, spool and journal, as Node-RED tells them; `health` asks it. A spool that is being emptied is no trouble."""
+def ingest(health: Callable[[], dict[str, Any] | None], pause_s: float = 2.0) -> Iterator[Finding]:
+    """Broker and spool, as Node-RED reports them; `health` asks it. A spool that is being emptied is no trouble."""
     answer = health()
     if answer is None:
-        return  # the service's own finding says so
+        return  # the service's own finding reports that
     for source in answer["sources"]:
         if source["connected"]:
             yield Finding(
@@ -215,11 +241,13 @@ def ingest(health, pause_s=2.0):
         yield Finding(WARNING, "spool", f"{rows} and get fewer", "Nothing is lost; look again in a minute.")
 
 
-def alarms(answer):
-    """The API's own alarms, with what to do, many of a kind in one line; rejects are told with their reason elsewhere."""
-    told = (answer or {}).get("alarms", [])
+def alarms(answer: dict[str, Any] | None) -> Iterator[Finding]:
+    """The API's own alarms, with what to do, many of a kind in one line; rejects are reported with their reason
+    elsewhere.
+    """
+    reported = (answer or {}).get("alarms", [])
     for kind, remedy in REMEDIES.items():
-        of_kind = [alarm for alarm in told if alarm["kind"] == kind]
+        of_kind = [alarm for alarm in reported if alarm["kind"] == kind]
         if len(of_kind) > MANY:
             yield Finding(
                 WARNING,
@@ -232,8 +260,8 @@ def alarms(answer):
                 yield Finding(WARNING, alarm["object"], alarm["text"], remedy.format(**alarm))
 
 
-def door(env):
-    """Can a login be read on its way, and how long does the certificate hold?"""
+def door(env: Mapping[str, str]) -> Iterator[Finding]:
+    """Can a login be read on its way, and until when is the certificate good?"""
     if not env["ENMS_TLS_CERT"]:
         if env["ENMS_BIND"] not in ("127.0.0.1", "::1", "localhost"):
             yield Finding(
@@ -264,18 +292,20 @@ def door(env):
         yield Finding(OK, "https", f"the certificate holds for {days:.0f} days")
 
 
-def certificate_end(env):
-    """Until when (seconds since 1970) the certificate that nginx shows holds; raises OSError when it is no longer good."""
+def certificate_end(env: Mapping[str, str]) -> float:
+    """Until when (seconds since 1970) the certificate that nginx shows is good; raises OSError when it no longer is."""
     trusting = ssl.create_default_context(cafile=env["ENMS_TLS_CERT"])
     trusting.check_hostname = False
     trusting.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     address = urlsplit(env["ENMS_HTTP_URL"])
     with socket.create_connection((address.hostname, address.port), 5) as link, trusting.wrap_socket(link) as secure:
-        return ssl.cert_time_to_seconds(secure.getpeercert()["notAfter"])
+        shown = secure.getpeercert()
+    assert shown, "a certificate that was verified is there"
+    return ssl.cert_time_to_seconds(str(shown["notAfter"]))
 
 
-def backups(last, chosen, where):
-    """Is one made each day, how old is the last good one, and would it survive the disk? `last`: status.last_backup."""
+def backups(last: LastBackup, chosen: Mapping[str, str], where: Paths) -> Iterator[Finding]:
+    """Is one made each day, how old is the last good one, and would it survive the disk?"""
     folder = chosen["ENMS_BACKUP_DIR"]
     if last["error"]:
         yield Finding(
@@ -310,14 +340,14 @@ def backups(last, chosen, where):
         )
 
 
-def same_disk(one, other):
+def same_disk(one: str, other: Path) -> bool:
     """True when both folders exist on one file system."""
     try:
-        return settings.Path(one).stat().st_dev == other.stat().st_dev
+        return Path(one).stat().st_dev == other.stat().st_dev
     except OSError:
         return False
 
 
-def shortened(names, most=5):
-    """A list for a line."""
+def shortened(names: Sequence[str], most: int = 5) -> str:
+    """A list for a line: at most so many names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -8,6 +8,7 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from launcher import settings
 
@@ -18,7 +19,7 @@ class Client:
     def __init__(self, env, user, name, clean=True, password=None):
         self.messages, ready, subscribed = queue.Queue(), queue.Queue(), queue.Queue()
         self.subscribed = subscribed
-        self.link = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean)
+        self.link = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=clean)
         if user:
             self.link.username_pw_set(env[f"ENMS_MQTT_{user}_USER"], password or env[f"ENMS_MQTT_{user}_PASSWORD"])
         self.link.on_connect = lambda client, data, flags, reason, properties: ready.put(reason)

@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from datetime import date
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +11,7 @@ from launcher import settings
 from launcher.doctor import machine, stack
 from launcher.doctor.finding import OK, PROBLEM, WARNING
 from launcher.settings import Paths
-
-ROOMY = SimpleNamespace(f_files=10**6, f_favail=10**6)
+from launcher.status import LastBackup, ServiceState
 
 
 def only(findings):
@@ -31,7 +29,7 @@ def where(tmp_path):
     return paths
 
 
-def test_versions_that_are_no_longer_mended():
+def test_versions_whose_faults_are_no_longer_fixed():
     assert machine.supported("Python 3.11", date(2027, 10, 31)) == ""
     assert (
         machine.supported("Python 3.11", date(2027, 11, 1))
@@ -45,9 +43,13 @@ def test_packages_missing_or_with_updates(monkeypatch):
     monkeypatch.setattr(machine.install, "missing_packages", lambda packages: ["mosquitto"])
     assert only(machine.packages()).level == PROBLEM
     monkeypatch.setattr(machine.install, "missing_packages", lambda packages: [])
-    told = "postgresql-15:\n  Installed: 15.13\n  Candidate: 15.14\n  Version table:\nnginx-light:\n  Installed: (none)\n  Candidate: 1.22\nmosquitto:\n  Installed: 2\n  Candidate: 2\n"
-    assert machine.outdated(told) == [("postgresql-15", "15.13", "15.14")]
-    monkeypatch.setattr(machine, "policy", lambda names: told)
+    policy = (
+        "postgresql-15:\n  Installed: 15.13\n  Candidate: 15.14\n  Version table:\n"
+        "nginx-light:\n  Installed: (none)\n  Candidate: 1.22\n"
+        "mosquitto:\n  Installed: 2\n  Candidate: 2\n"
+    )
+    assert machine.outdated(policy) == [("postgresql-15", "15.13", "15.14")]
+    monkeypatch.setattr(machine, "policy", lambda names: policy)
     finding = only(machine.packages())
     assert (
         finding.level == WARNING
@@ -71,17 +73,24 @@ def test_the_environment_of_another_checkout(where, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "free, inodes, level",
+    "free, files, level",
     [
-        (299, ROOMY, PROBLEM),
-        (1999, ROOMY, WARNING),
-        (9999, ROOMY, OK),
-        (9999, SimpleNamespace(f_files=10**6, f_favail=9999), WARNING),
-        (9999, SimpleNamespace(f_files=0, f_favail=0), OK),
+        (299, 10**6, PROBLEM),
+        (1999, 10**6, WARNING),
+        (9999, 10**6, OK),
+        (9999, 9999, WARNING),
+        (9999, None, OK),  # btrfs
     ],
-)  # btrfs counts no inodes
-def test_disk(where, free, inodes, level):
-    assert only([machine.space(where.run, free, inodes)]).level == level
+)
+def test_disk(where, free, files, level):
+    assert only([machine.space(where.run, free, files)]).level == level
+
+
+def test_a_disk_that_counts_no_files(where, monkeypatch):
+    blocks = 10**7  # of 4096 bytes
+    uncounted = os.statvfs_result((4096, 4096, blocks, blocks, blocks, 0, 0, 0, 0, 255))
+    monkeypatch.setattr(machine.os, "statvfs", lambda place: uncounted)
+    assert only(machine.disks(where)).level == OK
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -97,8 +106,8 @@ def test_memory():
 
 def test_clock(monkeypatch):
     assert only(machine.clock(newest=time.time() + 10 * 86400)).level == PROBLEM
-    for told, level in (("no", WARNING), ("yes", OK), ("", OK)):
-        monkeypatch.setattr(machine, "synchronised", lambda told=told: told)
+    for answer, level in (("no", WARNING), ("yes", OK), ("", OK)):
+        monkeypatch.setattr(machine, "synchronised", lambda answer=answer: answer)
         assert only(machine.clock(newest=0)).level == level
 
 
@@ -114,23 +123,27 @@ def test_what_prevents_a_start(monkeypatch):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         monkeypatch.setenv("ENMS_HTTP_PORT", str(taken.getsockname()[1]))
-        calm, port = stack.stopped(None, {"services": {}})
+        calm, port = stack.stopped({})
         assert (calm.level, port.level) == (OK, PROBLEM) and f"pid {os.getpid()}" in port.text
-    left = list(stack.stopped(None, {"services": {"nginx": {"pid": 7}}}))[0]
+    left = next(stack.stopped({"nginx": service(pid=7)}))
     assert left.level == WARNING and "nginx" in left.text
 
 
+def service(pid: int | None, health: str = "ok", restarts: int = 0) -> ServiceState:
+    """A service that runs, or a task that is done."""
+    return {"state": "ready" if pid else "done", "pid": pid, "restarts": restarts, "health": health}
+
+
 def test_services_that_are_ill_or_were_restarted():
-    state = {
-        "memory_kb": 1000 << 10,
-        "services": {
-            "api": {"health": "answers 500", "restarts": 0, "pid": 1},
-            "nginx": {"health": "ok", "restarts": 3, "pid": 2, "port": 80},
-            "postgres": {"health": "ok", "restarts": 0, "pid": 3, "port": 5432},
-            "migrate": {"health": "ok", "restarts": 0, "pid": None},
-        },
+    entries: dict[str, ServiceState] = {
+        "api": service(1, "answers 500"),
+        "nginx": {**service(2, restarts=3), "port": 80},
+        "postgres": {**service(3), "port": 5432},
+        "migrate": service(None),
     }
-    assert [finding.level for finding in stack.services(state)] == [PROBLEM, WARNING, OK, OK, WARNING]
+    found = list(stack.services(entries, memory_kb=1000 << 10))
+    assert [finding.level for finding in found] == [PROBLEM, WARNING, OK, OK, WARNING]
+    assert [finding.text for finding in found[2:4]] == ["pid 3, port 5432", "done"]
 
 
 def test_an_old_server_and_another_schema():
@@ -167,8 +180,8 @@ def test_broker_and_spool(answers, levels, words):
 
 
 def test_alarms_have_a_remedy():
-    told = [{"kind": kind, "object": "A", "text": "…"} for kind in (*stack.REMEDIES, "rejects")]
-    found = list(stack.alarms({"alarms": told}))
+    of_each = [{"kind": kind, "object": "A", "text": "…"} for kind in (*stack.REMEDIES, "rejects")]
+    found = list(stack.alarms({"alarms": of_each}))
     assert len(found) == len(stack.REMEDIES) and all(finding.remedy for finding in found)
     assert found[0].remedy == "./enms device test --id A"
     assert list(stack.alarms(None)) == []
@@ -178,7 +191,7 @@ def test_alarms_have_a_remedy():
     assert crowd.subject == "meter unassigned" and crowd.text == "100 times: m0, m1, m2, m3, m4 and 95 more"
 
 
-GOOD = {"file": "/b/x.zip", "bytes": 1, "age_seconds": 3600, "error": None, "failed_age_seconds": None}
+GOOD: LastBackup = {"file": "/b/x.zip", "bytes": 1, "age_seconds": 3600, "error": None, "failed_age_seconds": None}
 
 
 @pytest.mark.parametrize(

@@ -17,29 +17,33 @@ from launcher.doctor.finding import OK, WARNING
 from launcher.settings import Paths
 
 
+class StubServer(ThreadingHTTPServer):
+    """Stands for one of the services behind nginx."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
+        super().__init__(("127.0.0.1", port), Stub)
+
+
 class Stub(BaseHTTPRequestHandler):
     """Answers with what it was asked, and with headers that must not get out."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        assert isinstance(self.server, StubServer)
         if self.path.endswith("/refused"):
-            return self.reply(503, {"error": "mine"})
-        self.reply(
-            200,
-            {
-                "service": self.server.name,
-                "path": self.path,
-                "upgrade": self.headers.get("Upgrade"),
-                "long": "x" * 3000,
-            },
-        )
+            self.reply(503, {"error": "mine"})
+        else:
+            upgrade = self.headers.get("Upgrade")
+            self.reply(200, {"service": self.server.name, "path": self.path, "upgrade": upgrade, "long": "x" * 3000})
 
     def do_POST(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.do_GET()
 
-    do_PATCH = do_DELETE = do_POST
+    def do_PATCH(self):
+        self.do_POST()
 
     def reply(self, status, value):
         body = json.dumps(value).encode()
@@ -69,8 +73,7 @@ def door(env, start):
         ("api", "ENMS_API_PORT"),
         ("grafana", "ENMS_GRAFANA_PORT"),
     ):
-        server = ThreadingHTTPServer(("127.0.0.1", int(env[variable])), Stub)
-        server.name = name
+        server = StubServer(name, int(env[variable]))
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         stubs.append(server)
     start("nginx", ENMS_GRAFANA_URL=f"http://127.0.0.1:{env['ENMS_GRAFANA_PORT']}")
@@ -178,13 +181,13 @@ def test_errors_are_sentences(door):
 def test_a_flood_from_one_address_is_slowed(door, path):
     answers = [door("POST", path)[0] for _ in range(16)]
     assert answers[:10] == [200] * 10 and 429 in answers
-    status, _, text = next(answer for answer in (door("POST", path) for _ in range(5)) if answer[0] == 429)
+    _, _, text = next(answer for answer in (door("POST", path) for _ in range(5)) if answer[0] == 429)
     assert "Too many requests" in json.loads(text)["error"]
     assert door("GET", "/api/dpp_summary")[0] == 200
 
 
 def test_nothing_is_written_elsewhere(door, env):
-    """`nginx` as root leaves a root-owned error log in Debian's place unless it is told otherwise."""
+    """`nginx` as root leaves a root-owned error log in Debian's place unless its options name another."""
     before = {
         path: os.stat(path).st_mtime for path in ("/var/log/nginx", "/var/log/nginx/error.log") if os.path.exists(path)
     }
@@ -196,35 +199,19 @@ def test_nothing_is_written_elsewhere(door, env):
 
 def certificate(place, days):
     """A self-made certificate and its key."""
-    paths = place / f"cert-{days}.pem", place / f"key-{days}.pem"
+    cert, key = str(place / f"cert-{days}.pem"), str(place / f"key-{days}.pem")
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", str(days)]
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            str(days),
-            "-subj",
-            "/CN=enms.test",
-            "-keyout",
-            paths[1],
-            "-out",
-            paths[0],
-        ],
+        ["openssl", "req", "-x509", *options, "-subj", "/CN=enms.test", "-keyout", key, "-out", cert],
         check=True,
         capture_output=True,
     )
-    return str(paths[0]), str(paths[1])
+    return cert, key
 
 
 @pytest.mark.parametrize("days, level, words", [(365, OK, "holds for 36"), (5, WARNING, "ends in")])
 def test_https_with_the_operators_certificate(start, env, tmp_path, days, level, words):
-    """The one port speaks https, our own commands reach it, and the doctor knows how long the certificate holds."""
+    """The one port speaks https, our own commands reach it, and the doctor knows until when the certificate is good."""
     cert, key = certificate(tmp_path, days)
     more = {
         "ENMS_TLS_CERT": cert,
@@ -238,9 +225,9 @@ def test_https_with_the_operators_certificate(start, env, tmp_path, days, level,
     assert [finding.level for finding in found] == [level] and words in found[0].text
 
 
-def test_a_door_to_the_network_without_https_is_told(env):
+def test_a_door_to_the_network_without_https_is_reported(env):
     assert list(stack.door(env)) == []
-    assert list(stack.door({**env, "ENMS_BIND": "0.0.0.0"}))[0].level == WARNING
+    assert next(stack.door({**env, "ENMS_BIND": "0.0.0.0"})).level == WARNING
 
 
 def test_https_settings_are_checked(tmp_path):

@@ -5,14 +5,16 @@ A stand-in takes the place of the program, which no package registry has.
 
 import json
 import os
+import re
 import sys
 
 import pytest
+import yaml
 
 from common.errors import EnmsError
 from launcher import grafana, probes, services, settings
 
-# Answers as Grafana's health check does, and tells how it was started.
+# Answers as Grafana's health check does, with how it was started.
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -85,11 +87,11 @@ def test_it_is_started_with_its_settings_and_reached_through_the_door(tmp_path, 
     assert "grafana" in [service.name for service in services.wanted(made, demo=False, history=False)]
     start("grafana", **made)
     start("nginx", **made)
-    status, told, headers = probes.request("GET", f"{made['ENMS_HTTP_URL']}/grafana/api/health")
+    status, answer, headers = probes.request("GET", f"{made['ENMS_HTTP_URL']}/grafana/api/health")
     assert status == 200 and "frame-ancestors 'self'" in headers["Content-Security-Policy"]
     wanted = ["--homepath", str(archive), "--config", str(settings.ROOT / "grafana/grafana.ini")]
-    assert told["argv"][1:] == (wanted if how == "by its older name" else ["server", *wanted])
-    seen = told["env"]
+    assert answer["argv"][1:] == (wanted if how == "by its older name" else ["server", *wanted])
+    seen = answer["env"]
     assert (
         seen["ENMS_DB_GRAFANA_PASSWORD"] == made["ENMS_DB_GRAFANA_PASSWORD"]
         and seen["ENMS_EDITOR_PASSWORD"] == made["ENMS_EDITOR_PASSWORD"]
@@ -101,11 +103,7 @@ def test_it_is_started_with_its_settings_and_reached_through_the_door(tmp_path, 
 
 
 def test_every_variable_of_its_settings_is_given(env):
-    """What grafana.ini and the provisioning files ask of the environment, the service has, natively and in the container."""
-    import re
-
-    import yaml
-
+    """What grafana.ini and the provisioning files read from the environment is there, natively and in the container."""
     texts = [
         path.read_text()
         for path in [settings.ROOT / "grafana/grafana.ini", *(settings.ROOT / "grafana/provisioning").rglob("*.yaml")]

