@@ -1,4 +1,4 @@
-"""`python -m grafana`: writes dashboards/*.json and provisioning/alerting/rules.json again, the same bytes from the same code."""
+"""`python -m grafana` writes dashboards/*.json and provisioning/alerting/rules.json, the same bytes each time."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from . import alerts, boards
 HERE = Path(__file__).resolve().parent
 
 
-def files():
+def files() -> dict[str, str]:
     """{path below grafana/: text} of everything that is generated."""
     dashboards = [module.make() for module in boards.ALL]
     made = {f"dashboards/{board['uid'].removeprefix('enms-')}.json": board for board in dashboards}

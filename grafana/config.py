@@ -1,19 +1,27 @@
 """What all dashboards share: where the data are, colours of states, units and thresholds."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]  # a part of what Grafana reads
+Steps = Sequence[tuple[float | None, str]]  # (from this value, colour); None is the base
+Names = Mapping[str, tuple[str, str]]  # value in the database: (text that is shown, colour)
+
 DATASOURCE = {"type": "grafana-postgresql-datasource", "uid": "enms"}
 FOLDER = "ENMS"
 # The version of the classic dashboard schema that Grafana 12.4 writes; newer versions migrate it when they load it.
 SCHEMA_VERSION = 42
 REFRESH = "1m"
 
-# Grafana puts its sub-path before a link that begins with "/". One that climbs to the root does not depend on where Grafana is.
+# Grafana puts its sub-path before a link that begins with "/". One that climbs to the root does not depend on where
+# Grafana is.
 APP = "../../../../#"
 EDITOR = "../../../../nodered/"
 
 # Grafana's own colour names follow the light and the dark theme.
 GOOD, WARN, BAD, CALM, COLD = "green", "orange", "red", "blue", "text"
 
-STATES = {
+STATES: Names = {
     "printing": ("Printing", "green"),
     "heating": ("Heating", "orange"),
     "paused": ("Paused", "yellow"),
@@ -27,7 +35,7 @@ STATES = {
     "no_data": ("No data", "#c4c4c4"),
     "unknown": ("Unknown", "#a0a0a0"),
 }
-RESULTS = {
+RESULTS: Names = {
     "printing": ("Printing", "green"),
     "paused": ("Paused", "yellow"),
     "done": ("Done", "blue"),
@@ -50,7 +58,7 @@ W, KWH, WH, KG, G, S, H, PERCENT, C, V, A = (
     "volt",
     "amp",
 )
-HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = (
+HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, BYTES = (
     "humidity",
     "pressurehpa",
     "hertz",
@@ -59,19 +67,17 @@ HUMIDITY, PRESSURE, HZ, RPM, MM, M_PER_S2, RAD_PER_S, VA, VAR, BYTES = (
     "accMS2",
     "rotrads",
     "voltamp",
-    "voltampreact",
     "bytes",
 )
 COUNT = "none"
 
-# (from this value, colour); None is the base.
-NONE_IS_GOOD = ((None, GOOD), (1, BAD))
-SHARE_GOOD = ((None, BAD), (70, WARN), (90, GOOD))  # of successful prints, of covered time: percent
-UTILISATION = ((None, COLD), (20, CALM), (50, GOOD))  # percent
-IDLE_SHARE = ((None, GOOD), (15, WARN), (30, BAD))  # of the energy that was drawn without printing: percent
-AGE = ((None, GOOD), (120, WARN), (300, BAD))  # of the newest reading: seconds
-PLAIN = ((None, CALM),)
-NEUTRAL = ((None, COLD),)
+NONE_IS_GOOD: Steps = ((None, GOOD), (1, BAD))
+SHARE_GOOD: Steps = ((None, BAD), (70, WARN), (90, GOOD))  # of successful prints, of covered time: percent
+UTILISATION: Steps = ((None, COLD), (20, CALM), (50, GOOD))  # percent
+IDLE_SHARE: Steps = ((None, GOOD), (15, WARN), (30, BAD))  # of the energy that was drawn without printing: percent
+AGE: Steps = ((None, GOOD), (120, WARN), (300, BAD))  # of the newest reading: seconds
+PLAIN: Steps = ((None, CALM),)
+NEUTRAL: Steps = ((None, COLD),)
 
 # Limits of the alert rules; the dashboards show the same ones.
 IDLE_MARGIN_W = 5  # above a machine's idle power, as in the app's tips

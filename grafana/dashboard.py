@@ -1,18 +1,25 @@
 """A dashboard of rows of panels: numbers them and lays them out."""
 
+from collections.abc import Iterable, Sequence
+
 from . import config
+from .config import Json
 from .links import dashboard_links
 
 COLUMNS = 24
+Row = tuple[str, tuple[Json, ...]]  # a heading and the panels below it
 
 
-def row(title, *panels):
-    """(title, panels): a heading and what stands below it."""
+def row(title: str, *panels: Json) -> Row:
+    """A heading and the panels below it."""
     return title, panels
 
 
-def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"), refresh=config.REFRESH):
-    """The dashboard's JSON. Panels flow from left to right; a line is as high as its highest panel."""
+def laid_out(rows: Iterable[Row]) -> list[Json]:
+    """All panels with their numbers and places.
+
+    Panels flow from left to right; a line is as high as its highest panel.
+    """
     panels, number, y = [], 0, 0
     for heading, members in rows:
         number += 1
@@ -36,6 +43,19 @@ def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"),
             panels.append({"id": number, **member, "gridPos": {"h": place["h"], "w": place["w"], "x": x, "y": y}})
             x, height = x + place["w"], max(height, place["h"])
         y += height
+    return panels
+
+
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Json],
+    rows: Sequence[Row],
+    time: tuple[str, str] = ("now-24h", "now"),
+    refresh: str = config.REFRESH,
+) -> Json:
+    """The dashboard's JSON; `time` is the range that it opens with."""
     return {
         "uid": uid,
         "title": title,
@@ -54,5 +74,5 @@ def dashboard(uid, title, description, variables, rows, time=("now-24h", "now"),
         "annotations": {"list": []},
         "templating": {"list": list(variables)},
         "links": dashboard_links(),
-        "panels": panels,
+        "panels": laid_out(rows),
     }

@@ -1,17 +1,17 @@
 """Links out of panels and dashboards: to a machine's dashboard, into the app and to the flow editor."""
 
-from .config import APP, EDITOR
+from .config import APP, EDITOR, Json
 
 KEEP = "${__url_time_range}"
 
 
-def link(title, url, new_tab=False):
+def link(title: str, url: str, new_tab: bool = False) -> Json:
     """A link on a value; `${__data.fields…}` and the like are filled in by Grafana."""
     return {"title": title, "url": url, "targetBlank": new_tab}
 
 
-def machine(value):
-    """The links of a machine, whose id the Grafana expression `value` gives."""
+def machine(value: str) -> list[Json]:
+    """The links of a machine; `value` is Grafana's expression for its id."""
     return [
         link("Dashboard of the machine", f"/d/enms-machine/machine?var-device={value}&{KEEP}"),
         link("Passport", f"{APP}/passports?device={value}", new_tab=True),
@@ -30,7 +30,7 @@ PRINT_OF_ROW = [
 ]
 
 
-def dashboard_links():
+def dashboard_links() -> list[Json]:
     """The links in the head of every dashboard."""
     outside = {
         "type": "link",

@@ -1,32 +1,39 @@
-"""Panels: each function gives one panel's JSON without its place, which the layout adds. Sizes are in Grafana's grid of 24 columns."""
+"""Panels: each function returns one panel's JSON without its place, which the layout adds.
 
-import textwrap
+Sizes are in Grafana's grid of 24 columns. `sql` is a query with the columns that the function names; `unit` is one of
+config's names, `steps` are thresholds.
+"""
 
-from .config import DATASOURCE, NEUTRAL, PLAIN, STATES
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from .config import DATASOURCE, NEUTRAL, PLAIN, STATES, Json, Names, Steps
 from .links import MACHINE_OF_ROW
+from .queries import statement
 
+Format = Literal["table", "time_series"]
 HIDDEN = {"viz": True, "legend": False, "tooltip": False}
 
 
-def target(sql, format="table"):
-    """A query of a panel; `format` is table or time_series (wide: a column per series)."""
+def target(sql: str, format: Format = "table") -> Json:
+    """A query of a panel; a time_series is wide: a column per series."""
     return {
         "refId": "A",
         "datasource": DATASOURCE,
         "editorMode": "code",
         "format": format,
         "rawQuery": True,
-        "rawSql": textwrap.dedent(sql).strip(),
+        "rawSql": statement(sql),
     }
 
 
-def thresholds(steps):
-    """Grafana's thresholds of ((value or None, colour), …)."""
+def thresholds(steps: Steps) -> Json:
+    """Grafana's form of steps."""
     return {"mode": "absolute", "steps": [{"color": color, "value": value} for value, color in steps]}
 
 
-def mapping(names):
-    """A value mapping of {value: (text, colour)}."""
+def mapping(names: Names) -> list[Json]:
+    """Grafana's value mapping of names."""
     return [
         {
             "type": "value",
@@ -38,9 +45,24 @@ def mapping(names):
     ]
 
 
+def decided(**settings: Any) -> Json:
+    """The settings without those that are None, about which Grafana decides."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
 def panel(
-    kind, title, description, sql, width, height, options, defaults, format="table", overrides=(), transformations=()
-):
+    kind: str,
+    title: str,
+    description: str,
+    sql: str,
+    width: int,
+    height: int,
+    options: Json,
+    defaults: Json,
+    format: Format = "table",
+    overrides: Iterable[Json] = (),
+    transformations: Iterable[Json] = (),
+) -> Json:
     """One panel of any kind."""
     return {
         "type": kind,
@@ -55,7 +77,7 @@ def panel(
     }
 
 
-def override(name, **properties):
+def override(name: str, **properties: Any) -> Json:
     """Settings of the column or series of that name; `custom_width` stands for custom.width."""
     return {
         "matcher": {"id": "byName", "options": name},
@@ -63,32 +85,35 @@ def override(name, **properties):
     }
 
 
-def reduce(values=False):
+def reduce(by_row: bool) -> Json:
     """How single-value panels read a frame: its last row, or a value per row."""
-    return {"calcs": ["lastNotNull"], "fields": "", "values": values}
+    return {"calcs": ["lastNotNull"], "fields": "", "values": by_row}
+
+
+def fixed_colors(colors: Mapping[str, str]) -> list[Json]:
+    """Overrides that give series or slices their colour: {shown text: colour}."""
+    return [override(name, color={"mode": "fixed", "fixedColor": color}) for name, color in colors.items()]
 
 
 def stat(
-    title, description, sql, unit, steps=NEUTRAL, decimals=None, width=3, height=4, by_row=False, links=(), mappings=()
-):
-    """One large number; `by_row`: a number for each row, named by its text column."""
-    defaults = {
-        "unit": unit,
-        "noValue": "–",
-        "color": {"mode": "thresholds"},
-        "thresholds": thresholds(steps),
-        "links": list(links),
-        "mappings": list(mappings),
-    }
-    if decimals is not None:
-        defaults["decimals"] = decimals
+    title: str,
+    description: str,
+    sql: str,
+    unit: str,
+    steps: Steps = NEUTRAL,
+    decimals: int | None = None,
+    width: int = 3,
+    by_row: bool = False,
+    names: Names | None = None,
+) -> Json:
+    """One large number; `by_row`: a number for each row, named by its text column (whose values may have `names`)."""
     return panel(
         "stat",
         title,
         description,
         sql,
         width,
-        height,
+        4,
         {
             "reduceOptions": reduce(by_row),
             "orientation": "auto",
@@ -100,13 +125,21 @@ def stat(
             "showPercentChange": False,
             "percentChangeColorMode": "standard",
         },
-        defaults,
+        {
+            "unit": unit,
+            "noValue": "–",
+            "color": {"mode": "thresholds"},
+            "thresholds": thresholds(steps),
+            "links": [],
+            "mappings": mapping(names) if names else [],
+            **decided(decimals=decimals),
+        },
     )
 
 
 LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
 TOOLTIP = {"mode": "multi", "sort": "desc"}
-# One frame for each value of the text columns, so that series keep their own moments and their own holes.
+# One frame for each value of the text columns, so that series keep their own times and their own holes.
 BY_LABEL = {
     "id": "partitionByValues",
     "options": {"fields": ["metric", "device_id"], "keepFields": False, "naming": {"asLabels": True}},
@@ -114,7 +147,7 @@ BY_LABEL = {
 NAME_OF_LABEL = "${__field.labels.metric}"
 
 
-def line_style(fill=10, line="stepAfter"):
+def line_style(fill: int = 10, line: Literal["stepAfter", "linear"] = "stepAfter") -> Json:
     """Lines: power holds until the next value."""
     return {
         "drawStyle": "line",
@@ -130,8 +163,8 @@ def line_style(fill=10, line="stepAfter"):
     }
 
 
-def bar_style(stacked=True):
-    """Bars that begin at their bucket's begin."""
+def bar_style() -> Json:
+    """Stacked bars that begin where their buckets begin."""
     return {
         "drawStyle": "bars",
         "barAlignment": 1,
@@ -142,11 +175,11 @@ def bar_style(stacked=True):
         "showPoints": "never",
         "axisSoftMin": 0,
         "axisBorderShow": False,
-        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "stacking": {"mode": "normal", "group": "A"},
     }
 
 
-def points_style():
+def points_style() -> Json:
     """Points without a line: single events."""
     return {
         "drawStyle": "points",
@@ -159,16 +192,9 @@ def points_style():
 
 
 def timeseries(
-    title, description, sql, unit, width=12, height=8, style=None, overrides=(), legend=None, steps=None, decimals=None
-):
+    title: str, description: str, sql: str, unit: str, width: int = 12, height: int = 8, style: Json | None = None
+) -> Json:
     """Wide series: a column `time` and a numeric column for each series, named as the legend shall say."""
-    defaults = {
-        "unit": unit,
-        "color": {"mode": "palette-classic"},
-        "custom": style or line_style(),
-        **({"thresholds": thresholds(steps)} if steps else {}),
-        **({"decimals": decimals} if decimals is not None else {}),
-    }
     return panel(
         "timeseries",
         title,
@@ -176,37 +202,23 @@ def timeseries(
         sql,
         width,
         height,
-        {"legend": legend or LEGEND, "tooltip": TOOLTIP},
-        defaults,
+        {"legend": LEGEND, "tooltip": TOOLTIP},
+        {"unit": unit, "color": {"mode": "palette-classic"}, "custom": style or line_style()},
         "time_series",
-        overrides,
     )
 
 
-def by_machine(title, description, sql, unit, width=12, height=8, style=None, links=(), legend=None):
+def by_machine(
+    title: str,
+    description: str,
+    sql: str,
+    unit: str,
+    width: int = 12,
+    height: int = 8,
+    style: Json | None = None,
+    links: Sequence[Json] = (),
+) -> Json:
     """A series per machine (or place): columns time, metric (its name), device_id (for its links) and one number."""
-    return panel(
-        "timeseries",
-        title,
-        description,
-        sql,
-        width,
-        height,
-        {"legend": legend or LEGEND, "tooltip": TOOLTIP},
-        {
-            "unit": unit,
-            "color": {"mode": "palette-classic"},
-            "custom": style or line_style(0),
-            "displayName": NAME_OF_LABEL,
-            "links": list(links),
-        },
-        transformations=[BY_LABEL],
-    )
-
-
-def stacked(title, description, sql, unit, width=12, height=8, colors=None, decimals=None):
-    """Stacked bars: columns time, metric (the part's name) and one number."""
-    overrides = [override(name, color={"mode": "fixed", "fixedColor": color}) for name, color in (colors or {}).items()]
     return panel(
         "timeseries",
         title,
@@ -218,15 +230,40 @@ def stacked(title, description, sql, unit, width=12, height=8, colors=None, deci
         {
             "unit": unit,
             "color": {"mode": "palette-classic"},
-            "custom": bar_style(),
-            **({"decimals": decimals} if decimals is not None else {}),
+            "custom": style or line_style(0),
+            "displayName": NAME_OF_LABEL,
+            "links": list(links),
         },
-        "time_series",
-        overrides,
+        transformations=[BY_LABEL],
     )
 
 
-def states(title, description, sql, width=24, height=8):
+def stacked(
+    title: str,
+    description: str,
+    sql: str,
+    unit: str,
+    width: int = 12,
+    height: int = 8,
+    colors: Mapping[str, str] | None = None,
+    decimals: int | None = None,
+) -> Json:
+    """Stacked bars: columns time, metric (the part's name) and one number."""
+    return panel(
+        "timeseries",
+        title,
+        description,
+        sql,
+        width,
+        height,
+        {"legend": LEGEND, "tooltip": TOOLTIP},
+        {"unit": unit, "color": {"mode": "palette-classic"}, "custom": bar_style(), **decided(decimals=decimals)},
+        "time_series",
+        fixed_colors(colors or {}),
+    )
+
+
+def states(title: str, description: str, sql: str, width: int = 24, height: int = 8) -> Json:
     """A coloured band per machine: columns time, metric, device_id and state."""
     return panel(
         "state-timeline",
@@ -254,9 +291,16 @@ def states(title, description, sql, width=24, height=8):
     )
 
 
-def donut(title, description, sql, unit, width=6, height=8, colors=None):
+def donut(
+    title: str,
+    description: str,
+    sql: str,
+    unit: str,
+    colors: Mapping[str, str],
+    width: int = 6,
+    height: int = 8,
+) -> Json:
     """Shares of a whole: a text column and one number, a slice per row. `colors` is {shown text: colour}."""
-    overrides = [override(name, color={"mode": "fixed", "fixedColor": color}) for name, color in (colors or {}).items()]
     return panel(
         "piechart",
         title,
@@ -279,25 +323,22 @@ def donut(title, description, sql, unit, width=6, height=8, colors=None):
             },
         },
         {"unit": unit, "color": {"mode": "palette-classic"}},
-        overrides=overrides,
+        overrides=fixed_colors(colors),
     )
 
 
 def ranking(
-    title, description, sql, unit, steps=PLAIN, width=8, height=9, decimals=None, largest=None, mode="gradient"
-):
+    title: str,
+    description: str,
+    sql: str,
+    unit: str,
+    steps: Steps,
+    width: int = 8,
+    height: int = 9,
+    decimals: int | None = None,
+    largest: float | None = None,
+) -> Json:
     """Horizontal bars, the first row on top: columns Machine, device_id and one number."""
-    defaults = {
-        "unit": unit,
-        "color": {"mode": "thresholds"},
-        "thresholds": thresholds(steps),
-        "displayName": '${__data.fields["Machine"]}',
-        "links": MACHINE_OF_ROW,
-        "min": 0,
-    }
-    for key, value in (("decimals", decimals), ("max", largest)):
-        if value is not None:
-            defaults[key] = value
     return panel(
         "bargauge",
         title,
@@ -308,7 +349,7 @@ def ranking(
         {
             "reduceOptions": reduce(True),
             "orientation": "horizontal",
-            "displayMode": mode,
+            "displayMode": "gradient",
             "valueMode": "color",
             "namePlacement": "left",
             "showUnfilled": True,
@@ -318,19 +359,29 @@ def ranking(
             "maxVizHeight": 28,
             "legend": {**LEGEND, "showLegend": False},
         },
-        defaults,
+        {
+            "unit": unit,
+            "color": {"mode": "thresholds"},
+            "thresholds": thresholds(steps),
+            "displayName": '${__data.fields["Machine"]}',
+            "links": MACHINE_OF_ROW,
+            "min": 0,
+            **decided(decimals=decimals, max=largest),
+        },
     )
 
 
-def bar_chart(title, description, sql, unit, category, width=12, height=8, decimals=None):
-    """Bars over categories: the text column `category` and a number or more."""
+def bar_chart(
+    title: str, description: str, sql: str, unit: str, category: str, width: int = 12, decimals: int | None = None
+) -> Json:
+    """Bars over categories: the text column `category` and one or more numbers."""
     return panel(
         "barchart",
         title,
         description,
         sql,
         width,
-        height,
+        8,
         {
             "xField": category,
             "orientation": "auto",
@@ -349,20 +400,20 @@ def bar_chart(title, description, sql, unit, category, width=12, height=8, decim
             "unit": unit,
             "color": {"mode": "palette-classic"},
             "custom": {"fillOpacity": 80, "lineWidth": 0, "gradientMode": "none", "axisSoftMin": 0},
-            **({"decimals": decimals} if decimals is not None else {}),
+            **decided(decimals=decimals),
         },
     )
 
 
-def histogram(title, description, sql, unit, width=8, height=8):
+def histogram(title: str, description: str, sql: str, unit: str) -> Json:
     """How often which value occurs: one numeric column."""
     return panel(
         "histogram",
         title,
         description,
         sql,
-        width,
-        height,
+        8,
+        8,
         {
             "bucketCount": 30,
             "combine": True,
@@ -377,15 +428,15 @@ def histogram(title, description, sql, unit, width=8, height=8):
     )
 
 
-def scatter(title, description, sql, x, y, width=8, height=8):
+def scatter(title: str, description: str, sql: str, x: tuple[str, str], y: tuple[str, str]) -> Json:
     """A point per row; x and y are (column, unit)."""
     return panel(
         "xychart",
         title,
         description,
         sql,
-        width,
-        height,
+        8,
+        8,
         {
             "mapping": "manual",
             "series": [
@@ -406,8 +457,10 @@ def scatter(title, description, sql, x, y, width=8, height=8):
     )
 
 
-def table(title, description, sql, columns, width=24, height=9, sort=None, no_value="–"):
-    """A table; `columns` is {name: settings of the column} for those that need some, made by the functions below. `sort` is (column, descending)."""
+def table(
+    title: str, description: str, sql: str, columns: Mapping[str, Json], width: int = 24, height: int = 9
+) -> Json:
+    """A table; `columns` is {name: settings of the column} for those that need some, made by the functions below."""
     return panel(
         "table",
         title,
@@ -415,14 +468,9 @@ def table(title, description, sql, columns, width=24, height=9, sort=None, no_va
         sql,
         width,
         height,
+        {"showHeader": True, "cellHeight": "sm", "frameIndex": 0},
         {
-            "showHeader": True,
-            "cellHeight": "sm",
-            "frameIndex": 0,
-            **({"sortBy": [{"displayName": sort[0], "desc": sort[1]}]} if sort else {}),
-        },
-        {
-            "noValue": no_value,
+            "noValue": "–",
             "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
             "color": {"mode": "thresholds"},
             "thresholds": thresholds(NEUTRAL),
@@ -431,21 +479,17 @@ def table(title, description, sql, columns, width=24, height=9, sort=None, no_va
     )
 
 
-def hidden():
+def hidden() -> Json:
     """A column that only links need."""
     return {"custom_hideFrom": HIDDEN}
 
 
-def number(unit, decimals=None, width=None):
+def number(unit: str, decimals: int | None = None, width: int | None = None) -> Json:
     """A column of numbers."""
-    return {
-        "unit": unit,
-        **({"decimals": decimals} if decimals is not None else {}),
-        **({"custom_width": width} if width else {}),
-    }
+    return {"unit": unit, **decided(decimals=decimals, custom_width=width)}
 
 
-def judged(unit, steps, decimals=None, width=None):
+def judged(unit: str, steps: Steps, decimals: int | None = None, width: int | None = None) -> Json:
     """A column of numbers in the colour of its thresholds."""
     return {
         **number(unit, decimals, width),
@@ -454,27 +498,27 @@ def judged(unit, steps, decimals=None, width=None):
     }
 
 
-def gauge(unit, steps=PLAIN, largest=100, decimals=0, width=120):
-    """A column of numbers with a small bar."""
+def gauge(unit: str, steps: Steps = PLAIN) -> Json:
+    """A column of numbers from 0 to 100 with a small bar."""
     return {
-        **number(unit, decimals, width),
+        **number(unit, 0, 120),
         "min": 0,
-        "max": largest,
+        "max": 100,
         "thresholds": thresholds(steps),
         "custom_cellOptions": {"type": "gauge", "mode": "basic"},
     }
 
 
-def named(names, width=110):
+def named(names: Names, width: int = 110) -> Json:
     """A column of words that have a text and a colour."""
     return {"mappings": mapping(names), "custom_cellOptions": {"type": "color-text"}, "custom_width": width}
 
 
-def linked(links, width=None):
+def linked(links: Sequence[Json], width: int | None = None) -> Json:
     """A column whose values are links."""
-    return {"links": links, **({"custom_width": width} if width else {})}
+    return {"links": links, **decided(custom_width=width)}
 
 
-def time_column(width=170):
-    """A column of moments."""
-    return {"unit": "dateTimeAsLocal", "custom_width": width}
+def time_column() -> Json:
+    """A column of times."""
+    return {"unit": "dateTimeAsLocal", "custom_width": 170}

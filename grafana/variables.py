@@ -1,13 +1,14 @@
 """Template variables. Each lists what the one before it leaves; All stands for all that are listed."""
 
-from .config import DATASOURCE
+from .config import DATASOURCE, Json
 from .queries import FACTORIES
 
 FACTORY_SQL = "SELECT name AS __text, slug AS __value FROM factories ORDER BY name"
 # Names need not be unique, and Grafana shows only the first of equal ones.
+NAMESAKES = "count(*) OVER (PARTITION BY d.friendly_name)"
 DEVICE_SQL = f"""
 SELECT d.friendly_name
-           || CASE WHEN count(*) OVER (PARTITION BY d.friendly_name) > 1 THEN ' (' || d.device_id || ')' ELSE '' END AS __text,
+           || CASE WHEN {NAMESAKES} > 1 THEN ' (' || d.device_id || ')' ELSE '' END AS __text,
        d.device_id AS __value
 FROM devices d JOIN factories f USING (factory_id) WHERE d.is_active AND f.slug = ANY ({FACTORIES}) ORDER BY 1"""
 ENERGY_TYPE_SQL = """SELECT initcap(replace(energy_type, '_', ' ')) AS __text, energy_type AS __value
@@ -18,8 +19,16 @@ ELECTRICITY = {"text": "Electricity", "value": "electricity"}
 ON_LOAD, ON_RANGE = 1, 2
 
 
-def query(name, label, sql, description, multi=True, current=None, refresh=ON_LOAD):
-    """A variable whose values the database gives (columns __text and __value)."""
+def query(
+    name: str,
+    label: str,
+    sql: str,
+    description: str,
+    multi: bool = True,
+    current: Json | None = None,
+    refresh: int = ON_LOAD,
+) -> Json:
+    """A variable whose values come from the database (columns __text and __value)."""
     return {
         "type": "query",
         "name": name,

@@ -1,12 +1,13 @@
 """gunicorn of the API: one process with threads.
 
-The work of a request is waiting for PostgreSQL, during which other threads go on, so threads serve a slow and a fast request
+A request mostly waits for PostgreSQL, and other threads continue meanwhile. So threads serve a slow and a fast request
 side by side for a fraction of the memory of processes; and one process has one memory of phases and tags.
 """
 
 import os
 
 from gunicorn import glogging
+from gunicorn.config import Config
 
 from common import logs
 
@@ -17,7 +18,8 @@ logs.configure("api", LEVEL)  # what the application itself logs
 class Logger(glogging.Logger):
     """gunicorn's own lines in the form of all our parts."""
 
-    def setup(self, cfg):
+    def setup(self, cfg: Config) -> None:
+        """Formats its error log as ours; there is no access log."""
         super().setup(cfg)
         for handler in self.error_log.handlers:
             handler.setFormatter(logs.Logfmt("api"))

@@ -1,4 +1,4 @@
-"""The dashboards, one module each; every module has make() -> the dashboard's JSON."""
+"""The dashboards, one module each; make() of each returns the dashboard's JSON."""
 
 from . import comparison, energy, fleet, jobs, machine, quality, sensors
 

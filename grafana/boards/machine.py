@@ -1,23 +1,24 @@
 """One machine over a range: where the links of the other dashboards and the app's `grafanaUrls` lead."""
 
 from .. import common, variables
-from ..config import COLD, COUNT, PERCENT, STATES, UTILISATION, C, W
-from ..dashboard import dashboard, row
-from ..panels import by_machine, line_style, mapping, stat, timeseries
+from ..config import COUNT, NEUTRAL, PERCENT, STATES, UTILISATION, C, Json, W
+from ..dashboard import Row, dashboard, row
+from ..panels import by_machine, line_style, stat, timeseries
 from ..queries import DEVICES, ENDED, PHASES, now, sampled, series
 
 CHOSEN = f"SELECT unnest({DEVICES})"
 
 
-def temperatures(title, actual, target):
-    """Actual and wanted temperature of a heater."""
+def temperatures(title: str, actual: str, target: str) -> Json:
+    """Actual and wanted temperature of a heater, from two columns of the statuses."""
     return by_machine(
         title,
         "Readings below six hours; beyond that the first reading of each step, so a sample and no mean.",
         f"""
                       SELECT s.time, p.name AS metric, s.key AS device_id, p.value
                       FROM {sampled("printer_status", "device_id", [actual, target], CHOSEN)} s
-                      CROSS JOIN LATERAL (VALUES ('actual', s.{actual}::float8), ('wanted', s.{target}::float8)) p (name, value) ORDER BY 1""",
+                      CROSS JOIN LATERAL (VALUES ('actual', s.{actual}::float8),
+                                                 ('wanted', s.{target}::float8)) p (name, value) ORDER BY 1""",
         C,
         8,
         8,
@@ -25,7 +26,86 @@ def temperatures(title, actual, target):
     )
 
 
-def make():
+def _numbers() -> Row:
+    return row(
+        "Now and over the range",
+        stat(
+            "State",
+            "By the newest status; offline when it is older than five minutes (or two polls).",
+            f"SELECT n.state AS state, extract(epoch FROM now() - n.state_since) AS seconds FROM {now()} n",
+            "s",
+            NEUTRAL,
+            0,
+            by_row=True,
+            names=STATES,
+        ),
+        stat(
+            "Power now",
+            "Newest reading of the main meters, not older than five minutes.",
+            f"SELECT sum(power_w) AS watts FROM {now()} n",
+            W,
+            decimals=0,
+        ),
+        common.energy_total(),
+        common.cost_total(),
+        common.co2_total(),
+        stat(
+            "Utilisation",
+            "Heating and printing, of the hours in which the machine was heard.",
+            f"""
+                SELECT 100 * sum(seconds) FILTER (WHERE state IN ('heating', 'printing'))
+                     / nullif(sum(seconds) FILTER (WHERE state NOT IN ('no_data', 'offline')), 0) AS percent
+                FROM {PHASES} p""",
+            PERCENT,
+            UTILISATION,
+            0,
+        ),
+        common.success(),
+        stat(
+            "Prints",
+            "Prints that ended in the range.",
+            f"SELECT count(*) AS prints FROM {ENDED} j",
+            COUNT,
+            decimals=0,
+        ),
+    )
+
+
+def _over_range() -> Row:
+    return row(
+        "Over the range",
+        timeseries(
+            "Power",
+            "Mean power with the lowest and the highest reading of each bucket; below six hours the readings"
+            " themselves. Holes are holes: nothing is known there.",
+            f"""
+                SELECT time, avg_power_w AS "Mean", min_power_w AS "Lowest", max_power_w AS "Highest"
+                FROM {series()} s ORDER BY time""",
+            W,
+            24,
+            10,
+            line_style(10),
+        ),
+        common.state_bands(height=4),
+        temperatures("Nozzle", "nozzle_temp_actual", "nozzle_temp_target"),
+        temperatures("Bed", "bed_temp_actual", "bed_temp_target"),
+        by_machine(
+            "Measured and predicted power",
+            "The power model's expectation beside what was measured: a lasting distance is worth a look.",
+            f"""
+                           SELECT time, 'measured' AS metric, device_id, avg_power_w AS watts FROM {series()} s
+                           UNION ALL
+                           SELECT time, 'predicted', key, predicted_power_watts
+                           FROM {sampled("ml_predictions", "device_id", ["predicted_power_watts"], CHOSEN)} s
+                           ORDER BY 1, 2""",
+            W,
+            8,
+            8,
+        ),
+    )
+
+
+def make() -> Json:
     """The dashboard's JSON."""
     return dashboard(
         "enms-machine",
@@ -33,78 +113,8 @@ def make():
         "One machine: what it does, what it takes and why.",
         (variables.FACTORY, variables.ONE_DEVICE, variables.ENERGY_TYPE),
         (
-            row(
-                "Now and over the range",
-                stat(
-                    "State",
-                    "By the newest status; offline when it is older than five minutes (or two polls).",
-                    f"SELECT n.state AS state, extract(epoch FROM now() - n.state_since) AS seconds FROM {now()} n",
-                    "s",
-                    ((None, COLD),),
-                    0,
-                    by_row=True,
-                    mappings=mapping(STATES),
-                ),
-                stat(
-                    "Power now",
-                    "Newest reading of the main meters, not older than five minutes.",
-                    f"SELECT sum(power_w) AS watts FROM {now()} n",
-                    W,
-                    decimals=0,
-                ),
-                common.energy_total(),
-                common.cost_total(),
-                common.co2_total(),
-                stat(
-                    "Utilisation",
-                    "Heating and printing, of the hours in which the machine was heard.",
-                    f"""
-                     SELECT 100 * sum(seconds) FILTER (WHERE state IN ('heating', 'printing'))
-                          / nullif(sum(seconds) FILTER (WHERE state NOT IN ('no_data', 'offline')), 0) AS percent
-                     FROM {PHASES} p""",
-                    PERCENT,
-                    UTILISATION,
-                    0,
-                ),
-                common.success(),
-                stat(
-                    "Prints",
-                    "Prints that ended in the range.",
-                    f"SELECT count(*) AS prints FROM {ENDED} j",
-                    COUNT,
-                    decimals=0,
-                ),
-            ),
-            row(
-                "Over the range",
-                timeseries(
-                    "Power",
-                    "Mean power with the lowest and the highest reading of each bucket; below six hours the readings themselves. Holes are holes:"
-                    " nothing is known there.",
-                    f"""
-                           SELECT time, avg_power_w AS "Mean", min_power_w AS "Lowest", max_power_w AS "Highest"
-                           FROM {series()} s ORDER BY time""",
-                    W,
-                    24,
-                    10,
-                    line_style(10),
-                ),
-                common.state_bands(height=4),
-                temperatures("Nozzle", "nozzle_temp_actual", "nozzle_temp_target"),
-                temperatures("Bed", "bed_temp_actual", "bed_temp_target"),
-                by_machine(
-                    "Measured and predicted power",
-                    "The power model's expectation beside what was measured: a lasting distance is worth a look.",
-                    f"""
-                           SELECT time, 'measured' AS metric, device_id, avg_power_w AS watts FROM {series()} s
-                           UNION ALL
-                           SELECT time, 'predicted', key, predicted_power_watts
-                           FROM {sampled("ml_predictions", "device_id", ["predicted_power_watts"], CHOSEN)} s ORDER BY 1, 2""",
-                    W,
-                    8,
-                    8,
-                ),
-            ),
+            _numbers(),
+            _over_range(),
             row("Where it went", common.energy_bars(), common.time_by_state(), common.energy_by_state()),
             row("Prints", common.prints_table(limit=200)),
         ),

@@ -1,21 +1,24 @@
 """A small plant on both engines, made through the accounting functions, and read as Grafana reads it."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+from tests.plugin.database import Database
 
 from .plant import fill
 
 
 @pytest.fixture(scope="session")
-def filled():
+def filled() -> set[str]:
     """The engines that have the plant already."""
     return set()
 
 
 @contextmanager
-def as_grafana(database, filled):
-    """The database with data, its connection read-only and in the role of the data source."""
+def as_grafana(database: Database, filled: set[str]) -> Iterator[Database]:
+    """The database with the plant, its connection read-only and in the role of the data source."""
     if database.engine not in filled:
         fill(database)
         filled.add(database.engine)
@@ -27,14 +30,14 @@ def as_grafana(database, filled):
 
 
 @pytest.fixture
-def plant(db, filled):
+def plant(db: Database, filled: set[str]) -> Iterator[Database]:
     """The plant on each engine."""
     with as_grafana(db, filled) as database:
         yield database
 
 
 @pytest.fixture
-def plain_plant(plain, filled):
-    """The plant on PostgreSQL alone, where an engine makes no difference."""
+def plain_plant(plain: Database, filled: set[str]) -> Iterator[Database]:
+    """The plant on PostgreSQL alone, where the engine makes no difference."""
     with as_grafana(plain, filled) as database:
         yield database

@@ -1,7 +1,11 @@
 """Two factories, four printers and a compressor, ten hours: small, but with something for every panel to show."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.plugin.database import Database
 
 HOURS = 10
 # (minutes, state, W): the printers' round of three hours
@@ -22,8 +26,8 @@ PRINTERS = {
 ENDS = ("done", "done", "error", "cancelled")
 
 
-def state_at(minute):
-    """(state, W, minutes since the state began, begin of the round) at a minute of a printer's own clock."""
+def state_at(minute: int) -> tuple[str, float]:
+    """(state, W) at a minute of a printer's own clock."""
     passed = minute % 180
     for length, state, watts in ROUND:
         if passed < length:
@@ -32,14 +36,14 @@ def state_at(minute):
     raise AssertionError(minute)
 
 
-def fill(db):
+def fill(db: Database) -> None:
     """Writes the plant, up to about now."""
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     start = end - timedelta(hours=HOURS)
     db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Europe/Berlin', 'EUR')")
     db.all(
-        "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency) SELECT factory_id, 'Annex flat', 0.28, 'EUR' FROM factories WHERE"
-        " slug = 'annex'"
+        "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency)"
+        " SELECT factory_id, 'Annex flat', 0.28, 'EUR' FROM factories WHERE slug = 'annex'"
     )
     for device, (name, shift) in PRINTERS.items():
         db.device(
@@ -58,16 +62,17 @@ def fill(db):
         jobs(db, device, start, end, shift)
     db.device("COMP-1", friendly_name="Compressor", device_type="compressor", source="none", rated_power_w=5000)
     db.all(
-        "UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = 'annex') WHERE device_id IN ('COMP-1', 'VORON-1')"
+        "UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = 'annex')"
+        " WHERE device_id IN ('COMP-1', 'VORON-1')"
     )
     readings(db, "em-COMP-1/em:0", "COMP-1", start, end, lambda minute: 3200.0 if minute % 30 < 20 else 400.0)
     db.one("SELECT register_meters(ARRAY['air-1'], ARRAY['factory'])")
     db.all("UPDATE meters SET energy_type = 'compressed_air' WHERE meter_id = 'air-1'")
     readings(db, "air-1", "COMP-1", start, end, lambda minute: 900.0)
-    # a sub meter is never added, a meter of nobody waits for an owner
+    # A sub meter is never added; a meter of nobody waits for an owner.
     readings(db, "sub-MK4-1/switch:0", "MK4-1", start, end, lambda minute: 20.0, role="sub")
     readings(db, "stray/switch:0", None, end - timedelta(minutes=30), end, lambda minute: 5.0)
-    # readings at odd moments: a counter that was reset, and three in a row that do not fit
+    # Readings at odd times: a counter that was reset, and three in a row that do not fit.
     db.ingest("plug-MINI-1/switch:0", [(end + timedelta(seconds=1), 3.0, 9.0)])
     db.ingest("stray/switch:0", [(end + timedelta(seconds=s), 9e6 * s, 5.0) for s in (1, 2, 3)])
     moments = [start + timedelta(minutes=5 * i) for i in range(HOURS * 12 + 1)]
@@ -102,8 +107,7 @@ def fill(db):
         [61.0] * n,
     )
     db.one(
-        "SELECT record_smartplug(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"
-        " %s::float8[])",
+        f"SELECT record_smartplug(%s, %s::timestamptz[], {', '.join(['%s::float8[]'] * 7)})",
         ["plug-MK4-1/switch:0"] * n,
         moments,
         [90.0] * n,
@@ -122,18 +126,19 @@ def fill(db):
         ["v1"] * n,
     )
     db.one(
-        "SELECT record_rejects(ARRAY['shelly', 'shelly'], ARRAY['x/status', 'y/status'], ARRAY['{}', '{}'], ARRAY['no power and no counter', 'time is"
-        " in the future'])"
+        "SELECT record_rejects(ARRAY['shelly', 'shelly'], ARRAY['x/status', 'y/status'], ARRAY['{}', '{}'],"
+        " ARRAY['no power and no counter', 'time is in the future'])"
     )
     db.all("CALL run_rollups()")
     while db.one("SELECT refresh_phases(%s, 1e6)", end)["remaining"]:
         pass
     db.one("SELECT finalize_jobs(%s)", end + timedelta(hours=1))
-    # a plug that tells its own time, a printer that once did not answer, and rows after the last rollup, as on a living system
+    # As on a living system: a plug that sends its own time, a printer that once did not answer, and rows after the last
+    # rollup.
     at = end + timedelta(seconds=20)
     db.one(
-        "SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false], ARRAY[5.0::float8],"
-        " ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8], ARRAY[NULL::float8],"
+        "SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false],"
+        f" ARRAY[5.0::float8], {', '.join(['ARRAY[NULL::float8]'] * 6)},"
         " ARRAY['shelly_gen2'], ARRAY['stray/status/switch:0'])",
         at,
         at - timedelta(seconds=3),
@@ -148,8 +153,20 @@ def fill(db):
     readings(db, "plug-MK4-1/switch:0", None, end, end + timedelta(seconds=30), lambda minute: 95.0, begin=9000.0)
 
 
-def readings(db, meter, device, start, end, watts, role="main", begin=1000.0):
-    """A reading each 30 s with counter, power and details; a hole of a quarter of an hour after four hours."""
+def readings(
+    db: Database,
+    meter: str,
+    device: str | None,
+    start: datetime,
+    end: datetime,
+    watts: Callable[[int], float],
+    role: str = "main",
+    begin: float = 1000.0,
+) -> None:
+    """A reading each 30 s with counter, power and details; a hole of a quarter of an hour after four hours.
+
+    `watts` is the power at a minute since the start, `begin` the counter's first value (Wh).
+    """
     db.one("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter)
     if device:
         db.one("SELECT meter_assign(%s, %s, %s, NULL, 'test')", meter, device, role)
@@ -164,8 +181,7 @@ def readings(db, meter, device, start, end, watts, role="main", begin=1000.0):
     for part in (rows[i : i + 300] for i in range(0, len(rows), 300)):  # the WASM server dies of long messages
         n = len(part)
         db.one(
-            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],"
-            " %s::float8[])",
+            f"SELECT ingest_energy(%s, %s::timestamptz[], {', '.join(['%s::float8[]'] * 7)})",
             [meter] * n,
             *[[row[i] for row in part] for i in range(3)],
             [230.0] * n,
@@ -176,7 +192,7 @@ def readings(db, meter, device, start, end, watts, role="main", begin=1000.0):
         )
 
 
-def statuses(db, device, start, end, shift):
+def statuses(db: Database, device: str, start: datetime, end: datetime, shift: int) -> None:
     """A status each two minutes; the last one is live."""
     rows, at = [], start
     while at <= end:
@@ -206,14 +222,14 @@ def statuses(db, device, start, end, shift):
         db.one("SELECT record_status_rows(%s)", json.dumps(part))
 
 
-def jobs(db, device, start, end, shift):
+def jobs(db: Database, device: str, start: datetime, end: datetime, shift: int) -> None:
     """A print per round that ended, and the one that runs."""
     first = 20 - shift % 180
     for number, begin in enumerate(range(first, HOURS * 60, 180)):
         if begin < 0:
             continue
         began, ended = start + timedelta(minutes=begin), start + timedelta(minutes=begin + 140)
-        job = {
+        job: dict[str, Any] = {
             "device_id": device,
             "source_job_id": str(number),
             "filename": f"bracket-{number}.gcode",

@@ -1,4 +1,4 @@
-"""The committed files: as the generator makes them, as Grafana's published types want them, and consistent among themselves and with the app."""
+"""The committed files: as the generator makes them, of Grafana's types, consistent with each other and with the app."""
 
 import json
 import os
@@ -86,7 +86,8 @@ def test_the_types_are_strict(check, right, wrong):
 
 def test_the_types_are_those_of_the_image():
     image = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["image"]
-    assert image.split(":")[1] == json.loads((HERE.parent / "package.json").read_text())["devDependencies"]["@grafana/schema"]
+    packages = json.loads((HERE.parent / "package.json").read_text())["devDependencies"]
+    assert image.split(":")[1] == packages["@grafana/schema"]
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -128,13 +129,15 @@ def test_charts_follow_the_range(board, panel):
 
 
 def links():
-    """Every address that a dashboard leads to."""
-    for name, board in BOARDS.items():
-        for url in re.findall(r'"url": "((?:[^"\\]|\\.)*)"', json.dumps(board)):
-            yield pytest.param(json.loads(f'"{url}"'), id=f"{name} {url[:60]}")
+    """{(dashboard, address)} of every address that a dashboard leads to."""
+    return {
+        (name, json.loads(f'"{url}"'))
+        for name, board in BOARDS.items()
+        for url in re.findall(r'"url": "((?:[^"\\]|\\.)*)"', json.dumps(board))
+    }
 
 
-@pytest.mark.parametrize("url", sorted(set(links()), key=lambda item: item.id))
+@pytest.mark.parametrize("url", [pytest.param(url, id=f"{name} {url[:60]}") for name, url in sorted(links())])
 def test_links_lead_somewhere(url):
     """To a dashboard and its variables, to a view of the app and the parameters that it reads, or to the editor."""
     if found := re.match(r"/d/([\w-]+)/\w+\?(.*)", url):
@@ -153,7 +156,7 @@ def test_links_lead_somewhere(url):
 def test_the_link_of_an_analysis_leads_to_the_machines_dashboard():
     from analysis.report import GRAFANA_DASHBOARD
 
-    uid = re.search(r"/grafana/d/([\w-]+)/", GRAFANA_DASHBOARD)[1]
+    [uid] = re.findall(r"/grafana/d/([\w-]+)/", GRAFANA_DASHBOARD)
     assert set(re.findall(r"var-(\w+)=", GRAFANA_DASHBOARD)) <= {
         variable["name"] for variable in BY_UID[uid]["templating"]["list"]
     }

@@ -1,13 +1,16 @@
-"""Every query of every dashboard runs on both engines as Grafana sends it, and gives the columns that its panel shows."""
+"""Every query of every dashboard runs on both engines as Grafana sends it, and returns the columns of its panel."""
 
 import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from grafana.config import Json
 from grafana.substitute import Unknown, expand
+from tests.plugin.database import Database
 
 HERE = Path(__file__).resolve().parents[1]
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted((HERE / "dashboards").glob("*.json"))}
@@ -15,8 +18,8 @@ NUMBERS, TEXTS, TIMES, BOOLEANS = {20, 21, 23, 700, 701, 1700}, {25, 1043, 2950}
 RANGES = {"raw": timedelta(hours=3), "quarters": timedelta(days=7), "days": timedelta(days=180)}
 
 
-def panels(board):
-    """The panels of a dashboard that ask something."""
+def panels(board: Json) -> list[Json]:
+    """The panels of a dashboard that have a query."""
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
@@ -27,34 +30,37 @@ PANELS = [
 ]
 
 
-def now():
-    """This moment, aware."""
+def now() -> datetime:
+    """The present time, aware."""
     return datetime.now(UTC)
 
 
-def values_of(db, board, start, end):
-    """{variable: [values]} with everything chosen, each variable's query asked with the values of those before it, as Grafana does."""
-    chosen = {}
+def values_of(db: Database, board: Json, start: datetime, end: datetime) -> dict[str, list[str]]:
+    """{variable: [values]} with everything chosen.
+
+    Each variable's query gets the values of those before it, as in Grafana.
+    """
+    chosen: dict[str, list[str]] = {}
     for variable in board["templating"]["list"]:
         columns, rows = run(db, expand(variable["query"], chosen, start, end))
         assert [name for name, _ in columns] == ["__text", "__value"]
         assert rows, f"the variable {variable['name']} has no values"
         assert len({text for text, _ in rows}) == len(rows), "Grafana shows only the first of equal names"
         values = [value for _, value in rows]
-        # the one machine of a dashboard about one is a printer
+        # The machine of a dashboard about one is a printer.
         first = variable.get("current", {}).get("value") or ("MK4-1" if "MK4-1" in values else values[0])
         chosen[variable["name"]] = values if variable["includeAll"] else [first]
     return chosen
 
 
-def run(db, sql):
+def run(db: Database, sql: str) -> tuple[list[tuple[str, int]], list[tuple[Any, ...]]]:
     """([(column, type oid)], rows) of a statement."""
     with db.connection.cursor() as cursor:
         cursor.execute(sql)
-        return [(column.name, column.type_code) for column in cursor.description], cursor.fetchall()
+        return [(column.name, column.type_code) for column in cursor.description or ()], cursor.fetchall()
 
 
-def named_columns(panel):
+def named_columns(panel: Json) -> set[str]:
     """The columns that a panel's settings and links name."""
     found = set(re.findall(r"\$\{__data\.fields\[\\?\"([^\"\\]+)\\?\"\]", json.dumps(panel)))
     if panel["type"] in ("table", "xychart"):
@@ -68,23 +74,23 @@ def named_columns(panel):
     return found
 
 
-def check_shape(panel, columns, rows):
-    """What the kind of panel needs of its columns."""
+def check_shape(panel: Json, columns: list[tuple[str, int]], rows: list[tuple[Any, ...]]) -> None:
+    """Asserts what the kind of panel needs of its columns."""
     types = dict(columns)
     assert len(types) == len(columns), "two columns have one name"
     unknown = {name: oid for name, oid in columns if oid not in NUMBERS | TEXTS | TIMES | BOOLEANS}
     assert not unknown, f"types that Grafana would show as text: {unknown}"
     missing = named_columns(panel) - set(types)
-    assert not missing, f"the panel names columns that its query does not give: {missing}"
+    assert not missing, f"the panel names columns that its query does not return: {missing}"
     numbers = [name for name, oid in columns if oid in NUMBERS]
     kind, series = panel["type"], panel["targets"][0]["format"] == "time_series"
     if series or panel.get("transformations"):
         assert types["time"] in TIMES
         times = [row[[name for name, _ in columns].index("time")] for row in rows]
-        assert times == sorted(times), "Grafana wants series in the order of time"
+        assert times == sorted(times), "Grafana needs series in the order of time"
     if series:
         texts = [name for name, oid in columns if oid in TEXTS]
-        # with a text column the rows are long: Grafana makes a series of each of its values, named by it
+        # With a text column the rows are long: Grafana makes a series of each of its values, named by it.
         assert numbers and (texts == [] or (texts == ["metric"] and len(numbers) == 1))
     elif kind == "state-timeline":
         assert [name for name, _ in columns] == ["time", "metric", "device_id", "state"]
@@ -115,9 +121,9 @@ def test_panel(plant, board, panel):
 
 @pytest.mark.parametrize("panel", [item.values[1] for item in PANELS], ids=[item.id for item in PANELS])
 def test_panel_of_nothing(plain_plant, panel):
-    """With nothing chosen the answer has no rows or no values; it is no error."""
+    """With nothing chosen there are no rows or no values, and no error."""
     until = now()
-    nothing = dict.fromkeys(("factory", "device", "result", "material"), []) | {"energy_type": ["steam"]}
+    nothing = {"factory": [], "device": [], "result": [], "material": [], "energy_type": ["steam"]}
     columns, rows = run(plain_plant, expand(panel["targets"][0]["rawSql"], nothing, until - timedelta(hours=3), until))
     check_shape(panel, columns, rows)
 
@@ -127,8 +133,8 @@ def test_substitution_is_grafanas():
     sql = "SELECT $__timeFrom(), $__timeTo() WHERE $__timeFilter(j.at) AND x = ANY (ARRAY[${device:sqlstring}]::text[])"
     assert (
         expand(sql, {"device": ["a", "O'Neill", "${factory}"]}, start, end)
-        == "SELECT '2026-01-02T03:04:05.678Z', '2026-01-03T00:00:00.000Z' WHERE j.at BETWEEN '2026-01-02T03:04:05.678Z' AND"
-        " '2026-01-03T00:00:00.000Z'"
+        == "SELECT '2026-01-02T03:04:05.678Z', '2026-01-03T00:00:00.000Z'"
+        " WHERE j.at BETWEEN '2026-01-02T03:04:05.678Z' AND '2026-01-03T00:00:00.000Z'"
         " AND x = ANY (ARRAY['a','O''Neill','${factory}']::text[])"
     )
 
@@ -156,8 +162,8 @@ RULES = json.loads((HERE / "provisioning/alerting/rules.json").read_text())["gro
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])
 def test_alert_query_is_a_series(plant, rule):
-    """As Grafana's alerting wants it: a time, one number, and texts that become labels."""
-    columns, rows = run(plant, rule["data"][0]["model"]["rawSql"])
+    """As Grafana's alerting needs it: a time, one number, and texts that become labels."""
+    columns, _ = run(plant, rule["data"][0]["model"]["rawSql"])
     types = dict(columns)
     assert types["time"] in TIMES and [name for name, oid in columns if oid in NUMBERS] == [columns[-1][0]]
     labels = {name for name, oid in columns if oid in TEXTS}
@@ -172,8 +178,8 @@ def test_alert_query_is_a_series(plant, rule):
         (
             "enms-offline-in-print",
             (
-                "UPDATE device_latest SET status_at = now() - interval '10 minutes' WHERE device_id = (SELECT min(device_id) FROM print_jobs WHERE"
-                " end_time IS NULL)"
+                "UPDATE device_latest SET status_at = now() - interval '10 minutes'"
+                " WHERE device_id = (SELECT min(device_id) FROM print_jobs WHERE end_time IS NULL)"
             ),
             True,
         ),

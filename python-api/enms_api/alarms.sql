@@ -1,13 +1,17 @@
 -- What somebody should look at now.
---   $1 integer  seconds without a status after which a polled printer counts as silent (its own slower interval twice, if longer)
+--   $1 integer  seconds without a status after which a polled printer counts as silent (two of its own intervals, if
+--               those are longer)
 --   $2 integer  seconds without a reading after which an assigned meter counts as silent
 WITH alarm AS (
-    SELECT 'printer_silent' AS kind, d.device_id AS object, d.friendly_name AS name, l.status_at AS since, l.last_error AS detail
+    SELECT 'printer_silent' AS kind, d.device_id AS object, d.friendly_name AS name, l.status_at AS since,
+           l.last_error AS detail
     FROM devices d LEFT JOIN device_latest l USING (device_id)
     WHERE d.is_active AND d.source <> 'none'
-      AND coalesce(l.status_at, '-infinity') < now() - make_interval(secs => greatest($1::integer, 2 * d.data_interval_seconds))
+      AND coalesce(l.status_at, '-infinity')
+          < now() - make_interval(secs => greatest($1::integer, 2 * d.data_interval_seconds))
     UNION ALL
-    SELECT CASE l.state WHEN 'error' THEN 'printer_error' ELSE 'printer_attention' END, d.device_id, d.friendly_name, l.state_since, l.state_text
+    SELECT CASE l.state WHEN 'error' THEN 'printer_error' ELSE 'printer_attention' END, d.device_id, d.friendly_name,
+           l.state_since, l.state_text
     FROM devices d JOIN device_latest l USING (device_id)
     WHERE d.is_active AND l.state IN ('error', 'attention')
       AND l.status_at >= now() - make_interval(secs => greatest($1::integer, 2 * d.data_interval_seconds))
@@ -23,7 +27,8 @@ WITH alarm AS (
       AND m.protocol <> 'import'  -- it came from a file
     UNION ALL
     SELECT 'meter_unassigned', m.meter_id, NULL, m.first_seen, m.protocol
-    FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id AND a.valid_to = 'infinity')
+    FROM meters m
+    WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a WHERE a.meter_id = m.meter_id AND a.valid_to = 'infinity')
     UNION ALL
     SELECT 'rejects', r.source, NULL, min(r.first_at), sum(r.count)::text
     FROM ingest_rejects r WHERE r.last_at > now() - interval '1 hour' GROUP BY r.source

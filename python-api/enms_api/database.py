@@ -1,15 +1,17 @@
 """Kept, read-only connections to PostgreSQL as role enms_api.
 
-A statement is prepared once per connection. A connection that died is replaced without anybody noticing (everything here
-only reads, so a repeated statement does no harm); when there is no database at all, ``DatabaseAway`` is raised within
-``CONNECT_TIMEOUT_S`` and the next request tries afresh.
+A statement is prepared once per connection. A connection that died is replaced without anybody noticing (everything
+here only reads, so a repeated statement does no harm); when there is no database at all, ``DatabaseAway`` is raised
+within ``CONNECT_TIMEOUT_S`` and the next request tries again.
 """
 
 import os
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import psycopg2
 import psycopg2.extras
@@ -24,6 +26,9 @@ STATEMENTS = {
     path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";") for path in Path(__file__).parent.rglob("*.sql")
 }
 
+Settings = Mapping[str, Any]  # libpq keywords
+Row = tuple[Any, ...]
+
 
 class DatabaseAway(Exception):
     """The database can't be reached now; it is worth asking again in a second or two."""
@@ -33,7 +38,17 @@ class DatabaseSlow(Exception):
     """The database answered too late and the statement was cancelled."""
 
 
-def settings_from_environment(environ=os.environ):
+class Observer(Protocol):
+    """Hears of every statement."""
+
+    def answered(self, statement: str, seconds: float) -> None:
+        """The statement returned its rows."""
+
+    def failed(self, reason: Literal["away", "slow"]) -> None:
+        """A statement had no answer."""
+
+
+def settings_from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     """libpq keywords from the ENMS_DB_* variables. Raises EnmsError when the password is not set."""
     options = " ".join(
         f"-c {name}={value}"
@@ -59,40 +74,37 @@ def settings_from_environment(environ=os.environ):
 
 
 class Database:
-    """A small pool. ``fetch`` is the only way in; it is safe from any thread.
+    """A small pool of connections; safe from any thread. ``observer``, when set, hears of every statement."""
 
-    ``observer``, when set, is told of every statement: answered(statement, seconds) or failed("away" or "slow").
-    """
-
-    def __init__(self, settings=None):
+    def __init__(self, settings: Settings | None = None) -> None:
         self._settings = settings or settings_from_environment()
-        self._idle = []
+        self._idle: list[_Connection] = []
         self._busy = 0
         self._lock = threading.Lock()
-        self.observer = None
+        self.observer: Observer | None = None
 
-    def connections(self):
+    def connections(self) -> dict[str, int]:
         """{"busy": number, "idle": number} of open connections."""
         with self._lock:
             return {"busy": self._busy, "idle": len(self._idle)}
 
-    def fetch(self, statement, *parameters):
-        """Run ``<statement>.sql`` with positional parameters; all rows, as tuples. JSON stays text.
+    def fetch(self, statement: str, *parameters: Any) -> list[Row]:
+        """Runs ``<statement>.sql`` with positional parameters and returns all rows, as tuples. JSON stays text.
 
         Raises DatabaseAway or DatabaseSlow; anything else is a fault of ours and goes up as it is.
         """
         return self._run(statement, parameters)[1]
 
-    def fetch_dicts(self, statement, *parameters):
+    def fetch_dicts(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         """The same with every row as a dict by column name."""
         names, rows = self._run(statement, parameters)
         return [dict(zip(names, row)) for row in rows]
 
-    def fetch_json(self, statement, *parameters):
-        """The text of a statement that answers with one JSON value."""
+    def fetch_json(self, statement: str, *parameters: Any) -> str:
+        """The text of a statement whose answer is one JSON value."""
         return self.fetch(statement, *parameters)[0][0]
 
-    def _run(self, statement, parameters):
+    def _run(self, statement: str, parameters: Row) -> tuple[list[str], list[Row]]:
         begun = time.perf_counter()
         try:
             answer = self._try(statement, parameters)
@@ -104,27 +116,27 @@ class Database:
             self.observer.answered(statement, time.perf_counter() - begun)
         return answer
 
-    def _try(self, statement, parameters):
-        for last_try in (False, True):
-            try:
-                with self._connection() as connection:
-                    return connection.run(statement, parameters)
-            except psycopg2.errors.QueryCanceled as error:
-                raise DatabaseSlow("The database took too long to answer.") from error
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-                self.close()
-                if last_try or _refused(error):
-                    raise DatabaseAway("The database is not reachable at the moment.") from error
+    def _try(self, statement: str, parameters: Row, again: bool = True) -> tuple[list[str], list[Row]]:
+        try:
+            with self._connection() as connection:
+                return connection.run(statement, parameters)
+        except psycopg2.errors.QueryCanceled as error:
+            raise DatabaseSlow("The database took too long to answer.") from error
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            self.close()
+            if not again or _refused(error):
+                raise DatabaseAway("The database is not reachable at the moment.") from error
+        return self._try(statement, parameters, again=False)
 
-    def close(self):
-        """Close what is idle; connections in use are closed by whoever finds them broken."""
+    def close(self) -> None:
+        """Closes what is idle; connections in use are closed by the thread that finds them broken."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
     @contextmanager
-    def _connection(self):
+    def _connection(self) -> "Iterator[_Connection]":
         with self._lock:
             connection = self._idle.pop() if self._idle else None
             self._busy += 1
@@ -137,7 +149,7 @@ class Database:
             with self._lock:
                 self._busy -= 1
                 keep = keep and len(self._idle) < MAX_IDLE
-                if keep:
+                if keep and connection:
                     self._idle.append(connection)
             if connection and not keep:
                 connection.close()
@@ -146,33 +158,33 @@ class Database:
 class _Connection:
     """One session and the statements that it has prepared."""
 
-    def __init__(self, settings):
+    def __init__(self, settings: Settings) -> None:
         self._session = psycopg2.connect(**settings)
         self._session.autocommit = True
         # One JSON text is parsed once, by us, and not by psycopg2 as well.
         psycopg2.extras.register_default_json(self._session, loads=str)
-        self._prepared = set()
+        self._prepared: set[str] = set()
 
-    def run(self, statement, parameters):
+    def run(self, statement: str, parameters: Row) -> tuple[list[str], list[Row]]:
         with self._session.cursor() as cursor:
             if statement not in self._prepared:
                 cursor.execute(f"PREPARE {statement} AS {statement_text(statement)}")
                 self._prepared.add(statement)
             marks = ", ".join(["%s"] * len(parameters))
             cursor.execute(f"EXECUTE {statement}" + (f"({marks})" if marks else ""), parameters or None)
-            return [column.name for column in cursor.description], cursor.fetchall()
+            return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-    def close(self):
+    def close(self) -> None:
         self._session.close()
 
 
-def statement_text(statement):
+def statement_text(statement: str) -> str:
     """The SQL of ``<statement>.sql``, without the ending semicolon."""
     return STATEMENTS[statement]
 
 
-def _refused(error):
-    """True when a second try at once is useless: there was never a connection, or the server turned us away."""
+def _refused(error: psycopg2.Error) -> bool:
+    """Whether a second try at once is useless: there was never a connection, or the server turned us away."""
     return (
         error.pgcode is None
         and "server closed the connection" not in str(error)

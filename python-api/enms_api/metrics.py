@@ -1,12 +1,13 @@
-"""What the API tells Prometheus at /metrics: its requests, its database pool and its process.
+"""What Prometheus reads at /metrics: the API's requests, its database pool and its process.
 
-One process serves all requests (gunicorn.conf.py), so one registry in memory holds all of it; a restart begins at zero, as
-Prometheus expects of counters.
+One process serves all requests (gunicorn.conf.py), so one registry in memory has all of it; a restart begins at zero,
+as Prometheus expects of counters.
 """
 
 import time
+from typing import Literal
 
-from flask import Response, g, request
+from flask import Flask, Response, g, request
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -18,15 +19,18 @@ from prometheus_client import (
     generate_latest,
 )
 
+from .database import Database
+
 METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
-disable_created_metrics()  # Prometheus sees a restart by the fallen counter; a second series for each would only be in the way
+# Prometheus sees a restart by the fallen counter; a second series for each would only be in the way.
+disable_created_metrics()
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
     """The figures of one application; ``watch`` counts its requests and serves them."""
 
-    def __init__(self, version):
+    def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         Gauge(
@@ -65,8 +69,8 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch(self, app, database):
-        """Counts what `app` answers, reads the pool of `database` when asked, and adds GET /metrics."""
+    def watch(self, app: Flask, database: Database) -> None:
+        """Counts what ``app`` answers, watches ``database``, and adds GET /metrics."""
         for state in ("busy", "idle"):
             self._connections.labels(state).set_function(lambda state=state: database.connections()[state])
         for reason in ("away", "slow"):
@@ -74,12 +78,12 @@ class Metrics:
         database.observer = self
 
         @app.before_request
-        def begin():
+        def begin() -> None:
             g.begun = time.perf_counter()
 
         @app.after_request
-        def count(response):
-            # The rule and not the path: its number is bounded, whatever people ask for.
+        def count(response: Response) -> Response:
+            # The rule and not the path: there are only so many of them, whatever people ask for.
             endpoint = request.url_rule.rule if request.url_rule else "none"
             method = request.method if request.method in METHODS else "other"
             self._requests.labels(endpoint, method, response.status_code).inc()
@@ -87,16 +91,16 @@ class Metrics:
             return response
 
         @app.get("/metrics")
-        def metrics():
+        def metrics() -> Response:
             return Response(
                 generate_latest(self._registry),
                 headers={"Cache-Control": "no-store", "Content-Type": CONTENT_TYPE_LATEST},
             )
 
-    def answered(self, statement, seconds):
-        """The database answered a statement (called by db.Database)."""
+    def answered(self, statement: str, seconds: float) -> None:
+        """Counts a statement that the database answered."""
         self._query_seconds.labels(statement).observe(seconds)
 
-    def failed(self, reason):
-        """The database did not: away or slow."""
+    def failed(self, reason: Literal["away", "slow"]) -> None:
+        """Counts a statement that it did not answer."""
         self._failures.labels(reason).inc()

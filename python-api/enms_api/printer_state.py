@@ -1,8 +1,6 @@
-"""What a printer's facts mean: its status in the words of the API, and how long that is true.
+"""What a printer's facts mean: its status in the words of the API, and how long that is true."""
 
-``facts`` are one element of ``printers`` in the answer of summary/dpp_summary.sql: names with units (``_ts`` seconds since 1970,
-``_s`` seconds, ``wh`` watt-hours), None for unknown.
-"""
+from .summary.facts import Facts
 
 STALE_AFTER_S = 300  # a status older than this says nothing about now
 STALE_POWER_AFTER_S = 300  # the same for a power reading
@@ -27,21 +25,21 @@ STATUSES = tuple(dict.fromkeys([*STATUS_OF_STATE.values(), "Cooling"]))
 ACTIVE = ("Printing", "Heating", "Paused", "Attention")
 
 
-def stale_after_s(facts):
+def stale_after_s(facts: Facts) -> int:
     """Seconds after which this printer's status is stale; a printer that is polled seldom is given two polls."""
-    return max(STALE_AFTER_S, 2 * (facts["interval_s"] or 0))
+    return max(STALE_AFTER_S, 2 * facts["interval_s"])
 
 
-def status_age_s(facts, now_ts):
+def status_age_s(facts: Facts, now_ts: float) -> int | None:
     """Whole seconds since the newest status, None before the first."""
     return None if facts["status_ts"] is None else max(0, round(now_ts - facts["status_ts"]))
 
 
-def current_status(facts, now_ts):
+def current_status(facts: Facts, now_ts: float) -> str:
     """One of STATUSES."""
     if facts["status_ts"] is None or now_ts - facts["status_ts"] > stale_after_s(facts):
         return "Offline"
-    status = STATUS_OF_STATE.get(facts["state"], "Unknown")
+    status = STATUS_OF_STATE.get(facts["state"] or "unknown", "Unknown")
     if status == "Idle":
         if is_cooling(facts):
             return "Cooling"
@@ -50,8 +48,8 @@ def current_status(facts, now_ts):
     return status
 
 
-def is_cooling(facts):
-    """Hot, and nothing heats it."""
+def is_cooling(facts: Facts) -> bool:
+    """Whether it is hot and nothing heats it."""
     return any(
         actual is not None and actual > limit and not target
         for actual, target, limit in (
@@ -61,24 +59,24 @@ def is_cooling(facts):
     )
 
 
-def completed_until_ts(facts):
-    """When the newest print, if it was finished well, stops counting as just completed."""
+def completed_until_ts(facts: Facts) -> float:
+    """When the last print, if it was done, stops counting as just completed."""
     last = facts["last"]
     return last["end_ts"] + COMPLETED_FOR_S if last and last["status"] == "done" else 0.0
 
 
-def current_power_w(facts, now_ts):
+def current_power_w(facts: Facts, now_ts: float) -> float | None:
     """The newest power reading, or None when it is stale."""
     if facts["power_ts"] is None or now_ts - facts["power_ts"] > STALE_POWER_AFTER_S:
         return None
     return facts["power_w"]
 
 
-def next_change_ts(facts, now_ts):
-    """The next moment at which time alone, without a new row, changes what these functions say; infinity if none."""
-    moments = [completed_until_ts(facts)]
+def next_change_ts(facts: Facts, now_ts: float) -> float:
+    """When time alone, without a new row, next changes what these functions return; infinity if never."""
+    changes = [completed_until_ts(facts)]
     if facts["status_ts"] is not None:
-        moments.append(facts["status_ts"] + stale_after_s(facts))
+        changes.append(facts["status_ts"] + stale_after_s(facts))
     if facts["power_ts"] is not None:
-        moments.append(facts["power_ts"] + STALE_POWER_AFTER_S)
-    return min((moment for moment in moments if moment > now_ts), default=float("inf"))
+        changes.append(facts["power_ts"] + STALE_POWER_AFTER_S)
+    return min((change for change in changes if change > now_ts), default=float("inf"))

@@ -1,11 +1,15 @@
 """A migrated database of its own for the API's tests, and the application over it as role enms_api."""
 
 import contextlib
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from enms_api import app as application
 from enms_api import database as db
+from enms_api import health
+from flask import Flask
+from flask.testing import FlaskClient
 from psycopg2.extensions import parse_dsn
 
 from tests.plugin.database import Database as Migrated
@@ -20,35 +24,43 @@ SECRETS = {
 }
 
 
-class NoNodeRed:
+class NoNodeRed(health.NodeRed):
     """Node-RED is not started for these tests."""
 
-    def health(self):
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def health(self) -> None:
         return None
 
 
 class Fleet(Migrated):
     """Writes what ingest would have written; the accounting goes through the project's own SQL functions."""
 
-    def clear(self):
+    def clear(self) -> None:
+        """Empties the fleet; the factory and its flat tariff remain."""
         self.all(
-            "TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, device_latest, "
-            "rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, energy_rollup_1day, ingest_rejects CASCADE"
+            "TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, "
+            "device_latest, rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, "
+            "energy_rollup_1day, ingest_rejects, ml_predictions CASCADE"
         )
         self.all("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
 
-    def device(self, device_id, **columns):
+    def device(self, device_id: str, **columns: object) -> None:
+        """A printer, unless its columns say otherwise."""
         columns = {"friendly_name": device_id, "source": "prusalink", **columns}
         names = ", ".join(columns)
         marks = ", ".join(["%s"] * len(columns))
         self.all(
-            f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
+            f"INSERT INTO devices (device_id, factory_id, {names}) "
+            f"SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
             device_id,
             *columns.values(),
         )
         self.all("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
 
-    def meter(self, device_id, meter_id=None):
+    def meter(self, device_id: str, meter_id: str | None = None) -> str:
+        """A main meter that has always been the device's; returns its id."""
         meter_id = meter_id or f"plug-{device_id}/switch:0"
         self.all("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", meter_id)
         self.all(
@@ -58,40 +70,43 @@ class Fleet(Migrated):
         )
         return meter_id
 
-    def readings(self, meter_id, start, end, watts, every_s=60, counter_wh=1000.0):
-        """A steady load from start to end; answers the counter at the end."""
-        moments, counters = [], []
-        moment = start
-        while moment <= end:
-            moments.append(moment)
-            counters.append(counter_wh + watts * (moment - start).total_seconds() / 3600)
-            moment += timedelta(seconds=every_s)
-        none = [None] * len(moments)
+    def readings(
+        self,
+        meter_id: str,
+        start: datetime,
+        end: datetime,
+        watts: float,
+        every_s: float = 60,
+        counter_wh: float = 1000.0,
+    ) -> float:
+        """A steady load from start to end; returns the counter at the end (Wh)."""
+        times, counters = [], []
+        at = start
+        while at <= end:
+            times.append(at)
+            counters.append(counter_wh + watts * (at - start).total_seconds() / 3600)
+            at += timedelta(seconds=every_s)
         self.all(
-            "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], "
-            "%s::float8[], %s::float8[])",
-            [meter_id] * len(moments),
-            moments,
-            [float(watts)] * len(moments),
+            "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])",
+            [meter_id] * len(times),
+            times,
+            [float(watts)] * len(times),
             counters,
-            *[none] * 5,
         )
         return counters[-1]
 
-    def powers(self, meter_id, start, end, watts, every_s):
+    def powers(self, meter_id: str, start: datetime, end: datetime, watts: float, every_s: int) -> None:
         """Readings of power alone, as plugs send them when only the load changed."""
-        moments = [
-            start + timedelta(seconds=second) for second in range(0, int((end - start).total_seconds()), every_s)
-        ]
+        times = [start + timedelta(seconds=second) for second in range(0, int((end - start).total_seconds()), every_s)]
         self.all(
             "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])",
-            [meter_id] * len(moments),
-            moments,
-            [float(watts + 40 * (number % 3)) for number in range(len(moments))],
-            [None] * len(moments),
+            [meter_id] * len(times),
+            times,
+            [float(watts + 40 * (number % 3)) for number in range(len(times))],
+            [None] * len(times),
         )
 
-    def status(self, device_id, at, state, **columns):
+    def status(self, device_id: str, at: datetime, state: str, **columns: object) -> None:
         """A status row, and device_latest as the newest."""
         columns = {"state": state, "state_text": state.upper(), **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
@@ -103,14 +118,16 @@ class Fleet(Migrated):
         )
         updates = ", ".join(f"{name} = %s" for name in columns)
         self.all(
-            f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} WHERE device_id = %s",
+            f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} "
+            "WHERE device_id = %s",
             at,
             at,
             *columns.values(),
             device_id,
         )
 
-    def job(self, device_id, start, **columns):
+    def job(self, device_id: str, start: datetime, **columns: object) -> str:
+        """A print that runs, unless its columns say that it ended; returns its id."""
         columns = {"status": "printing", "filename": "part.gcode", **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
         return self.all(
@@ -122,26 +139,26 @@ class Fleet(Migrated):
 
 
 @pytest.fixture(scope="session")
-def credentials():
+def credentials() -> dict[str, str]:
     """Columns of a device that no answer may show, with values to look for."""
     return SECRETS
 
 
 @pytest.fixture(scope="session")
-def no_nodered():
-    """What the application asks in the place of Node-RED."""
+def no_nodered() -> health.NodeRed:
+    """What the application asks instead of Node-RED."""
     return NoNodeRed()
 
 
 @pytest.fixture(scope="session")
-def api_database(migrated):
+def api_database(migrated: Callable[..., contextlib.AbstractContextManager[str]]) -> Iterator[str]:
     """The connection string of the superuser in a database of its own."""
     with migrated({"ENMS_DB_API_PASSWORD": PASSWORD, "ENMS_TIMEZONE": "Europe/Berlin"}) as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="session")
-def api_settings(api_database):
+def api_settings(api_database: str) -> db.Settings:
     """What the API connects with."""
     known = parse_dsn(api_database)
     return db.settings_from_environment(
@@ -155,7 +172,7 @@ def api_settings(api_database):
 
 
 @pytest.fixture(scope="session")
-def api(api_settings):
+def api(api_settings: db.Settings) -> Iterator[Flask]:
     """The application over that database."""
     database = db.Database(api_settings)
     yield application.create_app(database, NoNodeRed(), share_s=0)
@@ -163,7 +180,7 @@ def api(api_settings):
 
 
 @pytest.fixture()
-def client(api_settings):
+def client(api_settings: db.Settings) -> Iterator[FlaskClient]:
     """A client of an application without memory of earlier tests."""
     database = db.Database(api_settings)
     yield application.create_app(database, NoNodeRed(), share_s=0).test_client()
@@ -171,7 +188,7 @@ def client(api_settings):
 
 
 @pytest.fixture()
-def fleet(api_database):
+def fleet(api_database: str) -> Iterator[Fleet]:
     """An empty fleet to fill."""
     with contextlib.closing(Fleet(api_database)) as made:
         made.clear()
@@ -179,5 +196,6 @@ def fleet(api_database):
 
 
 @pytest.fixture()
-def now():
+def now() -> datetime:
+    """The present time, to the second."""
     return datetime.now(UTC).replace(microsecond=0)

@@ -17,7 +17,7 @@ def watched(api_settings, no_nodered):
 
 
 def samples(client):
-    """{(name, labels as sorted pairs): value} of everything that is told."""
+    """{(name, labels as sorted pairs): value} of all figures."""
     answer = client.get("/metrics")
     assert answer.status_code == 200 and answer.content_type.startswith("text/plain; version=")
     return {
@@ -57,7 +57,7 @@ def test_requests_are_counted_by_endpoint_and_status(watched, fleet):
     assert found[("process_resident_memory_bytes", ())] > 1e7
 
 
-def test_what_is_asked_can_not_make_it_grow(watched):
+def test_no_request_can_make_it_grow(watched):
     client, _ = watched
     before = len(samples(client))
     for number in range(300):
@@ -65,7 +65,7 @@ def test_what_is_asked_can_not_make_it_grow(watched):
     assert len(samples(client)) - before < 60
 
 
-def test_the_pool_tells_what_is_busy(watched):
+def test_the_pool_reports_what_is_busy(watched):
     client, database = watched
     client.get("/api/jobs")
     assert (

@@ -1,11 +1,13 @@
 """Status, tips and plants: rules without a database."""
 
 import json
+from typing import Any
 
 import pytest
 from enms_api import printer_state
-from enms_api.summary import answer as summary
 from enms_api.summary import dpp_simulator, plants, tips
+from enms_api.summary.answer import Writer
+from enms_api.summary.facts import Rate
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,11 +34,12 @@ SPEC_ORDER = [
 
 def mock_printers():
     for name in dpp_simulator.MOCKS:
-        yield from json.loads(summary.Writer().write(dpp_simulator.scenario_rows(name, NOW), name).text)["printers"]
+        yield from json.loads(Writer().write(dpp_simulator.scenario_rows(name, NOW), name).text)["printers"]
 
 
-def facts(**changes):
-    return {**dpp_simulator.mock()(NOW), **changes}
+def facts(**changes) -> Any:
+    """The facts of an idle printer with some changes."""
+    return {**dpp_simulator.MockPrinter().facts(1, NOW), **changes}
 
 
 def test_tips_keep_the_order_of_the_specification():
@@ -63,7 +66,8 @@ def test_idle_power_saving_is_the_excess_of_a_day_in_energy_and_money():
     assert tips.tips_for(situation)[0] == {
         "id": "idle_power",
         "priority": 6,
-        "text": "Idle, but drawing 46 W where 12 W would do: switching off what is still on saves 0.82 kWh, 0.24 EUR a day.",
+        "text": "Idle, but drawing 46 W where 12 W would do: switching off what is still on saves 0.82 kWh, 0.24 EUR a "
+        "day.",
         "saving": {"kwhPerDay": 0.816, "moneyPerDay": 0.24, "currency": "EUR"},
     }
 
@@ -74,13 +78,12 @@ def test_a_saving_has_no_money_without_a_tariff():
 
 
 def test_a_cleaner_hour_is_a_tip_when_the_price_is_flat():
-    rates = tuple(
+    rates: list[Rate] = [
         {"from_ts": NOW + 3600 * hour, "price": 0.3, "currency": "EUR", "g_co2": 400.0 - 100 * (hour == 2)}
         for hour in range(24)
-    )
-    tip = tips.tips_for(tips.Situation(status="Idle", rates=rates, hour_name=lambda ts: f"+{(ts - NOW) / 3600:.0f} h"))[
-        0
     ]
+    situation = tips.Situation(status="Idle", rates=rates, hour_name=lambda ts: f"+{(ts - NOW) / 3600:.0f} h")
+    tip = tips.tips_for(situation)[0]
     assert tip["id"] == "better_hour"
     assert (
         tip["text"]
@@ -99,7 +102,6 @@ def test_a_cleaner_hour_is_a_tip_when_the_price_is_flat():
                 "state_age_s",
                 "steady_w",
                 "idle_power_w",
-                "bed_c",
                 "bed_target_c",
                 "time_left_s",
                 "warm_up_kwh",
@@ -161,12 +163,13 @@ def test_time_alone_changes_a_status_when_it_goes_stale():
 
 
 def test_a_printer_keeps_its_text_only_while_nothing_changes():
-    writer = summary.Writer()
+    writer = Writer()
 
     def printers(now_ts, **changes):
-        rows = dpp_simulator.scenario_rows("idle_fleet", NOW)
-        rows["printers"][0].update(changes)
-        return json.loads(writer.write({**rows, "now_ts": now_ts}, "idle_fleet").text)["printers"][0]
+        fleet: Any = dpp_simulator.scenario_rows("idle_fleet", NOW)
+        fleet["now_ts"] = now_ts
+        fleet["printers"][0].update(changes)
+        return json.loads(writer.write(fleet, "idle_fleet").text)["printers"][0]
 
     first = printers(NOW)
     assert printers(NOW + 3) == {**first, "statusAgeSeconds": first["statusAgeSeconds"] + 3}

@@ -22,6 +22,12 @@ SEED = {
 }
 
 
+ABOVE_USUAL = (
+    "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow "
+    "profile."
+)
+
+
 def summary_of(client, path="/api/dpp_summary"):
     answer = client.get(path)
     assert answer.status_code == 200, answer.data
@@ -207,13 +213,12 @@ def test_a_running_print(client, fleet, now, credentials):
                 "per_part_analysis": None,
             }
         ],
-        "tipText": "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow profile.",
+        "tipText": ABOVE_USUAL,
         "tips": [
             {
                 "id": "above_usual",
                 "priority": 13,
-                "text": "This print takes 220 % more energy per gram than usual here: look for a "
-                "draught, a high bed temperature or a slow profile.",
+                "text": ABOVE_USUAL,
                 "saving": {"kwhPerDay": 0.33, "moneyPerDay": 0.1, "currency": "EUR"},
             }
         ],
@@ -277,7 +282,7 @@ def test_the_energy_of_a_running_print_rises_with_its_meter(client, fleet, now):
 
 
 def test_energies_are_those_of_the_accounting(client, fleet, now):
-    """The statement sums rollups for all printers at once; device_energy() is what it must agree with, in every state of the rollups."""
+    """The statement sums rollups for all printers at once; it agrees with device_energy(), whatever is rolled up."""
     start = now - timedelta(hours=30)
     for number, device in enumerate(("Fresh", "Late", "Moved", "Several", "Stored", "Silent")):
         fleet.device(device)
@@ -296,7 +301,8 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
     fleet.readings(fleet.meter("Several", "second"), start, now, 45, every_s=301)
     fleet.all("INSERT INTO meters (meter_id, protocol) VALUES ('part', 'tasmota')")
     fleet.all(
-        "INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) VALUES ('part', 'Several', 'sub', '-infinity')"
+        "INSERT INTO meter_assignments (meter_id, device_id, role, valid_from) "
+        "VALUES ('part', 'Several', 'sub', '-infinity')"
     )
     fleet.all(
         "SELECT meter_assign('plug-Moved/switch:0', 'Silent', 'main', %s, 'test')",
@@ -306,8 +312,8 @@ def test_energies_are_those_of_the_accounting(client, fleet, now):
     def agree():
         for printer in summary_of(client)["printers"]:
             day, job = fleet.all(
-                "SELECT device_energy(%s, date_trunc('minute', now()) - interval '24 hours', now()), device_energy(%s, start_time, now()) "
-                "FROM print_jobs WHERE device_id = %s",
+                "SELECT device_energy(%s, date_trunc('minute', now()) - interval '24 hours', now()), "
+                "device_energy(%s, start_time, now()) FROM print_jobs WHERE device_id = %s",
                 *[printer["deviceId"]] * 3,
             )[0]
             assert printer["kwhLast24h"] == pytest.approx(day / 1000, abs=0.0002), printer["deviceId"]
@@ -379,7 +385,7 @@ def test_stale_values_are_not_shown_as_live(client, fleet, now):
 
 
 def test_a_printer_that_begins_to_heat_is_not_blamed_for_its_idle_power(client, fleet, now):
-    """Its plug is heard more often than it is asked: the tip wants two minutes of it."""
+    """Its plug reports more often than it is polled: the tip needs two minutes of that power."""
     tips = {}
     for name, high_s in (("Begins-1", 20), ("Forgotten-1", 600)):
         fleet.device(name, idle_power_w=8)
@@ -425,7 +431,7 @@ def test_only_active_printers_are_in_it(client, fleet):
     assert [printer["deviceId"] for printer in summary_of(client)["printers"]] == ["P"]
 
 
-def test_history_holds_the_last_5_and_the_global_one_the_newest_50(client, fleet, now):
+def test_history_has_the_last_5_and_the_global_one_the_newest_50(client, fleet, now):
     fleet.device("A")
     fleet.device("B")
     for number in range(60):

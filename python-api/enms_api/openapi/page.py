@@ -1,41 +1,52 @@
 """The OpenAPI document as one HTML page that needs neither script nor network."""
 
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
+
+from .schema import Json
 
 STYLESHEET = "/api/docs.css"
 STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
-def html(document):
+def html(document: Json) -> str:
     """HTML of the whole document."""
     info = document["info"]
+    title = escape(info["title"])
+    operations = [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
     contents = "".join(
-        f'<li><a href="#{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></a> {escape(operation["summary"])}</li>'
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
+        f'<li><a href="#{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code>'
+        f"</a> {escape(operation['summary'])}</li>"
+        for path, method, operation in operations
     )
-    operations = "".join(
-        section(path, method, operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    )
+    sections = "".join(section(*operation) for operation in operations)
     schemas = "".join(
         f'<section><h3 id="schema-{escape(name)}">{escape(name)}</h3>{fields(schema)}</section>'
         for name, schema in document["components"]["schemas"].items()
     )
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(info["title"])}</title><link rel="icon" href="/icon.svg"><link rel="stylesheet" href="{STYLESHEET}"></head><body>'
-        f'<header><p><a href="/" target="_top">ENMS</a></p><h1>{escape(info["title"])} <small>{escape(info["version"])}</small></h1>'
-        f'<p>{escape(info["description"])}</p><p>Machine-readable: <a href="/api/openapi.json">openapi.json</a></p></header>'
-        f"<main><nav><h2>Operations</h2><ul>{contents}</ul></nav>{operations}<h2>Objects</h2>{schemas}</main></body></html>"
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{title}</title><link rel="icon" href="/icon.svg"><link rel="stylesheet" href="{STYLESHEET}"></head>'
+        '<body><header><p><a href="/" target="_top">ENMS</a></p>'
+        f"<h1>{title} <small>{escape(info['version'])}</small></h1>"
+        f"<p>{escape(info['description'])}</p>"
+        '<p>Machine-readable: <a href="/api/openapi.json">openapi.json</a></p></header>'
+        f"<main><nav><h2>Operations</h2><ul>{contents}</ul></nav>{sections}<h2>Objects</h2>{schemas}</main>"
+        "</body></html>"
     )
 
 
-def section(path, method, operation):
+def section(path: str, method: str, operation: Json) -> str:
+    """One operation: its parameters, its body and its answers."""
     parts = [
-        f'<section><h2 id="{escape(operation["operationId"])}"><span>{method.upper()}</span> <code>{escape(path)}</code></h2><p>{escape(operation["description"])}</p>'
+        f'<section><h2 id="{escape(operation["operationId"])}"><span>{method.upper()}</span> '
+        f"<code>{escape(path)}</code></h2><p>{escape(operation['description'])}</p>"
     ]
     if "security" in operation:
         parts.append("<p>For the operator: HTTP Basic, or the cookie of the session with its X-CSRF-Token.</p>")
@@ -50,35 +61,42 @@ def section(path, method, operation):
         (body,) = operation["requestBody"]["content"].values()
         parts.append(f"<p>Body: {kind(body['schema'])}</p>")
     rows = "".join(
-        f"<tr><td>{status}</td><td>{''.join(kind(body['schema']) for body in found.get('content', {}).values()) or '–'}</td>"
-        f"<td>{escape(found['description'])}</td></tr>"
+        f"<tr><td>{status}</td><td>{bodies(found) or '–'}</td><td>{escape(found['description'])}</td></tr>"
         for status, found in sorted(operation["responses"].items())
     )
     parts.append(table(("Status", "Body", "Meaning"), rows))
     return "".join(parts) + "</section>"
 
 
-def table(heads, rows):
-    return f'<div class="wide"><table><thead><tr>{"".join(f"<th>{head}</th>" for head in heads)}</tr></thead><tbody>{rows}</tbody></table></div>'
+def bodies(response: Json) -> str:
+    """What a response contains; nothing for one without a body."""
+    return "".join(kind(body["schema"]) for body in response.get("content", {}).values())
 
 
-def fields(schema):
+def table(heads: Iterable[str], rows: str) -> str:
+    """A table that scrolls by itself where it is too wide."""
+    head = "".join(f"<th>{text}</th>" for text in heads)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def fields(schema: Json) -> str:
     """The properties of an object as a table."""
     intro = f"<p>{escape(schema['description'])}</p>" if "description" in schema else ""
     rows = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{kind(one)}</td><td>{escape(one.get('description', ''))}{nested(one)}</td></tr>"
+        f"<tr><td><code>{escape(name)}</code></td><td>{kind(one)}</td>"
+        f"<td>{escape(one.get('description', ''))}{nested(one)}</td></tr>"
         for name, one in schema["properties"].items()
     )
     return intro + table(("Field", "Value", "Meaning"), rows)
 
 
-def nested(schema):
+def nested(schema: Json) -> str:
     """The fields of an object that has no name of its own, below its description."""
     inner = schema.get("items", schema)
     return fields({"properties": inner["properties"]}) if inner.get("properties") else ""
 
 
-def kind(schema):
+def kind(schema: Json) -> str:
     """What a value is, in a few words, with links to named objects."""
     if "$ref" in schema:
         name = escape(schema["$ref"].rsplit("/", 1)[1])

@@ -1,1 +1,1 @@
-"""GET /api/dpp_summary: the rows of the fleet, live or made up, and how they become the answer."""
+"""GET /api/dpp_summary: the facts of a fleet (facts.py), live or made up, become the answer (answer.py)."""

@@ -1,7 +1,7 @@
--- Everything that GET /api/dpp_summary tells, a row per printer; instants (_ts) in seconds since 1970.
---   $1 timestamptz  the moment of the answer, NULL for now
+-- Everything that GET /api/dpp_summary shows, a row per printer; times (_ts) in seconds since 1970.
+--   $1 timestamptz  the time of the answer, NULL for now
 --   $2 uuid[]       running jobs whose phases and costs the caller still knows
---   $3 integer      of how many other running jobs they are worked out here (NULL: all): it reads all status rows of a job
+--   $3 integer      of how many other running jobs they are computed here (NULL: all); reads all their status rows
 -- Only few rows are touched: one of device_latest, the last 10 jobs and the rollups per printer.
 WITH moment AS MATERIALIZED (
     SELECT coalesce($1::timestamptz, now()) AS now,
@@ -10,8 +10,7 @@ WITH moment AS MATERIALIZED (
 ),
 printer AS MATERIALIZED (
     SELECT d.device_id, d.friendly_name, d.device_model, d.printer_size_category, d.plant_type, d.location,
-           d.bed_width, d.bed_depth, d.rated_power_w, d.idle_power_w, d.source, d.data_interval_seconds, d.factory_id,
-           j.job_id, j.start_time
+           d.bed_width, d.bed_depth, d.idle_power_w, d.data_interval_seconds, d.factory_id, j.job_id, j.start_time
     FROM devices d
     LEFT JOIN print_jobs j ON j.device_id = d.device_id AND j.end_time IS NULL
     WHERE d.device_type = 'printer' AND d.is_active
@@ -35,14 +34,20 @@ change AS (
     UNION ALL
     SELECT f.factory_id, c.valid_from FROM carbon_factors c JOIN factories f ON f.carbon_region = c.region
 ),
--- Since when each factory's rates are the same around the clock and will be for a day; NULL where they vary by hour or weekday.
+-- Since when each factory's rates are the same around the clock and will be for a day; NULL where they vary by hour or
+-- weekday.
 steady AS MATERIALIZED (
     SELECT f.factory_id, CASE WHEN NOT EXISTS (
                SELECT 1 FROM energy_tariffs t WHERE t.factory_id = f.factory_id AND t.energy_type = 'electricity'
                    AND NOT (t.time_from = '00:00' AND t.time_to = '24:00' AND t.weekdays @> '{1,2,3,4,5,6,7}'))
-           AND NOT EXISTS (SELECT 1 FROM carbon_factors c WHERE c.region = f.carbon_region AND c.hourly_profile IS NOT NULL)
-           AND NOT EXISTS (SELECT 1 FROM change c WHERE c.factory_id = f.factory_id AND c.at > m.now AND c.at < m.now + interval '24 hours')
-           THEN (SELECT coalesce(max(c.at), '-infinity') FROM change c WHERE c.factory_id = f.factory_id AND c.at <= m.now) END AS since
+           AND NOT EXISTS (
+               SELECT 1 FROM carbon_factors c WHERE c.region = f.carbon_region AND c.hourly_profile IS NOT NULL)
+           AND NOT EXISTS (
+               SELECT 1 FROM change c
+               WHERE c.factory_id = f.factory_id AND c.at > m.now AND c.at < m.now + interval '24 hours')
+           THEN (SELECT coalesce(max(c.at), '-infinity') FROM change c
+                 WHERE c.factory_id = f.factory_id AND c.at <= m.now)
+           END AS since
     FROM factories f CROSS JOIN moment m
 ),
 asked AS MATERIALIZED (
@@ -54,21 +59,26 @@ phases AS (
     SELECT job_id, json_agg(json_build_object('state', state, 'seconds', seconds, 'wh', wh)) AS phases
     FROM (SELECT a.job_id, s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8 AS seconds,
                  sum(device_energy(a.device_id, s.t0, s.t1)) AS wh
-          FROM asked a, moment m, LATERAL device_states(a.device_id, a.start_time, m.now) s GROUP BY a.job_id, s.state) sums
+          FROM asked a, moment m, LATERAL device_states(a.device_id, a.start_time, m.now) s
+          GROUP BY a.job_id, s.state) sums
     GROUP BY job_id
 ),
 costs AS (   -- under a steady rate they are a product
-    SELECT a.job_id, json_build_object('wh', c.energy_wh, 'cost', c.cost, 'currency', c.currency, 'co2_g', c.co2_g) AS costs
-    FROM asked a CROSS JOIN moment m JOIN steady s ON s.factory_id = a.factory_id AND s.since <= a.start_time IS NOT TRUE
+    SELECT a.job_id,
+           json_build_object('wh', c.energy_wh, 'cost', c.cost, 'currency', c.currency, 'co2_g', c.co2_g) AS costs
+    FROM asked a CROSS JOIN moment m
+    JOIN steady s ON s.factory_id = a.factory_id AND s.since <= a.start_time IS NOT TRUE
     CROSS JOIN LATERAL device_energy_cost(a.device_id, a.start_time, m.now, 'electricity') c
 ),
 past AS MATERIALIZED (
     SELECT p.device_id, a.*
     FROM printer p CROSS JOIN moment m CROSS JOIN LATERAL (
-        SELECT max(date_part('epoch', j.end_time)) AS last_end_ts, max(j.status) FILTER (WHERE j.nth = 1) AS last_status,
+        SELECT max(date_part('epoch', j.end_time)) AS last_end_ts,
+               max(j.status) FILTER (WHERE j.nth = 1) AS last_status,
                max(j.seconds) FILTER (WHERE j.nth = 1) AS last_s, max(j.wh) FILTER (WHERE j.nth = 1) AS last_wh,
                max(j.grams) FILTER (WHERE j.nth = 1) AS last_g, max(j.cost) FILTER (WHERE j.nth = 1) AS last_cost,
-               max(j.currency) FILTER (WHERE j.nth = 1) AS last_currency, max(j.co2_g) FILTER (WHERE j.nth = 1) AS last_co2_g,
+               max(j.currency) FILTER (WHERE j.nth = 1) AS last_currency,
+               max(j.co2_g) FILTER (WHERE j.nth = 1) AS last_co2_g,
                count(*) FILTER (WHERE j.measured) AS usual_jobs, sum(j.wh) FILTER (WHERE j.measured) AS usual_wh,
                sum(j.wh) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_wh,
                sum(j.seconds) FILTER (WHERE j.measured AND j.seconds > 0) AS usual_timed_s,
@@ -77,11 +87,14 @@ past AS MATERIALIZED (
                sum(date_part('epoch', j.end_time - greatest(j.start_time, m.day_ago)))
                    FILTER (WHERE j.end_time > m.day_ago) AS day_printing_s,
                -- parallel arrays: JSON objects would take as long to make as all the rest
-               array_agg(j.filename) FILTER (WHERE j.nth <= 5) AS history_filename, array_agg(j.wh) FILTER (WHERE j.nth <= 5) AS history_wh,
+               array_agg(j.filename) FILTER (WHERE j.nth <= 5) AS history_filename,
+               array_agg(j.wh) FILTER (WHERE j.nth <= 5) AS history_wh,
                array_agg(date_part('epoch', j.end_time)) FILTER (WHERE j.nth <= 5) AS history_end_ts,
-               array_agg(j.status) FILTER (WHERE j.nth <= 5) AS history_status, array_agg(j.thumbnail_url) FILTER (WHERE j.nth <= 5) AS history_thumbnail,
+               array_agg(j.status) FILTER (WHERE j.nth <= 5) AS history_status,
+               array_agg(j.thumbnail_url) FILTER (WHERE j.nth <= 5) AS history_thumbnail,
                array_agg(j.per_part_analysis::text) FILTER (WHERE j.nth <= 5) AS history_parts
-        FROM (SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh, filament_used_g AS grams, cost, currency, co2_g,
+        FROM (SELECT filename, start_time, end_time, status, thumbnail_url, per_part_analysis, session_energy_wh AS wh,
+                     filament_used_g AS grams, cost, currency, co2_g,
                      coalesce(duration_seconds, date_part('epoch', end_time - start_time)) AS seconds,
                      status = 'done' AND session_energy_wh IS NOT NULL AS measured,
                      row_number() OVER (ORDER BY end_time DESC NULLS LAST) AS nth
@@ -102,19 +115,28 @@ rates AS (
     GROUP BY f.factory_id
 ),
 printer_row AS (
-    SELECT p.device_id, p.friendly_name, p.device_model, p.printer_size_category AS size_category, p.plant_type, p.location,
-           p.bed_width, p.bed_depth, p.idle_power_w, p.data_interval_seconds AS interval_s, p.factory_id::text,
-           date_part('epoch', l.status_at) AS status_ts, l.state, l.state_text, date_part('epoch', l.state_since) AS state_since_ts,
-           l.nozzle_temp_actual AS nozzle, l.nozzle_temp_target AS nozzle_target, l.bed_temp_actual AS bed, l.bed_temp_target AS bed_target,
+    SELECT p.device_id, p.friendly_name, p.device_model, p.printer_size_category AS size_category, p.plant_type,
+           p.location, p.bed_width, p.bed_depth, p.idle_power_w, p.data_interval_seconds AS interval_s,
+           p.factory_id::text, date_part('epoch', l.status_at) AS status_ts, l.state, l.state_text,
+           date_part('epoch', l.state_since) AS state_since_ts,
+           l.nozzle_temp_actual AS nozzle, l.nozzle_temp_target AS nozzle_target,
+           l.bed_temp_actual AS bed, l.bed_temp_target AS bed_target,
            l.material, l.filename, l.progress_percent AS progress, l.time_left_seconds AS time_left_s,
-           l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, steady_power.w AS steady_w, day.wh AS wh_24h, predicted.w AS predicted_w,
-           j.job_id::text, j.filename AS job_filename, date_part('epoch', j.start_time) AS job_start_ts, j.paused_seconds AS job_paused_s,
-           j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s, j.filament_used_g AS job_grams, j.material AS job_material,
-           j.nozzle_diameter AS job_nozzle_diameter, j.preview_url AS job_preview_url, j.thumbnail_url AS job_thumbnail_url, (j.gcode_analysis_data -> 'job_details')::text AS job_details, e.wh AS job_wh,
-           coalesce(steady.since <= j.start_time, false) AS job_steady_rate, costs.costs AS job_costs, phases.phases AS job_phases,
-           past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g, past.last_cost, past.last_currency, past.last_co2_g,
-           past.usual_jobs, past.usual_wh, past.usual_timed_wh, past.usual_timed_s, past.usual_weighed_wh, past.usual_weighed_g, past.day_printing_s,
-           past.history_filename, past.history_wh, past.history_end_ts, past.history_status, past.history_thumbnail, past.history_parts
+           l.power_watts AS power_w, date_part('epoch', l.power_at) AS power_ts, steady_power.w AS steady_w,
+           day.wh AS wh_24h, predicted.w AS predicted_w,
+           j.job_id::text, j.filename AS job_filename, date_part('epoch', j.start_time) AS job_start_ts,
+           j.paused_seconds AS job_paused_s, j.progress_percent AS job_progress, j.time_left_seconds AS job_time_left_s,
+           j.filament_used_g AS job_grams, j.material AS job_material, j.nozzle_diameter AS job_nozzle_diameter,
+           j.preview_url AS job_preview_url, j.thumbnail_url AS job_thumbnail_url,
+           (j.gcode_analysis_data -> 'job_details')::text AS job_details, e.wh AS job_wh,
+           coalesce(steady.since <= j.start_time, false) AS job_steady_rate, costs.costs AS job_costs,
+           phases.phases AS job_phases,
+           past.last_end_ts, past.last_status, past.last_s, past.last_wh, past.last_g, past.last_cost,
+           past.last_currency, past.last_co2_g,
+           past.usual_jobs, past.usual_wh, past.usual_timed_wh, past.usual_timed_s, past.usual_weighed_wh,
+           past.usual_weighed_g, past.day_printing_s,
+           past.history_filename, past.history_wh, past.history_end_ts, past.history_status, past.history_thumbnail,
+           past.history_parts
     FROM printer p
     LEFT JOIN device_latest l ON l.device_id = p.device_id
     LEFT JOIN print_jobs j ON j.job_id = p.job_id
@@ -124,16 +146,22 @@ printer_row AS (
     LEFT JOIN costs ON costs.job_id = p.job_id
     LEFT JOIN steady ON steady.factory_id = p.factory_id
     LEFT JOIN past ON past.device_id = p.device_id
-    -- What a printer at rest drew at least over two minutes: its newest reading may be of a print that no poll has seen yet.
+    -- What a printer at rest drew at least over two minutes: its newest reading may be of a print that no poll has seen
+    -- yet.
     LEFT JOIN LATERAL (SELECT sum(least(
-                           (SELECT e.power_watts FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp <= m.now - interval '2 minutes' AND e.power_watts IS NOT NULL
+                           (SELECT e.power_watts FROM energy_data e
+                            WHERE e.meter_id = a.meter_id AND e.timestamp <= m.now - interval '2 minutes'
+                              AND e.power_watts IS NOT NULL
                             ORDER BY e.timestamp DESC LIMIT 1),
-                           (SELECT min(e.power_watts) FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp > m.now - interval '2 minutes'))) AS w
+                           (SELECT min(e.power_watts) FROM energy_data e
+                            WHERE e.meter_id = a.meter_id AND e.timestamp > m.now - interval '2 minutes'))) AS w
                        FROM meter_assignments a JOIN meters USING (meter_id) CROSS JOIN moment m
-                       WHERE a.device_id = p.device_id AND a.role = 'main' AND a.valid_to = 'infinity' AND energy_type = 'electricity'
+                       WHERE a.device_id = p.device_id AND a.role = 'main' AND a.valid_to = 'infinity'
+                         AND energy_type = 'electricity'
                          AND l.state IN ('idle', 'ready', 'finished')) steady_power ON true
-    LEFT JOIN LATERAL (SELECT predicted_power_watts AS w FROM ml_predictions WHERE device_id = p.device_id
-                         AND timestamp > (SELECT now FROM moment) - interval '1 minute' ORDER BY timestamp DESC LIMIT 1) predicted ON true
+    LEFT JOIN LATERAL (SELECT predicted_power_watts AS w FROM ml_predictions
+                       WHERE device_id = p.device_id AND timestamp > (SELECT now FROM moment) - interval '1 minute'
+                       ORDER BY timestamp DESC LIMIT 1) predicted ON true
 ),
 fleet AS MATERIALIZED (
 SELECT json_build_object(
@@ -144,15 +172,16 @@ SELECT json_build_object(
                   FROM factories f LEFT JOIN rates r USING (factory_id)),
     'global_history', coalesce((SELECT json_agg(json_build_object(
             'jobId', g.job_id, 'deviceId', g.device_id, 'printerName', g.friendly_name, 'filename', g.filename,
-            'kwh', round((g.session_energy_wh / 1000)::numeric, 4), 'cost', round(g.cost::numeric, 4), 'currency', g.currency,
-            'co2g', round(g.co2_g::numeric, 1), 'status', g.status, 'startedAt', g.start_time, 'completedAt', g.end_time,
-            'energyQuality', g.energy_quality, 'thumbnailUrl', g.thumbnail_url, 'pdfUrl', g.dpp_pdf_url) ORDER BY g.end_time DESC)
-        FROM (SELECT j.job_id, j.device_id, d.friendly_name, j.filename, j.session_energy_wh, j.cost, j.currency, j.co2_g, j.status,
-                     j.start_time, j.end_time, j.energy_quality, j.thumbnail_url, j.dpp_pdf_url
+            'kwh', round((g.session_energy_wh / 1000)::numeric, 4), 'cost', round(g.cost::numeric, 4),
+            'currency', g.currency, 'co2g', round(g.co2_g::numeric, 1), 'status', g.status, 'startedAt', g.start_time,
+            'completedAt', g.end_time, 'energyQuality', g.energy_quality, 'thumbnailUrl', g.thumbnail_url,
+            'pdfUrl', g.dpp_pdf_url) ORDER BY g.end_time DESC)
+        FROM (SELECT j.job_id, j.device_id, d.friendly_name, j.filename, j.session_energy_wh, j.cost, j.currency,
+                     j.co2_g, j.status, j.start_time, j.end_time, j.energy_quality, j.thumbnail_url, j.dpp_pdf_url
               FROM print_jobs j JOIN devices d USING (device_id)
               WHERE j.end_time IS NOT NULL AND d.device_type = 'printer'
               ORDER BY j.end_time DESC NULLS LAST LIMIT 50) g), '[]')) AS fleet
 )
--- One row per printer, or one without; what is the fleet's stands in the first.
+-- One row per printer, or one without; what belongs to the fleet is in the first.
 SELECT CASE WHEN row_number() OVER (ORDER BY r.friendly_name, r.device_id) = 1 THEN fleet.fleet END AS fleet, r.*
 FROM fleet LEFT JOIN printer_row r ON true ORDER BY r.friendly_name, r.device_id;

@@ -7,6 +7,8 @@ health  0 (wilted) … 100 (thriving): 100 · (WILTED_RATIO - used / expected) /
         None when there is nothing to compare with.
 """
 
+from collections.abc import Mapping
+
 STAGES = {"generic_plant": 21, "corn": 8, "sunflower": 7, "tomato": 12}
 
 SEED_KWH = 0.0  # default of the setting plant_seed_kwh
@@ -15,8 +17,8 @@ WILTED_RATIO = 2.0  # used / expected at which nothing is left of the health
 MIN_EXPECTED_KWH = 0.005  # below this a comparison is noise of the meter's steps
 
 
-def growth_range(settings):
-    """(seed_kwh, full_kwh) from the settings table; a range that makes no sense falls back to the defaults."""
+def growth_range(settings: Mapping[str, str] | None) -> tuple[float, float]:
+    """(seed_kwh, full_kwh) from the settings table; the defaults instead of a range that makes no sense."""
     try:
         seed = float((settings or {}).get("plant_seed_kwh", SEED_KWH))
         full = float((settings or {}).get("plant_full_kwh", FULL_KWH))
@@ -25,7 +27,7 @@ def growth_range(settings):
     return (seed, full) if 0 <= seed < full < float("inf") else (SEED_KWH, FULL_KWH)
 
 
-def stage(plant_type, kwh, seed_kwh=SEED_KWH, full_kwh=FULL_KWH):
+def stage(plant_type: str, kwh: float | None, seed_kwh: float = SEED_KWH, full_kwh: float = FULL_KWH) -> int:
     """Stage of growth, 1 … STAGES[plant_type]; an unknown energy is a seed."""
     stages = STAGES[plant_type]
     if kwh is None:
@@ -34,7 +36,7 @@ def stage(plant_type, kwh, seed_kwh=SEED_KWH, full_kwh=FULL_KWH):
     return min(stages, 1 + int(max(0.0, grown) * stages))
 
 
-def health(used_kwh, expected_kwh):
+def health(used_kwh: float | None, expected_kwh: float | None) -> int | None:
     """Health in percent, or None when one side is unknown or too small to compare."""
     if used_kwh is None or expected_kwh is None or expected_kwh < MIN_EXPECTED_KWH:
         return None

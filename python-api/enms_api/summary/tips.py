@@ -1,11 +1,14 @@
 """Smart tips: rules as data, evaluated for each printer, most important first.
 
-A rule is (id, condition, text, saving). All three functions take a ``Situation``; ``saving`` gives what following the tip would
-save in kWh a day, or in money alone for a shifted start, and is None where no honest figure exists.
+A rule is an id and three functions of a ``Situation``: the condition and, called only when it is true, the text and
+what following the tip would save (None where no honest figure exists).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from .facts import Rate
 
 HEATING_LONG_S = 15 * 60  # heating without printing for longer is a question worth asking
 FIRST_LAYER_PERCENT = 5.0
@@ -15,6 +18,7 @@ HOT_IDLE_BED_C = 40.0
 SMALL_PART_SHARE = 0.15  # footprint of the part / area of the bed
 ABOVE_USUAL_SHARE = 0.15  # more energy per gram than usual by this
 BETTER_HOUR_SHARE = 0.10  # a later hour must be cheaper or cleaner by this
+KNOWN_WARM_UP_KWH = 0.005  # from here on it shows in hundredths of a kWh
 
 # A heated bed loses about this much to the room, by convection and radiation from its upper side.
 BED_LOSS_W_PER_M2_K = 12.0
@@ -27,20 +31,18 @@ HOURS_A_DAY = 24.0
 
 @dataclass(frozen=True)
 class Situation:
-    """What the rules look at; None is unknown. Money is in ``currency``, ``rates`` are the coming hours."""
+    """What the rules look at; None is unknown. Money is in ``currency``."""
 
     status: str
     printing: bool = False
     state_age_s: float | None = None
     last_error: str | None = None
-    steady_w: float | None = (
-        None  # what it drew at least, over the last two minutes: a printer that begins to heat is not idle any more
-    )
+    # What it drew at least in the last two minutes: a printer that begins to heat is not idle any more.
+    steady_w: float | None = None
     idle_power_w: float | None = None
-    bed_c: float | None = None
     bed_target_c: float | None = None
-    bed_mm: tuple | None = None  # (width, depth)
-    part_mm: tuple | None = None  # (x, y)
+    bed_mm: tuple[float, float] | None = None  # width, depth
+    part_mm: tuple[float | None, float | None] | None = None  # x, y
     material: str | None = None
     progress: float | None = None  # percent
     time_left_s: float | None = None
@@ -49,100 +51,161 @@ class Situation:
     usual_kwh_per_g: float | None = None
     usual_job_kwh: float | None = None
     grams: float | None = None
-    rates: tuple = ()  # dicts from_ts, price, currency, g_co2: the current hour first
+    rates: Sequence[Rate] = ()  # of the coming hours, the current one first
     price_per_kwh: float | None = None
     currency: str | None = None
-    hour_name: Callable = str  # a from_ts in the factory's own time, "14:00"
+    hour_name: Callable[[float], str] = str  # of a from_ts in the factory's own time, "14:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a tip would save: energy (kWh a day), or money alone for a print at another hour."""
+
+    kwh: float
+    money: float | None = None  # None: that of the energy
 
 
 @dataclass(frozen=True)
 class Rule:
+    """One tip: when it applies, what it says and what it saves."""
+
     id: str
-    applies: Callable
-    text: Callable
-    saving: Callable = lambda s: None
+    applies: Callable[[Situation], bool]
+    text: Callable[[Situation], str]
+    saving: Callable[[Situation], Estimate | None] = lambda s: None
 
 
-def idle(s):
+class Saving(TypedDict):
+    """An estimate in the answer; the money is None without a tariff."""
+
+    kwhPerDay: float
+    moneyPerDay: float | None
+    currency: str | None
+
+
+class Tip(TypedDict):
+    """A tip in the answer; priority 1 is the most important."""
+
+    id: str
+    priority: int
+    text: str
+    saving: Saving | None
+
+
+@dataclass(frozen=True, slots=True)
+class BetterHour:
+    """A coming hour in which a kWh costs or emits less."""
+
+    from_ts: float
+    now: float  # price or g CO2 of a kWh
+    then: float
+
+
+def idle(s: Situation) -> bool:
+    """Whether there is nothing to print."""
     return s.status in ("Idle", "Completed", "Cooling")
 
 
-def idle_excess_w(s):
-    """Watts above the idle power of an idle printer; None when unknown or within the margin."""
+def idle_excess_w(s: Situation) -> float:
+    """Watts above the idle power of an idle printer; 0 when unknown or within the margin."""
     if s.status not in ("Idle", "Completed") or s.steady_w is None or s.idle_power_w is None:
-        return None
+        return 0.0
     excess = s.steady_w - s.idle_power_w
-    return excess if excess > IDLE_POWER_MARGIN_W else None
+    return excess if excess > IDLE_POWER_MARGIN_W else 0.0
 
 
-def bed_loss_w(bed_mm, bed_c, cool_c=ROOM_C):
-    """Watts that holding the bed at ``bed_c`` takes more than holding it at ``cool_c``."""
-    width, depth = bed_mm or DEFAULT_BED_MM
-    return BED_LOSS_W_PER_M2_K * width * depth / 1e6 * max(0.0, bed_c - cool_c)
+def bed_loss_w(s: Situation, cool_c: float = ROOM_C) -> float:
+    """Watts that keeping the bed at its target takes more than keeping it at ``cool_c``; 0 without a target."""
+    width, depth = s.bed_mm or DEFAULT_BED_MM
+    return BED_LOSS_W_PER_M2_K * width * depth / 1e6 * max(0.0, (s.bed_target_c or 0.0) - cool_c)
 
 
-def part_share(s):
-    """Footprint of the part as a share of the bed, or None."""
-    if not s.part_mm or not s.bed_mm or None in s.part_mm or None in s.bed_mm:
-        return None
-    return s.part_mm[0] * s.part_mm[1] / (s.bed_mm[0] * s.bed_mm[1])
+def part_share(s: Situation) -> float:
+    """Footprint of the part as a share of the bed; 1 when unknown."""
+    if not s.part_mm or not s.bed_mm or s.part_mm[0] is None or s.part_mm[1] is None:
+        return 1.0
+    return s.part_mm[0] * s.part_mm[1] / (s.bed_mm[0] * s.bed_mm[1]) or 1.0
 
 
-def known_warm_up(s):
-    """Whether the warm-up took enough to be told in hundredths of a kWh."""
-    return s.warm_up_kwh is not None and s.warm_up_kwh >= 0.005
-
-
-def hot_material(s):
+def hot_material(s: Situation) -> str | None:
+    """The material, when it is one that needs a hot bed."""
     name = (s.material or "").upper()
     return next(
         (hot for hot in HOT_MATERIALS if name == hot or name.startswith((hot + "-", hot + " ", hot + "+"))), None
     )
 
 
-def above_usual_share(s):
-    if not s.kwh_per_g or not s.usual_kwh_per_g:
+def above_usual_share(s: Situation) -> float:
+    """How much more energy per gram than usual; 0 when unknown."""
+    return s.kwh_per_g / s.usual_kwh_per_g - 1.0 if s.kwh_per_g and s.usual_kwh_per_g else 0.0
+
+
+def better_hour(s: Situation, quantity: Literal["price", "g_co2"]) -> BetterHour | None:
+    """The coming hour that is best by ``quantity``, when it is clearly better than this one; None otherwise."""
+    now = s.rates[0][quantity] if s.rates else None
+    known = [(value, rate["from_ts"]) for rate in s.rates if (value := rate[quantity]) is not None]
+    if now is None or len(known) < 2:
         return None
-    return s.kwh_per_g / s.usual_kwh_per_g - 1.0
+    then, from_ts = min(known)  # the earliest of equal ones
+    return BetterHour(from_ts, now, then) if then < now * (1 - BETTER_HOUR_SHARE) else None
 
 
-def better_hour(s, quantity):
-    """The coming hour that is best by ``price`` or ``g_co2``, when it is clearly better than this one; None otherwise."""
-    known = [rate for rate in s.rates if rate.get(quantity) is not None]
-    if len(known) < 2 or known[0] is not s.rates[0]:
-        return None
-    best = min(known, key=lambda rate: rate[quantity])
-    return best if best[quantity] < known[0][quantity] * (1 - BETTER_HOUR_SHARE) else None
-
-
-def better_hour_text(s):
-    cheaper, cleaner = better_hour(s, "price"), better_hour(s, "g_co2")
-    if cheaper:
+def better_hour_text(s: Situation) -> str:
+    """The sentence about a cheaper hour or, when there is none, about a cleaner one."""
+    if cheaper := better_hour(s, "price"):
         return (
-            f"Electricity is cheaper from {s.hour_name(cheaper['from_ts'])} ({cheaper['price']:.2f} instead of "
-            f"{s.rates[0]['price']:.2f} {s.currency or ''} per kWh): queue the next print for then."
+            f"Electricity is cheaper from {s.hour_name(cheaper.from_ts)} ({cheaper.then:.2f} instead of "
+            f"{cheaper.now:.2f} {s.currency or ''} per kWh): queue the next print for then."
         )
+    cleaner = better_hour(s, "g_co2")
+    assert cleaner  # the rule's condition
     return (
-        f"Electricity is cleaner from {s.hour_name(cleaner['from_ts'])} ({cleaner['g_co2']:.0f} instead of "
-        f"{s.rates[0]['g_co2']:.0f} g CO2 per kWh): queue the next print for then."
+        f"Electricity is cleaner from {s.hour_name(cleaner.from_ts)} ({cleaner.then:.0f} instead of "
+        f"{cleaner.now:.0f} g CO2 per kWh): queue the next print for then."
     )
 
 
-def better_hour_saving(s):
+def better_hour_saving(s: Situation) -> Estimate | None:
+    """The money that a usual print saves in a cheaper hour."""
     cheaper = better_hour(s, "price")
     if not cheaper or s.usual_job_kwh is None:
         return None
-    return {"kwh": 0.0, "money": (s.rates[0]["price"] - cheaper["price"]) * s.usual_job_kwh}
+    return Estimate(0.0, (cheaper.now - cheaper.then) * s.usual_job_kwh)
 
 
-def per_day(watts):
-    return {"kwh": watts * HOURS_A_DAY / 1000.0}
+def warm_up_saving(s: Situation) -> Estimate | None:
+    """The warm-up that a further part on the same bed doesn't need."""
+    return Estimate(s.warm_up_kwh) if s.warm_up_kwh is not None and s.warm_up_kwh >= KNOWN_WARM_UP_KWH else None
 
 
-def with_money(s, kwh):
-    """ " (0.72 kWh a day)" or with the money, for the end of a sentence."""
+def material_saving(s: Situation) -> Estimate | None:
+    """A day of printing at this bed temperature against one at PLA's."""
+    excess = bed_loss_w(s, COOL_MATERIAL_BED_C)
+    return per_day(excess) if excess > 0 else None
+
+
+def above_usual_saving(s: Situation) -> Estimate | None:
+    """What this print takes more than a usual one."""
+    if not s.kwh_per_g or not s.usual_kwh_per_g or not s.grams:
+        return None
+    return Estimate((s.kwh_per_g - s.usual_kwh_per_g) * s.grams)
+
+
+def per_day(watts: float) -> Estimate:
+    """A day without these watts."""
+    return Estimate(watts * HOURS_A_DAY / 1000.0)
+
+
+def a_day(s: Situation, watts: float) -> str:
+    """The energy and, with a tariff, the money of these watts, to end a sentence: "0.72 kWh, 0.22 EUR a day"."""
+    kwh = per_day(watts).kwh
     money = f", {kwh * s.price_per_kwh:.2f} {s.currency or ''}".rstrip() if s.price_per_kwh is not None else ""
     return f"{kwh:.2f} kWh{money} a day"
+
+
+def minutes(seconds: float | None) -> int:
+    """Whole minutes of a time that is known."""
+    return round((seconds or 0.0) / 60)
 
 
 RULES = (
@@ -169,9 +232,9 @@ RULES = (
         "heating_long",
         lambda s: s.status == "Heating" and s.state_age_s is not None and s.state_age_s > HEATING_LONG_S,
         lambda s: (
-            f"Heating for {s.state_age_s / 60:.0f} minutes without printing: start the print or switch the heaters off."
+            f"Heating for {minutes(s.state_age_s)} minutes without printing: start the print or switch the heaters off."
         ),
-        lambda s: None if s.bed_target_c is None else per_day(bed_loss_w(s.bed_mm, s.bed_target_c)),
+        lambda s: None if s.bed_target_c is None else per_day(bed_loss_w(s)),
     ),
     Rule(
         "first_layer",
@@ -180,46 +243,46 @@ RULES = (
     ),
     Rule(
         "idle_power",
-        lambda s: idle_excess_w(s) is not None,
+        lambda s: idle_excess_w(s) > 0,
         lambda s: (
-            f"Idle, but drawing {s.steady_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still on saves "
-            f"{with_money(s, per_day(idle_excess_w(s))['kwh'])}."
+            f"Idle, but drawing {s.steady_w:.0f} W where {s.idle_power_w:.0f} W would do: switching off what is still "
+            f"on saves {a_day(s, idle_excess_w(s))}."
         ),
         lambda s: per_day(idle_excess_w(s)),
     ),
     Rule(
         "hot_bed_idle",
-        lambda s: s.status in ("Idle", "Completed") and bool(s.bed_target_c) and s.bed_target_c > HOT_IDLE_BED_C,
+        lambda s: s.status in ("Idle", "Completed") and s.bed_target_c is not None and s.bed_target_c > HOT_IDLE_BED_C,
         lambda s: (
             f"The bed is kept at {s.bed_target_c:.0f} °C with nothing to print: switching it off saves about "
-            f"{with_money(s, per_day(bed_loss_w(s.bed_mm, s.bed_target_c))['kwh'])}."
+            f"{a_day(s, bed_loss_w(s))}."
         ),
-        lambda s: per_day(bed_loss_w(s.bed_mm, s.bed_target_c)),
+        lambda s: per_day(bed_loss_w(s)),
     ),
     Rule(
         "small_part",
-        lambda s: s.printing and (part_share(s) or 1.0) < SMALL_PART_SHARE,
+        lambda s: s.printing and part_share(s) < SMALL_PART_SHARE,
         lambda s: (
             f"The part covers {100 * part_share(s):.0f} % of the bed: printing several at once shares one warm-up"
-            + (f" of {s.warm_up_kwh:.2f} kWh." if known_warm_up(s) else ".")
+            + (f" of {s.warm_up_kwh:.2f} kWh." if warm_up_saving(s) else ".")
         ),
-        lambda s: {"kwh": s.warm_up_kwh} if known_warm_up(s) else None,
+        warm_up_saving,
     ),
     Rule(
         "material",
         lambda s: s.printing and hot_material(s) is not None,
         lambda s: (
             f"{hot_material(s)} needs a hot bed: where the part allows it, PLA or PETG takes less energy"
-            + (f", about {with_money(s, material_saving(s)['kwh'])} of printing." if material_saving(s) else ".")
+            + (f", about {a_day(s, bed_loss_w(s, COOL_MATERIAL_BED_C))} of printing." if material_saving(s) else ".")
         ),
-        lambda s: material_saving(s),
+        material_saving,
     ),
     Rule(
         "near_completion",
         lambda s: s.printing and s.progress is not None and s.progress >= NEAR_COMPLETION_PERCENT,
         lambda s: (
             "Nearly done"
-            + (f", about {max(1, round(s.time_left_s / 60))} min left" if s.time_left_s is not None else "")
+            + (f", about {max(1, minutes(s.time_left_s))} min left" if s.time_left_s is not None else "")
             + ": have the next print ready and use the heat that is there."
         ),
     ),
@@ -236,20 +299,20 @@ RULES = (
     ),
     Rule(
         "above_usual",
-        lambda s: s.printing and (above_usual_share(s) or 0.0) > ABOVE_USUAL_SHARE,
+        lambda s: s.printing and above_usual_share(s) > ABOVE_USUAL_SHARE,
         lambda s: (
-            f"This print takes {100 * above_usual_share(s):.0f} % more energy per gram than usual here: look for a draught, "
-            "a high bed temperature or a slow profile."
+            f"This print takes {100 * above_usual_share(s):.0f} % more energy per gram than usual here: look for a "
+            "draught, a high bed temperature or a slow profile."
         ),
-        lambda s: {"kwh": (s.kwh_per_g - s.usual_kwh_per_g) * s.grams} if s.grams else None,
+        above_usual_saving,
     ),
     Rule(
         "idle",
-        lambda s: idle(s),
+        idle,
         lambda s: (
-            "Nothing to print: switched off, the printer draws nothing."
-            if not s.steady_w
-            else f"Nothing to print: switched off, the printer would save {with_money(s, per_day(s.steady_w)['kwh'])}."
+            f"Nothing to print: switched off, the printer would save {a_day(s, s.steady_w)}."
+            if s.steady_w
+            else "Nothing to print: switched off, the printer draws nothing."
         ),
         lambda s: per_day(s.steady_w) if s.steady_w else None,
     ),
@@ -257,16 +320,9 @@ RULES = (
 )
 
 
-def material_saving(s):
-    """A day of printing at this bed temperature against one at PLA's."""
-    if s.bed_target_c is None or s.bed_target_c <= COOL_MATERIAL_BED_C:
-        return None
-    return per_day(bed_loss_w(s.bed_mm, s.bed_target_c, COOL_MATERIAL_BED_C))
-
-
-def tips_for(situation):
-    """All tips that apply, most important first: dicts of id, priority (1 is highest), text and saving."""
-    found = []
+def tips_for(situation: Situation) -> list[Tip]:
+    """All tips that apply, most important first; never none."""
+    found: list[Tip] = []
     for priority, rule in enumerate(RULES, start=1):
         if rule.id == "default" and found:
             break
@@ -282,15 +338,14 @@ def tips_for(situation):
     return found
 
 
-def _saving(s, saving):
-    """{kwhPerDay, moneyPerDay, currency} of a rule's estimate; the money is None without a tariff."""
-    if saving is None:
+def _saving(s: Situation, estimate: Estimate | None) -> Saving | None:
+    if estimate is None:
         return None
-    money = saving.get("money")
+    money = estimate.money
     if money is None and s.price_per_kwh is not None:
-        money = saving["kwh"] * s.price_per_kwh
+        money = estimate.kwh * s.price_per_kwh
     return {
-        "kwhPerDay": round(saving["kwh"], 3),
+        "kwhPerDay": round(estimate.kwh, 3),
         "moneyPerDay": None if money is None else round(money, 2),
         "currency": s.currency,
     }
