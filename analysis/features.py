@@ -1,14 +1,20 @@
 """The one feature builder: training, live prediction and analysis all see a printer through it.
 
-A row of features describes a moment: what the printer's status says, how fast it heats, the room, and which machine it is. A
-model knows its features by name; the order of columns is settled here and checked by the model.
+A row of features describes one instant: what the printer's status reports, how fast it heats, the room, and which
+machine it is. A model knows its features by name; the order of columns is fixed here and checked by the model.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .core.states import STATES
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
 ROOM_C = 22.0  # where no climate is measured
 
@@ -33,9 +39,12 @@ STATE_FEATURES = {
     "state_error": ("error", "unknown"),
 }
 IN_PRINT = ("heating", "printing", "paused", "attention")
-# At rest some printers tell the last print's, some nothing: a model must not learn how a protocol says that nothing runs.
+# At rest some printers report the last print's, some nothing: a model must not learn how a protocol reports rest.
 OF_PRINT = ("z_height_mm", "progress_percent")
-DEVICE_VALUES = ("rated_power_w", "idle_power_w", "bed_area_cm2")
+# What is known of the machine itself.
+DEVICE_NUMBERS = ("rated_power_w", "idle_power_w", "bed_width", "bed_depth")
+DEVICE_COLUMNS = (*DEVICE_NUMBERS, "device_model")
+DEVICE_FEATURES = ("rated_power_w", "idle_power_w", "bed_area_cm2")
 
 GROUPS = {
     "nozzle temperature": ("nozzle_temp_actual", "nozzle_temp_target", "nozzle_missing_c", "nozzle_rate"),
@@ -48,7 +57,7 @@ GROUPS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Categories:
     """Materials and printer models that a feature set tells apart; anything else is none of them."""
 
@@ -56,14 +65,14 @@ class Categories:
     models: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Features:
-    """Named columns, float32, one row a moment; NaN is unknown."""
+    """Named columns: `values` is float32 of shape (rows, names), NaN unknown."""
 
     names: tuple[str, ...]
-    values: np.ndarray
+    values: NDArray[np.float32]
 
-    def ordered(self, names):
+    def ordered(self, names: Sequence[str]) -> NDArray[np.float32]:
         """The columns `names`, in that order; raises ValueError when one is missing."""
         if tuple(names) == self.names:
             return self.values
@@ -73,8 +82,12 @@ class Features:
         place = {name: column for column, name in enumerate(self.names)}
         return self.values[:, [place[name] for name in names]]
 
+    def of_rows(self, rows: NDArray[np.integer]) -> "Features":
+        """The same features of some rows."""
+        return Features(self.names, self.values[rows])
 
-def names(categories):
+
+def names(categories: Categories) -> tuple[str, ...]:
     """All feature names in their order."""
     return (
         *MEASURED,
@@ -83,13 +96,13 @@ def names(categories):
         "bed_above_room_c",
         "temperature_c",
         *STATE_FEATURES,
-        *DEVICE_VALUES,
+        *DEVICE_FEATURES,
         *(f"material={name}" for name in categories.materials),
         *(f"model={name}" for name in categories.models),
     )
 
 
-def group_of(name):
+def group_of(name: str) -> str:
     """The group that a feature belongs to, for importance."""
     for group, members in GROUPS.items():
         if name in members:
@@ -97,11 +110,17 @@ def group_of(name):
     return "material" if name.startswith("material=") else "printer"
 
 
-def build(statuses, materials, climate_c, devices, categories):
-    """Features of n moments.
+def build(
+    statuses: Mapping[str, NDArray[Any]],
+    materials: Sequence[str | None] | NDArray[np.object_],
+    climate_c: NDArray[np.float64],
+    devices: Mapping[str, Any],
+    categories: Categories,
+) -> Features:
+    """Features of n instants; NaN or None is unknown.
 
-    statuses: {MEASURED name: array of n, "state": index into STATES}; materials: n names or None; climate_c: °C, NaN unknown;
-    devices: {"rated_power_w", "idle_power_w", "bed_width", "bed_depth": number or array, "device_model": text or n texts}.
+    statuses: the columns MEASURED and `state` (index into STATES), shape (n,). materials: n names. climate_c: °C of the
+    room, shape (n,). devices: for each of DEVICE_COLUMNS one value for all, or n of them (W, mm, a name).
     """
     n = len(statuses["state"])
     values = np.full((n, len(names(categories))), np.nan, np.float32)
@@ -133,22 +152,29 @@ def build(statuses, materials, climate_c, devices, categories):
     return Features(names(categories), values)
 
 
-def _number(value):
-    return (
-        np.asarray([np.nan if item is None else item for item in value], float)
-        if isinstance(value, (list, tuple))
-        else (np.nan if value is None else value)
+def _number(value: Any) -> Any:
+    """A number, or an array of the numbers in a sequence; None is NaN."""
+    if isinstance(value, (list, tuple)):
+        return np.asarray([np.nan if item is None else item for item in value], float)
+    return np.nan if value is None else value
+
+
+def of_dataset(dataset: "Dataset", categories: Categories, rows: NDArray[np.integer]) -> Features:
+    """Features of some of the data set's rows (indices into them), each of which must have a status."""
+    found = dataset.rows["status"][rows]
+    return build(
+        {name: dataset.statuses[name][found] for name in (*MEASURED, "state")},
+        material_of_rows(dataset, rows),
+        dataset.rows["temperature_c"][rows],
+        {name: getattr(dataset.device, name) for name in DEVICE_COLUMNS},
+        categories,
     )
 
 
-def of_dataset(dataset, categories, rows=None):
-    """Features of the data set's rows that have a status (`rows`: indices into them, default all such)."""
-    if rows is None:
-        rows = np.flatnonzero(dataset.rows["status"] >= 0)
-    found = dataset.rows["status"][rows]
-    statuses = {name: dataset.statuses[name][found] for name in (*MEASURED, "state")}
-    codes = dataset.statuses["material"][found]
+def material_of_rows(dataset: "Dataset", rows: NDArray[np.integer]) -> NDArray[np.object_]:
+    """The loaded material at some of the data set's rows, each of which must have a status; None is unknown."""
+    codes = dataset.statuses["material"][dataset.rows["status"][rows]]
     materials = np.full(len(rows), None, object)
     for code, name in dataset.materials.items():
         materials[codes == code] = name
-    return build(statuses, materials, dataset.rows["temperature_c"][rows], dataset.device, categories)
+    return materials

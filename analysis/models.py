@@ -1,114 +1,164 @@
 """Power models on disk: written with their hash, read only when it still matches, read again when replaced.
 
-`$ENMS_STATE_DIR/models/best_model.joblib` holds the model of the whole fleet, `models/<printer model>/best_model.joblib` one of
-a printer model; beside each stands `best_model.json`, the model card with the file's SHA-256, and a readable page.
+`$ENMS_STATE_DIR/models/best_model.joblib` is the model of the whole fleet, `models/<printer model>/best_model.joblib`
+that of one printer model; next to each is `best_model.json`, the model card with the file's SHA-256, and a readable
+page.
 """
 
 import hashlib
+import importlib
 import io
 import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .features import Categories, names
+from .features import Categories, Features, names
 
 MODEL, CARD = "best_model.joblib", "best_model.json"
 
+Kind = Literal["linear", "random_forest", "xgboost"]
+
+
+class Scaler(TypedDict):
+    """Mean and standard deviation of each feature in the training, shape (features,)."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+
+class Contents(TypedDict):
+    """What a model file contains. `estimator`: XGBoost's own format (UBJSON), else a scikit-learn estimator.
+
+    `categories`: materials and printer models. `scaler`: None for XGBoost, which takes values as they are.
+    """
+
+    kind: Kind
+    estimator: Any
+    features: list[str]
+    categories: list[list[str]]
+    scaler: Scaler | None
+    version: str
+    metrics: NotRequired[dict[str, Any] | None]
+    fingerprint: NotRequired[str]
+
 
 class ModelRefused(Exception):
-    """The file is not the one that its card describes; a sentence says so."""
+    """The file is not the one that its card describes; its text is a sentence about that."""
 
 
-def folder(state_dir=None, device_model=None):
-    """Where the model of the fleet, or of one printer model, lives."""
-    base = (
-        Path(state_dir or os.environ.get("ENMS_STATE_DIR") or Path(os.environ.get("ENMS_RUN_DIR", ".run"), "state"))
-        / "models"
-    )
+def folder(state_dir: str | Path | None = None, device_model: str | None = None) -> Path:
+    """Where the model of the fleet, or of one printer model, is. Without `state_dir`: ENMS_STATE_DIR."""
+    state = state_dir or os.environ.get("ENMS_STATE_DIR") or Path(os.environ.get("ENMS_RUN_DIR", ".run"), "state")
+    base = Path(state) / "models"
     return base / slug(device_model) if device_model else base
 
 
-def slug(device_model):
+def slug(device_model: str) -> str:
     """A printer model's name as a folder name."""
     plain = re.sub(r"[^a-z0-9]+", "-", device_model.lower()).strip("-") or "model"
     return f"{plain[:40]}-{hashlib.sha256(device_model.encode()).hexdigest()[:6]}"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Model:
-    """A trained estimator, the features that it knows by name, and how its values were scaled."""
+    """A trained estimator, the features that it knows by name, and how its values were scaled.
 
-    kind: str
-    estimator: object
-    features: tuple
+    `card` is the decoded best_model.json.
+    """
+
+    kind: Kind
+    estimator: Any
+    features: tuple[str, ...]
     categories: Categories
-    scaler: dict | None
+    scaler: Scaler | None
     version: str
-    card: dict
+    card: dict[str, Any]
 
-    def predict(self, features):
-        """Watts for each row of Features (never below zero)."""
+    def predict(self, features: Features) -> NDArray[np.float64]:
+        """W for each row, never below zero; raises ValueError when a feature is missing."""
         values = features.ordered(self.features)
         if not len(values):
             return np.empty(0)
-        return np.maximum(self._watts(values), 0.0)
+        return np.maximum(estimate(self.estimator, self.scaler, values), 0.0)
 
-    def _watts(self, values):
-        if self.kind == "xgboost":
-            return self.estimator.inplace_predict(values, validate_features=False).astype(float)
-        return predict_scaled(self.estimator, self.scaler, values)
+    def contributions(self, features: Features) -> NDArray[np.float32]:
+        """W that each feature adds to a row's prediction (SHAP values), shape (rows, features + 1); XGBoost only.
 
-    def contributions(self, features):
-        """Watts that each feature adds to a row's prediction (SHAP values), and the base in the last column; XGBoost only."""
+        The last column is the base, the mean of the training.
+        """
         matrix = xgboost().DMatrix(features.ordered(self.features))
         return self.estimator.predict(matrix, pred_contribs=True, validate_features=False)
 
 
-def predict_scaled(estimator, scaler, values):
-    """Watts of an estimator that needs known, standardised values: unknown ones count as the mean of the training."""
-    filled = np.where(np.isnan(values), scaler["mean"], values)
-    return estimator.predict((filled - scaler["mean"]) / scaler["scale"])
+def estimate(estimator: Any, scaler: Scaler | None, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What an estimator makes of values of shape (rows, features): W, shape (rows,).
+
+    XGBoost, which has no scaler, takes unknown values; for the others they count as the mean of the training.
+    """
+    if scaler is None:
+        return estimator.inplace_predict(values, validate_features=False).astype(float)
+    return estimator.predict(scaled(scaler, values))
 
 
-def xgboost():
-    """The module, without the scikit-learn and pandas that it would load to look like them: a worker starts a second sooner and 100 MB smaller."""
+def scaled(scaler: Scaler, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The values standardised, unknown ones as 0."""
+    return (np.where(np.isnan(values), scaler["mean"], values) - scaler["mean"]) / scaler["scale"]
+
+
+def xgboost() -> ModuleType:
+    """The module, without the scikit-learn and pandas that it would load to look like them.
+
+    A worker so starts a second sooner and is 100 MB smaller.
+    """
     if "xgboost" not in sys.modules:
         absent = [name for name in ("sklearn", "pandas") if name not in sys.modules]
-        sys.modules.update(dict.fromkeys(absent))  # None: "not installed"
+        # None means "not installed" to the import system, which the annotation of sys.modules doesn't know.
+        modules: dict[str, Any] = sys.modules
+        modules.update(dict.fromkeys(absent))
         try:
-            import xgboost
+            importlib.import_module("xgboost")
         finally:
             for name in absent:
                 del sys.modules[name]
     return sys.modules["xgboost"]
 
 
-def save(place, contents, card):
-    """Writes a model (a dictionary, see `load`) and its card with the hash; each file is replaced in one step."""
+def save(place: Path, contents: Contents, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes a model and its card into the folder `place`, each in one step; returns the card with the hash."""
     import joblib
 
     place.mkdir(parents=True, exist_ok=True)
     data = io.BytesIO()
     joblib.dump(contents, data, compress=3)
     body = data.getvalue()
-    card = {**card, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
-    _replace(place / MODEL, body)
-    _replace(place / CARD, json.dumps(card, indent=1, ensure_ascii=False, sort_keys=True).encode())
-    return card
+    complete = {**card, "sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body)}
+    replace(place / MODEL, body)
+    write_card(place / CARD, complete)
+    return complete
 
 
-def _replace(path, body):
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Writes a card as JSON, in one step."""
+    replace(path, json.dumps(card, indent=1, ensure_ascii=False, sort_keys=True).encode())
+
+
+def replace(path: Path, body: bytes) -> None:
+    """Writes a file so that a reader sees the old or the new one, never half of it."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_bytes(body)
     os.replace(part, path)
 
 
-def load(place):
+def load(place: Path) -> Model:
     """The Model in a folder; raises FileNotFoundError or ModelRefused."""
     card = json.loads((place / CARD).read_text(encoding="utf-8"))
     body = (place / MODEL).read_bytes()
@@ -119,7 +169,7 @@ def load(place):
         )
     import joblib
 
-    contents = joblib.load(io.BytesIO(body))
+    contents: Contents = joblib.load(io.BytesIO(body))
     categories = Categories(*map(tuple, contents["categories"]))
     if not set(contents["features"]) <= set(names(categories)):
         raise ModelRefused(
@@ -142,15 +192,27 @@ def load(place):
     )
 
 
+Stamp = tuple[int, int, int]  # of a file: time of change in ns, size, inode
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The model of a folder as last read, the stamps of its files (None: read them again), and what was wrong."""
+
+    stamps: tuple[Stamp, Stamp] | None
+    model: Model | None
+    problem: str | None
+
+
 class Models:
     """The models of a state folder, each read once and again when its files change."""
 
-    def __init__(self, state_dir=None):
+    def __init__(self, state_dir: str | Path | None = None) -> None:
         self._state_dir = state_dir
-        self._known = {}
+        self._known: dict[Path, _Loaded] = {}
 
-    def of(self, device_model):
-        """(Model or None, sentence or None): the model for a printer model, else the fleet's; the sentence says why there is none.
+    def of(self, device_model: str | None) -> tuple[Model | None, str | None]:
+        """The model for a printer model, else the fleet's, and a sentence: what is wrong with it, or why it is None.
 
         A file that was changed by somebody else is refused; the model that was loaded before it stays in use.
         """
@@ -162,35 +224,37 @@ class Models:
             note = note or problem
         return None, note or "No model has been trained yet: ./enms train makes one."
 
-    def version(self):
+    def version(self) -> str:
         """A text that changes when any model file does."""
         base = folder(self._state_dir)
         return repr(
             sorted((str(path.parent.name), stamp) for path in base.glob(f"**/{MODEL}") if (stamp := _stamp(path)))
         )
 
-    def _loaded(self, place):
-        stamp = _stamp(place / MODEL), _stamp(place / CARD)
-        known = self._known.get(place, (None, None, None))
-        if stamp[0] is None or stamp[1] is None:
+    def _loaded(self, place: Path) -> tuple[Model | None, str | None]:
+        of_model, of_card = _stamp(place / MODEL), _stamp(place / CARD)
+        if of_model is None or of_card is None:
             self._known.pop(place, None)
             return None, None
-        if known[0] != stamp:
+        stamps = of_model, of_card
+        known = self._known.get(place, _Loaded(None, None, None))
+        if known.stamps != stamps:
             try:
-                known = (stamp, load(place), None)
-            except Exception as error:  # an unpickler of other library versions may raise anything, and an analysis goes on without a model
+                known = _Loaded(stamps, load(place), None)
+            except Exception as error:
+                # An unpickler of other library versions may raise anything, and an analysis continues without a model.
                 sentence = (
                     str(error)
                     if isinstance(error, ModelRefused)
                     else f"The model file can't be read ({type(error).__name__}). Train again: ./enms train"
                 )
                 # Perhaps it is just being replaced: the next call looks again.
-                known = (None, known[1], sentence)
+                known = _Loaded(None, known.model, sentence)
             self._known[place] = known
-        return known[1], known[2]
+        return known.model, known.problem
 
 
-def _stamp(path):
+def _stamp(path: Path) -> Stamp | None:
     try:
         stat = path.stat()
     except FileNotFoundError:

@@ -1,34 +1,58 @@
-"""Time and energy of a range by phase. The phases exclude each other and their sums are the range's own time and energy."""
+"""Time and energy of a range by phase. The phases exclude each other; their sums are the range's time and energy."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .core.energy import US
+from .core.energy import Segments
 from .core.states import ACTIVE, AT_WORK, IDLE, NO_DATA, PHASES
-from .dataset import STATUS_HOLDS_US
+from .core.times import US
+from .dataset import STATUS_HOLDS_US, Dataset
 
-# Without a status, a machine counts as active above this multiple of its idle power, or this share of its usual maximum.
+# Without a status, a machine is active above this multiple of its idle power, or this share of its usual maximum.
 ACTIVE_ABOVE_IDLE, ACTIVE_ABOVE_PEAK = 1.5, 0.2
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class PhaseSums:
-    """Per phase (index into PHASES): seconds, Wh, and the seconds whose energy is known."""
+    """Per phase (index into PHASES): seconds, Wh, and the seconds whose energy is known.
 
-    seconds: np.ndarray
-    energy_wh: np.ndarray
-    known_s: np.ndarray
+    `by_power`: no status is known of the device; the phases were told apart by its power.
+    """
+
+    seconds: NDArray[np.float64]
+    energy_wh: NDArray[np.float64]
+    known_s: NDArray[np.float64]
     by_power: bool
-    """No status is known of the device; the phases were told apart by its power."""
 
 
-def split(dataset):
+class PhaseMetrics(TypedDict):
+    """A phase in the answer; see docs/analysis.md."""
+
+    duration_minutes: float
+    duration_percent: float
+    energy_kwh: float
+    energy_percent: float | None
+    avg_power: float | None
+
+
+class Metrics(TypedDict):
+    """`new_metrics` of the answer; see docs/analysis.md."""
+
+    total_kwh: float | None
+    avg_power_overall: float | None
+    avg_power_active: float | None
+    phase_analysis: dict[str, PhaseMetrics]
+
+
+def split(dataset: Dataset) -> PhaseSums:
     """The PhaseSums of the data set's range."""
     by_power = (
         not len(dataset.statuses["at"])
         and not dataset.frozen
-        and (dataset.device["device_type"] != "printer" or dataset.device["source"] == "none")
+        and (dataset.device.device_type != "printer" or dataset.device.source == "none")
     )
     begin, finish, phase = _spans_by_power(dataset) if by_power else _spans_by_status(dataset)
     line, size = dataset.line, len(PHASES)
@@ -45,7 +69,7 @@ def split(dataset):
         seconds[index] += frozen_s
         energy[index] += frozen_wh
         known[index] += frozen_s
-    # What no span covers is the rest of the range.
+    # The part of the range that no span covers is without a known state.
     edges = np.array([dataset.start, dataset.end])
     for sums, whole in (
         (seconds, (dataset.end - dataset.start) / US),
@@ -58,13 +82,13 @@ def split(dataset):
     return PhaseSums(seconds, energy, known, by_power)
 
 
-def _spans_by_status(dataset):
+def _spans_by_status(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Begin, end (µs) and phase for which each status holds inside the range."""
     at = dataset.statuses["at"]
     if not len(at):
         return at, at, np.empty(0, np.int64)
     until = np.minimum(np.append(at[1:], dataset.end), at + STATUS_HOLDS_US)
-    # What the stored hours tell is not told again by statuses that are still there.
+    # Statuses that are still there don't count again in what the stored hours cover.
     first, last = dataset.frozen_span
     begin = np.concatenate([np.maximum(at, dataset.start), np.maximum(at, last)])
     finish = np.concatenate([np.minimum(until, first), np.minimum(until, dataset.end)])
@@ -72,18 +96,18 @@ def _spans_by_status(dataset):
     return begin[inside], finish[inside], np.tile(dataset.statuses["phase"], 2)[inside].astype(np.int64)
 
 
-def _spans_by_power(dataset):
+def _spans_by_power(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     segments = dataset.line.segments
     known = _shaped(segments)
     return segments.start[known], segments.end[known], _phase_by_power(dataset, segments.power_w[known])
 
 
-def _shaped(segments):
+def _shaped(segments: Segments) -> NDArray[np.bool_]:
     return ~np.isnan(segments.power_w) & ~segments.gap
 
 
-def _phase_by_power(dataset, power):
-    segments, idle_w = dataset.line.segments, dataset.device["idle_power_w"]
+def _phase_by_power(dataset: Dataset, power: NDArray[np.float64]) -> NDArray[np.int64]:
+    segments, idle_w = dataset.line.segments, dataset.device.idle_power_w
     if idle_w:
         limit = ACTIVE_ABOVE_IDLE * idle_w
     else:
@@ -92,11 +116,11 @@ def _phase_by_power(dataset, power):
     return np.where(np.isnan(power), NO_DATA, np.where(power > limit, ACTIVE, IDLE))
 
 
-def metrics(dataset, sums):
-    """`new_metrics` of the answer; averages are energy ÷ time whose energy is known, None where that is none."""
+def metrics(sums: PhaseSums) -> Metrics:
+    """Averages are energy ÷ time whose energy is known, None where there is none."""
     total_wh, total_s = sums.energy_wh.sum(), sums.seconds.sum()
     work = list(AT_WORK)
-    phases = {}
+    phases: dict[str, PhaseMetrics] = {}
     for index, name in enumerate(PHASES):
         phases[name] = {
             "duration_minutes": sums.seconds[index] / 60,
@@ -114,12 +138,12 @@ def metrics(dataset, sums):
     }
 
 
-def mean_power_w(energy_wh, seconds):
+def mean_power_w(energy_wh: float, seconds: float) -> float | None:
     """W, or None when no time is known."""
     return float(energy_wh * 3600 / seconds) if seconds > 1e-3 else None
 
 
-def phase_of_rows(dataset, sums):
+def phase_of_rows(dataset: Dataset, sums: PhaseSums) -> NDArray[np.int8]:
     """The phase (index) at each row of the data set, told apart as in its PhaseSums."""
     if sums.by_power:
         return _phase_by_power(dataset, dataset.rows["power_w"]).astype(np.int8)

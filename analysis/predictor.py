@@ -1,22 +1,45 @@
 """The live predictor: what every active printer should draw now, from its newest status."""
 
 import math
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any, TypedDict
 
 import numpy as np
 
-from .core.energy import US
+from .core.database import Row, Snapshot
 from .core.states import STATES
-from .dataset import EPOCH, rates
-from .features import MEASURED, build
+from .core.times import EPOCH, US, iso
+from .dataset import heating_rates
+from .features import DEVICE_COLUMNS, MEASURED, build
+from .models import Model, Models
 
-DEVICE_COLUMNS = ("rated_power_w", "idle_power_w", "bed_width", "bed_depth", "device_model")
+
+class Prediction(TypedDict):
+    """What a printer should draw at a time (ISO 8601)."""
+
+    device_id: str
+    timestamp: str
+    predicted_power_watts: float
+    model_version: str
 
 
-def predict(snapshot, models):
-    """{"rows", "count", "skipped", "oldest_status_s", "note", "error"} for all printers with a status of the last five minutes."""
+class Predictions(TypedDict):
+    """The answer for all printers; README.md describes it."""
+
+    rows: list[Prediction]
+    count: int
+    skipped: int
+    oldest_status_s: float | None
+    note: str | None
+    error: str | None
+
+
+def predict(snapshot: Snapshot, models: Models) -> Predictions:
+    """The Predictions for all active printers with a status of the last five minutes."""
     printers = snapshot.rows("latest")
-    by_model, note = {}, None
+    by_model: dict[int, tuple[Model, list[Row]]] = {}
+    note = None
     for printer in printers:
         model, problem = models.of(printer["device_model"])
         note = note or problem
@@ -35,7 +58,7 @@ def predict(snapshot, models):
     }
 
 
-def _rows(model, printers):
+def _rows(model: Model, printers: Sequence[Row]) -> list[Prediction]:
     statuses = {name: np.array([_number(p.get(name)) for p in printers]) for name in MEASURED}
     for part in ("nozzle", "bed"):
         statuses[f"{part}_rate"] = np.array([_rate(p, f"before_{part}", f"{part}_temp_actual") for p in printers])
@@ -49,20 +72,24 @@ def _rows(model, printers):
     )
     watts = model.predict(features)
     return [
-        {"device_id": printer["device_id"],
-         "timestamp": (EPOCH + timedelta(seconds=printer["now"])).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-         "predicted_power_watts": round(float(value), 2), "model_version": model.version}
+        {
+            "device_id": printer["device_id"],
+            "timestamp": iso(EPOCH + timedelta(seconds=printer["now"])),
+            "predicted_power_watts": round(float(value), 2),
+            "model_version": model.version,
+        }
         for printer, value in zip(printers, watts)
-    ]  # fmt: skip
+    ]
 
 
-def _number(value):
+def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _rate(printer, before, now):
+def _rate(printer: Row, before: str, now: str) -> float:
     """The same rate as the data set's: °C per minute since the status before."""
     if printer["before_at"] is None:
         return math.nan
     at = np.array([int(printer["before_at"] * US), int(printer["at"] * US)])
-    return float(rates(at, np.array([_number(printer[before]), _number(printer[now])], np.float32))[1])
+    temperature = np.array([_number(printer[before]), _number(printer[now])], np.float32)
+    return float(heating_rates(at, temperature)[1])

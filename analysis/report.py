@@ -1,37 +1,48 @@
 """`results` of the answer: data set, phases, statistics, model and sentences put together."""
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isnan
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import explain, features, insights, money, phases
+from .clock import Clock
 from .core import series, statistics
-from .core.energy import US
+from .core.columns import Columns
+from .core.database import Snapshot
 from .core.states import HEATING, NO_DATA
-from .dataset import build, instant, micros
-from .request import DRIVERS
+from .core.times import US, instant, iso, micros
+from .dataset import CLIMATE, Dataset, build, device_of
+from .models import Model, Models
+from .phases import PhaseSums
+from .request import DRIVERS, Request
 
 OFTEN_UNKNOWN = 0.1
 # Tariffs that change by the hour over years take long to look up; the answer does not wait for them.
 RATES_S = 2
-CLIMATE = ("temperature_c", "humidity_pct")
 # The dashboard of one machine, with its variable.
 GRAFANA_DASHBOARD = "/grafana/d/enms-machine/machine?var-device={device}&from={start}&to={end}"
 
 
-def make(snapshot, request, models, clock):
-    """The results for a checked request; `clock.lap` is told when a step is done."""
-    device = snapshot.row("device", device=request.device_id)
+def make(snapshot: Snapshot, request: Request, models: Models, clock: Clock) -> dict[str, Any]:
+    """The results for a checked request; `clock` is told when a step is done. Raises UnknownDevice.
+
+    docs/analysis.md describes each figure.
+    """
+    device = device_of(snapshot, request.device_id)
     dataset = build(snapshot, device, micros(request.start) if request.start else None, micros(request.end))
-    rates = snapshot.rows_within(
-        RATES_S, "rates", factory=device["factory_id"], **{"from": instant(dataset.start), "to": instant(dataset.end)}
-    )
+    span = {"from": instant(dataset.start), "to": instant(dataset.end)}
+    rates = snapshot.rows_within(RATES_S, "rates", factory=device.factory_id, **span)
     clock.lap("dataset_ms", snapshot.seconds)
 
     sums = phases.split(dataset)
-    metrics = phases.metrics(dataset, sums)
-    account = money.account(dataset.line, rates or [])
+    metrics = phases.metrics(sums)
+    account = money.account(dataset.line, [money.Rate(**row) for row in rates or ()])
     row_phases = phases.phase_of_rows(dataset, sums)
     clock.lap("phases_ms")
 
@@ -46,33 +57,68 @@ def make(snapshot, request, models, clock):
     clock.lap("model_ms")
 
     empty = bool(not len(dataset.rows["at"]) and sums.known_s.sum() == 0)
-    name = device["friendly_name"]
-    span = f"between {_iso(dataset.start)} and {_iso(dataset.end)}"
+    told = [] if empty else insights.sentences(sums, dataset, correlation, regression.fit, prediction.summary)
     results = {
-        "summary": {
-            "deviceId": device["device_id"], "friendlyName": name, "deviceModel": device["device_model"], "deviceType": device["device_type"],
-            "timeRange": request.time_range, "from": _iso(dataset.start), "to": _iso(dataset.end),
-            "total_kwh": metrics["total_kwh"], "cost": account["cost"], "currency": account["currency"], "co2_g": account["co2_g"],
-            "avg_power_w": metrics["avg_power_overall"], "peak_power_w": _peak(dataset.rows["power_w"]), "empty": empty,
-            "text": f"No reading of {name} is known {span}." if empty else insights.summary_sentence(name, sums, account, metrics),
-        },
+        "summary": summary(dataset, request, sums, metrics, account, empty),
         "new_metrics": metrics,
         "phase_analysis": metrics["phase_analysis"],
-        "correlation": correlation,
-        "regression": regression,
-        **prediction["answers"],
-        "insights": [] if empty else insights.sentences(sums, dataset, correlation, regression, prediction["answers"]["ml_prediction_summary"]),
-        "savings": insights.savings(sums, dataset, warm_ups(dataset), account["price_per_kwh"], account["currency"]),
-        "series": series.thin(dataset.rows["at"], dataset.rows["power_w"], prediction["watts"], row_phases),
+        "correlation": {name: asdict(one) for name, one in correlation.items()},
+        "regression": regression.in_answer(),
+        "ml_prediction_summary": prediction.summary,
+        "ml_evaluation_metrics": prediction.evaluation,
+        "ml_feature_importance": prediction.importance,
+        "ml_top_drivers": prediction.top_drivers,
+        "insights": told,
+        "savings": insights.savings(
+            sums, device.idle_power_w, warm_ups(dataset), account.price_per_kwh, account.currency
+        ),
+        "series": series.thin(dataset.rows["at"], dataset.rows["power_w"], prediction.watts, row_phases),
         "data_quality": quality(dataset, sums, notes),
-        "grafanaUrls": grafana_urls(device["device_id"], dataset),
-    }  # fmt: skip
+        "grafanaUrls": grafana_urls(dataset),
+    }
     clock.lap("insights_ms")
     return results
 
 
-def driver_columns(dataset, wanted):
-    """({driver: column over the rows}, [notes]); material becomes a column for each material that occurs."""
+def summary(
+    dataset: Dataset,
+    request: Request,
+    sums: PhaseSums,
+    metrics: phases.Metrics,
+    account: money.Account,
+    empty: bool,
+) -> dict[str, Any]:
+    """`summary` of the answer; `empty`: nothing is known of the range."""
+    device, name = dataset.device, dataset.device.friendly_name
+    start, end = iso(instant(dataset.start)), iso(instant(dataset.end))
+    if empty:
+        text = f"No reading of {name} is known between {start} and {end}."
+    else:
+        text = insights.summary_sentence(name, sums, account, metrics)
+    return {
+        "deviceId": device.device_id,
+        "friendlyName": name,
+        "deviceModel": device.device_model,
+        "deviceType": device.device_type,
+        "timeRange": request.time_range,
+        "from": start,
+        "to": end,
+        "total_kwh": metrics["total_kwh"],
+        "cost": account.cost,
+        "currency": account.currency,
+        "co2_g": account.co2_g,
+        "avg_power_w": metrics["avg_power_overall"],
+        "peak_power_w": _peak(dataset.rows["power_w"]),
+        "empty": empty,
+        "text": text,
+    }
+
+
+def driver_columns(dataset: Dataset, wanted: Sequence[str] | None) -> tuple[Columns, list[str]]:
+    """A column over the rows for each driver, and notes; material becomes a column for each material that occurs.
+
+    `wanted`: None for all drivers that have values.
+    """
     columns, notes = {}, []
     for name in wanted if wanted is not None else DRIVERS:
         if name == "material":
@@ -89,7 +135,7 @@ def driver_columns(dataset, wanted):
     return columns, notes
 
 
-def material_columns(dataset):
+def material_columns(dataset: Dataset) -> Columns:
     """{material: 1 where it was loaded, 0 where another or none, NaN without a status}, the most frequent first."""
     found = dataset.rows["status"]
     if not len(dataset.statuses["at"]):
@@ -99,17 +145,30 @@ def material_columns(dataset):
     return {name: np.where(found >= 0, (codes == code).astype(float), np.nan) for code, name in known}
 
 
-def correlations(dataset, columns):
+def correlations(dataset: Dataset, columns: Columns) -> dict[str, statistics.Correlation]:
     """{driver: its correlation with the power}."""
-    power = statistics.Correlation(dataset.rows["power_w"])
+    power = statistics.CorrelationsWith(dataset.rows["power_w"])
     return {name: power.of(column.astype(float)) for name, column in columns.items()}
 
 
-def regress(dataset, columns, notes, everywhere=False):
-    """`regression` of the answer: OLS of the power on the drivers over the rows in which all are known.
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """The regression of the power on the drivers, and the material with which the others are compared."""
 
-    `everywhere`: nobody chose the drivers, so those that are unknown in many rows (the height of a print while none runs) stay out,
-    because they would narrow the regression to the others.
+    fit: statistics.LeastSquares
+    reference_material: str | None
+
+    def in_answer(self) -> dict[str, Any]:
+        """`regression` of the answer; an unknown p is None."""
+        p_values = {name: None if isnan(p) else p for name, p in self.fit.p_values.items()}
+        return {**asdict(self.fit), "p_values": p_values, "reference_material": self.reference_material}
+
+
+def regress(dataset: Dataset, columns: Columns, notes: list[str], everywhere: bool) -> Regression:
+    """Least squares of the power on the drivers over the rows in which all are known; adds to the notes.
+
+    `everywhere`: nobody chose the drivers, so those that are unknown in many rows (the height of a print while none
+    runs) stay out, because they would narrow the regression to the other rows.
     """
     columns = dict(columns)
     if everywhere and len(dataset.rows["at"]):
@@ -117,7 +176,8 @@ def regress(dataset, columns, notes, everywhere=False):
         columns = {name: column for name, column in columns.items() if name not in unknown}
         if unknown:
             notes.append(
-                f"Left out of the regression, because often unknown in this range: {insights.listed(unknown)}. Choose a driver to look at the rows that know it."
+                f"Left out of the regression, because often unknown in this range: {insights.listed(unknown)}. "
+                "Choose a driver to look at the rows that know it."
             )
     materials = [name for name in columns if name.startswith("material=")]
     reference = materials[0] if materials else None
@@ -135,31 +195,43 @@ def regress(dataset, columns, notes, everywhere=False):
         {name: column[known].astype(float) for name, column in columns.items()},
         statistics.newey_west_lag(len(at), step),
     )
-    fit["reference_material"] = reference.removeprefix("material=") if reference else None
-    for reason in dict.fromkeys(fit["dropped"].values()):
-        notes.append(
-            f"Left out of the regression, because {reason}: {insights.listed([name for name in fit['dropped'] if fit['dropped'][name] == reason])}."
-        )
+    for reason in dict.fromkeys(fit.dropped.values()):
+        left_out = [name for name, why in fit.dropped.items() if why == reason]
+        notes.append(f"Left out of the regression, because {reason}: {insights.listed(left_out)}.")
     if columns and len(at) < len(power):
         scarce = max(columns, key=lambda name: np.count_nonzero(np.isnan(columns[name])))
         notes.append(
-            f"The regression uses {len(at)} of {len(power)} rows: those in which all drivers are known ({scarce} is missing most)."
+            f"The regression uses {len(at)} of {len(power)} rows: "
+            f"those in which all drivers are known ({scarce} is missing most)."
         )
-    return fit
+    return Regression(fit, reference.removeprefix("material=") if reference else None)
 
 
-def predict(dataset, models, sums):
-    """{"watts": prediction at each row (NaN none) or None, "answers": the ml_… parts of the answer}."""
-    empty = {"ml_evaluation_metrics": None, "ml_feature_importance": [], "ml_top_drivers": []}
-    device, power = dataset.device, dataset.rows["power_w"]
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model makes of the range: the `ml_…` parts of the answer.
+
+    `watts`: the prediction at each row, NaN where there is none; None without a model.
+    """
+
+    summary: dict[str, Any]
+    watts: NDArray[np.float64] | None = None
+    evaluation: dict[str, Any] | None = None
+    importance: Sequence[explain.Importance] = field(default_factory=list)
+    top_drivers: Sequence[explain.TopDriver] = field(default_factory=list)
+
+
+def predict(dataset: Dataset, models: Models, sums: PhaseSums) -> Prediction:
+    """The Prediction by the device's model; without one its summary has a note that says why."""
+
+    def without(note: str | None) -> Prediction:
+        return Prediction({"available": False, "note": note})
+
+    power = dataset.rows["power_w"]
     rows = np.flatnonzero((dataset.rows["status"] >= 0) & ~np.isnan(power))
-
-    def without(note):
-        return {"watts": None, "answers": {"ml_prediction_summary": {"available": False, "note": note}, **empty}}
-
-    if device["device_type"] != "printer":
+    if dataset.device.device_type != "printer":
         return without("The power model describes printers; this device is none.")
-    model, problem = models.of(device["device_model"])
+    model, problem = models.of(dataset.device.device_model)
     if model is None:
         return without(problem)
     if not len(rows):
@@ -170,36 +242,60 @@ def predict(dataset, models, sums):
     predicted, actual = model.predict(known), power[chosen]
     watts = np.full(len(power), np.nan)
     watts[chosen] = predicted
-    with_status = np.arange(len(sums.seconds)) != NO_DATA
-    seconds, actual_kwh = float(sums.known_s[with_status].sum()), float(sums.energy_wh[with_status].sum() / 1000)
     mean_w = float(np.average(predicted, weights=seconds_of_rows(dataset, chosen)))
-    predicted_kwh = mean_w * seconds / 3.6e6
     part = explain.spread(np.arange(len(chosen)), explain.PERMUTED_ROWS)
     few = explain.spread(np.arange(len(chosen)), explain.EXPLAINED_ROWS)
-    subset = lambda places: features.Features(known.names, known.values[places])
-    card = model.card
-    return {"watts": watts, "answers": {
-        "ml_prediction_summary": {
-            "available": True, "note": problem, "model_version": model.version, "model_type": model.kind, "trained_at": card.get("trained_at"),
-            "device_model": card.get("device_model"), "mean_predicted_w": mean_w, "mean_actual_w": phases.mean_power_w(1000 * actual_kwh, seconds),
-            "predicted_kwh": predicted_kwh, "actual_kwh": actual_kwh,
-            "difference_percent": 100 * (actual_kwh - predicted_kwh) / predicted_kwh if predicted_kwh > 0 else None, "n": len(chosen),
+    return Prediction(
+        summary={
+            **_facts(model, problem),
+            **_expected(sums, mean_w),
+            "n": len(chosen),
         },
-        "ml_evaluation_metrics": {**explain.evaluation(actual, predicted), "trained": card.get("metrics")},
-        "ml_feature_importance": explain.permutation_importance(model, subset(part), actual[part]),
-        "ml_top_drivers": explain.top_drivers(model, subset(few)),
-    }}  # fmt: skip
+        watts=watts,
+        evaluation={**asdict(explain.evaluation(actual, predicted)), "trained": model.card.get("metrics")},
+        importance=explain.permutation_importance(model, known.of_rows(part), actual[part]),
+        top_drivers=explain.top_drivers(model, known.of_rows(few)),
+    )
 
 
-def seconds_of_rows(dataset, chosen):
-    """For how long each of the chosen rows (ascending) stands: until the next one, as far as energy and status are known. A plug reports more often while it works."""
+def _facts(model: Model, problem: str | None) -> dict[str, Any]:
+    """Which model it is."""
+    return {
+        "available": True,
+        "note": problem,
+        "model_version": model.version,
+        "model_type": model.kind,
+        "trained_at": model.card.get("trained_at"),
+        "device_model": model.card.get("device_model"),
+    }
+
+
+def _expected(sums: PhaseSums, mean_w: float) -> dict[str, Any]:
+    """Mean power and energy, expected and measured, over the time with a status and known energy."""
+    with_status = np.arange(len(sums.seconds)) != NO_DATA
+    seconds, actual_kwh = float(sums.known_s[with_status].sum()), float(sums.energy_wh[with_status].sum() / 1000)
+    predicted_kwh = mean_w * seconds / 3.6e6
+    return {
+        "mean_predicted_w": mean_w,
+        "mean_actual_w": phases.mean_power_w(1000 * actual_kwh, seconds),
+        "predicted_kwh": predicted_kwh,
+        "actual_kwh": actual_kwh,
+        "difference_percent": 100 * (actual_kwh - predicted_kwh) / predicted_kwh if predicted_kwh > 0 else None,
+    }
+
+
+def seconds_of_rows(dataset: Dataset, chosen: NDArray[np.integer]) -> NDArray[np.float64]:
+    """For how many seconds each of the chosen rows (ascending) stands: a plug reports more often while it works.
+
+    That is the time until the next chosen row, as far as energy and status are known.
+    """
     seconds = np.diff(dataset.line.known_s_until(np.append(dataset.rows["at"], dataset.end)))
     seconds[dataset.rows["status"] < 0] = 0
     seconds = np.add.reduceat(seconds, chosen)
     return seconds if seconds.sum() > 0 else np.ones(len(chosen))
 
 
-def warm_ups(dataset):
+def warm_ups(dataset: Dataset) -> int:
     """How many times heating began in the range."""
     heating = dataset.statuses["phase"] == HEATING
     inside = dataset.statuses["at"] >= dataset.start
@@ -209,50 +305,48 @@ def warm_ups(dataset):
     )
 
 
-def quality(dataset, sums, notes):
-    """`data_quality` of the answer."""
+def quality(dataset: Dataset, sums: PhaseSums, notes: list[str]) -> dict[str, Any]:
+    """`data_quality` of the answer, with these notes and its own before them."""
     edges = np.array([dataset.start, dataset.end])
     seconds = (dataset.end - dataset.start) / US
     covered, silent = np.diff(dataset.line.covered_s_until(edges))[0], np.diff(dataset.line.gap_s_until(edges))[0]
     rows, found = dataset.rows, dataset.rows["status"]
     with_status = found >= 0
     ages = (rows["at"][with_status] - dataset.statuses["at"][found[with_status]]) / US
-    newest = max((meter["last_reading"] for meter in dataset.meters if meter["last_reading"] is not None), default=None)
+    newest = max((meter.last_reading for meter in dataset.meters if meter.last_reading is not None), default=None)
     if not dataset.meters:
         notes = ["No main electricity meter is assigned to this device.", *notes]
     if dataset.resolution_s:
-        notes = [
-            f"The range is long: one row is the mean of {insights.duration(dataset.resolution_s)}, from the stored rollups.",
-            *notes,
-        ]
+        mean_of = insights.duration(dataset.resolution_s)
+        notes = [f"The range is long: one row is the mean of {mean_of}, from the stored rollups.", *notes]
     if sums.by_power:
         notes = ["No status is known; phases are told apart by power.", *notes]
     return {
-        "rows": len(rows["at"]), "row_seconds": dataset.resolution_s or None,
-        "coverage_percent": 100 * covered / seconds, "covered_minutes": covered / 60, "gap_minutes": silent / 60,
-        "unknown_minutes": (seconds - sums.known_s.sum()) / 60, **dataset.flags,
+        "rows": len(rows["at"]),
+        "row_seconds": dataset.resolution_s or None,
+        "coverage_percent": 100 * covered / seconds,
+        "covered_minutes": covered / 60,
+        "gap_minutes": silent / 60,
+        "unknown_minutes": (seconds - sums.known_s.sum()) / 60,
+        **dataset.flags,
         "statuses": int(np.count_nonzero(dataset.statuses["at"] >= dataset.start)),
-        "rows_without_status": int(np.count_nonzero(~with_status)), "rows_without_climate": int(np.count_nonzero(np.isnan(rows["temperature_c"]))),
+        "rows_without_status": int(np.count_nonzero(~with_status)),
+        "rows_without_climate": int(np.count_nonzero(np.isnan(rows["temperature_c"]))),
         "oldest_status_age_s": float(ages.max()) if len(ages) else None,
-        "newest_reading": _iso(int(newest * US)) if newest is not None else None, "notes": notes,
-    }  # fmt: skip
-
-
-def grafana_urls(device_id, dataset):
-    """{"machine": URL} for the device and range, None when there is no Grafana."""
-    if not os.environ.get("ENMS_GRAFANA_URL"):
-        return None
-    return {
-        "machine": GRAFANA_DASHBOARD.format(
-            device=quote(device_id, safe=""), start=dataset.start // 1000, end=dataset.end // 1000
-        )
+        "newest_reading": iso(instant(int(newest * US))) if newest is not None else None,
+        "notes": notes,
     }
 
 
-def _peak(power):
+def grafana_urls(dataset: Dataset) -> Mapping[str, str] | None:
+    """{"machine": URL} for the device and range, None when there is no Grafana."""
+    if not os.environ.get("ENMS_GRAFANA_URL"):
+        return None
+    device = quote(dataset.device.device_id, safe="")
+    start, end = dataset.start // 1000, dataset.end // 1000
+    return {"machine": GRAFANA_DASHBOARD.format(device=device, start=start, end=end)}
+
+
+def _peak(power: NDArray[np.float64]) -> float | None:
     known = power[~np.isnan(power)]
     return float(known.max()) if len(known) else None
-
-
-def _iso(us):
-    return instant(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")

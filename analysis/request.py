@@ -1,7 +1,7 @@
 """The request of POST /api/analyze, checked: every mistake is answered with a sentence."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from .core.errors import BadRequest
 
@@ -29,9 +29,9 @@ DRIVERS = (
 MAX_ID_LENGTH = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """`start` is None for everything that is known; `drivers` is None for all that have data."""
+    """What to analyze. `start` is None for everything that is known; `drivers` is None for all that have data."""
 
     device_id: str
     start: datetime | None
@@ -39,13 +39,13 @@ class Request:
     time_range: str | None
     drivers: tuple[str, ...] | None
 
-    def key(self):
-        """What makes two requests the same: a relative range moves with the data, not with the clock."""
-        span = self.time_range or (self.start.isoformat(), self.end.isoformat())
+    def key(self) -> str:
+        """Equal for requests that ask for the same: a relative range moves with the data, not with the clock."""
+        span = self.time_range or (self.start and self.start.isoformat(), self.end.isoformat())
         return repr((self.device_id, span, self.drivers))
 
 
-def parse(body, now=None):
+def parse(body: object, now: datetime | None = None) -> Request:
     """The Request that `body` (decoded JSON) describes; raises BadRequest."""
     now = now or datetime.now(UTC)
     if not isinstance(body, dict):
@@ -71,13 +71,15 @@ def parse(body, now=None):
     return Request(device_id, now - length if length else None, now, time_range, _drivers(body.get("selectedDrivers")))
 
 
-def _instant(value, name):
+def _instant(value: object, name: str) -> datetime:
     if value is None:
         raise BadRequest(f"{name} is missing: give from and to as ISO 8601, as in 2026-11-21T08:00:00Z.")
     try:
-        instant = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise BadRequest(f"{name} is no time: give ISO 8601, as in 2026-11-21T08:00:00Z.") from None
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        instant = None
+    if instant is None:
+        raise BadRequest(f"{name} is no time: give ISO 8601, as in 2026-11-21T08:00:00Z.")
     if instant.tzinfo is None:
         raise BadRequest(f"{name} needs an offset or Z, as in 2026-11-21T08:00:00Z.")
     if not 2000 <= instant.year <= 9000:
@@ -85,7 +87,7 @@ def _instant(value, name):
     return instant.astimezone(UTC)
 
 
-def _drivers(value):
+def _drivers(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not all(isinstance(chosen, bool) for chosen in value.values()):

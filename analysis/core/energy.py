@@ -1,32 +1,54 @@
 """Energy of one meter as a line over time, so that any cut of any range is two look-ups and every account balances.
 
-A reading's power holds until the next row; the energy of an interval is shared among its pieces in proportion to power × time
-(evenly when no power is known), exactly as the database's energy_between() does. Times are int64 microseconds since 1970.
+This is the numpy twin of the database's accounting in `database/functions/30_energy_between.sql` (`energy_between()`,
+`energy_edge()`), which is the one that counts. The rule of both: a reading's power holds until the next row; the energy
+of an interval is shared among its pieces in proportion to power × time, evenly when no power of it is known. Two
+property tests in `analysis/tests/test_balance.py` hold them equal on random meters, faults and ranges:
+`test_any_meter_balances` at every cut, `test_any_device_balances` for every phase of a device. A change here needs the
+same change there.
+
+Units: times are int64 microseconds since 1970, energy is Wh, power is W. NaN is unknown, never zero.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .database import NO_TIME
+from .columns import Columns
+from .times import NO_TIME, US
 
-US = 1_000_000
+# Bits of `quality`, as readings.sql sends them.
 GAP, RESET, JUMP, BACK, INTEGRATED = 1, 2, 4, 8, 16
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Segments:
-    """Consecutive pieces of a meter's time: begin, end (µs), energy (Wh, NaN unknown), power (W, NaN unknown), silence or not."""
+    """n consecutive pieces of a meter's time, ascending, without overlap; there may be holes between them.
 
-    start: np.ndarray
-    end: np.ndarray
-    energy_wh: np.ndarray
-    power_w: np.ndarray
-    gap: np.ndarray
+    `start`, `end`: µs, shape (n,). `energy_wh`: Wh of the piece, NaN unknown. `power_w`: W while it lasts, NaN unknown.
+    `gap`: the meter was silent; the energy is then known in sum only.
+    """
+
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    energy_wh: NDArray[np.float64]
+    power_w: NDArray[np.float64]
+    gap: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls) -> "Segments":
+        """No piece at all."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, bool))
 
 
-def segments_of_readings(rows):
-    """The Segments between the rows of readings.sql."""
+def segments_of_readings(rows: Columns) -> Segments:
+    """The Segments between n readings of one meter: n − 1, or n when the first interval begins before the first row.
+
+    `rows` are the columns of readings.sql in time order: `at` (µs), `power_w` (W, NaN unknown), `delta_wh` (Wh of the
+    interval that ends here, NaN unknown), `interval_start` (µs, NO_TIME when none ends here), `quality` (bits).
+    """
     at, power, delta, begin = rows["at"], rows["power_w"], rows["delta_wh"], rows["interval_start"]
     flags = rows["quality"]
     owner = np.flatnonzero(begin != NO_TIME)
@@ -45,13 +67,24 @@ def segments_of_readings(rows):
     energy = _shared(start, end, held, owner, begin, delta)
     gap = (flags[1:] & GAP) != 0
     seconds = (end - start) / US
-    # What has no power reading shows the mean that its energy implies; in a gap nobody knows the shape.
+    # A piece without a power reading shows the mean that its energy implies; in a gap nobody knows the shape.
     power_w = np.where(np.isnan(held) & ~gap, energy * 3600 / seconds, held)
     return Segments(start, end, energy, power_w, gap)
 
 
-def _shared(start, end, held, owner, begin, delta):
-    """Wh of each segment: its share of the interval that it lies in, NaN outside of any."""
+def _shared(
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    held: NDArray[np.float64],
+    owner: NDArray[np.integer],
+    begin: NDArray[np.int64],
+    delta: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Wh of each segment: its share of the interval around it, NaN outside of any.
+
+    `held` is the power of each segment; `owner` are the rows at which an interval ends, `begin` and `delta` its start
+    and energy at each row.
+    """
     energy = np.full(len(start), np.nan)
     if not len(owner) or not len(start):
         return energy
@@ -78,15 +111,19 @@ def _shared(start, end, held, owner, begin, delta):
     return energy
 
 
-def segments_of_rollup(rows, bucket_s):
-    """The Segments of stored buckets; a bucket without coverage but with energy lies in a gap."""
+def segments_of_rollup(rows: Columns, bucket_s: int) -> Segments:
+    """The Segments of n stored buckets of `bucket_s` seconds, with their mean power.
+
+    `rows` are the columns of rollup.sql: `at` (µs, start of the bucket), `energy_wh` (NaN unknown), `coverage_s`
+    (seconds that readings cover). A bucket without coverage but with energy is in a gap.
+    """
     start, energy = rows["at"], rows["energy_wh"]
     gap = (rows["coverage_s"] <= 0) & ~np.isnan(energy)
     return Segments(start, start + bucket_s * US, energy, np.where(gap, np.nan, energy * 3600 / bucket_s), gap)
 
 
-def clipped(segments, start, end):
-    """The Segments inside [start, end); those at the edges cut in proportion to time, because their power is constant."""
+def clipped(segments: Segments, start: int, end: int) -> Segments:
+    """The Segments inside [start, end) (µs); at the edges cut in proportion to time, as their power is constant."""
     inside = (segments.end > start) & (segments.start < end)
     old_start, old_end = segments.start[inside], segments.end[inside]
     new_start, new_end = np.maximum(old_start, start), np.minimum(old_end, end)
@@ -94,8 +131,8 @@ def clipped(segments, start, end):
     return Segments(new_start, new_end, energy, segments.power_w[inside], segments.gap[inside])
 
 
-def joined(pieces):
-    """Segments of consecutive pieces of time as one."""
+def joined(pieces: Sequence[Segments]) -> Segments:
+    """Segments of consecutive pieces of time (at least one) as one."""
     return Segments(
         *(
             np.concatenate([getattr(piece, field) for piece in pieces])
@@ -104,8 +141,11 @@ def joined(pieces):
     )
 
 
-def summed(meters):
-    """The Segments of a device from those of its meters: energies and powers added wherever they overlap."""
+def summed(meters: Sequence[Segments]) -> Segments:
+    """The Segments of a device from those of its meters (at least one): energies and powers added where they overlap.
+
+    Energy or power is NaN where no meter knows it, and the sum of those that do elsewhere; a gap of any is a gap.
+    """
     if len(meters) == 1:
         return meters[0]
     edges = np.unique(np.concatenate([edge for meter in meters for edge in (meter.start, meter.end)]))
@@ -127,9 +167,13 @@ def summed(meters):
 
 
 class EnergyLine:
-    """Cumulated energy and known time of Segments; both 0 before the first segment."""
+    """Cumulated energy and time of Segments; all of it is 0 before the first segment and constant after the last.
 
-    def __init__(self, segments):
+    The difference at two times is what lies between them. Times (µs) are a number or an array of any shape; so is the
+    result. Unknown energy adds nothing: the known seconds tell zero and unknown apart.
+    """
+
+    def __init__(self, segments: Segments) -> None:
         self.segments = segments
         energy = np.nan_to_num(segments.energy_wh)
         seconds = (segments.end - segments.start) / US
@@ -142,29 +186,29 @@ class EnergyLine:
         self._covered_s = _steps(np.where(covered, seconds, 0.0))
         self._gap_s = _steps(np.where(segments.gap, seconds, 0.0))
 
-    def wh_until(self, at):
-        """Wh up to the moments `at` (µs)."""
+    def wh_until(self, at: NDArray[np.int64] | int) -> NDArray[np.float64]:
+        """Wh up to these times."""
         return self._until(at, self._wh)
 
-    def known_s_until(self, at):
-        """Seconds whose energy is known, in sum at least."""
+    def known_s_until(self, at: NDArray[np.int64] | int) -> NDArray[np.float64]:
+        """Seconds whose energy is known, at least in sum."""
         return self._until(at, self._known_s)
 
-    def covered_s_until(self, at):
+    def covered_s_until(self, at: NDArray[np.int64] | int) -> NDArray[np.float64]:
         """Seconds that readings cover without silence."""
         return self._until(at, self._covered_s)
 
-    def gap_s_until(self, at):
+    def gap_s_until(self, at: NDArray[np.int64] | int) -> NDArray[np.float64]:
         """Seconds of silence between readings."""
         return self._until(at, self._gap_s)
 
-    def _until(self, at, values):
+    def _until(self, at: NDArray[np.int64] | int, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if not len(values):
             return np.zeros(np.shape(at))
-        return np.interp(at, self._edges, values)
+        return np.asarray(np.interp(at, self._edges, values))
 
 
-def _steps(amounts):
+def _steps(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values at the edges begin0, end0, begin1, end1 … of a line that rises by each amount."""
     after = np.cumsum(amounts)
     steps = np.empty(2 * len(amounts))

@@ -1,8 +1,8 @@
-"""What an analysis can fail with; each carries the HTTP status that the caller answers with."""
+"""What an analysis can fail with; each carries the HTTP status of the answer."""
 
 
 class AnalysisError(Exception):
-    """A sentence for the person who asked."""
+    """Its text is a sentence for the person who sent the request."""
 
     status = 500
 
@@ -14,12 +14,15 @@ class BadRequest(AnalysisError):
 
 
 class UnknownDevice(AnalysisError):
-    """No such device."""
+    """There is no such device."""
 
     status = 404
 
+    def __init__(self, device_id: str) -> None:
+        super().__init__(f"There is no device {device_id}.")
+
 
 class DatabaseAway(AnalysisError):
-    """The database can't be reached, or took too long; worth asking again soon."""
+    """The database can't be reached, or took too long; the same request may succeed soon."""
 
     status = 503

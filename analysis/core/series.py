@@ -1,34 +1,50 @@
-"""What is drawn: at most a thousand points, each the mean of the rows that it stands for, so that no energy hides between them."""
+"""What is drawn: at most a thousand points, each the mean of its rows, so that no energy hides between them."""
 
 from math import isnan
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .states import PHASES
 
 MAX_POINTS = 1_000
 
 
-def thin(rows_at, actual, predicted, phase):
-    """{timestamps, actual, predicted, phase} of at most MAX_POINTS: means of neighbouring rows, the phase of the middle one.
+class Series(TypedDict):
+    """Equally long lists: ISO 8601 times in UTC, W (None: unknown), names of phases."""
 
-    `predicted` is None or an array (NaN where nothing was predicted).
+    timestamps: list[str]
+    actual: list[float | None]
+    predicted: list[float | None]
+    phase: list[str]
+
+
+def thin(
+    at: NDArray[np.int64],
+    actual: NDArray[np.float64],
+    predicted: NDArray[np.float64] | None,
+    phase: NDArray[np.integer],
+) -> Series:
+    """The Series of at most MAX_POINTS points: means of neighbouring rows, with the time and phase of the middle one.
+
+    at: µs since 1970, shape (n,), ascending. actual, predicted: W, shape (n,), NaN unknown; `predicted` is None when
+    nothing was predicted. phase: indices into PHASES, shape (n,). Unknown rows don't count in a mean; a point without
+    any known row is None.
     """
-    n = len(rows_at)
+    n = len(at)
     points = min(n, MAX_POINTS)
     edges = np.linspace(0, n, points + 1).astype(int)
     middle = (edges[:-1] + edges[1:]) // 2
     return {
-        "timestamps": [
-            f"{text}Z" for text in np.datetime_as_string(rows_at[middle].astype("datetime64[us]"), unit="ms")
-        ],
+        "timestamps": [f"{text}Z" for text in np.datetime_as_string(at[middle].astype("datetime64[us]"), unit="ms")],
         "actual": _means(actual, edges),
         "predicted": _means(predicted, edges) if predicted is not None else [None] * points,
         "phase": [PHASES[index] for index in phase[middle]],
     }
 
 
-def _means(values, edges):
+def _means(values: NDArray[np.float64], edges: NDArray[np.int64]) -> list[float | None]:
     if len(edges) < 2:
         return []
     known = ~np.isnan(values)

@@ -1,8 +1,8 @@
--- The device, its factory and the times for which anything is known of it; times in seconds since 1970.
-SELECT d.device_id, d.device_type, d.device_model, d.friendly_name, d.location, d.source, d.factory_id::text AS factory_id,
-       d.rated_power_w, d.idle_power_w, d.bed_width, d.bed_depth, f.timezone, f.currency,
+-- The device and the times for which anything is known of it, in seconds since 1970.
+SELECT d.device_id, d.device_type, d.device_model, d.friendly_name, d.location, d.source,
+       d.factory_id::text AS factory_id, d.rated_power_w, d.idle_power_w, d.bed_width, d.bed_depth,
        extract(epoch FROM setting('frozen_before')::timestamptz)::float8 AS frozen_before,
-       (SELECT extract(epoch FROM min(s.timestamp))::float8 FROM printer_status s WHERE s.device_id = d.device_id) AS first_status,
-       extract(epoch FROM l.status_at)::float8 AS last_status
-FROM devices d JOIN factories f USING (factory_id) LEFT JOIN device_latest l USING (device_id)
+       (SELECT extract(epoch FROM min(s.timestamp))::float8 FROM printer_status s
+        WHERE s.device_id = d.device_id) AS first_status
+FROM devices d
 WHERE d.device_id = %(device)s

@@ -1,6 +1,8 @@
--- Every climate reading of the place that can be the nearest of a row of the range.
+-- Every climate reading of the place that can be the nearest to a row of the range.
 -- columns: at time, temperature_c float4, humidity_pct float4
 SELECT e.timestamp, coalesce(e.temperature_c, 'NaN'), coalesce(e.humidity_pct, 'NaN')
 FROM environment_data e
-WHERE e.location_id = %(place)s AND e.timestamp >= %(from)s::timestamptz - interval '15 minutes' AND e.timestamp <= %(to)s::timestamptz + interval '15 minutes'
+WHERE e.location_id = %(place)s
+  AND e.timestamp >= %(from)s::timestamptz - interval '15 minutes'
+  AND e.timestamp <= %(to)s::timestamptz + interval '15 minutes'
 ORDER BY e.timestamp

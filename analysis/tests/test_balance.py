@@ -1,6 +1,7 @@
 """The account of an analysis: phases sum to the range in time and energy, and the total is what the database counts."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.core.states import PHASES
-from analysis.dataset import build, micros
+from analysis.core.times import micros
 
 HOUR = 3600
 PHASE_OF = {
@@ -55,11 +56,12 @@ def check_balance(plant, results, device, start, end):
 
 
 def by_sql(plant, device, start, end):
-    """{phase: (seconds, Wh)} by device_states() and energy_between(); only where no temperature makes another phase of a state."""
+    """{phase: (seconds, Wh)} by device_states() and energy_between(); temperatures must not change the phase."""
     found = {}
     for state, seconds, wh in plant.all(
         """SELECT s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8,
-                      sum((SELECT sum(energy_between(a.meter_id, greatest(a.valid_from, s.t0), least(a.valid_to, s.t1))) FROM meter_assignments a
+                      sum((SELECT sum(energy_between(a.meter_id, greatest(a.valid_from, s.t0), least(a.valid_to, s.t1)))
+                           FROM meter_assignments a
                            WHERE a.device_id = %s AND a.role = 'main' AND a.valid_from < s.t1 AND a.valid_to > s.t0))
                FROM device_states(%s, %s, %s) s GROUP BY s.state""",
         device,
@@ -74,7 +76,7 @@ def by_sql(plant, device, start, end):
 
 @pytest.fixture(scope="module")
 def printer(plant):
-    """Twelve hours: idle, a print with heating and a pause, a silent half hour, a counter reset, idle; readings every 10 s."""
+    """Twelve hours at 10 s: idle, a print with heating and a pause, a silent half hour, a counter reset, idle."""
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=14)
     at = lambda s: begin + timedelta(seconds=s)
     device = plant.printer(device_model="MK4", idle_power_w=9)
@@ -146,14 +148,14 @@ def test_neighbouring_ranges_add_up(service, printer):
     device, at = printer
     parts = [0, 1.5 * HOUR, 7.2 * HOUR, 7.31 * HOUR, 8 * HOUR, 12 * HOUR]
     whole = analysed(service, device, at(parts[0]), at(parts[-1]))
-    each = [analysed(service, device, at(a), at(b)) for a, b in zip(parts, parts[1:])]
+    each = [analysed(service, device, at(a), at(b)) for a, b in pairwise(parts)]
     for phase in PHASES:
         assert sum(r["phase_analysis"][phase]["energy_kwh"] for r in each) == pytest.approx(
             whole["phase_analysis"][phase]["energy_kwh"], abs=1e-9
         )
 
 
-def test_gap_and_reset_are_told(service, printer):
+def test_gap_and_reset_are_counted(service, printer):
     device, at = printer
     quality = analysed(service, device, at(0), at(12 * HOUR))["data_quality"]
     assert (quality["gaps"], quality["resets"]) == (1, 1)
@@ -162,7 +164,7 @@ def test_gap_and_reset_are_told(service, printer):
 
 @pytest.fixture(scope="module")
 def season(plant):
-    """Sixty days at ten minutes across the end of summer time, so that long ranges are read from rollups; plug exchanged in between."""
+    """Sixty days at ten minutes, so that long ranges are read from rollups; the plug is exchanged in between."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin = end - timedelta(days=60)
     device = plant.printer(device_model="MK4")
@@ -191,7 +193,8 @@ def test_long_ranges_from_rollups_keep_the_sum(plant, service, season, first, la
     start, end = begin + timedelta(days=first), min(begin + timedelta(days=last), end)
     results = analysed(service, device, start, end)
     known = plant.one(
-        "SELECT sum(energy_between(meter_id, greatest(valid_from, %s), least(valid_to, %s))) FROM meter_assignments WHERE device_id = %s AND valid_from < %s",
+        "SELECT sum(energy_between(meter_id, greatest(valid_from, %s), least(valid_to, %s))) "
+        "FROM meter_assignments WHERE device_id = %s AND valid_from < %s",
         start,
         end,
         device,
@@ -251,7 +254,7 @@ def test_a_day_on_which_the_clock_changes(plant, service, day_and_night, hours, 
 
 
 def test_what_retention_left_still_balances(plant, service):
-    """Rows and statuses of the first days are gone: buckets and hours per state tell what is left."""
+    """Rows and statuses of the first days are gone: buckets and hours per state are what is left."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     begin, cut = end - timedelta(days=3), (end - timedelta(days=1)).replace(hour=0)
     device = plant.printer(device_model="MK4")
@@ -270,7 +273,7 @@ def test_what_retention_left_still_balances(plant, service):
     frozen = plant.one("SELECT setting('frozen_before')")
     try:
         plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", cut.isoformat())
-        # Rows go in small steps, or by whole chunks: for a while they stand beside what replaces them.
+        # Rows go in small steps, or by whole chunks: for a while they are there together with what replaces them.
         still_there = analysed(service, device, begin + timedelta(hours=6), end)
         plant.all("DELETE FROM energy_data WHERE meter_id = %s AND timestamp < %s", meter, cut)
         plant.all("DELETE FROM printer_status WHERE device_id = %s AND timestamp < %s", device, cut)
@@ -371,7 +374,7 @@ READING = st.tuples(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_meter_balances(plant, database, data):
+def test_any_meter_balances(plant, dataset_of, data):
     """Random readings (partial messages, gaps, resets) cut anywhere: the line is energy_between() at every cut."""
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
     device = plant.printer()
@@ -385,10 +388,8 @@ def test_any_meter_balances(plant, database, data):
     plant.ingest(meter, [row for row in rows if row[1] is not None or row[2] is not None])
     cuts = sorted(data.draw(st.lists(st.floats(-100, now + 100), min_size=2, max_size=6, unique=True)))
     cuts = [begin + timedelta(seconds=round(cut, 3)) for cut in cuts]
-    with database.snapshot() as snapshot:
-        row = snapshot.row("device", device=device)
-        dataset = build(snapshot, row, micros(cuts[0]), micros(cuts[-1]))
-    for a, b in zip(cuts, cuts[1:]):
+    dataset = dataset_of(device, cuts[0], cuts[-1])
+    for a, b in pairwise(cuts):
         if a == b:
             continue
         known = plant.one("SELECT energy_between(%s, %s, %s)", meter, a, b) or 0.0
@@ -399,7 +400,7 @@ def test_any_meter_balances(plant, database, data):
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_device_balances(plant, service, data):
-    """Random meters (moved to and from another device, interval or power meters), statuses with holes, any range: each phase is what SQL says of it."""
+    """Random meters, moved between devices, statuses with holes, any range: each phase is what SQL computes."""
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
     at = lambda s: begin + timedelta(seconds=round(s, 3))
     device, other = plant.printer(source="prusalink", api_ip="127.0.0.1", api_key="k"), plant.printer()

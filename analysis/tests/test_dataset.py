@@ -1,6 +1,6 @@
 """The data set builder against the plain SQL that it replaces: the same rows, on small random data."""
 
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,18 +10,22 @@ from psycopg2.extensions import AsIs
 
 from analysis.core.database import decode, query_layout
 from analysis.core.states import STATES
-from analysis.dataset import build, instant, micros
+from analysis.core.times import instant, micros
+from analysis.dataset import build, device_of
 from analysis.request import DRIVERS
 
 PLAIN = """
-SELECT e.timestamp, e.power_watts, s.state, s.material, s.nozzle_temp_actual, s.bed_temp_target, s.progress_percent, s.is_printing, t.temperature_c, h.humidity_pct
+SELECT e.timestamp, e.power_watts, s.state, s.material, s.nozzle_temp_actual, s.bed_temp_target, s.progress_percent,
+       s.is_printing, t.temperature_c, h.humidity_pct
 FROM energy_data e
 LEFT JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = %(device)s AND s.timestamp <= e.timestamp
                    AND s.timestamp >= e.timestamp - interval '5 minutes' ORDER BY s.timestamp DESC LIMIT 1) s ON true
-LEFT JOIN LATERAL (SELECT c.temperature_c FROM environment_data c WHERE c.location_id = %(place)s AND c.temperature_c IS NOT NULL
+LEFT JOIN LATERAL (SELECT c.temperature_c FROM environment_data c
+                   WHERE c.location_id = %(place)s AND c.temperature_c IS NOT NULL
                    AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
                    ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)), c.timestamp LIMIT 1) t ON true
-LEFT JOIN LATERAL (SELECT c.humidity_pct FROM environment_data c WHERE c.location_id = %(place)s AND c.humidity_pct IS NOT NULL
+LEFT JOIN LATERAL (SELECT c.humidity_pct FROM environment_data c
+                   WHERE c.location_id = %(place)s AND c.humidity_pct IS NOT NULL
                    AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
                    ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)), c.timestamp LIMIT 1) h ON true
 WHERE e.meter_id = %(meter)s AND e.timestamp > %(start)s AND e.timestamp <= %(end)s
@@ -57,7 +61,7 @@ def number(value):
     cut=st.tuples(st.integers(-10, 1800), st.integers(1801, 3700)),
 )
 @example(readings=[1801], statuses=[(1801, "idle", 20.0, "PLA")], climate=[], cut=(0, 1801))  # all at the very end
-def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, cut):
+def test_same_rows_as_lateral_sql(plant, dataset_of, readings, statuses, climate, cut):
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
     at = lambda s: begin + timedelta(seconds=s)
     device = plant.printer()
@@ -93,26 +97,32 @@ def test_same_rows_as_lateral_sql(plant, database, readings, statuses, climate, 
             PLAIN, {"device": device, "meter": meter, "place": f"room of {device}", "start": start, "end": end}
         )
         wanted = cursor.fetchall()
-    with database.snapshot() as snapshot:
-        data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
-    found, nozzle, bed, progress, printing = (
-        data.rows["status"],
-        *(
-            data.status_values(name)
-            for name in ("nozzle_temp_actual", "bed_temp_target", "progress_percent", "is_printing")
-        ),
+    data = dataset_of(device, start, end)
+    found = data.rows["status"]
+    nozzle, bed, progress, printing = (
+        data.status_values(name)
+        for name in ("nozzle_temp_actual", "bed_temp_target", "progress_percent", "is_printing")
     )
     ours = [
-        (instant(data.rows["at"][i]), data.rows["power_w"][i], STATES[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
-         data.materials.get(data.statuses["material"][found[i]]) if found[i] >= 0 else None, number(nozzle[i]), number(bed[i]), number(progress[i]),
-         None if np.isnan(printing[i]) or printing[i] < 0 else bool(printing[i]), number(data.rows["temperature_c"][i]), number(data.rows["humidity_pct"][i]))
+        (
+            instant(data.rows["at"][i]),
+            data.rows["power_w"][i],
+            STATES[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
+            data.materials.get(data.statuses["material"][found[i]]) if found[i] >= 0 else None,
+            number(nozzle[i]),
+            number(bed[i]),
+            number(progress[i]),
+            None if np.isnan(printing[i]) or printing[i] < 0 else bool(printing[i]),
+            number(data.rows["temperature_c"][i]),
+            number(data.rows["humidity_pct"][i]),
+        )
         for i in range(len(found))
-    ]  # fmt: skip
+    ]
     assert ours == wanted
 
 
-def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
-    """A sensor every ten minutes is read whole over days; one every half minute, if that is too many rows, is met within five minutes."""
+def test_only_very_frequent_climate_is_thinned(plant, dataset_of, monkeypatch):
+    """A sensor every ten minutes is read whole over days; one every half minute counts every five minutes."""
     monkeypatch.setattr("analysis.dataset.CLIMATE_ROWS", 1_000)
     end = datetime.now(UTC).replace(microsecond=0)
     start = end - timedelta(days=3)
@@ -126,8 +136,7 @@ def test_only_very_frequent_climate_is_thinned(plant, database, monkeypatch):
         plant.climate(
             f"hall of {device}", [(start + timedelta(seconds=i), float(i), None) for i in range(0, 3 * 86400, every)]
         )
-        with database.snapshot() as snapshot:
-            data = build(snapshot, snapshot.row("device", device=device), micros(start), micros(end))
+        data = dataset_of(device, start, end)
         off = np.abs(data.rows["temperature_c"] - (data.rows["at"] - micros(start)) / 1e6)
         assert len(off) > 400 and off.max() <= near_s
 
@@ -145,7 +154,7 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
         snapshot.columns = lambda query, **parameters: asked.append((query, parameters)) or columns(query, **parameters)
         data = build(
             snapshot,
-            snapshot.row("device", device=device),
+            device_of(snapshot, device),
             micros(datetime(2001, 1, 1, tzinfo=UTC)),
             micros(at(7200)),
         )
@@ -154,7 +163,7 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
     assert climate["from"] >= at(-3600) and climate["to"] <= at(7200)
 
 
-def test_layouts_name_what_the_queries_answer(plant, database, at):
+def test_layouts_name_what_the_queries_return(plant, database, at):
     """A column that is NULL or of another type than its file says is an error, not a shifted number."""
     device = plant.printer()
     with database.snapshot() as snapshot:
@@ -188,7 +197,7 @@ def test_state_numbers_are_those_of_the_query(plant, database, at):
     assert list(statuses["state"]) == list(range(len(STATES)))
 
 
-def test_every_driver_is_a_column(plant, database, at):
+def test_every_driver_is_a_column(plant, dataset_of, at):
     from analysis.report import driver_columns
 
     device = plant.printer()
@@ -214,8 +223,7 @@ def test_every_driver_is_a_column(plant, database, at):
             for s in range(0, 600, 30)
         ],
     )
-    with database.snapshot() as snapshot:
-        data = build(snapshot, snapshot.row("device", device=device), micros(at(0)), micros(at(600)))
+    data = dataset_of(device, at(0), at(600))
     data.rows["temperature_c"][:] = data.rows["humidity_pct"][:] = 20.0
     columns, notes = driver_columns(data, DRIVERS)
     assert {name.partition("=")[0] for name in columns} == set(DRIVERS) and not notes

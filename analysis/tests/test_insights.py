@@ -10,10 +10,13 @@ from analysis.phases import PhaseSums
 
 
 @pytest.mark.parametrize(("text", "wanted"), [
-    (insights.energy(999.7), "1.000 kWh"), (insights.energy(850.4), "850 Wh"), (insights.energy(0.00012), "0.000120 Wh"), (insights.energy(1_234_000), "1234 kWh"),
-    (insights.energy(0), "0 Wh"), (insights.mass(123_456), "123 kg"), (insights.mass(2.7), "2.7 g"), (insights.money(0.0021, "EUR"), "0.002 EUR"),
-    (insights.money(1234.567, "EUR"), "1234.57 EUR"), (insights.percent(63.4), "63 %"), (insights.percent(0.42), "0.4 %"), (insights.percent(0), "0 %"),
-    (insights.duration(3 * 86400 + 4 * 3600), "3 d 4 h"), (insights.duration(125 * 60), "2 h 5 min"), (insights.duration(40), "40 s"),
+    (insights.energy(999.7), "1.000 kWh"), (insights.energy(850.4), "850 Wh"),
+    (insights.energy(0.00012), "0.000120 Wh"), (insights.energy(1_234_000), "1234 kWh"), (insights.energy(0), "0 Wh"),
+    (insights.mass(123_456), "123 kg"), (insights.mass(2.7), "2.7 g"),
+    (insights.money(0.0021, "EUR"), "0.002 EUR"), (insights.money(1234.567, "EUR"), "1234.57 EUR"),
+    (insights.percent(63.4), "63 %"), (insights.percent(0.42), "0.4 %"), (insights.percent(0), "0 %"),
+    (insights.duration(3 * 86400 + 4 * 3600), "3 d 4 h"), (insights.duration(125 * 60), "2 h 5 min"),
+    (insights.duration(40), "40 s"),
     (insights.listed(["a"]), "a"), (insights.listed(["a", "b", "c"]), "a, b and c"),
 ])  # fmt: skip
 def test_figures_are_written_as_people_write_them(text, wanted):
@@ -22,8 +25,8 @@ def test_figures_are_written_as_people_write_them(text, wanted):
 
 def told(power, columns):
     """The sentences about these drivers."""
-    one = statistics.Correlation(power)
-    return insights._driver_sentences(
+    one = statistics.CorrelationsWith(power)
+    return insights.driver_sentences(
         power, {name: one.of(column) for name, column in columns.items()}, statistics.ols(power, columns, 5)
     )
 
@@ -35,7 +38,8 @@ def test_a_driver_is_told_with_what_its_rows_are_worth():
         20 + 1.5 * bed + dice.normal(size=500), {"bed_temp_target": bed, "humidity_pct": dice.normal(size=500)}
     )
     assert sentences[0].startswith(
-        "Of the drivers, the bed's target goes along most closely with the power (r = 0.99 over 500 rows that are worth "
+        "Of the drivers, the bed's target goes along most closely with the power "
+        "(r = 0.99 over 500 rows that are worth "
     )
     assert sentences[1] == "Together the drivers explain 98 % of how the power varies."
     assert sentences[2].startswith("With the other drivers held, 10 °C more of the bed's target goes along with +15.")
@@ -67,7 +71,7 @@ def test_time_of_which_nothing_is_known_is_no_phase():
     seconds[[PRINTING, HEATING, IDLE, NO_DATA]] = 5000, 40, 3000, 30_000
     energy[[PRINTING, HEATING, IDLE]] = 100, 10, 5
     known[[PRINTING, HEATING, IDLE]] = seconds[[PRINTING, HEATING, IDLE]]
-    assert insights._phase_sentences(PhaseSums(seconds, energy, known, False)) == [
+    assert insights.phase_sentences(PhaseSums(seconds, energy, known, False)) == [
         "Printing took 13 % of the time and 87 % of the energy.",
         "Heating took 0.1 % of the time and 9 % of the energy.",
         "Idle took 8 % of the time and 4 % of the energy.",

@@ -1,19 +1,20 @@
-"""Training and model files: only a certain gain is promoted, the same data and seed give the same model, nothing strange is loaded."""
+"""Training and model files: only a certain gain is promoted, equal data and seed give an equal model, hashes count."""
 
 import csv
+import io
 import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import joblib
 import numpy as np
 import pytest
 
-from analysis import features, model_card, models, train_model
+from analysis import candidates, explain, features, model_card, models, predictor, train_model
 from analysis.core.states import STATES
-from analysis.training_data import NoTrainingData, TrainingSet, from_csv, from_database, groups_of_jobs
+from analysis.training_data import Job, NoTrainingData, TrainingSet, from_csv, from_database, groups_of_jobs
 
 
 def fleet(prints=24, rows=60, seed=3, shuffled=False):
@@ -90,11 +91,23 @@ def settle(trained, place, version=None):
     if version is None:
         shutil.copytree(trained[0], place)
     else:
-        models.save(place, {**joblib.load(trained[0] / models.MODEL), "version": version}, trained[1])
+        models.save(place, {**contents_of(trained), "version": version}, trained[1])
 
 
-def moment(n=5, **more):
-    """Features of n printing moments."""
+def contents_of(trained) -> models.Contents:
+    """What the promoted model's file contains."""
+    return joblib.load(trained[0] / models.MODEL)
+
+
+def model_of(known, device_model) -> models.Model:
+    """The model for a printer model, which must be there."""
+    model, _ = known.of(device_model)
+    assert model
+    return model
+
+
+def printing_rows(n=5, **more):
+    """The features of n rows of a printing printer, as a function of categories."""
     statuses = (
         {name: np.full(n, np.nan) for name in features.MEASURED}
         | {
@@ -125,7 +138,7 @@ def test_a_gain_is_promoted_with_a_card(trained):
 
 def test_model_predicts_what_it_learnt(trained):
     model = models.load(trained[0])
-    watts = model.predict(moment()(model.categories))
+    watts = model.predict(printing_rows()(model.categories))
     assert np.allclose(watts, 10 + 0.9 * (np.linspace(50, 100, 5) - 22), atol=15)
 
 
@@ -148,6 +161,31 @@ def test_same_data_and_seed_give_the_same_model(trained, tmp_path):
     assert again["job_out"] == trained[1]["job_out"]
 
 
+def test_a_forest_is_the_same_to_the_last_bit(monkeypatch):
+    """Two threads added the trees in any order, and the bytes after a node's last field were whatever was in memory."""
+    monkeypatch.setattr(candidates, "THREADS", 2)
+    data = fleet()
+    values, watts = data.features(data.categories()).values, data.columns["power_w"]
+    settings = {"trees": 30, "leaf": 5}
+    first, second = (candidates.fit("random_forest", settings, values, watts, 0) for _ in range(2))
+    predicted = first.predict(values)
+    assert all(np.array_equal(fitted.predict(values), predicted) for fitted in [first, second] * 5)
+    for tree in second.estimator.estimators_:
+        nodes = tree.tree_.__getstate__()["nodes"]
+        nodes.view(np.uint8).reshape(len(nodes), -1)[:, -1] = 255  # beyond the fields
+    candidates.reproducible(second.estimator)
+    files = [io.BytesIO(), io.BytesIO()]
+    for file, fitted in zip(files, (first, second)):
+        joblib.dump(fitted.estimator, file)
+    assert files[0].getvalue() == files[1].getvalue()
+    assert np.array_equal(second.predict(values), predicted)
+
+
+def test_constant_power_has_no_r_squared():
+    """The mean of 7.3 repeated is not exactly 7.3."""
+    assert explain.evaluation(np.full(9, 7.3), np.full(9, 8.0)).r2 is None
+
+
 def test_other_data_have_another_fingerprint():
     assert fleet().fingerprint() == fleet().fingerprint() != fleet(seed=4).fingerprint()
 
@@ -164,7 +202,7 @@ def test_changed_file_is_refused_and_the_loaded_model_stays(trained, tmp_path):
     with pytest.raises(models.ModelRefused, match="wrong hash"):
         models.load(place)
     kept, note = known.of("MK4")
-    assert kept is model and "wrong hash" in note
+    assert kept is model and note and "wrong hash" in note
     assert models.Models(tmp_path).of("MK4") == (None, note)
 
 
@@ -187,9 +225,9 @@ def test_a_replaced_model_is_read_again_and_a_removed_one_is_gone(trained, tmp_p
     place, known = models.folder(tmp_path), models.Models(tmp_path)
     assert known.of("MK4")[0] is None
     settle(trained, place)
-    first, before = known.of("MK4")[0], known.version()
+    first, before = model_of(known, "MK4"), known.version()
     settle(trained, place, "another")
-    assert known.of("MK4")[0].version == "another" != first.version and known.version() != before
+    assert model_of(known, "MK4").version == "another" != first.version and known.version() != before
     shutil.rmtree(place)
     assert known.of("MK4")[0] is None
 
@@ -198,13 +236,13 @@ def test_a_printer_model_may_have_its_own(trained, tmp_path):
     known = models.Models(tmp_path)
     settle(trained, models.folder(tmp_path))
     settle(trained, models.folder(tmp_path, "Prusa XL"), "its own")
-    assert known.of("Prusa XL")[0].version == "its own"
-    assert known.of("Prusa MK4")[0].version.endswith("-0") and known.of(None)[0].version.endswith("-0")
+    assert model_of(known, "Prusa XL").version == "its own"
+    assert model_of(known, "Prusa MK4").version.endswith("-0") and model_of(known, None).version.endswith("-0")
 
 
 def test_features_in_another_order_predict_the_same_and_other_features_are_refused(trained):
     model = models.load(trained[0])
-    known = moment()(model.categories)
+    known = printing_rows()(model.categories)
     order = np.random.default_rng(0).permutation(len(known.names))
     mixed = features.Features(tuple(known.names[i] for i in order), known.values[:, order])
     assert np.array_equal(model.predict(mixed), model.predict(known))
@@ -216,46 +254,47 @@ def test_features_in_another_order_predict_the_same_and_other_features_are_refus
 
 def test_a_model_of_other_features_or_libraries_is_a_note_not_a_failure(trained, tmp_path):
     place, known = models.folder(tmp_path), models.Models(tmp_path)
-    contents = joblib.load(trained[0] / models.MODEL)
+    contents = contents_of(trained)
     models.save(place, {**contents, "features": [*contents["features"][:-1], "telepathy"]}, {})
     model, note = known.of("MK4")
-    assert model is None and "another version" in note
+    assert model is None and note and "another version" in note
     models.save(place, {**contents, "estimator": b"what only another library can read"}, {})
     model, note = known.of("MK4")
-    assert model is None and "can't be read (XGBoostError). Train again" in note
+    assert model is None and note and "can't be read (XGBoostError). Train again" in note
 
 
 def test_at_rest_it_does_not_matter_what_a_printer_says_of_its_last_print(trained):
     model = models.load(trained[0])
-    rest = {"state": np.full(5, STATES.index("idle"))}
+    idle = np.full(5, STATES.index("idle"))
     silent, talkative = (
-        moment(**rest)(model.categories),
-        moment(**rest, z_height_mm=np.full(5, 48.2), progress_percent=np.full(5, 100.0))(model.categories),
+        printing_rows(state=idle)(model.categories),
+        printing_rows(state=idle, z_height_mm=np.full(5, 48.2), progress_percent=np.full(5, 100.0))(model.categories),
     )
     assert np.array_equal(silent.values, talkative.values, equal_nan=True)
-    busy = moment(z_height_mm=np.full(5, 48.2))(model.categories)
+    busy = printing_rows(z_height_mm=np.full(5, 48.2))(model.categories)
     assert (busy.values[:, busy.names.index("z_height_mm")] == np.float32(48.2)).all()
 
 
 def test_a_worker_loads_xgboost_without_what_it_does_not_need():
     code = (
         "import sys; from analysis.models import xgboost; assert xgboost().Booster; "
-        "from importlib.util import find_spec; assert not {'sklearn', 'pandas'} & set(sys.modules) and find_spec('sklearn') and find_spec('pandas')"
+        "assert not {'sklearn', 'pandas'} & set(sys.modules); "
+        "from importlib.util import find_spec; assert find_spec('sklearn') and find_spec('pandas')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_contributions_sum_to_the_prediction(trained):
     model = models.load(trained[0])
-    known = moment()(model.categories)
+    known = printing_rows()(model.categories)
     if model.kind == "xgboost":
         assert np.allclose(model.contributions(known).sum(axis=1), model.predict(known), atol=1e-3)
 
 
 def test_groups_never_share_a_print():
     data = fleet()
-    groups, number = np.unique(data.columns["group"].astype(str), return_inverse=True)
-    work = train_model._Workbench(data, number, len(groups), 0)
+    work = train_model.Workbench(data, 0)
+    number = work.number
     early, late = work.by_time()
     assert not set(number[early]) & set(number[late])
     assert data.columns["at"][early].max() < data.columns["at"][late].min()
@@ -264,14 +303,14 @@ def test_groups_never_share_a_print():
 
 
 def test_rows_between_prints_are_groups_of_their_own():
-    jobs = [{"t0": 10.0, "t1": 20.0}, {"t0": 30.0, "t1": float("inf")}]
+    jobs = [Job(10.0, 20.0), Job(30.0, float("inf"))]
     at = np.array([5, 10, 19, 20, 29, 30, 99]) * 1_000_000
     names = groups_of_jobs("P", at, jobs)
     assert names[1] == names[2] != names[3] == names[4] != names[5] == names[6]
     assert len(set(names)) == 4
 
 
-def test_too_little_data_is_said(tmp_path):
+def test_too_little_data_is_refused(tmp_path):
     with pytest.raises(NoTrainingData, match="Too little"):
         train_model.train(fleet(prints=2), tmp_path, say=lambda text: None)
 
@@ -317,9 +356,19 @@ def test_training_from_a_csv(tmp_path, monkeypatch, capsys):
     assert train_model.main(["--csv", str(path), "--device-model", "none such", "--state-dir", str(tmp_path)]) == 1
 
 
+def test_two_lines_of_the_same_time_have_no_heating_rate(tmp_path):
+    path = tmp_path / "own.csv"
+    seconds, nozzle = (0, 10, 10, 20), (200, 210, 211, 221)
+    lines = [f"2026-01-01T00:00:{s:02}Z,printing,5,{celsius}" for s, celsius in zip(seconds, nozzle)]
+    path.write_text("\n".join(["timestamp,state,power_watts,nozzle_temp_actual", *lines]))
+    rate = from_csv(path).columns["nozzle_rate"]
+    assert rate == pytest.approx([np.nan, 60, np.nan, 60], nan_ok=True)
+
+
 @pytest.mark.parametrize(("line", "reason"), [
-    ("2026-01-01T00:00:00Z,dancing,5", "unknown state"), ("yesterday,printing,5", "no ISO 8601"), ("2026-01-01T00:00:00,printing,5", "offset"),
-    ("2026-01-01T00:00:00Z,printing,much", "no number"), ("2026-01-01T00:00:00Z,printing,nan", "not finite"),
+    ("2026-01-01T00:00:00Z,dancing,5", "unknown state"), ("yesterday,printing,5", "no ISO 8601"),
+    ("2026-01-01T00:00:00,printing,5", "offset"), ("2026-01-01T00:00:00Z,printing,much", "no number"),
+    ("2026-01-01T00:00:00Z,printing,nan", "not finite"),
 ])  # fmt: skip
 def test_a_bad_csv_names_the_line(tmp_path, line, reason):
     path = tmp_path / "bad.csv"
@@ -377,23 +426,18 @@ def printing(plant):
     return device
 
 
-def test_live_prediction_sees_what_the_analysis_sees(plant, database, printing, trained):
+def test_live_prediction_sees_what_the_analysis_sees(database, dataset_of, printing, trained):
     """The newest row of the data set and the live predictor give the same features, so the same watts."""
-    from analysis import predictor
-    from analysis.dataset import build, micros
-
     model = models.load(trained[0])
 
-    class Always:
+    class Always(models.Models):
         def of(self, device_model):
             return model, None
 
     with database.snapshot() as snapshot:
         answer = predictor.predict(snapshot, Always())
-        now = datetime.now(UTC)
-        data = build(
-            snapshot, snapshot.row("device", device=printing), micros(now - timedelta(minutes=20)), micros(now)
-        )
+    now = datetime.now(UTC)
+    data = dataset_of(printing, now - timedelta(minutes=20), now)
     live = next(row for row in answer["rows"] if row["device_id"] == printing)
     last = np.flatnonzero(data.rows["status"] == data.rows["status"].max())[-1:]
     assert live["predicted_power_watts"] == pytest.approx(
@@ -420,7 +464,7 @@ def test_analysis_with_a_model_has_its_parts(service, printing, trained, tmp_pat
     assert any(value is not None for value in results["series"]["predicted"])
 
 
-def test_rows_of_the_database_teach(plant, database, printing):
+def test_training_on_rows_of_the_database(plant, database, printing):
     now = datetime.now(UTC)
     plant.one(
         "SELECT import_job(%s)",

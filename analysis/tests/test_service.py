@@ -45,12 +45,21 @@ def printer(plant, at):
         counter += watts(s) / 360
         rows.append((at(s), counter, watts(s) + (s % 50) / 10))
     plant.ingest(meter, rows)
-    plant.statuses(device, [
-        (at(s), "heating" if s < 300 else "printing" if s < 4000 else "finished",
-         {"nozzle_temp_actual": 25 + s * 0.6 if s < 300 else 215 if s < 4000 else max(25, 215 - (s - 4000) / 5), "nozzle_temp_target": 215 if s < 4000 else 0,
-          "bed_temp_actual": 25 + s / 10 if s < 300 else 60 if s < 4000 else 30, "bed_temp_target": 60 if s < 4000 else 0, "is_printing": 300 <= s < 4000,
-          "material": "PLA", "progress_percent": (s - 300) / 37 if 300 <= s < 4000 else None})
-        for s in range(0, 7200, 30)])  # fmt: skip
+    rows = []
+    for s in range(0, 7200, 30):
+        heating, hot, printing = s < 300, s < 4000, 300 <= s < 4000
+        nozzle = 25 + s * 0.6 if heating else 215 if hot else max(25, 215 - (s - 4000) / 5)
+        values = {
+            "nozzle_temp_actual": nozzle,
+            "nozzle_temp_target": 215 if hot else 0,
+            "bed_temp_actual": 25 + s / 10 if heating else 60 if hot else 30,
+            "bed_temp_target": 60 if hot else 0,
+            "is_printing": printing,
+            "material": "PLA",
+            "progress_percent": (s - 300) / 37 if printing else None,
+        }
+        rows.append((at(s), "heating" if heating else "printing" if printing else "finished", values))
+    plant.statuses(device, rows)
     return device
 
 
@@ -127,18 +136,42 @@ def test_unknown_device_is_404(service):
     assert "nobody" in answer["error"]
 
 
-@pytest.mark.parametrize("body", [
-    None, [], "text", {}, {"deviceId": "x"}, {"deviceId": 7, "timeRange": "1h"}, {"deviceId": "x", "timeRange": "2h"}, {"deviceId": "x", "timeRange": ["1h"]},
-    {"deviceId": "x", "from": "2026-01-01T00:00:00Z"}, {"deviceId": "x", "from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"},
-    {"deviceId": "x", "from": "2026-01-01T00:00:00", "to": "2026-01-02T00:00:00"}, {"deviceId": "x", "from": "yesterday", "to": "now"},
-    {"deviceId": "x", "from": "2999-01-01T00:00:00Z", "to": "2999-01-02T00:00:00Z"}, {"deviceId": "x", "timeRange": "1h", "to": "2026-01-01T00:00:00Z"},
-    {"deviceId": "x", "timeRange": "1h", "selectedDrivers": ["material"]}, {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"colour": True}},
-    {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"material": "yes"}}, {"deviceId": "a\0b", "timeRange": "1h"}, {"deviceId": "x" * 65, "timeRange": "1h"},
-    {"deviceId": "x", "from": "0001-01-01T00:00:00+14:00", "to": "2026-01-01T00:00:00Z"}, {"deviceId": "\ud800", "timeRange": "1h"},
-    {"deviceId": "x", "from": 1, "to": 2}, {"deviceId": "x", "from": "\ud800", "to": "2026-01-01T00:00:00Z"}, {"deviceId": "x", "timeRange": float("nan")},
-    {"deviceId": "x", "timeRange": "1h", "selectedDrivers": {"\ud800": True}}, {"deviceId": {"a": {}}, "timeRange": "1h"},
-])  # fmt: skip
-def test_bad_requests_are_told_in_a_sentence(service, body):
+X = {"deviceId": "x"}
+SOME_DAY = "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        {},
+        X,
+        {"deviceId": 7, "timeRange": "1h"},
+        {"deviceId": "a\0b", "timeRange": "1h"},
+        {"deviceId": "x" * 65, "timeRange": "1h"},
+        {"deviceId": "\ud800", "timeRange": "1h"},
+        {"deviceId": {"a": {}}, "timeRange": "1h"},
+        {**X, "timeRange": "2h"},
+        {**X, "timeRange": ["1h"]},
+        {**X, "timeRange": float("nan")},
+        {**X, "timeRange": "1h", "to": SOME_DAY},
+        {**X, "from": SOME_DAY},
+        {**X, "from": "2026-01-02T00:00:00Z", "to": SOME_DAY},
+        {**X, "from": "2026-01-01T00:00:00", "to": "2026-01-02T00:00:00"},
+        {**X, "from": "yesterday", "to": "now"},
+        {**X, "from": "2999-01-01T00:00:00Z", "to": "2999-01-02T00:00:00Z"},
+        {**X, "from": "0001-01-01T00:00:00+14:00", "to": SOME_DAY},
+        {**X, "from": 1, "to": 2},
+        {**X, "from": "\ud800", "to": SOME_DAY},
+        {**X, "timeRange": "1h", "selectedDrivers": ["material"]},
+        {**X, "timeRange": "1h", "selectedDrivers": {"colour": True}},
+        {**X, "timeRange": "1h", "selectedDrivers": {"material": "yes"}},
+        {**X, "timeRange": "1h", "selectedDrivers": {"\ud800": True}},
+    ],
+)
+def test_bad_requests_are_answered_with_a_sentence(service, body):
     answer = service.analyze(body)
     assert (answer["status"], answer["success"]) == (400, False)
     assert answer["error"][0].isalpha() and answer["error"].rstrip().endswith((".", "}", "Z.")), answer["error"]
@@ -161,6 +194,20 @@ def test_a_device_without_data_has_an_empty_answer_that_says_so(plant, service, 
 def test_without_a_model_the_rest_is_answered(service, printer, at):
     summary = ask(service, printer, at)["results"]["ml_prediction_summary"]
     assert summary == {"available": False, "note": "No model has been trained yet: ./enms train makes one."}
+
+
+def test_a_plug_that_always_reports_the_same_power_has_an_answer(plant, service, at):
+    """The mean of 7.3 repeated is not exactly 7.3: its correlations failed."""
+    device = plant.printer(device_model="MK4")
+    plant.ingest(plant.meter(device=device), [(at(s), 100 + s * 7.3 / 3600, 7.3) for s in range(0, 7201, 10)])
+    plant.statuses(device, [(at(s), "idle", {"nozzle_temp_actual": 20 + s / 7200}) for s in range(0, 7200, 30)])
+    results = ask(service, device, at)["results"]
+    assert results["summary"]["avg_power_w"] == pytest.approx(7.3, rel=1e-3)
+    assert results["correlation"]["nozzle_temp_actual"]["pearson"] is None
+    regression = results["regression"]
+    assert regression["r_squared"] is None and regression["p_values"] == {"nozzle_temp_actual": None}
+    assert "hardly varied" in " ".join(results["insights"])
+    json.dumps(results, allow_nan=False)
 
 
 def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service, at, monkeypatch):
@@ -189,7 +236,7 @@ def test_what_a_model_expects_is_weighted_by_time_not_by_readings(plant, service
         def version(self):
             return "exact"
 
-    monkeypatch.setitem(service._state, "models", Models())
+    monkeypatch.setattr(service.kept, "models", Models())
     summary = ask(service, device, at)["results"]["ml_prediction_summary"]
     assert summary["predicted_kwh"] == pytest.approx(summary["actual_kwh"], rel=5e-3) and summary[
         "actual_kwh"
@@ -212,30 +259,28 @@ def test_etag_answers_304_until_something_new_is_known(plant, service, printer, 
 
 
 def test_database_away_is_503(service, monkeypatch):
-    monkeypatch.setitem(
-        service._state, "database", Database({"host": "127.0.0.1", "port": "1", "dbname": "enms", "user": "enms_api"})
-    )
+    nowhere = {"host": "127.0.0.1", "port": "1", "dbname": "enms", "user": "enms_api"}
+    monkeypatch.setattr(service.kept, "database", Database(nowhere))
     answer = service.analyze({"deviceId": "x", "timeRange": "1h"})
     assert (answer["status"], answer["results"]) == (503, None) and "not reachable" in answer["error"]
     assert "not reachable" in service.predict_all()["error"]
 
 
-def test_an_attempt_that_takes_too_long_costs_only_itself(plant, database):
+def test_an_attempt_that_takes_too_long_costs_only_itself(plant, database, value_in):
     with database.snapshot() as snapshot, psycopg2.connect(plant.dsn) as changing:
-        snapshot._cursor.execute("SHOW statement_timeout")
-        usual = snapshot._cursor.fetchone()
+        usual = value_in(snapshot, "current_setting('statement_timeout')")
         changing.cursor().execute("LOCK TABLE devices")  # whoever reads it waits
         assert snapshot.rows_within(0.05, "training_devices", device_model="none such") is None
         changing.rollback()
         assert snapshot.rows_within(5, "training_devices", device_model="none such") == []
-        snapshot._cursor.execute("SHOW statement_timeout")
-        assert snapshot._cursor.fetchone() == usual
+        assert value_in(snapshot, "current_setting('statement_timeout')") == usual
 
 
 def test_a_lost_connection_is_made_again(plant, service, printer, at, database):
     assert ask(service, printer, at)["status"] == 200
     plant.all(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'enms-analysis' AND datname = current_database()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'enms-analysis' AND datname = current_database()"
     )
     assert ask(service, printer, at)["status"] == 200
 
@@ -254,10 +299,9 @@ def test_a_server_that_hangs_is_left_for_a_new_connection(plant, service, printe
         os.kill(pid, signal.SIGCONT)
 
 
-def test_the_role_of_the_service_is_enough(plant, service, printer, at, database):
+def test_the_role_of_the_service_is_enough(service, printer, at, database, value_in):
     with database.snapshot() as snapshot:
-        snapshot._cursor.execute("SELECT current_user")
-        assert snapshot._cursor.fetchone() == ("enms_api",)
+        assert value_in(snapshot, "current_user::text") == "enms_api"
     assert ask(service, printer, at)["status"] == 200
 
 
@@ -299,7 +343,11 @@ def test_a_preheated_printer_is_active_and_a_hot_one_cools(plant, service, at):
 
 def test_ping_imports_nothing_heavy():
     heavy = "numpy psycopg2 scipy sklearn xgboost pandas joblib"
-    code = f"import sys; from analysis import service; assert service.ping() == service.ping({{'any': 'payload'}}) == {{'ok': True}}; print([m for m in '{heavy}'.split() if m in sys.modules])"
+    code = (
+        "import sys; from analysis import service; "
+        "assert service.ping() == service.ping({'any': 'payload'}) == {'ok': True}; "
+        f"print([name for name in '{heavy}'.split() if name in sys.modules])"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
-from analysis.core.statistics import Correlation, newey_west_lag, ols, ranks
+from analysis.core.statistics import Correlation, CorrelationsWith, newey_west_lag, ols, ranks
 
-NEAR = dict(rel=1e-8, abs=1e-8)
+
+def near(value):
+    """Equal but for rounding."""
+    return pytest.approx(value, rel=1e-8, abs=1e-8)
 
 
 def sample(n, seed=1, noise=5.0):
@@ -36,23 +39,23 @@ def test_ols_is_that_of_statsmodels(n, lags):
     plain = sm.OLS(power, matrix).fit()
     theirs = plain.get_robustcov_results("HAC", maxlags=lags, use_correction=True, use_t=True)
     for i, name in enumerate(columns, 1):
-        assert ours["coefficients"][name] == pytest.approx(theirs.params[i], **NEAR)
-        assert ours["standard_errors"][name] == pytest.approx(theirs.bse[i], **NEAR)
-        assert ours["p_values"][name] == pytest.approx(theirs.pvalues[i], **NEAR)
-        assert ours["vif"][name] == pytest.approx(variance_inflation_factor(matrix, i), **NEAR)
-    assert ours["intercept"] == pytest.approx(theirs.params[0], **NEAR)
-    assert ours["intercept_standard_error"] == pytest.approx(theirs.bse[0], **NEAR)
-    assert ours["r_squared"] == pytest.approx(plain.rsquared, **NEAR)
-    assert ours["adjusted_r_squared"] == pytest.approx(plain.rsquared_adj, **NEAR)
-    assert ours["residual_std"] == pytest.approx(np.sqrt(plain.mse_resid), **NEAR)
+        assert ours.coefficients[name] == near(theirs.params[i])
+        assert ours.standard_errors[name] == near(theirs.bse[i])
+        assert ours.p_values[name] == near(theirs.pvalues[i])
+        assert ours.vif[name] == near(variance_inflation_factor(matrix, i))
+    assert ours.intercept == near(theirs.params[0])
+    assert ours.intercept_standard_error == near(theirs.bse[0])
+    assert ours.r_squared == near(plain.rsquared)
+    assert ours.adjusted_r_squared == near(plain.rsquared_adj)
+    assert ours.residual_std == near(np.sqrt(plain.mse_resid))
 
 
 def test_known_coefficients_come_back():
     columns, power = sample(20_000, noise=0.0)
     found = ols(power, columns, 20)
-    assert found["coefficients"] == pytest.approx({"nozzle": 0.4, "bed": 1.5, "printing": -20}, rel=1e-8)
-    assert found["intercept"] == pytest.approx(12, abs=1e-6)
-    assert found["r_squared"] == pytest.approx(1)
+    assert found.coefficients == pytest.approx({"nozzle": 0.4, "bed": 1.5, "printing": -20}, rel=1e-8)
+    assert found.intercept == pytest.approx(12, abs=1e-6)
+    assert found.r_squared == pytest.approx(1)
 
 
 def test_constant_and_collinear_drivers_are_dropped_and_named():
@@ -64,26 +67,24 @@ def test_constant_and_collinear_drivers_are_dropped_and_named():
         "all together": columns["nozzle"] + columns["bed"],
     }
     found = ols(power, columns, 3)
-    assert found["drivers"] == ["nozzle", "bed", "printing"]
-    assert found["dropped"]["speed"] == "constant"
-    assert found["dropped"]["bed in °F"].startswith("collinear")
-    assert "all together" in found["dropped"]
-    assert np.isfinite(list(found["coefficients"].values())).all()
+    assert found.drivers == ["nozzle", "bed", "printing"]
+    assert found.dropped["speed"] == "constant"
+    assert found.dropped["bed in °F"].startswith("collinear")
+    assert "all together" in found.dropped
+    assert np.isfinite(list(found.coefficients.values())).all()
 
 
 @pytest.mark.parametrize("n", [0, 1, 5, 9])
 def test_too_few_rows_have_no_fit(n):
     columns, power = sample(max(n, 2))
     found = ols(power[:n], {name: column[:n] for name, column in columns.items()}, 0) if n else ols(power[:0], {}, 0)
-    assert found["r_squared"] is None and found["n_samples"] == n
+    assert found.r_squared is None and found.n_samples == n
 
 
 def test_autocorrelation_widens_the_errors():
     """Why the errors are Newey–West: the usual ones are several times too small here."""
     columns, power = sample(5_000)
-    assert (
-        ols(power, columns, 60)["standard_errors"]["nozzle"] > 2 * ols(power, columns, 0)["standard_errors"]["nozzle"]
-    )
+    assert ols(power, columns, 60).standard_errors["nozzle"] > 2 * ols(power, columns, 0).standard_errors["nozzle"]
 
 
 def test_lags_cover_ten_minutes():
@@ -105,15 +106,25 @@ def test_correlations_are_those_of_scipy(n):
     y = 0.3 * x + dice.normal(size=n)
     x[::7], y[::11] = (np.nan, np.nan) if n > 3 else (x[::7], y[::11])
     known = ~(np.isnan(x) | np.isnan(y))
-    found = Correlation(y).of(x)
-    pearson, spearman = scipy.stats.pearsonr(x[known], y[known]), scipy.stats.spearmanr(x[known], y[known])
-    assert found["n"] == known.sum()
-    assert (found["pearson"], found["pearson_p"]) == pytest.approx((pearson.statistic, pearson.pvalue), **NEAR)
-    assert (found["spearman"], found["spearman_p"]) == pytest.approx((spearman.statistic, spearman.pvalue), **NEAR)
-    assert 2 <= found["n_effective"] <= n
+    found = CorrelationsWith(y).of(x)
+    r, p = scipy.stats.pearsonr(x[known], y[known])
+    rho, p_rho = scipy.stats.spearmanr(x[known], y[known])
+    assert found.n == known.sum()
+    assert (found.pearson, found.pearson_p) == near((r, p))
+    assert (found.spearman, found.spearman_p) == near((rho, p_rho))
+    assert found.n_effective is not None and 2 <= found.n_effective <= n
 
 
-def test_correlation_with_a_constant_is_unknown():
-    assert Correlation(np.arange(9.0)).of(np.ones(9))["pearson"] is None
-    assert Correlation(np.ones(9)).of(np.arange(9.0))["pearson"] is None
-    assert Correlation(np.arange(9.0)).of(np.full(9, np.nan))["n"] == 0
+# The mean of 7.3 repeated is not exactly 7.3, that of 1 is 1.
+@pytest.mark.parametrize("value", [0.0, 1.0, 7.3, 0.1])
+@pytest.mark.parametrize("n", [9, 361])
+def test_a_constant_has_no_correlation_and_no_r_squared(n, value):
+    constant, rising = np.full(n, value), np.arange(float(n))
+    unknown = Correlation(None, None, None, None, n, None, None)
+    assert CorrelationsWith(rising).of(constant) == CorrelationsWith(constant).of(rising) == unknown
+    found = ols(constant, {"rising": rising}, 2)
+    assert found.r_squared is None and found.intercept in (None, value)
+
+
+def test_correlation_with_nothing_known_is_unknown():
+    assert CorrelationsWith(np.arange(9.0)).of(np.full(9, np.nan)).n == 0
