@@ -1,9 +1,9 @@
-"""Takes the pictures of this folder from a running stack with the demo fleet: `.run/env/python/bin/python docs/img/take.py [VIEW …]`.
+"""Takes the pictures of this folder from a running stack with the demo fleet:
+
+    .run/env/python/bin/python docs/img/take.py [VIEW …]
 
 Every view at 1440 and 390 px, light and dark. The tests' environment brings Playwright; Chromium is the machine's own.
 """
-
-from __future__ import annotations
 
 import base64
 import shutil
@@ -14,9 +14,14 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 HERE = Path(__file__).resolve().parent
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader".split()
-)
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+]
 SIZES = {1440: 900, 390: 844}
 QUALITY = 60
 SETTLE_MS = 1500  # previews and charts are drawn meanwhile
@@ -63,7 +68,7 @@ def main(names: list[str]) -> None:
 
 
 def take(page: Page, url: str, name: str, file: Path) -> None:
-    """One picture."""
+    """Takes one picture."""
     address, there = VIEWS[name]
     printers = page.request.get(f"{url}/api/dpp_summary").json()["printers"]
     printing = max(
