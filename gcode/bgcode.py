@@ -2,9 +2,14 @@
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from . import packing
 from .errors import GcodeError
+
+if TYPE_CHECKING:
+    from .source import Source
 
 MAGIC = b"GCDE"
 BLOCK_NAMES = {
@@ -16,25 +21,24 @@ BLOCK_NAMES = {
     5: "thumbnail",
 }
 COMPRESSIONS = {0: "none", 1: "deflate", 2: "heatshrink 11/4", 3: "heatshrink 12/4"}
-ENCODINGS = {0: "none", 1: "MeatPack", 2: "MeatPack with comments"}
 THUMBNAIL_FORMATS = {0: "png", 1: "jpg", 2: "qoi"}
 MAX_BLOCK = 32 << 20  # bytes; G-code blocks are written with 64 KiB, thumbnails and settings with some 100 KiB
-MAX_BLOCK_RATIO = 1100  # deflate can do 1,032 : 1 at best, so a claim above is a lie
+MAX_BLOCK_RATIO = 1100  # deflate reaches 1,032 : 1 at best: a claim above that is false
 
 
 class Pieces:
-    """A stream of bytes read by exact counts from an iterator of pieces."""
+    """A stream of bytes read by exact counts from pieces of any size."""
 
-    def __init__(self, pieces):
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = iter(pieces)
         self._rest = b""
 
     @property
-    def waiting(self):
-        """Bytes that came but were not taken yet."""
+    def waiting(self) -> int:
+        """How many bytes came but were not taken yet."""
         return len(self._rest)
 
-    def take(self, count):
+    def take(self, count: int) -> bytes:
         """`count` bytes, fewer at the end of the file."""
         while len(self._rest) < count:
             piece = next(self._pieces, None)
@@ -45,8 +49,11 @@ class Pieces:
         return data
 
 
-def read(stream, source):
-    """Yields the G-code text of the blocks; settings, thumbnails and warnings go to `source`."""
+def read(stream: Pieces, source: "Source") -> Iterator[bytes]:
+    """Yields the G-code text of the blocks; settings, thumbnails and warnings go to `source`.
+
+    Raises GcodeError for damage before the first text; later damage is a warning.
+    """
     header = stream.take(10)
     if len(header) < 10:
         raise GcodeError("is a .bgcode file that ends within its header")
@@ -76,7 +83,8 @@ def read(stream, source):
         raise GcodeError("is a .bgcode file without blocks")
 
 
-def _block(stream, head, checksum, source, name):
+def _block(stream: Pieces, head: bytes, checksum: int, source: "Source", name: str) -> bytes | None:
+    """Reads one block; returns its text if it is G-code. Raises GcodeError for damage."""
     if len(head) < 8:
         raise GcodeError(f"ends within the header of {name}")
     kind, compression, size = struct.unpack("<HHI", head)
@@ -110,8 +118,8 @@ def _block(stream, head, checksum, source, name):
         form, width, height = struct.unpack("<HHH", parameters)
         source.thumbnails.append((THUMBNAIL_FORMATS.get(form, f"format {form}"), width, height, data))
         return None
-    encoding = struct.unpack("<H", parameters)[0]
     if kind == 1:
+        encoding = struct.unpack("<H", parameters)[0]  # 0: none, 1: MeatPack, 2: MeatPack with comments
         if encoding > 2:
             raise GcodeError(f"has the unknown G-code encoding {encoding} in {name}")
         return packing.meatpack_decode(data) if encoding else data
@@ -122,8 +130,8 @@ def _block(stream, head, checksum, source, name):
     return None
 
 
-def unpack(data, compression, size, name):
-    """The bytes of a block; their count must be the stated one."""
+def unpack(data: bytes, compression: int, size: int, name: str) -> bytes:
+    """The bytes of a block. Raises GcodeError if they are damaged or their count is not `size`."""
     if compression == 0:
         return data
     if compression == 1:

@@ -1,17 +1,21 @@
 """The interpreter with its plain moves done many at once by numpy: what reads G-code where there is no C compiler.
 
-Nine lines of ten are plain: G0, G1 or ``G92 E…`` with the words X, Y, Z, E, F as slicers write them. A window of text is cut into
-these and all others. The others go one by one through interpreter.py; a stretch of plain moves between two lines that change how
-moves are read (modes, offsets, arcs, tools) becomes columns of numbers in one go. Comments and accelerations don't end a stretch,
-they only mark where a run begins.
+Nine lines of ten are plain: G0, G1 or ``G92 E…`` with the words X, Y, Z, E, F as slicers write them. A window of text
+is split into these and all others. The others go one by one through interpreter.py; a stretch of plain moves between
+two lines that change how moves are read (modes, offsets, arcs, tools) becomes columns of numbers in one go. Comments
+and accelerations don't end a stretch, they only mark where a run begins.
 """
 
 import re
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import kernel as k
-from .interpreter import ARC_STEPS, LIMIT, Interpreter
+from .arrays import Flags, Floats, Integers
+from .interpreter import ARC_STEPS, LIMIT, Interpreter, RunState
 
 WINDOW = 1 << 18
 _DIGIT, _DOT, _SIGN, _LETTER, _SPACE, _LINE_END, _COMMENT, _G = range(1, 9)  # classes of characters; 0 is any other
@@ -27,7 +31,7 @@ _CHARACTERS = {
 }
 _CLASSES = bytes(next((kind for kind, characters in _CHARACTERS.items() if n in characters), 0) for n in range(256))
 # What may follow what in a plain move; a G only begins a line.
-_FOLLOWS = {
+_FOLLOWS: dict[int, Collection[int]] = {
     _DIGIT: (_DIGIT, _DOT, _LETTER, _SPACE, _LINE_END),
     _DOT: (_DIGIT, _LETTER, _SPACE, _LINE_END),
     _SIGN: (_DIGIT, _DOT),
@@ -38,12 +42,11 @@ _FOLLOWS = {
 }
 _WRONG = bytes(n & 15 not in _FOLLOWS.get(n >> 4, ()) for n in range(256))  # by pairs of classes
 _BLANK_LETTERS = bytes.maketrans(b"XYZEF", b"     ")
-_KEEPS_STRETCH = re.compile(
-    rb";|M(?!0*8[23](?!\d))"
-)  # all M commands but M82 and M83 either do nothing to moves or are events
+# All M commands but M82 and M83 either do nothing to moves or are events.
+_KEEPS_STRETCH = re.compile(rb";|M(?!0*8[23](?!\d))")
 X, Y, Z, E, F = range(5)
-BARRIER = 4  # its place in the state of a run
-FEW = 12  # so many moves are quicker done one by one
+BARRIER = 4  # its place in a RunState
+FEW = 12  # fewer moves than this are quicker done one by one
 _COLUMN = np.zeros(256, np.intp)
 _COLUMN[list(b"XYZEF")] = range(5)
 
@@ -51,7 +54,7 @@ _COLUMN[list(b"XYZEF")] = range(5)
 class Window:
     """A piece of text by lines: which are plain moves, and their words."""
 
-    def __init__(self, data, begin, end):
+    def __init__(self, data: bytearray, begin: int, end: int) -> None:
         self.begin, self.end = begin, end
         text = bytes(data[begin:end])
         if text[-1:] != b"\n":
@@ -67,11 +70,11 @@ class Window:
         self.others = np.flatnonzero(~plain).tolist()
         self.next_other = 0
         self.done = self.at = 0  # number of the next move to be handed over; of the one that is read next
-        self.run = None  # the state of the run that the stretch begins in
-        self.marks = []  # (move, state of the run that begins with it)
+        self.run: RunState | None = None  # of the run that the stretch begins in
+        self.marks: list[tuple[int, RunState]] = []  # (move, state of the run that begins with it)
 
-    def _plain_lines(self, codes):
-        """(which lines are plain moves, how many characters their command has); comments behind a move are blanked in the text."""
+    def _plain_lines(self, codes: NDArray[np.uint8]) -> tuple[Flags, Integers]:
+        """(which lines are plain moves, length of their command in characters); blanks comments behind moves."""
         bytes_ = np.frombuffer(self.text, np.uint8)
         blank = self.ends == self.starts
         lines = np.flatnonzero((codes[self.starts] == _G) & (self.ends - self.starts > 4))
@@ -89,7 +92,7 @@ class Window:
         wrong = np.frombuffer(pairs.tobytes().translate(_WRONG), np.uint8)
         return plain & (np.maximum.reduceat(wrong, self.starts) == 0), head
 
-    def _without_comments(self, codes, plain):
+    def _without_comments(self, codes: NDArray[np.uint8], plain: Flags) -> NDArray[np.uint8]:
         comments = np.flatnonzero(codes == _COMMENT)
         line = np.searchsorted(self.ends, comments)
         comments, line = comments[plain[line]], line[plain[line]]
@@ -103,8 +106,12 @@ class Window:
         self.text = np.where(comment, np.uint8(32), np.frombuffer(self.text, np.uint8)).tobytes()
         return np.where(comment, np.uint8(_SPACE), codes)
 
-    def _read_words(self, plain, head):
-        """Fills words (5, moves), NaN where a word is not there, and is_set (G92); takes lines with damaged numbers out of `plain`."""
+    def _read_words(self, plain: Flags, head: Integers) -> None:
+        """Fills words (5, moves), NaN where one is missing, and is_set (G92).
+
+        Takes lines out of `plain` that must be read with care, one by one: damaged numbers, those that no machine could
+        reach, too long ones, G92 of more than E.
+        """
         sizes = self.ends + 1 - self.starts
         bytes_ = np.frombuffer(self.text, np.uint8)[np.repeat(plain, sizes)]
         begins = np.concatenate(([0], np.cumsum(sizes[plain])[:-1]))
@@ -118,7 +125,6 @@ class Window:
         words = np.full((5, len(begins)), np.nan)
         column = _COLUMN[bytes_[letters]]
         words[column, move] = numbers
-        # Damaged numbers, those that no machine could reach, too long ones, and G92 but of E alone are read with care, line by line.
         bad = is_set & np.isnan(words[E])
         bad[move[~(np.abs(numbers) <= LIMIT) | (np.diff(letters, append=len(bytes_)) > 18)]] = True
         bad[move[is_set[move] & (column != E)]] = True
@@ -129,14 +135,14 @@ class Window:
 
 
 class BulkInterpreter(Interpreter):
-    """As Interpreter, some twenty times faster on what slicers write."""
+    """Like Interpreter, some twenty times faster on what slicers write."""
 
-    def __init__(self, markers):
+    def __init__(self, markers: Sequence[k.MarkerRow]) -> None:
         super().__init__(markers)
-        self._window = None
+        self._window: Window | None = None
 
-    def feed(self, data, position, size, last):
-        """See CompiledKernel.feed()."""
+    def feed(self, data: bytearray, position: int, size: int, last: bool) -> tuple[int, int]:
+        """See kernel.Reader."""
         while True:
             if self._window is None:
                 end = (
@@ -153,8 +159,8 @@ class BulkInterpreter(Interpreter):
                 return code, position
             self._window = None
 
-    def _read(self, window):
-        """Reads on in the window; NEED_DATA at its end."""
+    def _read(self, window: Window) -> tuple[int, int]:
+        """Continues in the window; NEED_DATA at its end."""
         s = self.state
         others, starts, ends, text = window.others, window.starts, window.ends, window.text
         while True:
@@ -189,7 +195,7 @@ class BulkInterpreter(Interpreter):
                     self._hand_over(window, moves)
                 return code, min(window.begin + int(ends[here]) + 1, window.end)
 
-    def _note_run(self, window):
+    def _note_run(self, window: Window) -> None:
         """Keeps the state of the run that begins at this move, before later lines change it."""
         s = self.state
         if s.relative:
@@ -200,7 +206,7 @@ class BulkInterpreter(Interpreter):
             window.marks.append((window.at, self._run_state()))
             s.dirty = s.barrier = 0
 
-    def _hand_over(self, window, upto):
+    def _hand_over(self, window: Window, upto: int) -> None:
         """Appends the plain moves up to number `upto` to moves and runs, and ends the stretch."""
         s = self.state
         first, window.done, window.at = window.done, upto, upto
@@ -231,6 +237,7 @@ class BulkInterpreter(Interpreter):
         self._dirty_again([mark for mark in begins if mark[0] == len(index)])
         begins = [mark for mark in begins if mark[0] < len(index)]
         if s.layer_marker < 0:
+            assert run is not None  # _note_run() comes before each stretch
             begins = self._layers_by_height(begins, run, z[index + 1], along[index] & (de[index] > 0))
         n = s.n_moves
         self.moves[:, n : n + len(index)] = x[index + 1], y[index + 1], z[index + 1], de[index], feed[index + 1]
@@ -246,7 +253,7 @@ class BulkInterpreter(Interpreter):
             barrier = 0
         s.x, s.y, s.z, s.feed = float(x[-1]), float(y[-1]), float(z[-1]), float(feed[-1])
 
-    def _filament(self, words, is_set):
+    def _filament(self, words: Floats, is_set: Flags) -> Floats:
         """mm of filament of each move; sets the logical position of E."""
         s = self.state
         de = np.zeros(len(words))
@@ -263,16 +270,16 @@ class BulkInterpreter(Interpreter):
             de[known] = steps * s.per_e
         return de
 
-    def _layers_by_height(self, begins, run, z, extruding):
-        """Adds the runs that begin with a layer where the file marks none: extrusion goes on at another height."""
+    def _layers_by_height(
+        self, begins: list[tuple[int, RunState]], run: RunState, z: Floats, extruding: Flags
+    ) -> list[tuple[int, RunState]]:
+        """Adds the runs that begin with a layer where the file marks none: extrusion continues at another height."""
         s = self.state
         at = np.flatnonzero(extruding)
         at = at[np.diff(z[at], prepend=np.nan) != 0]
-        events = sorted(
-            [(number, 0, state) for number, state in begins]
-            + [(number, 1, height) for number, height in zip(at.tolist(), z[at].tolist())],
-            key=lambda event: event[:2],
-        )
+        events: list[tuple[int, int, Any]] = [(number, 0, state) for number, state in begins]
+        events += [(number, 1, height) for number, height in zip(at.tolist(), z[at].tolist())]
+        events.sort(key=lambda event: event[:2])
         result, layer = [], s.layer
         for number, is_height, what in events:
             if is_height:
@@ -289,13 +296,13 @@ class BulkInterpreter(Interpreter):
         s.layer = layer
         return result
 
-    def _dirty_again(self, marks):
+    def _dirty_again(self, marks: list[tuple[int, RunState]]) -> None:
         """These runs have not begun: the next move will begin one with the state as it is now."""
         if marks:
             self.state.dirty = 1
             self.state.barrier |= max(state[BARRIER] for _, state in marks)
 
-    def _one(self, row, sets):
+    def _one(self, row: list[float], sets: bool) -> None:
         """One plain move."""
         words = {letter: value for letter, value in zip("XYZEF", row) if value == value}
         if sets:
@@ -303,25 +310,9 @@ class BulkInterpreter(Interpreter):
         elif not self._move_command(k.LINEAR, words):
             self.state.bad_lines += 1
 
-    def _run_state(self):
-        s = self.state
-        return (
-            s.layer,
-            s.feature,
-            s.object,
-            s.tool,
-            s.barrier,
-            s.height,
-            s.width,
-            s.acc_print,
-            s.acc_travel,
-            s.acc_retract,
-            s.corner,
-        )
 
-
-def _numbers(text):
-    """The numbers of a text, NaN for what is none (``1.2.3``)."""
+def _numbers(text: bytes) -> Floats:
+    """The numbers of a text, NaN for what is no number (``1.2.3``)."""
     try:
         return np.fromstring(text, sep=" ") if not text.isspace() else np.empty(0)
     except ValueError:
@@ -335,8 +326,8 @@ def _numbers(text):
     return np.array(numbers)
 
 
-def _carried(values, before):
-    """`before` and then the values, each NaN replaced by what stands before it."""
+def _carried(values: Floats, before: float) -> Floats:
+    """`before` and then the values, each NaN replaced by what comes before it."""
     known = ~np.isnan(values)
     place = np.arange(1, len(values) + 1)
     place[~known] = 0

@@ -1,11 +1,11 @@
 """Writes the table of what is read from which slicer into docs/gcode.md: ``python -m gcode.docs``."""
 
-import pathlib
 import re
+from pathlib import Path
 
 from . import dialects
 
-PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "gcode.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "gcode.md"
 BEGIN, END = "<!-- table: python -m gcode.docs -->\n", "<!-- end of table -->\n"
 _HEADINGS = {
     "prusa": "PrusaSlicer, SuperSlicer, Slic3r",
@@ -17,7 +17,7 @@ _HEADINGS = {
 }
 
 
-def table():
+def table() -> str:
     """Markdown: a row per normalised setting and statement, a column per dialect with its raw keys."""
     lines = ["| name | " + " | ".join(_HEADINGS.values()) + " |", "| --- |" + " --- |" * len(_HEADINGS)]
     for title, settings in (("settings", dialects.SETTINGS), ("stated", dialects.STATEMENTS)):
@@ -27,15 +27,14 @@ def table():
     return "\n".join(lines) + "\n"
 
 
-def warnings():
-    """The codes of all warnings that the package's source can give."""
-    source = "".join(path.read_text() for path in sorted(pathlib.Path(__file__).parent.glob("*.py")))
-    return sorted(
-        set(re.findall(r'warn\("([a-z_]+)"', source)) | set(re.findall(r'warnings\.append\(\("([a-z_]+)"', source))
-    )
+def warnings() -> list[str]:
+    """The codes of all warnings in the package's source."""
+    source = "".join(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return sorted(set(re.findall(r'(?:warn\(|warnings\.append\(\()\s*"([a-z_]+)"', source)))
 
 
-def main():
+def main() -> None:
+    """Replaces the table on the page."""
     page = PAGE.read_text()
     before, rest = page.split(BEGIN)
     PAGE.write_text(before + BEGIN + table() + END + rest.split(END)[1])

@@ -2,4 +2,4 @@
 
 
 class GcodeError(Exception):
-    """The file can't be analysed; the message is a sentence's rest that fits after the file's name."""
+    """The file can't be analysed. The message continues a sentence that begins with the file's name."""

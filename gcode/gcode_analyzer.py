@@ -3,22 +3,24 @@
 
 import argparse
 import json
-import pathlib
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 if __package__ in (None, ""):
-    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 try:
     from gcode import GcodeError, Limits, analyze
 except ModuleNotFoundError as missing:
     sys.exit(
-        f"gcode_analyzer: this Python has no package {missing.name!r}: use the one that ./enms up installs (.run/env/python/bin/python), or pip install numpy pillow"
+        f"gcode_analyzer: this Python has no package {missing.name!r}: use the one that ./enms up installs "
+        "(.run/env/python/bin/python), or pip install numpy pillow"
     )
 
 
-def main(arguments=None):
-    """Exit codes: 0 a result, 1 the file can't be analysed, 2 wrong arguments."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0 for a result, 1 if the file can't be analysed; wrong arguments exit with 2."""
     parser = argparse.ArgumentParser(
         prog="gcode_analyzer.py",
         description="Analyses a G-code file (.gcode, .gco, .g, .bgcode, plain or gzip) and "
@@ -41,7 +43,7 @@ def main(arguments=None):
         )
         text = json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n"
         if options.json:
-            pathlib.Path(options.json).write_text(text, encoding="utf-8")
+            Path(options.json).write_text(text, encoding="utf-8")
         else:
             sys.stdout.buffer.write(text.encode("utf-8", "replace"))
             sys.stdout.buffer.flush()

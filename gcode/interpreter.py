@@ -1,24 +1,28 @@
-"""The kernel in plain Python, line by line: the readable form of what kernel.c does, and what bulk.py does the rare lines with.
+"""The kernel in plain Python, line by line: the readable form of kernel.c, and how bulk.py reads the rare lines.
 
 tests/test_kernel.py feeds all of them the same programs.
 """
 
 import math
 import re
-import types
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from . import kernel as k
+from .arrays import Flags, Floats, Integers, Points
 from .measure import measure
+from .planner import MachineLimits
 from .thin import lines_numpy
 
 ARC_STEPS = 96
 ARC_DEVIATION = 0.005
 LIMIT = 1e6
-KEEP = -2
-WHOLE_LINE = 2
 MAX_LABELS = 32768
+RunState = tuple[Any, ...]
+"""A row of runs without its move and position: layer, feature, object, tool and barrier (int), the others as floats."""
 _PLANES = {0: ((0, 1, 2), "IJ"), 1: ((2, 0, 1), "KI"), 2: ((1, 2, 0), "JK")}
 _WORD = re.compile(rb"([A-Za-z]) *([-+]?(?:\d+\.?\d*|\.\d+)?)")
 _NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)")
@@ -26,22 +30,23 @@ _COMMAND = re.compile(rb"([GMTgmt])(\d+)")
 
 
 class Interpreter:
-    """One pass over one program; see kernel.CompiledKernel."""
+    """A Reader (see kernel.py) that takes one line at a time."""
 
-    def __init__(self, markers):
-        self.state = types.SimpleNamespace(**dict.fromkeys((name for name, _ in k.STATE_FIELDS), 0) | k.INITIAL)
+    def __init__(self, markers: Sequence[k.MarkerRow]) -> None:
+        self.state = SimpleNamespace(**dict.fromkeys((name for name, _ in k.STATE_FIELDS), 0) | k.INITIAL)
         for name in ("x", "y", "z", "e", "offset_x", "offset_y", "offset_z", "height", "width", "layer_z"):
             setattr(self.state, name, 0.0)
         self.moves = np.empty((5, k.MAX_MOVES))
         self.runs = np.empty((k.MAX_RUNS, k.RUN_FIELDS))
         self.comments = np.empty((k.MAX_COMMENTS, 2), np.int64)
-        self._markers = {}  # by first character: most lines have few to compare with
+        # By first character: most lines have few to compare with.
+        self._markers: dict[tuple[bytes, int], list[tuple[int, bytes, int, int]]] = {}
         for number, (text, kind, stop, extended) in enumerate(markers):
             self._markers.setdefault((text[:1], extended), []).append((number, text, kind, stop))
-        self._labels = {}
+        self._labels: dict[tuple[int, bytes], int] = {}
 
-    def feed(self, data, position, size, last):
-        """Reads ``data[position:size]``; returns (what stopped it, new position)."""
+    def feed(self, data: bytearray, position: int, size: int, last: bool) -> tuple[int, int]:
+        """See kernel.Reader."""
         s, at = self.state, position
         while at < size:
             if (
@@ -62,23 +67,24 @@ class Interpreter:
                 return code, at
         return k.NEED_DATA, at
 
-    def measure(self, limits, extruders):
-        """The sums per run of the moves collected so far (see measure.py)."""
-        return measure(self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], limits, extruders)
-
-    def lines(self, wanted, quantum, tolerance, edge):
-        """The thinned lines of the wanted runs (see thin.py)."""
-        return lines_numpy(
-            self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], wanted, quantum, tolerance, edge
-        )
-
-    def learn(self, value):
-        """The value of the label that feed() stopped at."""
+    def learn(self, value: int) -> None:
+        """See kernel.Reader."""
         if len(self._labels) < MAX_LABELS:
             self._labels[self.state.pending_label] = value
             self.state.labels += 1
 
-    def _line(self, line, start):
+    def measure(self, limits: MachineLimits, extruders: Floats) -> Floats:
+        """See kernel.Reader."""
+        return measure(self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], limits, extruders)
+
+    def lines(self, wanted: Flags, quantum: float, tolerance: float, edge: float) -> tuple[Points, Integers, Integers]:
+        """See kernel.Reader."""
+        return lines_numpy(
+            self.moves[:, : self.state.n_moves], self.runs[: self.state.n_runs], wanted, quantum, tolerance, edge
+        )
+
+    def _line(self, line: bytes, start: int) -> int:
+        """Reads a line that begins at `start`; returns what stopped it, 0 if nothing."""
         s = self.state
         text = line.rstrip(b"\r ")
         stripped = text.lstrip(b" \t\r")
@@ -114,7 +120,7 @@ class Interpreter:
             s.bad_lines += 1
         return 0
 
-    def _command(self, line, start, found):
+    def _command(self, line: bytes, start: int, found: re.Match[bytes]) -> int:
         s = self.state
         letter, digits = found[1].upper(), found[2]
         if len(digits) >= 6:
@@ -136,7 +142,8 @@ class Interpreter:
             s.bad_lines += 1
         return 0
 
-    def _execute(self, action, text):
+    def _execute(self, action: int, text: bytes) -> bool:
+        """A command with its words; False when it is damaged."""
         s, words = self.state, {}
         for letter, digits in _WORD.findall(re.split(rb"[;*(]", text, maxsplit=1)[0]):
             value = _value(digits)
@@ -174,7 +181,7 @@ class Interpreter:
             s.e_relative = int(action == k.E_RELATIVE)
         return True
 
-    def _move_command(self, action, words):
+    def _move_command(self, action: int, words: dict[str, float]) -> bool:
         s = self.state
         target = [s.x, s.y, s.z]
         for axis, (letter, offset) in enumerate((("X", s.offset_x), ("Y", s.offset_y), ("Z", s.offset_z))):
@@ -194,7 +201,7 @@ class Interpreter:
         if words.get("F", 0) > 0:
             s.feed = words["F"] * s.unit / 60
         if action == k.LINEAR:
-            self._move(*target, de)
+            self._move(target[0], target[1], target[2], de)
             return True
         first, second = _PLANES[s.plane][1]
         centre = first in words or second in words
@@ -208,10 +215,10 @@ class Interpreter:
             de,
         ):
             return True
-        self._move(*target, de)
+        self._move(target[0], target[1], target[2], de)  # the end is known, the way there is not
         return False
 
-    def _move(self, x, y, z, de):
+    def _move(self, x: float, y: float, z: float, de: float) -> None:
         s = self.state
         if x == s.x and y == s.y and z == s.z and de == 0:
             return
@@ -219,31 +226,31 @@ class Interpreter:
             s.layer += 1
             s.layer_z, s.dirty = z, 1
         if s.dirty:
-            self.runs[s.n_runs] = (
-                s.n_moves,
-                s.layer,
-                s.feature,
-                s.object,
-                s.tool,
-                s.barrier,
-                s.height,
-                s.width,
-                s.acc_print,
-                s.acc_travel,
-                s.acc_retract,
-                s.corner,
-                s.x,
-                s.y,
-                s.z,
-                0,
-            )
+            self.runs[s.n_runs] = (s.n_moves, *self._run_state(), s.x, s.y, s.z, 0)
             s.n_runs += 1
             s.dirty = s.barrier = 0
         self.moves[:, s.n_moves] = x, y, z, de, s.feed
         s.n_moves += 1
         s.x, s.y, s.z = x, y, z
 
-    def _retract(self, retracted):
+    def _run_state(self) -> RunState:
+        s = self.state
+        return (
+            s.layer,
+            s.feature,
+            s.object,
+            s.tool,
+            s.barrier,
+            s.height,
+            s.width,
+            s.acc_print,
+            s.acc_travel,
+            s.acc_retract,
+            s.corner,
+        )
+
+    def _retract(self, retracted: int) -> None:
+        """Retraction by the firmware, or its end; a second one does nothing."""
         s, feed = self.state, self.state.feed
         if s.retracted == retracted:
             return
@@ -251,7 +258,10 @@ class Interpreter:
         self._move(s.x, s.y, s.z, -s.retract_mm if retracted else s.retract_mm)
         s.feed = feed
 
-    def _arc(self, clockwise, target, i, j, r, has_centre, de):
+    def _arc(
+        self, clockwise: bool, target: list[float], i: float, j: float, r: float, has_centre: bool, de: float
+    ) -> bool:
+        """An arc as chords; False if the words make no arc."""
         s = self.state
         a, b, c = _PLANES[s.plane][0]
         start = [s.x, s.y, s.z]
@@ -263,7 +273,7 @@ class Interpreter:
             if chord == 0 or r == 0:
                 return False
             h = math.sqrt(max(r * r - chord * chord / 4, 0))
-            if (r > 0) == clockwise:
+            if (r > 0) == clockwise:  # the shorter way round for r > 0
                 h = -h
             ca, cb = start[a] + da / 2 - h * db / chord, start[b] + db / 2 + h * da / chord
         sa, sb, ta, tb = start[a] - ca, start[b] - cb, target[a] - ca, target[b] - cb
@@ -286,20 +296,21 @@ class Interpreter:
             point[a] = ca + radius * math.cos(angle + sweep * part)
             point[b] = cb + radius * math.sin(angle + sweep * part)
             point[c] = start[c] + (target[c] - start[c]) * part
-            self._move(*point, share - done)
+            self._move(point[0], point[1], point[2], share - done)
             done = share
-        self._move(*target, de - done)
+        self._move(target[0], target[1], target[2], de - done)
         s.arcs += 1
         return True
 
-    def _assign(self, kind, value):
+    def _assign(self, kind: int, value: int) -> int:
         s, name = self.state, "feature" if kind == k.M_FEATURE else "object"
-        if value != KEEP and getattr(s, name) != value:
+        if value != k.KEEP and getattr(s, name) != value:
             setattr(s, name, value)
             s.dirty = 1
         return 0
 
-    def _marker(self, line, start, extended):
+    def _marker(self, line: bytes, start: int, extended: int) -> int:
+        """Acts on a marker line; returns 0 when done, what stops the reading, or -1 when it is no marker."""
         s = self.state
         for number, text, kind, stop in self._markers.get((line[:1], extended), ()):
             if not line.startswith(text):
@@ -329,7 +340,7 @@ class Interpreter:
                 return 0
             if kind == k.M_EVENT:
                 return k.COMMAND
-            if stop == WHOLE_LINE and rest:
+            if stop == k.WHOLE_LINE and rest:
                 continue
             label = rest.split(bytes([stop]), 1)[0].rstrip(b" \t").lstrip(b" ")
             if not label and text[-1:] == b" ":
@@ -346,8 +357,8 @@ class Interpreter:
         return -1
 
 
-def _value(digits):
-    """A number's value; 0.0 where a letter stands alone, None where no machine could go."""
+def _value(digits: bytes) -> float | None:
+    """A number's value; 0.0 for a letter without a number, None for what no machine could reach."""
     whole, _, fraction = digits.lstrip(b"+-").partition(b".")
     if not whole and not fraction:
         return 0.0

@@ -1,8 +1,8 @@
 /* The hot loop of the G-code reader: text in, straight moves and runs of equal state out.
  *
- * It needs no header and no library at build time (sqrt and friends are found in the process that loads it), so any
- * C compiler will do, tcc included. interpreter.py and bulk.py are the same machine in Python, for where there is no
- * compiler; tests/test_kernel.py keeps them equal. Everything that is rare is handed to Python as an event.
+ * It needs no header and no library at build time (sqrt and the like are found in the process that loads it), so any
+ * C compiler will do, tcc included. interpreter.py and bulk.py are the same machine in Python, for computers without a
+ * compiler; tests/test_kernel.py keeps them equal. Everything that is rare is passed to Python as an event.
  */
 typedef unsigned char u8;
 typedef int i32;
@@ -61,8 +61,8 @@ typedef struct {
     i32 *label_values;
 } Kernel;
 
-static const double TENTHS[] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14,
-                                1e-15, 1e-16, 1e-17, 1e-18};
+static const double TENTHS[] = {1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13,
+                                1e-14, 1e-15, 1e-16, 1e-17, 1e-18};
 
 /* Reads a number; returns 0 when there is none, -1 when it is out of any machine's range. */
 static int number(const u8 **at, const u8 *end, double *value) {
@@ -70,7 +70,10 @@ static int number(const u8 **at, const u8 *end, double *value) {
     int negative = 0, digits = 0, fraction = 0;
     u64 mantissa = 0;
     if (p < end && (*p == '-' || *p == '+')) { negative = *p == '-'; p++; }
-    for (; p < end && (u8)(*p - '0') < 10; p++) { if (digits < 18) mantissa = mantissa * 10 + (*p - '0'); else fraction--; digits++; }
+    for (; p < end && (u8)(*p - '0') < 10; p++) {
+        if (digits < 18) mantissa = mantissa * 10 + (*p - '0'); else fraction--;
+        digits++;
+    }
     if (p < end && *p == '.') {
         p++;
         for (; p < end && (u8)(*p - '0') < 10; p++) {
@@ -101,7 +104,7 @@ static void move(Kernel *k, double x, double y, double z, double de) {
     i64 n;
     if (x == s->x && y == s->y && z == s->z && de == 0) return;
     if (s->layer_marker < 0 && de > 0 && (x != s->x || y != s->y)) {
-        double rise = z - s->layer_z;   /* no layer marks yet: a layer is where extrusion goes on at another height */
+        double rise = z - s->layer_z;   /* no layer marks yet: extrusion at another height begins a layer */
         if (s->layer < 0 || rise > 0.03 || rise < -0.03) { s->layer++; s->layer_z = z; s->dirty = 1; }
     }
     if (s->dirty) begin_run(k);
@@ -152,7 +155,8 @@ static int arc(Kernel *k, int clockwise, double target[3], double i, double j, d
         start = atan2(sb, sa);
         sweep = atan2(sa * tb - sb * ta, sa * ta + sb * tb);
     }
-    if (target[ax[0]] == from[ax[0]] && target[ax[1]] == from[ax[1]]) sweep = clockwise ? -6.283185307179586 : 6.283185307179586;
+    if (target[ax[0]] == from[ax[0]] && target[ax[1]] == from[ax[1]])
+        sweep = clockwise ? -6.283185307179586 : 6.283185307179586;
     else if (clockwise && sweep >= 0) sweep -= 6.283185307179586;
     else if (!clockwise && sweep <= 0) sweep += 6.283185307179586;
     step = radius > ARC_DEVIATION ? 2 * acos(1 - ARC_DEVIATION / radius) : 1;
@@ -204,7 +208,8 @@ static int execute(Kernel *k, int action, const u8 *p, const u8 *end) {
             if (HAS('Y')) target[1] = WORD('Y') * s->unit - s->offset_y;
             if (HAS('Z')) target[2] = WORD('Z') * s->unit - s->offset_z;
         }
-        if (target[0] > LIMIT || target[0] < -LIMIT || target[1] > LIMIT || target[1] < -LIMIT || target[2] > LIMIT || target[2] < -LIMIT) return 0;
+        if (target[0] > LIMIT || target[0] < -LIMIT || target[1] > LIMIT || target[1] < -LIMIT
+            || target[2] > LIMIT || target[2] < -LIMIT) return 0;
         if (HAS('E')) {
             double e = WORD('E') * s->unit;
             if (s->relative || s->e_relative) { de = e; s->e += e; } else { de = e - s->e; s->e = e; }
@@ -260,7 +265,7 @@ static u64 label_key(i64 marker, const u8 *p, const u8 *end) {
     return h ? h : 1;
 }
 
-/* Remembers what Python made of the label that it was asked about. */
+/* Remembers the value that Python gave the pending label. */
 void gcode_learn(Kernel *k, i32 value) {
     u64 at = k->state.pending_label;
     if (k->state.labels >= MAX_LABELS) return;
@@ -316,7 +321,8 @@ static int marker(Kernel *k, const u8 *p, const u8 *end, int extended, const u8 
             {
                 u64 key = label_key(m, rest, stop), at = key;
                 for (; k->label_keys[at % LABEL_SLOTS]; at++)
-                    if (k->label_keys[at % LABEL_SLOTS] == key) return assign(s, mark->kind, k->label_values[at % LABEL_SLOTS]);
+                    if (k->label_keys[at % LABEL_SLOTS] == key)
+                        return assign(s, mark->kind, k->label_values[at % LABEL_SLOTS]);
                 if (s->labels >= MAX_LABELS) return assign(s, mark->kind, mark->kind == M_FEATURE ? 0 : -1);
                 s->pending_label = key;
                 s->event_marker = m;
@@ -337,7 +343,8 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
     while (p < end) {
         const u8 *line = p, *eol = p;
         int code, letter, value;
-        if (s->n_moves + ARC_STEPS + 1 >= k->max_moves || s->n_runs + ARC_STEPS + 1 >= k->max_runs || s->n_comments >= k->max_comments) {
+        if (s->n_moves + ARC_STEPS + 1 >= k->max_moves || s->n_runs + ARC_STEPS + 1 >= k->max_runs
+            || s->n_comments >= k->max_comments) {
             *position = p - buffer;
             return FULL;
         }
@@ -404,7 +411,8 @@ i32 gcode_feed(Kernel *k, const u8 *buffer, i64 *position, i64 size, i32 last) {
 }
 
 
-#define SUMS 10   /* per run: s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded */
+/* Per run: s, mm of filament, mm with and without extrusion, lowest x y z and highest x y z of what is extruded. */
+#define SUMS 10
 #define NEVER 1e9
 
 static double positive(double v) {      /* without a branch: signs are as good as random here */
@@ -417,8 +425,8 @@ static double positive(double v) {      /* without a branch: signs are as good a
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))
 
 /* What measure.py does, for the moves and runs collected so far; both give the same figures. limits: top feed and
- * acceleration of x, y, z, e, jerk of z and e, 1 if the corner is a square corner velocity. tools: place of the filament and
- * its furthest, per tool. scratch: 4 * max_moves doubles. sums: n_runs rows. */
+ * acceleration of x, y, z, e, jerk of z and e, 1 if the corner is a square corner velocity. tools: position of the
+ * filament and its furthest, per tool. scratch: 4 * max_moves doubles. sums: n_runs rows. */
 void gcode_measure(const Kernel *k, const double *limits, double *tools, double *scratch, double *sums) {
     const State *s = &k->state;
     const i64 n = s->n_moves, m = k->max_moves;
@@ -466,7 +474,8 @@ void gcode_measure(const Kernel *k, const double *limits, double *tools, double 
                 for (axis = 0; axis < 4; axis++) {
                     const double jerk = axis < 2 ? corner : limits[6 + axis];
                     const double into = unit[axis] * v, out = was[axis] * meet;
-                    const double pace = positive(into), turn = LARGER(pace, positive(out)), change = positive(into - out);
+                    const double pace = positive(into), turn = LARGER(pace, positive(out));
+                    const double change = positive(into - out);
                     double step;
                     if (turn <= jerk) continue;                /* no step is larger than the larger speed */
                     step = into * out > 0 ? change : turn;
@@ -529,10 +538,11 @@ void gcode_measure(const Kernel *k, const double *limits, double *tools, double 
     }
 }
 
-/* Thins a line while it is drawn: from the last kept point, a sector holds all directions that pass every skipped point
- * within the tolerance; a point outside of it, or one that turns back, makes the point before it a kept one. */
+/* Thins a line while it is drawn: from the last kept point, a sector contains all directions that pass every skipped
+ * point within the tolerance; a point outside of it, or one that turns back, makes the point before it a kept one. */
 typedef struct {
-    double tolerance, ax, ay, px, py, lx, ly, rx, ry, reach;   /* kept and last point, left and right edge, furthest skipped */
+    double tolerance, ax, ay, px, py;   /* last kept point, last point */
+    double lx, ly, rx, ry, reach;       /* left and right edge of the sector, distance of the furthest skipped point */
     int open, pending;
     i32 *out;
     i64 count;
@@ -571,7 +581,8 @@ static double rounded(double v) { return (double)(i64)(v < 0 ? v - 0.5 : v + 0.5
 
 /* The extruded lines of the wanted runs of this batch, in units of `quantum` mm, thinned. points: room for 2 * n_moves;
  * starts, line_runs: first point and run of each line. Returns the number of lines; *n_points is set. */
-i64 gcode_lines(const Kernel *k, const u8 *wanted, double quantum, double tolerance, double edge, i32 *points, i64 *starts, i64 *line_runs, i64 *n_points) {
+i64 gcode_lines(const Kernel *k, const u8 *wanted, double quantum, double tolerance, double edge, i32 *points,
+                i64 *starts, i64 *line_runs, i64 *n_points) {
     const State *s = &k->state;
     const double *X = k->moves, *Y = X + k->max_moves, *E = X + 3 * k->max_moves, scale = 1 / quantum;
     Thin t;
@@ -584,7 +595,8 @@ i64 gcode_lines(const Kernel *k, const u8 *wanted, double quantum, double tolera
         int drawing = 0;
         if (!wanted[r]) continue;
         for (i = (i64)run[0]; i < to; i++) {
-            if (E[i] > 0 && (X[i] != x || Y[i] != y) && X[i] < edge && X[i] > -edge && Y[i] < edge && Y[i] > -edge && x < edge && x > -edge && y < edge && y > -edge) {
+            if (E[i] > 0 && (X[i] != x || Y[i] != y) && X[i] < edge && X[i] > -edge && Y[i] < edge && Y[i] > -edge
+                && x < edge && x > -edge && y < edge && y > -edge) {
                 if (!drawing) {
                     starts[lines] = t.count;
                     line_runs[lines++] = r;
@@ -604,7 +616,7 @@ i64 gcode_lines(const Kernel *k, const u8 *wanted, double quantum, double tolera
     return lines;
 }
 
-/* Thins lines that are already points; in place. starts has n_lines entries and is rewritten. Returns the number of points. */
+/* Thins lines that are already points, in place; rewrites starts (n_lines entries). Returns the number of points. */
 i64 gcode_thin(i32 *points, i64 n_points, i64 *starts, i64 n_lines, double tolerance) {
     Thin t;
     i64 line, i;
@@ -620,16 +632,17 @@ i64 gcode_thin(i32 *points, i64 n_points, i64 *starts, i64 n_lines, double toler
     return t.count;
 }
 
-/* A number in base 128, seven bits a byte, low first; the high bit says that more follow. */
+/* A number in base 128, seven bits a byte, low first; the high bit means that more follow. */
 static u8 *put(u8 *out, u64 v) {
     for (; v > 127; v >>= 7) *out++ = (u8)(v | 128);
     *out++ = (u8)v;
     return out;
 }
 
-/* Lines as the preview file holds them, in `order`: the count of points, then each point against the one before, from (x, y) on.
- * Fills offsets, where each line begins; returns the number of bytes. */
-i64 gcode_pack(const i32 *points, const i64 *starts, const i64 *sizes, const i64 *order, i64 n_lines, i32 x, i32 y, u8 *out, i64 *offsets) {
+/* Lines as they are in the preview file, in `order`: the count of points, then each point relative to the one before,
+ * the first to (x, y). Fills offsets, where each line begins; returns the number of bytes. */
+i64 gcode_pack(const i32 *points, const i64 *starts, const i64 *sizes, const i64 *order, i64 n_lines, i32 x, i32 y,
+               u8 *out, i64 *offsets) {
     u8 *at = out;
     i64 line, i;
     for (line = 0; line < n_lines; line++) {
@@ -646,7 +659,8 @@ i64 gcode_pack(const i32 *points, const i64 *starts, const i64 *sizes, const i64
     return at - out;
 }
 
-/* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too small. */
+/* MeatPack: two characters a byte. Returns the number of characters written (at most 2 * size), or -1 if out is too
+ * small. */
 i64 meatpack_decode(const u8 *in, i64 size, u8 *out, i64 room) {
     static const u8 PLAIN[] = "0123456789. \nGX", DENSE[] = "0123456789.E\nGX";
     const u8 *table = PLAIN;
@@ -689,8 +703,8 @@ i64 meatpack_decode(const u8 *in, i64 size, u8 *out, i64 room) {
     return o;
 }
 
-/* Heatshrink (LZSS): a flag bit, then a byte, or offset-1 in `window` bits and length-1 in `lookahead` bits. Returns the
- * number of bytes written, at most room. */
+/* Heatshrink (LZSS): a flag bit, then a byte, or offset-1 in `window` bits and length-1 in `lookahead` bits. Returns
+ * the number of bytes written, at most room. */
 i64 heatshrink_decode(const u8 *in, i64 size, u8 *out, i64 room, i32 window, i32 lookahead) {
     u64 bits = 0;
     int have = 0;

@@ -1,25 +1,28 @@
-"""Builds, loads and drives the compiled kernel (kernel.c); program.py takes numpy (bulk.py) where no C compiler is.
+"""Builds, loads and drives the compiled kernel (kernel.c). Without a C compiler, program.py uses bulk.py (numpy).
 
 The kernel is built once per source text into a private cache folder (about half a second) with any of ``$CC``, cc, gcc,
-clang or tcc. ``python -m gcode.build`` does so ahead of time. ``ENMS_GCODE_KERNEL=python``
-forces numpy.
+clang or tcc. ``python -m gcode.build`` does so ahead of time. ``ENMS_GCODE_KERNEL=python`` forces numpy.
 """
 
 import ctypes
 import functools
 import hashlib
 import os
-import pathlib
 import shutil
 import stat
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
+from .arrays import Flags, Floats, Integers, Points
 from .measure import COLUMNS
+from .planner import MachineLimits
 
-SOURCE = pathlib.Path(__file__).with_name("kernel.c")
+SOURCE = Path(__file__).with_name("kernel.c")
 MAX_MOVES = 1 << 15  # moves per batch: the columns stay in the processor's cache
 MAX_RUNS = 1 << 12
 MAX_COMMENTS = 1 << 12
@@ -49,6 +52,12 @@ NEED_DATA, FULL, COMMAND, LABEL, FIRST_LAYER = range(5)
     ACCELERATION,
 ) = range(18)
 M_IGNORE, M_FEATURE, M_OBJECT, M_OBJECT_END, M_LAYER, M_HEIGHT, M_WIDTH, M_EVENT = range(8)
+KEEP = -2  # as the value of a label: the object does not change
+WHOLE_LINE = 2  # as the stop of a mark: the mark is the label itself, nothing may follow
+
+MarkerRow = tuple[bytes, int, int, int]
+"""A mark in the text: its bytes; M_…; its stop: the character that ends the label, 1 if a number must follow, or
+WHOLE_LINE; 1 if it is an extended command, 0 if it is a comment."""
 
 G_ACTIONS = {
     0: LINEAR,
@@ -135,18 +144,18 @@ STATE_FIELDS = (
     ),
     ("pending_label", ctypes.c_uint64),
 )
-INITIAL = dict(
-    feed=25.0,
-    unit=1.0,
-    per_e=1.0,
-    retract_mm=2.0,
-    retract_feed=40.0,
-    layer=-1,
-    object=-1,
-    layer_marker=-1,
-    dirty=1,
-    barrier=1,
-)
+INITIAL = {
+    "feed": 25.0,
+    "unit": 1.0,
+    "per_e": 1.0,
+    "retract_mm": 2.0,
+    "retract_feed": 40.0,
+    "layer": -1,
+    "object": -1,
+    "layer_marker": -1,
+    "dirty": 1,
+    "barrier": 1,
+}
 """State before the first line; accelerations and corner speed come from planner.MachineLimits."""
 
 
@@ -157,6 +166,8 @@ class State(ctypes.Structure):
 
 
 class Marker(ctypes.Structure):
+    """A MarkerRow; field by field the struct Marker of kernel.c."""
+
     _fields_ = [
         ("text", ctypes.c_char * MARKER_TEXT),
         ("length", ctypes.c_int32),
@@ -184,10 +195,42 @@ class _Kernel(ctypes.Structure):
     ]
 
 
-class CompiledKernel:
-    """One pass over one program. ``markers`` are (text, kind, stop, extended) tuples."""
+class Reader(Protocol):
+    """What reads one program: CompiledKernel, or without a compiler BulkInterpreter.
 
-    def __init__(self, library, markers):
+    state: the fields of State. moves: columns of x, y, z, filament step (mm) and feed (mm/s); runs: rows as begin_run()
+    in kernel.c fills them; comments: start and length. The state has the number of each; the caller sets it back to 0.
+    """
+
+    state: Any
+    moves: Floats
+    runs: Floats
+    comments: Integers
+
+    def feed(self, data: bytearray, position: int, size: int, last: bool) -> tuple[int, int]:
+        """Reads ``data[position:size]``; returns (what stopped it, new position). `last`: the rest is a line too."""
+        ...
+
+    def learn(self, value: int) -> None:
+        """Sets the value (number of a feature or object, or KEEP) of the label that feed() stopped at."""
+        ...
+
+    def measure(self, limits: MachineLimits, extruders: Floats) -> Floats:
+        """The sums per run of the moves collected so far (see measure.py)."""
+        ...
+
+    def lines(self, wanted: Flags, quantum: float, tolerance: float, edge: float) -> tuple[Points, Integers, Integers]:
+        """The extruded lines of the wanted runs, thinned; nothing beyond `edge` mm.
+
+        Returns (points (n, 2) in quanta, first point of each line, run of each line). quantum: mm; tolerance: quanta.
+        """
+        ...
+
+
+class CompiledKernel:
+    """The Reader that kernel.c makes."""
+
+    def __init__(self, library: ctypes.CDLL, markers: Sequence[MarkerRow]) -> None:
         self._library = library
         self.moves = np.empty((5, MAX_MOVES))
         self.runs = np.empty((MAX_RUNS, RUN_FIELDS))
@@ -215,18 +258,22 @@ class CompiledKernel:
             self._keys.ctypes.data,
             self._values.ctypes.data,
         )
-        self.state = self._kernel.state
+        self.state: Any = self._kernel.state
         self._pointer = ctypes.byref(self._kernel)
 
-    def feed(self, data, position, size, last):
-        """Reads ``data[position:size]`` (a bytearray or bytes); returns (what stopped it, new position)."""
+    def feed(self, data: bytearray, position: int, size: int, last: bool) -> tuple[int, int]:
+        """See Reader."""
         at = ctypes.c_int64(position)
-        address = (ctypes.c_char * len(data)).from_buffer(data) if isinstance(data, bytearray) else data
+        address = (ctypes.c_char * len(data)).from_buffer(data)
         code = self._library.gcode_feed(self._pointer, address, ctypes.byref(at), size, last)
         return code, at.value
 
-    def measure(self, limits, extruders):
-        """The sums per run of the moves collected so far (see measure.py)."""
+    def learn(self, value: int) -> None:
+        """See Reader."""
+        self._library.gcode_learn(self._pointer, value)
+
+    def measure(self, limits: MachineLimits, extruders: Floats) -> Floats:
+        """See Reader."""
         sums = np.empty((self.state.n_runs, COLUMNS))
         packed = np.array([*limits.feed, *limits.acceleration, limits.jerk_z, limits.jerk_e, float(limits.deviation)])
         self._library.gcode_measure(
@@ -234,19 +281,14 @@ class CompiledKernel:
         )
         return sums
 
-    def lines(self, wanted, quantum, tolerance, edge):
-        """The thinned lines of the wanted runs: (points (n, 2) int32 in quanta, first point of each line, run of each line)."""
+    def lines(self, wanted: Flags, quantum: float, tolerance: float, edge: float) -> tuple[Points, Integers, Integers]:
+        """See Reader."""
         n = self.state.n_moves
-        points, starts, runs, count = (
-            np.empty((2 * n, 2), np.int32),
-            np.empty(n, np.int64),
-            np.empty(n, np.int64),
-            ctypes.c_int64(),
-        )
-        wanted = np.ascontiguousarray(wanted, np.uint8)
+        points, starts, runs = np.empty((2 * n, 2), np.int32), np.empty(n, np.int64), np.empty(n, np.int64)
+        count, chosen = ctypes.c_int64(), np.ascontiguousarray(wanted, np.uint8)
         lines = self._library.gcode_lines(
             self._pointer,
-            wanted.ctypes.data,
+            chosen.ctypes.data,
             quantum,
             tolerance,
             edge,
@@ -257,21 +299,20 @@ class CompiledKernel:
         )
         return points[: count.value].copy(), starts[:lines].copy(), runs[:lines].copy()
 
-    def learn(self, value):
-        """The value (feature or object number) of the label that feed() stopped at."""
-        self._library.gcode_learn(self._pointer, value)
 
+def cache_folder() -> Path | None:
+    """A folder for the built kernel that only this user can write to, None without one.
 
-def cache_folder():
-    """A folder of this user's own for the built kernel (ENMS_RUN_DIR/cache, else the user's cache, else a private temporary one)."""
-    candidates = [pathlib.Path(os.environ["ENMS_RUN_DIR"]) / "cache"] if os.environ.get("ENMS_RUN_DIR") else []
-    candidates.append(pathlib.Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "enms")
-    candidates.append(pathlib.Path(tempfile.gettempdir()) / f"enms-{os.getuid()}")
-    for folder in filter(pathlib.Path.is_absolute, candidates):  # "~" stays where there is no home
+    The first that there is of ENMS_RUN_DIR/cache, the user's cache and a temporary folder.
+    """
+    candidates = [Path(os.environ["ENMS_RUN_DIR"]) / "cache"] if os.environ.get("ENMS_RUN_DIR") else []
+    candidates.append(Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "enms")
+    candidates.append(Path(tempfile.gettempdir()) / f"enms-{os.getuid()}")
+    for folder in filter(Path.is_absolute, candidates):  # without a home, "~" remains as it is
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             info = folder.stat()
-            # A library is code: nobody else may be able to put one there.
+            # A library is code: nobody else may be able to put one here.
             if (
                 info.st_uid == os.getuid()
                 and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
@@ -283,23 +324,23 @@ def cache_folder():
     return None
 
 
-def build(folder=None):
-    """Compiles kernel.c; returns the library's path, or None when there is no compiler that can or no folder for it."""
-    folder = folder or cache_folder()
+def build() -> Path | None:
+    """Compiles kernel.c; returns the library's path, or None without a compiler that works or a folder to write to."""
+    folder = cache_folder()
     if folder is None:
         return None
     digest = hashlib.sha256(SOURCE.read_bytes() + os.uname().machine.encode()).hexdigest()[:16]
-    target = pathlib.Path(folder) / f"gcode-kernel-{digest}.so"
+    target = folder / f"gcode-kernel-{digest}.so"
     if target.exists():
         return target
     for compiler in dict.fromkeys(filter(None, (os.environ.get("CC"), "cc", "gcc", "clang", "tcc"))):
         program = shutil.which(compiler)
         if not program:
             continue
-        # Without fused multiply-add the kernel's figures are those of the interpreter, to the last bit. The second try is
-        # for a compiler without the C library's development files: the kernel needs none.
+        # Without fused multiply-add the kernel's figures are those of the interpreter, to the last bit. The second
+        # attempt is for a compiler without the C library's development files: the kernel needs none.
         for extra in (["-lm"], ["-nostdlib"]):
-            made = pathlib.Path(tempfile.mkdtemp(dir=folder)) / "kernel.so"
+            made = Path(tempfile.mkdtemp(dir=folder)) / "kernel.so"
             try:
                 subprocess.run(
                     [program, "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-o", made, SOURCE, *extra],
@@ -316,9 +357,24 @@ def build(folder=None):
     return None
 
 
+_POINTER, _LONG, _INT, _DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32, ctypes.c_double
+_FUNCTIONS = {
+    "gcode_feed": (_INT, [_POINTER, _POINTER, ctypes.POINTER(_LONG), _LONG, _INT]),
+    "gcode_learn": (None, [_POINTER, _INT]),
+    "gcode_measure": (None, [_POINTER] * 5),
+    "gcode_lines": (_LONG, [_POINTER, _POINTER, _DOUBLE, _DOUBLE, _DOUBLE, *[_POINTER] * 4]),
+    "gcode_thin": (_LONG, [_POINTER, _LONG, _POINTER, _LONG, _DOUBLE]),
+    "gcode_pack": (_LONG, [*[_POINTER] * 4, _LONG, _INT, _INT, _POINTER, _POINTER]),
+    "meatpack_decode": (_LONG, [ctypes.c_char_p, _LONG, _POINTER, _LONG]),
+    "heatshrink_decode": (_LONG, [ctypes.c_char_p, _LONG, _POINTER, _LONG, _INT, _INT]),
+    "gcode_kernel_size": (_LONG, []),
+}
+"""Result and arguments of the functions of kernel.c."""
+
+
 @functools.cache
-def library():
-    """The loaded kernel, or None."""
+def library() -> ctypes.CDLL | None:
+    """The loaded kernel; None where it can't be built, or with ENMS_GCODE_KERNEL=python."""
     if os.environ.get("ENMS_GCODE_KERNEL") == "python":
         return None
     path = build()
@@ -328,50 +384,7 @@ def library():
         loaded = ctypes.CDLL(str(path))
     except OSError:
         return None
-    loaded.gcode_feed.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-        ctypes.POINTER(ctypes.c_int64),
-        ctypes.c_int64,
-        ctypes.c_int32,
-    ]
-    loaded.gcode_feed.restype = ctypes.c_int32
-    loaded.gcode_learn.argtypes = [ctypes.c_void_p, ctypes.c_int32]
-    loaded.gcode_learn.restype = None
-    loaded.gcode_measure.argtypes = [ctypes.c_void_p] * 5
-    loaded.gcode_measure.restype = None
-    loaded.gcode_lines.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-        ctypes.c_double,
-        ctypes.c_double,
-        ctypes.c_double,
-        *[ctypes.c_void_p] * 4,
-    ]
-    loaded.gcode_lines.restype = ctypes.c_int64
-    loaded.gcode_thin.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double]
-    loaded.gcode_thin.restype = ctypes.c_int64
-    loaded.gcode_pack.argtypes = [
-        *[ctypes.c_void_p] * 4,
-        ctypes.c_int64,
-        ctypes.c_int32,
-        ctypes.c_int32,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-    ]
-    loaded.gcode_pack.restype = ctypes.c_int64
-    loaded.meatpack_decode.argtypes = [ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64]
-    loaded.meatpack_decode.restype = ctypes.c_int64
-    loaded.heatshrink_decode.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_int64,
-        ctypes.c_void_p,
-        ctypes.c_int64,
-        ctypes.c_int32,
-        ctypes.c_int32,
-    ]
-    loaded.heatshrink_decode.restype = ctypes.c_int64
-    loaded.gcode_kernel_size.restype = ctypes.c_int64
-    if loaded.gcode_kernel_size() != ctypes.sizeof(_Kernel):
-        return None
-    return loaded
+    for name, (result, arguments) in _FUNCTIONS.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded if loaded.gcode_kernel_size() == ctypes.sizeof(_Kernel) else None

@@ -1,18 +1,22 @@
-"""Sums over the runs of a batch of moves: time, filament, ways and extents; the numpy twin of gcode_measure in kernel.c."""
+"""Sums over the runs of a batch of moves: time, filament, lengths and extents; gcode_measure of kernel.c in numpy."""
+
+from itertools import pairwise
 
 import numpy as np
 
-from .planner import plan
+from .arrays import Floats, Integers
+from .planner import MachineLimits, plan
 
 NEVER = 1e9
-COLUMNS = 10  # s, mm of filament, mm with and without extrusion, low x y z and high x y z of what is extruded
+COLUMNS = 10
+"""Seconds, mm of filament, mm with and without extrusion, lowest x, y, z and highest x, y, z of what is extruded."""
 
 
-def measure(moves, runs, limits, extruders):
-    """Rows of COLUMNS, one per run.
+def measure(moves: Floats, runs: Floats, limits: MachineLimits, extruders: Floats) -> Floats:
+    """Returns rows of COLUMNS, one per run.
 
-    moves: (5, n) of x, y, z, filament step (mm) and feed (mm/s); runs: rows as begin_run() in kernel.c fills them; extruders:
-    (tools, 2), place of the filament and its furthest so far in mm, changed by this.
+    moves: (5, n) of x, y, z, filament step (mm) and feed (mm/s); runs: rows as begin_run() in kernel.c fills them;
+    extruders: (tools, 2), position of the filament and its furthest so far in mm, updated here.
     """
     x, y, z, de, feed = moves
     n = len(x)
@@ -36,7 +40,7 @@ def measure(moves, runs, limits, extruders):
     return result
 
 
-def starts_of(end, first, at_run):
+def starts_of(end: Floats, first: Integers, at_run: Floats) -> Floats:
     """Where each move starts: at the end of the one before, or where its run began."""
     start = np.empty_like(end)
     start[1:] = end[:-1]
@@ -44,12 +48,12 @@ def starts_of(end, first, at_run):
     return start
 
 
-def _filament(de, first, runs, extruders):
+def _filament(de: Floats, first: Integers, runs: Floats, extruders: Floats) -> Floats:
     """mm of filament that each move pushes out: what goes beyond the furthest that its tool has pushed so far."""
     out = np.empty_like(de)
     tools = runs[:, 4].astype(int)
     bounds = [0, *(np.flatnonzero(np.diff(tools)) + 1), len(tools)]
-    for low, high in zip(bounds, bounds[1:]):
+    for low, high in pairwise(bounds):
         tool = tools[low]
         a, b = first[low], first[high] if high < len(first) else len(de)
         place, furthest = extruders[tool]

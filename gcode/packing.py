@@ -2,23 +2,23 @@
 
 import ctypes
 
-from .kernel import library
+from . import kernel
 
 _PLAIN = b"0123456789. \nGX"
 _DENSE = b"0123456789.E\nGX"
 
 
-def meatpack_decode(data):
-    """The text that MeatPack data stand for."""
-    if (kernel := library()) is not None:
+def meatpack_decode(data: bytes) -> bytes:
+    """The text of MeatPack data."""
+    if (compiled := kernel.library()) is not None:
         out = ctypes.create_string_buffer(2 * len(data) + 2)
-        size = kernel.meatpack_decode(bytes(data), len(data), out, len(out))
+        size = compiled.meatpack_decode(bytes(data), len(data), out, len(out))
         return out.raw[:size]
     return meatpack_decode_python(data)
 
 
-def meatpack_decode_python(data):
-    """As meatpack_decode, without the kernel."""
+def meatpack_decode_python(data: bytes) -> bytes:
+    """Like meatpack_decode, without the kernel."""
     out = bytearray()
     table, packed, signal, command, full, held = _PLAIN, False, False, False, 0, 0
     for c in data:
@@ -62,17 +62,17 @@ def meatpack_decode_python(data):
     return bytes(out)
 
 
-def heatshrink_decode(data, size, window, lookahead):
-    """At most `size` bytes that heatshrink data with these parameters stand for."""
-    if (kernel := library()) is not None:
+def heatshrink_decode(data: bytes, size: int, window: int, lookahead: int) -> bytes:
+    """At most `size` bytes, unpacked from heatshrink data with these parameters (bits)."""
+    if (compiled := kernel.library()) is not None:
         out = ctypes.create_string_buffer(max(size, 1))
-        made = kernel.heatshrink_decode(bytes(data), len(data), out, size, window, lookahead)
+        made = compiled.heatshrink_decode(bytes(data), len(data), out, size, window, lookahead)
         return out.raw[:made]
     return heatshrink_decode_python(data, size, window, lookahead)
 
 
-def heatshrink_decode_python(data, size, window, lookahead):
-    """As heatshrink_decode, without the kernel."""
+def heatshrink_decode_python(data: bytes, size: int, window: int, lookahead: int) -> bytes:
+    """Like heatshrink_decode, without the kernel."""
     out = bytearray()
     bits = have = at = 0
     while True:

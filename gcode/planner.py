@@ -1,21 +1,23 @@
 """How long moves take: the firmware's motion planner (trapezoids, corner speeds, look-ahead) for many moves at once.
 
-The model is that of Marlin with classic jerk, which PrusaSlicer's own estimate uses too; Klipper's square corner velocity
-and Marlin's junction deviation are the other corner rule. Look-ahead is not limited to a buffer's length: firmware with a
-short one is a little slower.
+The model is that of Marlin with classic jerk, which PrusaSlicer's own estimate uses too; Klipper's square corner
+velocity and Marlin's junction deviation are the other corner rule. Look-ahead is not limited to a buffer's length:
+firmware with a short one is a little slower.
 """
 
-import dataclasses
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import Floats, Integers
 
-@dataclasses.dataclass
+
+@dataclass
 class MachineLimits:
     """What the machine can do; axes in the order X, Y, Z, E. ``source`` says where the figures came from."""
 
-    feed: list = dataclasses.field(default_factory=lambda: [500.0, 500.0, 12.0, 120.0])  # mm/s
-    acceleration: list = dataclasses.field(default_factory=lambda: [9000.0, 9000.0, 500.0, 10000.0])  # mm/s2
+    feed: list[float] = field(default_factory=lambda: [500.0, 500.0, 12.0, 120.0])  # mm/s
+    acceleration: list[float] = field(default_factory=lambda: [9000.0, 9000.0, 500.0, 10000.0])  # mm/s2
     jerk_z: float = 0.4  # mm/s
     jerk_e: float = 2.5
     print_acceleration: float = 1500.0  # mm/s2, until M204 says otherwise
@@ -24,8 +26,8 @@ class MachineLimits:
     deviation: bool = False  # corner is a square corner velocity (mm/s) and not a jerk
     source: str = "default"
 
-    def state(self):
-        """What the kernel's state begins with."""
+    def state(self) -> dict[str, float]:
+        """The fields of the kernel's state that these limits set."""
         return {
             "acc_print": self.print_acceleration,
             "acc_travel": self.travel_acceleration,
@@ -34,8 +36,8 @@ class MachineLimits:
         }
 
 
-def cura_limits():
-    """The machine that Cura's own time estimate takes where a definition says nothing (the defaults of its fdmprinter definition)."""
+def cura_limits() -> MachineLimits:
+    """The machine of Cura's own time estimate: the defaults of its definition fdmprinter."""
     return MachineLimits(
         feed=[1e9] * 4,
         acceleration=[9000.0, 9000.0, 100.0, 10000.0],
@@ -48,16 +50,24 @@ def cura_limits():
     )
 
 
-def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
-    """Seconds of each move.
+def plan(
+    dx: Floats,
+    dy: Floats,
+    dz: Floats,
+    de: Floats,
+    length: Floats,
+    feed: Floats,
+    acceleration: Floats,
+    corner: Floats,
+    barriers: Integers,
+    limits: MachineLimits,
+) -> Floats:
+    """Returns the seconds of each move; there is at least one.
 
-    dx … de: way per axis (mm); length: mm in space; feed: programmed speed (mm/s); acceleration: mm/s2 per move; corner: XY
-    jerk or square corner velocity per move or one for all; barriers: indices of moves that start from standstill (the
-    first one does so anyway).
+    dx … de: mm per axis; length: mm in space; feed: programmed speed (mm/s); acceleration: mm/s2; corner: XY jerk or
+    square corner velocity (mm/s); barriers: indices of the moves that start from standstill (the first always does).
     """
     n = len(length)
-    if n == 0:
-        return np.zeros(0)
     moving = length > 0
     distance = np.where(moving, length, np.abs(de))
     inverse = 1.0 / np.maximum(distance, 1e-12)
@@ -74,7 +84,7 @@ def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
     speed = np.maximum(speed, 0.01)
     accel = np.maximum(accel, 1.0)
 
-    entry = _corner_speeds(unit, share, speed, accel, corner, limits)  # highest speed at the start of each move
+    entry = _corner_speeds(unit, share, speed, accel, corner, limits)
     entry[0] = min(speed[0], 1.0)
     if len(barriers):
         entry[barriers] = np.minimum(entry[barriers], 1.0)
@@ -101,7 +111,10 @@ def plan(dx, dy, dz, de, length, feed, acceleration, corner, barriers, limits):
     return np.maximum(ramps, 0) + np.maximum(cruise, 0) / peak
 
 
-def _corner_speeds(unit, share, speed, accel, corner, limits):
+def _corner_speeds(
+    unit: list[Floats], share: list[Floats], speed: Floats, accel: Floats, corner: Floats, limits: MachineLimits
+) -> Floats:
+    """The highest speed (mm/s) at the start of each move that the corner before it allows."""
     before = np.empty_like(speed)
     before[0] = 0
     before[1:] = speed[:-1]
@@ -111,6 +124,7 @@ def _corner_speeds(unit, share, speed, accel, corner, limits):
         for u in unit[:3]:
             cosine[1:] -= u[1:] * u[:-1]
         sine = np.sqrt(np.maximum(0.5 * (1 - cosine), 0))  # of half the angle between the moves
+        # Klipper: junction deviation = square corner velocity² · (√2 − 1) / acceleration
         radius = np.square(corner) * 0.41421356 / accel * sine / np.maximum(1 - sine, 1e-9)
         return np.minimum(low, np.sqrt(accel * radius))
     factor = np.ones_like(speed)
@@ -123,7 +137,7 @@ def _corner_speeds(unit, share, speed, accel, corner, limits):
         out = np.empty_like(u)
         out[0] = 0
         np.multiply(u[:-1], low[1:], out=out[1:])
-        # Marlin: the step of an axis' speed, and where it turns round, the larger of the two speeds.
+        # Marlin: the step in an axis' speed; where the axis reverses, the larger of the two speeds.
         step = np.where(into * out > 0, np.abs(into - out), np.maximum(np.abs(into), np.abs(out)))
         factor = np.minimum(factor, jerk / np.maximum(step, 1e-9))
     junction = low * factor

@@ -1,27 +1,28 @@
-"""One pass over a program's text: the kernel's moves and runs become sums by layer, feature, object and tool."""
+"""One pass over a program's text: the reader's moves become sums; comments and rare commands are understood here."""
 
 import math
 import re
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import dialects
+from . import dialects, kernel
 from .bulk import BulkInterpreter
-from .kernel import COMMAND, FIRST_LAYER, FULL, LABEL, M_FEATURE, CompiledKernel, library
+from .kernel import COMMAND, FIRST_LAYER, FULL, KEEP, LABEL, M_FEATURE
 from .planner import MachineLimits, cura_limits
+from .preview import Preview
+from .sums import Sums
+from .thumbnail import Picture
 
-MAX_LINE = 1 << 20  # bytes; what is longer can't be G-code and is skipped
-MAX_LAYERS = 100_000
+MAX_LINE = 1 << 20  # bytes; a longer line can't be G-code and is skipped
 MAX_OBJECTS = 4096
 MAX_KEYS = 20_000
 MAX_RAW = 8 << 20  # characters of all raw settings
 MAX_THUMBNAILS = 24 << 20  # characters of base64 of all pictures
 MAX_LABEL = 1000
-TIME, OUT, EXTRUDED, TRAVEL = range(4)  # columns of the sums: s, mm of filament, mm of way with and without extrusion
 ULTIMAKER_DIAMETER = 2.85  # mm: the printers that read UltiGCode
-_BIG = 1e9
-CUSTOM = dialects.FEATURES.index("custom")
 
+_BY_NUMBER = -1  # as the kind of the objects' marks: M486
 _SEPARATOR = re.compile(r"[=:;]")
 _COMMA_VALUE = re.compile(r";\s+([A-Za-z]\w{2,60}),(.*)", re.S)
 _THUMBNAIL = re.compile(r";\s*thumbnail(?:_(\w+))? begin (\d+)\s*x\s*(\d+)")
@@ -30,8 +31,8 @@ _WORD = re.compile(r"([A-Z])\s*([-+]?\d*\.?\d+)")
 _KLIPPER = re.compile(r"(\w+)=([-+.\d]+)")
 
 
-def _key_value(comment):
-    """(key, value) of ``; key = value``, ``;KEY:value`` or Simplify3D's ``;   key,value``; (None, "") of any other comment."""
+def _key_value(comment: str) -> tuple[str | None, str]:
+    """(key, value) of ``; key = value``, ``;KEY:value`` or Simplify3D's ``;   key,value``, otherwise (None, "")."""
     text = comment.lstrip("; ")
     found = _SEPARATOR.search(text)
     if found and found[0] != ";" and text[found.start() : found.start() + 3] != "://":
@@ -42,66 +43,45 @@ def _key_value(comment):
     return (found[1], found[2].strip()) if found else (None, "")
 
 
-def new_box():
-    return np.array([_BIG] * 3 + [-_BIG] * 3)
-
-
-def new_kernel(markers):
+def new_kernel(markers: Sequence[kernel.MarkerRow]) -> kernel.Reader:
     """What reads one program: the compiled kernel, or numpy with the same interface."""
-    compiled = library()
-    return BulkInterpreter(markers) if compiled is None else CompiledKernel(compiled, markers)
+    compiled = kernel.library()
+    return BulkInterpreter(markers) if compiled is None else kernel.CompiledKernel(compiled, markers)
 
 
 class Program:
-    """Reads text by feed() and close(); then the sums, marks, raw settings and thumbnails are in its attributes.
+    """Reads text by feed() and close(); after that, its attributes have the sums, marks, raw settings and thumbnails.
 
-    preview: a preview.Preview or None. limits: MachineLimits to start from; what the file
-    says (M201 … M205) replaces them.
+    limits: what the machine can do, until the file says otherwise (M201 … M205). on_batch is called after each batch of
+    moves.
     """
 
-    def __init__(self, limits=None, preview=None, on_batch=None):
+    def __init__(self, limits: MachineLimits, preview: Preview, on_batch: Callable[[], None]) -> None:
         self.kernel = new_kernel(dialects.MARKERS)
-        self.limits = limits or MachineLimits()
         self.preview = preview
         self.on_batch = on_batch
-        self.raw = {}  # first value of each key of a comment
-        self.headlines = []  # comments that may name the slicer
-        self.setting_3 = []  # Cura's quality settings, a JSON text cut in pieces
-        self.thumbnails = []  # (format, width, height, base64)
-        self.warnings = []
-        self.tools_seen = {0: 0}
-        self.tool_changes = self.pauses = self.homings = self.levellings = self.dwells = 0
-        self.objects = {}  # label -> number
-        self.object_labels = []
-        self.raw_features = {}  # label -> class
-        self.layers = np.zeros((64, 4))  # row 0: before the first layer
-        self.layer_z = np.full(64, -_BIG)
-        self.layer_height = np.zeros(64)
-        self.features = np.zeros((len(dialects.FEATURES), 4))
-        self.tools = np.zeros((16, 4))
-        self.tool_moves = np.zeros(16, bool)
-        self.object_sums = np.zeros((16, 4))
-        self.object_boxes = np.tile(new_box(), (16, 1))
-        self.object_layers = np.zeros(16, np.int64)
-        self.box_marked = new_box()  # of features that are the object's own
-        self.box_first = new_box()  # of unmarked extrusion, first layer
-        self.box_later = new_box()  # … all others
-        self.box_all = new_box()
-        self.widths_known = False
-        self.volume_diameter = None  # mm, where E is a volume
-        self.retractions = 0
-        self.moves = 0
-        self.extruders = np.zeros((256, 2))  # mm: place of each tool's filament and its furthest so far
-        self._object_layer = {}
-        self._object_mark = None
-        self._image = None
+        self.sums = Sums()
+        self.raw: dict[str, str] = {}  # first value of each key of a comment
+        self.headlines: list[str] = []  # comments that may name the slicer
+        self.setting_3: list[str] = []  # Cura's quality settings, a JSON text cut in pieces
+        self.thumbnails: list[Picture] = []
+        self.warnings: list[tuple[str, str]] = []
+        self.moves = self.retractions = 0
+        self.tool_changes = self.pauses = self.homings = self.levellings = 0
+        self.object_labels: list[str] = []  # by number
+        self.raw_features: dict[str, str] = {}  # label -> class
+        self.volume_diameter: float | None = None  # mm, where E is a volume
+        self._objects: dict[str, int] = {}  # label -> number
+        self._object_mark: int | None = None  # the first kind of mark in the file; others don't count
+        self._extruders = np.zeros((256, 2))  # mm: position of each tool's filament and its furthest so far
+        self._image: tuple[str, int, int] | None = None  # an embedded picture that is being read, …
+        self._image_lines: list[str] = []  # … and its base64
         self._picture_size = self._raw_size = 0
         self._carry = bytearray()
         self._state = self.kernel.state
-        self.begin(self.limits)
-        self._not_object = np.array([f in dialects.NOT_THE_OBJECT for f in dialects.FEATURES])
+        self.begin(limits)
 
-    def begin(self, limits):
+    def begin(self, limits: MachineLimits) -> None:
         """Sets the machine's limits, before the first move."""
         self.limits = limits
         for name, value in limits.state().items():
@@ -110,7 +90,7 @@ class Program:
 
     # text ------------------------------------------------------------------------------------------------------------
 
-    def feed(self, piece):
+    def feed(self, piece: bytes) -> None:
         """Reads the next piece of the text."""
         carry = self._carry
         carry += piece
@@ -121,27 +101,27 @@ class Program:
             del carry[:]
             carry += b";"  # its rest is read as a comment
 
-    def close(self):
+    def close(self) -> None:
         """Reads what is left after the last piece."""
         self._run(self._carry, len(self._carry), True)
         self._flush()
 
-    def warn(self, code, sentence):
+    def warn(self, code: str, sentence: str) -> None:
+        """Adds a warning, once per code."""
         if all(code != known for known, _ in self.warnings):
             self.warnings.append((code, sentence))
 
-    def _run(self, data, size, last):
-        kernel, state, at = self.kernel, self._state, 0
+    def _run(self, data: bytearray, size: int, last: bool) -> int:
+        """Reads as far as there are whole lines; returns the position after them."""
+        reader, state, at = self.kernel, self._state, 0
         while True:
-            code, at = kernel.feed(data, at, size, last)
+            code, at = reader.feed(data, at, size, last)
             if state.n_comments:
                 self._comments(data)
             if code == COMMAND:
-                self._command(
-                    data[state.event_start : state.event_start + state.event_length].decode("utf-8", "replace")
-                )
+                self._command(self._event(data))
             elif code == LABEL:
-                self._label(data[state.event_start : state.event_start + state.event_length].decode("utf-8", "replace"))
+                self._label(self._event(data))
             elif code == FIRST_LAYER:
                 self._flush()
                 self._first_layer()
@@ -150,9 +130,21 @@ class Program:
             else:
                 return at
 
-    def _label(self, text):
+    def _event(self, data: bytearray) -> str:
+        start = self._state.event_start
+        return data[start : start + self._state.event_length].decode("utf-8", "replace")
+
+    def _first_layer(self) -> None:
+        """The first layer mark: all before it is the start program."""
+        self._state.layer, self._state.dirty = 0, 1
+        self.sums.first_layer()
+        self.preview.restart()
+
+    # labels ----------------------------------------------------------------------------------------------------------
+
+    def _label(self, text: str) -> None:
         state = self._state
-        mark, kind, stop, extended = dialects.MARKERS[state.event_marker]
+        mark, kind, _, _ = dialects.MARKERS[state.event_marker]
         text = text[:MAX_LABEL]
         if kind == M_FEATURE:
             label = text or mark.decode()
@@ -166,39 +158,30 @@ class Program:
         if self._object_mark is None:
             self._object_mark = state.event_marker
         if self._object_mark != state.event_marker:
-            self.kernel.learn(-2)  # a second way to mark the same objects
+            self.kernel.learn(KEEP)  # a second way to mark the same objects
             return
         self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
-        value = self.objects.get(text, -1)
-        if state.object != value:
-            state.object, state.dirty = value, 1
+        self._enter(self._objects.get(text, -1))
 
-    def _object(self, label):
-        if label not in self.objects:
-            if len(self.objects) >= MAX_OBJECTS:
+    def _object(self, label: str) -> int:
+        """The number of an object, -1 where there are too many."""
+        if label not in self._objects:
+            if len(self._objects) >= MAX_OBJECTS:
                 self.warn("objects", f"More than {MAX_OBJECTS} objects: the others are counted as none.")
                 return -1
-            self.objects[label] = len(self.objects)
+            self._objects[label] = len(self._objects)
             self.object_labels.append(label)
-        return self.objects[label]
+        return self._objects[label]
 
-    def _first_layer(self):
-        """What was read so far, was before the first marked layer: the purge line and what else the start program does."""
+    def _enter(self, number: int) -> None:
+        """The moves from here on are of this object, or with -1 of none."""
         state = self._state
-        self.layers[0] += self.layers[1:].sum(axis=0)
-        self.layers[1:] = 0
-        self.layer_z[:] = -_BIG
-        self.layer_height[:] = 0
-        self.features[CUSTOM] += self.features[0]
-        self.features[0] = 0
-        for box in (self.box_first, self.box_later, self.box_marked):
-            box[:] = new_box()
-        self.object_boxes[:] = new_box()
-        state.layer, state.dirty = 0, 1
-        if self.preview is not None:
-            self.preview.restart()
+        if state.object != number:
+            state.object, state.dirty = number, 1
 
-    def _comments(self, data):
+    # comments --------------------------------------------------------------------------------------------------------
+
+    def _comments(self, data: bytearray) -> None:
         state = self._state
         spans = self.kernel.comments[: state.n_comments].tolist()
         state.n_comments = 0
@@ -208,15 +191,15 @@ class Program:
                 line = text.lstrip("; ").rstrip()
                 if _BASE64.fullmatch(line):
                     if self._picture_size < MAX_THUMBNAILS:
-                        self._image[3].append(line)
+                        self._image_lines.append(line)
                         self._picture_size += length
                     continue
-                # "thumbnail end", or a picture that nothing ended.
-                self.thumbnails.append((*self._image[:3], "".join(self._image[3])))
+                # "thumbnail end", or the end of a picture without one.
+                self.thumbnails.append((*self._image, "".join(self._image_lines)))
                 self._image = None
             self._comment(text)
 
-    def _comment(self, text):
+    def _comment(self, text: str) -> None:
         if text.startswith(";SETTING_3 "):
             if len(self.setting_3) < 10_000:
                 self.setting_3.append(text[11:])
@@ -225,7 +208,8 @@ class Program:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
         if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
-                self._image = [(found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6]), []]
+                self._image = (found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6])
+                self._image_lines = []
             return
         if len(self.raw) >= MAX_KEYS or self._raw_size > MAX_RAW:
             return
@@ -239,58 +223,7 @@ class Program:
             self.raw[key] = value[:100_000]
             self._raw_size += len(text)
 
-    # commands --------------------------------------------------------------------------------------------------------
-
-    def _command(self, line):
-        if line.startswith(";"):
-            self._telling_comment(line)
-            return
-        state = self._state
-        found = re.match(r"[A-Za-z_]+\d*", line)
-        name = found[0].upper() if found else ""
-        text = re.split(r"[;*(]", line[len(name) :], maxsplit=1)[0]
-        body = text.upper()
-        words = {letter: float(value[:20]) for letter, value in _WORD.findall(body)}
-        if name == "G28":
-            axes = [axis for axis in "XYZ" if re.search(rf"(?<![A-Z]){axis}", body)] or list("XYZ")
-            for axis in axes:
-                setattr(state, axis.lower(), 0.0)
-                setattr(state, f"offset_{axis.lower()}", 0.0)
-            self.homings += 1
-            self._stop()
-        elif name == "G29":
-            self.levellings += 1
-            self._stop()
-        elif name == "G4":
-            self.dwells += 1
-            self._stop(min(max(words.get("S", 0) + words.get("P", 0) / 1000, 0), 86400))
-        elif name[:1] == "T" and name[1:].isdigit():
-            self._tool(int(name[1:6]))
-        elif name == "ACTIVATE_EXTRUDER":
-            found = re.search(r"EXTRUDER=EXTRUDER(\d*)", body)
-            self._tool(int(found[1][:3] or 0) if found else 0)
-        elif name in ("M600", "M601", "M0", "M1", "M25"):
-            self.pauses += 1
-            self._stop()
-        elif name in ("M109", "M190"):
-            self._stop()
-        elif name == "M201":
-            self._limits("acceleration", words, 1)
-        elif name == "M203":
-            # RepRapFirmware counts M203 per minute, and marks itself by M566.
-            self._limits("feed", words, 60 if "F" in words or max(words.values(), default=0) > 1500 else 1)
-        elif name in ("M205", "M566"):
-            self._corner(name, words)
-        elif name == "M200":
-            self._volumetric(words)
-        elif name == "M207":
-            self.firmware_retraction(words.get("S", 0), words.get("F", 0) / 60)
-        elif name == "M486":
-            self._cancel_object(text, words)
-        elif name == "SET_VELOCITY_LIMIT":
-            self._klipper(body)
-
-    def _telling_comment(self, text):
+    def _telling_comment(self, text: str) -> None:
         """A comment that changes how the moves after it are read."""
         if "Cura_SteamEngine" in text and self.limits.source == "default":
             self._flush()
@@ -299,39 +232,94 @@ class Program:
             self.volumetric(ULTIMAKER_DIAMETER)
         self._comment(text)
 
-    def _stop(self, seconds=0.0):
+    # commands --------------------------------------------------------------------------------------------------------
+
+    def _command(self, line: str) -> None:
+        """A line for which the kernel stopped."""
+        if line.startswith(";"):
+            self._telling_comment(line)
+            return
+        found = re.match(r"[A-Za-z_]+\d*", line)
+        name = found[0].upper() if found else ""
+        text = re.split(r"[;*(]", line[len(name) :], maxsplit=1)[0]
+        words = {letter: float(value[:20]) for letter, value in _WORD.findall(text.upper())}
+        self._act(name, text, words)
+
+    def _act(self, name: str, text: str, words: dict[str, float]) -> None:
+        """One command: its name, the text after it, the numbers in that by letter."""
+        if name == "G28":
+            self._home(text.upper())
+        elif name == "G29":
+            self.levellings += 1
+            self._stop()
+        elif name == "G4":
+            self._stop(min(max(words.get("S", 0) + words.get("P", 0) / 1000, 0), 86400))
+        elif name[:1] == "T" and name[1:].isdigit():
+            self._tool(int(name[1:6]))
+        elif name == "ACTIVATE_EXTRUDER":
+            found = re.search(r"EXTRUDER=EXTRUDER(\d*)", text.upper())
+            self._tool(int(found[1][:3] or 0) if found else 0)
+        elif name in ("M600", "M601", "M0", "M1", "M25"):
+            self.pauses += 1
+            self._stop()
+        elif name in ("M109", "M190"):
+            self._stop()
+        elif name == "M201":
+            self._axis_limits(self.limits.acceleration, words, 1)
+        elif name == "M203":
+            # RepRapFirmware's M203 is per minute; its F word or its large values show it.
+            per = 60 if "F" in words or max(words.values(), default=0) > 1500 else 1
+            self._axis_limits(self.limits.feed, words, per)
+        elif name in ("M205", "M566"):
+            self._corner(words, 60 if name == "M566" else 1)
+        elif name == "M200":
+            self._volumetric(words)
+        elif name == "M207":
+            self.firmware_retraction(words.get("S", 0), words.get("F", 0) / 60)
+        elif name == "M486":
+            self._cancel_object(text, words)
+        elif name == "SET_VELOCITY_LIMIT":
+            self._klipper(text.upper())
+
+    def _home(self, body: str) -> None:
+        """G28: these axes, or all, go to 0."""
+        axes = [axis for axis in "XYZ" if re.search(rf"(?<![A-Z]){axis}", body)] or list("XYZ")
+        for axis in axes:
+            setattr(self._state, axis.lower(), 0.0)
+            setattr(self._state, f"offset_{axis.lower()}", 0.0)
+        self.homings += 1
+        self._stop()
+
+    def _stop(self, seconds: float = 0.0) -> None:
         """The machine comes to rest here, and waits."""
         state = self._state
         state.barrier = state.dirty = 1
         if seconds:
-            self._row(state.layer)[TIME] += seconds
-            self.features[state.feature, TIME] += seconds
+            self.sums.wait(state.layer, state.feature, seconds)
 
-    def _tool(self, number):
+    def _tool(self, number: int) -> None:
         number = min(number, 255)
-        state = self._state
-        if number != state.tool or number not in self.tools_seen:
-            self.tool_changes += number != state.tool
-            self.tools_seen.setdefault(number, 0)
-            state.tool = number
-            # Each tool has its own filament; the logical E position goes on.
+        if number != self._state.tool:
+            self.tool_changes += 1
+            self._state.tool = number
+            # Each tool has its own filament; the logical position of E continues.
             self._stop()
 
-    def _limits(self, what, words, per):
+    def _axis_limits(self, values: list[float], words: dict[str, float], per: float) -> None:
+        """M201, M203: sets the limits of the axes that are named."""
         self._flush()
-        values = getattr(self.limits, what)
         for axis, letter in enumerate("XYZE"):
             if 0 < words.get(letter, 0) < 1e7:
                 values[axis] = words[letter] / per
         self.limits.source = "file"
 
-    def _corner(self, name, words):
+    def _corner(self, words: dict[str, float], per: float) -> None:
+        """M205, M566: jerk, or Marlin's junction deviation (mm) as a square corner velocity."""
         state = self._state
         self._flush()
-        per = 60 if name == "M566" else 1
-        if 0 < words.get("J", 0) < 1 and "X" not in words:  # Marlin's junction deviation, as a square corner velocity
+        if 0 < words.get("J", 0) < 1 and "X" not in words:
             self.limits.deviation = True
-            state.corner = (words["J"] * state.acc_print / 0.41421356) ** 0.5
+            state.corner = (words["J"] * state.acc_print / 0.41421356) ** 0.5  # planner.py has the formula
         elif 0 < words.get("X", 0) < 1e5:
             self.limits.deviation = False
             state.corner = words["X"] / per
@@ -342,26 +330,8 @@ class Program:
         state.dirty = 1
         self.limits.source = "file"
 
-    def _volumetric(self, words):
-        """M200: with a diameter (mm), E is a volume from here on; D0 or S0 end that."""
-        if words.get("S", 1) and 0.1 < words.get("D", 0) < 10:
-            self.volumetric(words["D"])
-        elif "D" in words or "S" in words:
-            self._state.per_e = 1.0
-
-    def volumetric(self, diameter):
-        """From here on E is mm3 of a filament of this diameter (mm)."""
-        self.volume_diameter = diameter
-        self._state.per_e = 4 / (math.pi * diameter * diameter)
-
-    def firmware_retraction(self, length, feed):
-        """What G10 and G11 do: mm, mm/s; 0 where it is not said."""
-        if 0 < length < 100:
-            self._state.retract_mm = length
-        if 0 < feed < 1000:
-            self._state.retract_feed = feed
-
-    def _klipper(self, body):
+    def _klipper(self, body: str) -> None:
+        """SET_VELOCITY_LIMIT."""
         state = self._state
         values = {
             key: float(value) for key, value in _KLIPPER.findall(body) if re.fullmatch(r"[-+]?\d{1,9}\.?\d*", value)
@@ -379,90 +349,51 @@ class Program:
         state.dirty = 1
         self.limits.source = "file"
 
-    def _cancel_object(self, text, words):
+    def _volumetric(self, words: dict[str, float]) -> None:
+        """M200: with a diameter (mm), E is a volume from here on; D0 or S0 end that."""
+        if words.get("S", 1) and 0.1 < words.get("D", 0) < 10:
+            self.volumetric(words["D"])
+        elif "D" in words or "S" in words:
+            self._state.per_e = 1.0
+
+    def volumetric(self, diameter: float) -> None:
+        """From here on E is mm3 of a filament of this diameter (mm)."""
+        self.volume_diameter = diameter
+        self._state.per_e = 4 / (math.pi * diameter * diameter)
+
+    def firmware_retraction(self, length: float, feed: float) -> None:
+        """What G10 and G11 do: mm, mm/s; 0 leaves the value as it is."""
+        if 0 < length < 100:
+            self._state.retract_mm = length
+        if 0 < feed < 1000:
+            self._state.retract_feed = feed
+
+    def _cancel_object(self, text: str, words: dict[str, float]) -> None:
         """M486: S starts an object by number, S-1 ends it, A names it."""
-        if self._object_mark not in (None, -1):
+        if self._object_mark not in (None, _BY_NUMBER):
             return
-        state = self._state
         if "S" in words:
-            self._object_mark = -1
-            value = self._object(f"object {int(words['S'])}") if words["S"] >= 0 else -1
-            if value != state.object:
-                state.object, state.dirty = value, 1
-        if (found := re.search(r'A"?([^"]*)', text)) and state.object >= 0 and found[1].strip():
-            self.object_labels[state.object] = found[1].strip()
+            self._object_mark = _BY_NUMBER
+            self._enter(self._object(f"object {int(words['S'])}") if words["S"] >= 0 else -1)
+        number = self._state.object
+        if (found := re.search(r'A"?([^"]*)', text)) and number >= 0 and found[1].strip():
+            self.object_labels[number] = found[1].strip()
 
     # sums ------------------------------------------------------------------------------------------------------------
 
-    def _row(self, layer):
-        row = min(layer, MAX_LAYERS) + 1
-        if row >= len(self.layers):
-            grow = max(2 * len(self.layers), row + 1)
-            self.layers = np.vstack([self.layers, np.zeros((grow - len(self.layers), 4))])
-            self.layer_z = np.concatenate([self.layer_z, np.full(grow - len(self.layer_z), -_BIG)])
-            self.layer_height = np.concatenate([self.layer_height, np.zeros(grow - len(self.layer_height))])
-        return self.layers[row]
-
-    def _flush(self):
+    def _flush(self) -> None:
         """Plans and sums the moves that the kernel has collected."""
         state = self._state
         n, r = state.n_moves, state.n_runs
+        state.dirty = 1
         if not n:
-            state.dirty = 1
             return
         runs = self.kernel.runs[:r]
-        sums = self.kernel.measure(self.limits, self.extruders)
-        if self.preview is not None:
-            self.preview.add(self.kernel, runs)
+        sums = self.kernel.measure(self.limits, self._extruders)
+        self.preview.add(self.kernel, runs)
         state.n_moves = state.n_runs = 0
-        state.dirty = 1
         back = self.kernel.moves[3, :n] < 0  # a wipe while retracting is many moves but one retraction
         self.retractions += int(back[0]) + int(np.count_nonzero(back[1:] & ~back[:-1]))
         self.moves += n
-        self._sum(runs, sums)
-        if self.on_batch is not None:
-            self.on_batch()
-
-    def _sum(self, runs, measured):
-        sums, low, high = measured[:, :4], measured[:, 4:7], measured[:, 7:]
-        layer, feature, thing, tool = (runs[:, column].astype(np.int64) for column in (1, 2, 3, 4))
-        layer = np.minimum(layer, MAX_LAYERS)
-        self._row(int(layer.max()))
-        rows = layer + 1
-        np.add.at(self.layers, rows, sums)
-        np.add.at(self.features, feature, sums)
-        while tool.max() >= len(self.tools):
-            self.tools = np.vstack([self.tools, np.zeros_like(self.tools)])
-            self.tool_moves = np.concatenate([self.tool_moves, np.zeros_like(self.tool_moves)])
-        np.add.at(self.tools, tool, sums)
-        printed = sums[:, EXTRUDED] > 0
-        self.tool_moves[tool[printed]] = True
-        own = printed & ~self._not_object[feature] & (layer >= 0)
-        np.maximum.at(self.layer_z, rows[printed & (feature != CUSTOM)], high[printed & (feature != CUSTOM), 2])
-        np.maximum.at(self.layer_height, rows[own], runs[own, 6])
-        self.widths_known |= bool(runs[printed, 7].any())
-        self._grow(self.box_all, low, high, printed)
-        marked = own & ((feature > 0) | (thing >= 0))
-        self._grow(self.box_marked, low, high, marked)
-        self._grow(self.box_first, low, high, own & ~marked & (layer == 0))
-        self._grow(self.box_later, low, high, own & ~marked & (layer > 0))
-        with_object = thing >= 0
-        if with_object.any():
-            while thing.max() >= len(self.object_sums):
-                self.object_sums = np.vstack([self.object_sums, np.zeros_like(self.object_sums)])
-                self.object_boxes = np.vstack([self.object_boxes, np.tile(new_box(), (len(self.object_boxes), 1))])
-                self.object_layers = np.concatenate([self.object_layers, np.zeros_like(self.object_layers)])
-            np.add.at(self.object_sums, thing[with_object], sums[with_object])
-            chosen = with_object & own
-            np.minimum.at(self.object_boxes[:, :3], thing[chosen], low[chosen])
-            np.maximum.at(self.object_boxes[:, 3:], thing[chosen], high[chosen])
-            for one, at in sorted(set(zip(thing[chosen].tolist(), layer[chosen].tolist()))):
-                if self._object_layer.get(one) != at:
-                    self._object_layer[one] = at
-                    self.object_layers[one] += 1
-
-    @staticmethod
-    def _grow(box, low, high, chosen):
-        if chosen.any():
-            box[:3] = np.minimum(box[:3], low[chosen].min(axis=0))
-            box[3:] = np.maximum(box[3:], high[chosen].max(axis=0))
+        self.sums.add(runs, sums)
+        self.on_batch()

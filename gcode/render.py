@@ -1,22 +1,26 @@
-"""Draws a program's printed lines as a solid: a picture for files that bring none.
+"""Draws a program's printed lines as a solid: a picture for files without one.
 
-Points along the printed lines go into a depth buffer (the nearest wins), each grows to a bead as thick as its line, and the
-surface that comes of it is lit from the upper left. So hidden lines need no sorting, and slopes and walls are shaded alike.
+Points along the printed lines go into a depth buffer (the nearest wins), each grows to a bead as thick as its line, and
+the surface that results is lit from the upper left. So hidden lines need no sorting, and slopes and walls are shaded
+alike.
 """
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFilter
 
+from .arrays import Flags, Floats, Integers, Points
 from .dialects import FEATURES, NOT_THE_OBJECT
 
 SIZE = 480
 SCALE = 1.5  # drawn larger and reduced: smooth edges
 SIDE = int(SIZE * SCALE)
 MARGIN = 0.06  # of the picture, free around the object
-SMALLEST = 6.0  # mm: what is smaller doesn't fill the picture
+SMALLEST = 6.0  # mm: a smaller object doesn't fill the picture
 MAX_SAMPLES = 1_200_000
 CHUNK = 150_000  # samples at once: memory
 AZIMUTH, ELEVATION = math.radians(-58), math.radians(30)
@@ -26,14 +30,29 @@ OBJECT = (243, 126, 52)
 SUPPORT = (188, 182, 170)
 _SURFACE = ("external_perimeter", "top_solid_infill", "ironing", "unknown", "overhang_perimeter", "bridge", "gap_fill")
 _IS_SUPPORT = np.isin(FEATURES, ("support", "support_interface"))
-_DEPTH_STEPS = 1 << 22  # of the depth buffer, above 8 bits for what it is
+_DEPTH_STEPS = 1 << 22  # of the depth buffer, whose lowest 8 bits say what is there
+
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 … 255."""
+_Shades = NDArray[np.floating[Any]]
+"""An image of float32."""
 
 
-def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colour=None):
-    """A 480 x 480 picture (RGBA, transparent ground) of lines in mm; None when there is nothing to draw.
+def render(
+    points: Floats,
+    starts: Integers,
+    layer: Integers,
+    feature: Integers,
+    z: ArrayLike,
+    height: ArrayLike,
+    stride: int,
+    width: float,
+    colour: Colour | None,
+) -> Image.Image | None:
+    """Returns a 480 x 480 picture (RGBA, transparent ground), None when there is nothing to draw.
 
-    As preview.Preview.lines() gives them; only every `stride`-th layer is there. width: of a line, mm. colour: the object's, three
-    numbers up to 255.
+    points … feature: lines in mm as preview.Preview.lines() returns them, with only every `stride`-th layer; z, height:
+    of each layer (mm); width: of a line (mm); colour: the object's.
     """
     z, height = np.asarray(z, float), np.maximum(np.asarray(height, float), 0.02)
     sizes = np.diff(starts, append=len(points))
@@ -65,8 +84,14 @@ def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colo
         view.scale,
         max(2 * float(np.sort(height)[len(height) // 2]) * stride, 1.5 * width, 5 / view.scale),
     )
+    return _paint(grown, light, shadow, colour or OBJECT)
+
+
+def _paint(grown: Points, light: _Shades, shadow: Flags, colour: Colour) -> Image.Image:
+    solid = grown >= 0
     image = np.zeros((SIDE, SIDE, 4), np.float32)
-    base = np.where((grown & 1 == 1)[..., None], np.float32(SUPPORT), np.float32(_visible(colour or OBJECT)))
+    colours = np.asarray(SUPPORT, np.float32), np.asarray(_visible(colour), np.float32)
+    base = np.where((grown & 1 == 1)[..., None], *colours)
     image[..., :3] = np.where(solid[..., None], np.clip(base * light[..., None], 0, 255), (24, 32, 48))
     image[..., 3] = np.where(solid, 255, 90 * _blur(shadow.astype(np.float32), max(3, SIDE // 60)))
     # Reduced with colours weighted by their opacity, so that the edge takes nothing from the ground.
@@ -78,24 +103,24 @@ def render(points, starts, layer, feature, z, height, stride=1, width=0.45, colo
     )
 
 
-def _choose(layer, feature, sizes, layers):
-    """Which lines are drawn: the object's surface and its support; where there is nothing of these, all."""
+def _choose(layer: Integers, feature: Integers, sizes: Integers, layers: int) -> Flags:
+    """Which lines are drawn: the object's surface and its support; without these, all."""
     drawable = (layer < layers) & (sizes > 1)
     own = drawable & ~np.isin(FEATURES, list(NOT_THE_OBJECT))[feature]
-    last = int(layer[own].max(initial=0))  # is seen from above, whatever it is made of
+    last = int(layer[own].max(initial=0))  # seen from above, whatever feature it is
     chosen = own & (np.isin(FEATURES, _SURFACE)[feature] | (layer == last)) | drawable & _IS_SUPPORT[feature]
     return chosen if chosen.any() else drawable
 
 
-def _visible(colour):
-    """The colour, lighter where its shades would all be black."""
+def _visible(colour: Colour) -> ArrayLike:
+    """The colour, made lighter if its shades would all be black."""
     return np.maximum(colour, 255 * 0.22 + 0.5 * np.asarray(colour)) if max(colour) < 110 else colour
 
 
 class _View:
     """A parallel projection: where a point in mm is in the picture and how near."""
 
-    def __init__(self, low, high):
+    def __init__(self, low: list[float], high: list[float]) -> None:
         self.middle = (np.array(low[:2]) + high[:2]) / 2
         self.ca, self.sa, self.ce, self.se = (
             math.cos(AZIMUTH),
@@ -113,7 +138,7 @@ class _View:
         slack = 1.0
         self.far, self.range = slack - near.min(), np.ptp(near) + 2 * slack
 
-    def project(self, xy, height):
+    def project(self, xy: Floats, height: Floats | float) -> tuple[Floats, Floats, Floats]:
         """(x, y) in pixels from the lower left, nearness in mm."""
         x, y = (xy - self.middle).T
         right, away = x * self.ca - y * self.sa, x * self.sa + y * self.ca
@@ -124,7 +149,7 @@ class _View:
         )
 
 
-def _reach(z, height, level, stride):
+def _reach(z: Floats, height: Floats, level: Integers, stride: int) -> Floats:
     """mm from each line down to the layer below."""
     levels = np.unique(level)
     step = np.diff(z[levels], prepend=0.0)
@@ -132,8 +157,10 @@ def _reach(z, height, level, stride):
     return np.where((step > 0) & (step <= 3 * usual), step, usual)[np.searchsorted(levels, level)]
 
 
-def _splat(view, p, q, z, reach, support, bead):
-    """(nearest of each pixel as depth << 8 | is support, -1 where nothing is; where the shadow falls)."""
+def _splat(
+    view: _View, p: Floats, q: Floats, z: Floats, reach: Floats, support: Flags, bead: float
+) -> tuple[Points, Flags]:
+    """(the nearest thing at each pixel as depth << 8 | is support, or -1 for none; where the shadow falls)."""
     buffer, shadow = np.full(SIDE * SIDE, -1, np.int32), np.zeros(SIDE * SIDE, bool)
     x0, y0, _ = view.project(p, z)
     x1, y1, _ = view.project(q, z)
@@ -165,13 +192,14 @@ def _splat(view, p, q, z, reach, support, bead):
     return buffer.reshape(SIDE, SIDE), shadow.reshape(SIDE, SIDE)
 
 
-def _pixels(x, y):
+def _pixels(x: Floats, y: Floats) -> tuple[Integers, Flags]:
+    """(number of the pixel of each point, whether it is in the picture)."""
     column, row = np.rint(x).astype(np.int64), SIDE - 1 - np.rint(y).astype(np.int64)
     return row * SIDE + column, (column >= 0) & (column < SIDE) & (row >= 0) & (row < SIDE)
 
 
-def _grow(buffer, radius, view):
-    """Each point grows to a bead: ring by ring, by turns to four and to eight sides, and ever further back."""
+def _grow(buffer: Points, radius: float, view: _View) -> Points:
+    """Each point grows to a bead: ring by ring, to four and to eight sides in turn, each ring further back."""
     whole = math.ceil(radius - 0.25)
     profile = [radius - math.sqrt(max(radius * radius - k * k, 0)) for k in range(whole + 1)]
     for k in range(1, whole + 1):
@@ -185,16 +213,19 @@ def _grow(buffer, radius, view):
     return buffer
 
 
-def _shifted(array, dy, dx):
+def _shifted(array: NDArray[Any], dy: int, dx: int) -> NDArray[Any]:
     """The part of an array that has a neighbour at (-dy, -dx)."""
     rows, columns = array.shape
     return array[max(dy, 0) : rows + min(dy, 0), max(dx, 0) : columns + min(dx, 0)]
 
 
-def _light(depth, solid, scale, edge):
-    """Brightness of each pixel from the slope of the surface; what is further than `edge` mm behind is another surface."""
-    depth = np.where(solid, depth, -1e6).astype(np.float32)
-    for step in (1, 2, 4, 2, 1):  # the steps between lines and layers give way to the slope of the whole
+def _light(nearness: Floats, solid: Flags, scale: float, edge: float) -> _Shades:
+    """Brightness of each pixel from the slope of the surface; what is more than `edge` mm behind is another surface.
+
+    nearness: mm towards the viewer; scale: pixels per mm.
+    """
+    depth = np.where(solid, nearness, -1e6).astype(np.float32)
+    for step in (1, 2, 4, 2, 1):  # smooths the steps between lines and layers to the slope of the whole
         total, weight = depth.copy(), np.ones_like(depth)
         for dy, dx in ((0, step), (step, 0), (0, -step), (-step, 0)):
             here, there = _shifted(depth, dy, dx), _shifted(depth, -dy, -dx)
@@ -219,15 +250,15 @@ def _light(depth, solid, scale, edge):
     mean = _blur(np.where(solid, depth, 0), 9) / np.maximum(_blur(solid.astype(np.float32), 9), 1e-3)
     crease = np.clip((mean - depth) / (6 * edge), 0, 1)
     light = (0.48 + 0.66 * facing) * (1 - 0.35 * crease)
-    # Where the surface all but turns away, single pixels are lit by chance.
+    # Where the surface is seen nearly edge on, single pixels are lit by chance.
     return (
         np.asarray(Image.fromarray((light * 200).astype(np.uint8)).filter(ImageFilter.MedianFilter(5)), np.float32)
         / 200
     )
 
 
-def _blur(values, radius):
-    """Mean over squares, twice: soft."""
+def _blur(values: _Shades, radius: int) -> _Shades:
+    """Mean over squares, applied twice to make it soft."""
     for _ in range(2):
         for axis in (0, 1):
             padded = np.pad(values, [(radius + 1, radius) if n == axis else (0, 0) for n in (0, 1)], mode="edge")

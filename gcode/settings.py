@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from . import dialects
+from .planner import MachineLimits
 
 
-def identify(headlines, raw):
-    """(name, version, dialect) of the slicer; the dialect is None when it is not one that we know."""
+def identify(headlines: Sequence[str], raw: dict[str, str]) -> tuple[str | None, str | None, str | None]:
+    """Returns (name, version, dialect) of the slicer; None for what is unknown."""
     for slicer in dialects.SLICERS:
         for line in [raw.get("Producer", ""), raw.get("GENERATOR.NAME", ""), *headlines]:
             found = slicer.pattern.search(line)
@@ -31,7 +34,7 @@ def identify(headlines, raw):
     return None, None, None
 
 
-def cura_settings(pieces):
+def cura_settings(pieces: Sequence[str]) -> dict[str, str]:
     """The settings that a person changed in Cura: {key: value} from the ;SETTING_3 lines."""
     if not pieces:
         return {}
@@ -43,7 +46,7 @@ def cura_settings(pieces):
         return {}
     texts = document.get("extruder_quality") or []
     texts = [document.get("global_quality") or "", *(texts if isinstance(texts, list) else [])]
-    found = {}
+    found: dict[str, str] = {}
     for number, text in enumerate(texts):
         section = None
         for line in str(text).replace("\\n", "\n").splitlines():
@@ -60,8 +63,10 @@ def cura_settings(pieces):
     return found
 
 
-def normalise(table, raw, dialect):
-    """({name: value}, {name: raw key}) of the settings or statements of which the file says something."""
+def normalise(
+    table: Iterable[dialects.Setting], raw: dict[str, str], dialect: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns ({name: value}, {name: raw key}) of those settings or statements that are in the file."""
     values, keys = {}, {}
     for setting in table:
         if dialect:
@@ -88,13 +93,13 @@ def normalise(table, raw, dialect):
     return values, keys
 
 
-def machine_limits(raw, limits):
-    """Fills planner.MachineLimits by the machine_max_… keys of a settings block (PrusaSlicer and its kin)."""
+def machine_limits(raw: dict[str, str], limits: MachineLimits) -> None:
+    """Fills the limits from the machine_max_… keys of a settings block (PrusaSlicer and its relatives)."""
     known = False
 
-    def first(key):
+    def first(key: str) -> float | None:
         nonlocal known
-        value = dialects.read_value("number", raw[key]) if key in raw else None
+        value = dialects.read_number(raw.get(key))
         if value and value > 0:
             known = True
             return value

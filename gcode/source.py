@@ -3,41 +3,53 @@
 import io
 import os
 import zlib
+from collections.abc import Iterator
+from typing import Protocol, Self
 
 from . import bgcode
 from .errors import GcodeError
+from .thumbnail import Picture
 
 WINDOW = 1 << 20
 MAX_TEXT = 4 << 30  # bytes of G-code text at most, after decompression
-MAX_RATIO = 200  # of text to compressed bytes, looked at after the first 16 MiB: G-code compresses about 4 : 1
+MAX_RATIO = 200  # of text to compressed bytes, checked after the first 16 MiB: G-code compresses about 4 : 1
 RATIO_FROM = 16 << 20
 BOM = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"
 TAIL = 256 << 10
 
 
-class Source:
-    """The parts of one file: ``windows()`` yields the text, ``settings``, ``thumbnails`` and ``warnings`` fill meanwhile."""
+class Readable(Protocol):
+    """A binary stream."""
 
-    def __init__(self, path_or_stream, max_text=MAX_TEXT):
+    def read(self, size: int, /) -> bytes | None:
+        """At most `size` bytes, none at the end."""
+        ...
+
+
+class Source:
+    """The parts of one file: windows() yields the text and fills ``settings``, ``thumbnails`` and ``warnings``."""
+
+    def __init__(self, path_or_stream: str | os.PathLike[str] | Readable, max_text: int) -> None:
         self.max_text = max_text
-        self.settings = {}  # raw keys of metadata blocks (bgcode)
-        self.thumbnails = []  # (format, width, height, bytes) of thumbnail blocks (bgcode)
-        self.warnings = []  # (code, sentence)
+        self.settings: dict[str, str] = {}  # raw keys of metadata blocks (bgcode)
+        self.thumbnails: list[Picture] = []  # thumbnail blocks (bgcode)
+        self.warnings: list[tuple[str, str]] = []  # (code, sentence)
         self.text_bytes = 0
-        self.size = None  # bytes read so far
+        self.size = 0  # bytes read so far
         self.waiting = 0  # … of which so many are not unpacked yet
-        self._own = None
-        if hasattr(path_or_stream, "read"):
-            self._stream = path_or_stream
-            self.name = str(getattr(path_or_stream, "name", "") or "")
-        else:
+        self._own: io.FileIO | None = None
+        if isinstance(path_or_stream, (str, os.PathLike)):
             self.name = os.fspath(path_or_stream)
             try:
                 if os.path.isdir(self.name):
                     raise GcodeError("is a folder, not a G-code file")
-                self._stream = self._own = open(self.name, "rb", buffering=0)
+                self._stream = self._own = io.FileIO(self.name)
             except (OSError, ValueError) as error:
                 raise GcodeError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+        else:
+            self._stream = path_or_stream
+            self.name = str(getattr(path_or_stream, "name", "") or "")
         try:
             self._head = self._read(WINDOW)
         except BaseException:
@@ -45,22 +57,23 @@ class Source:
             raise
         if self._head[:4] == bgcode.MAGIC:
             self.format = "bgcode"
-        elif self._head[:2] == b"\x1f\x8b":
+        elif self._head[:2] == GZIP:
             self.format = "gzip"
         else:
             self.format = "gcode"
 
-    def close(self):
+    def close(self) -> None:
+        """Closes the file, if it was opened here."""
         if self._own is not None:
             self._own.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _read(self, size):
+    def _read(self, size: int) -> bytes:
         try:
             data = self._stream.read(size)
         except (OSError, ValueError) as error:
@@ -69,12 +82,12 @@ class Source:
             raise GcodeError("is a text stream: open it in binary mode")
         return data or b""
 
-    def size_on_disk(self):
+    def size_on_disk(self) -> int | None:
         """Bytes of the file, None for a stream."""
         return os.fstat(self._own.fileno()).st_size if self._own is not None else None
 
-    def tail(self):
-        """The last bytes of a plain file (its slicer's settings are there), b"" where one can't look ahead."""
+    def tail(self) -> bytes:
+        """The last bytes of a plain file (with its slicer's settings), b"" where nothing can be read in advance."""
         if self.format != "gcode" or self._own is None:
             return b""
         try:
@@ -87,7 +100,7 @@ class Source:
         except OSError:
             return b""
 
-    def _raw(self):
+    def _raw(self) -> Iterator[bytes]:
         self.size = len(self._head)
         data, self._head = self._head, b""
         while data:
@@ -95,8 +108,11 @@ class Source:
             data = self._read(WINDOW)
             self.size += len(data)
 
-    def windows(self):
-        """Yields the text, piece by piece; a piece may end anywhere in a line. Lines that end in CR alone end in LF."""
+    def windows(self) -> Iterator[bytes]:
+        """Yields the text, piece by piece; a piece may end anywhere in a line. Line ends of CR alone become LF.
+
+        Raises GcodeError for damage with nothing before it, and for more text than max_text or MAX_RATIO allow.
+        """
         make = {"gcode": self._raw, "gzip": self._gunzip, "bgcode": self._bgcode}[self.format]
         only_cr = False
         for piece in make():
@@ -110,10 +126,18 @@ class Source:
                 raise GcodeError(f"unpacks to more than {MAX_RATIO} times its size: refused")
             yield piece.replace(b"\r", b"\n") if only_cr else piece
 
-    def _gunzip(self):
-        decoder, complete = zlib.decompressobj(31), False
+    def _gunzip(self) -> Iterator[bytes]:
+        decoder, cut = zlib.decompressobj(31), b""
         for data in self._raw():
+            data, cut = cut + data, b""
             while data:
+                if decoder.eof:  # what follows is another member, or padding
+                    if len(data) < len(GZIP):
+                        cut = data
+                        break
+                    if not data.startswith(GZIP):
+                        break
+                    decoder = zlib.decompressobj(31)
                 try:
                     piece = decoder.decompress(data, WINDOW)
                 except zlib.error as error:
@@ -126,13 +150,9 @@ class Source:
                 self.waiting = len(decoder.unconsumed_tail)
                 if piece:
                     yield piece
-                data, complete = decoder.unconsumed_tail, decoder.eof
-                if complete:
-                    data = decoder.unused_data if decoder.unused_data[:2] == b"\x1f\x8b" else b""  # else padding
-                    decoder = zlib.decompressobj(31)
-        if not complete:
+                data = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+        if not decoder.eof:
             self.warnings.append(("truncated", "The gzip data end early; what is there was read."))
 
-    def _bgcode(self):
-        pending = self._raw()
-        yield from bgcode.read(bgcode.Pieces(pending), self)
+    def _bgcode(self) -> Iterator[bytes]:
+        return bgcode.read(bgcode.Pieces(self._raw()), self)

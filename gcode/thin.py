@@ -2,24 +2,25 @@
 
 import numpy as np
 
-from .kernel import library
+from . import kernel
+from .arrays import Flags, Floats, Integers, Points
 from .measure import starts_of
 
 
-def thin(points, starts, tolerance):
-    """(points, starts) without the points that are not needed to stay within `tolerance` (in the points' unit)."""
-    kernel = library()
-    if kernel is None:
+def thin(points: Points, starts: Integers, tolerance: float) -> tuple[Points, Integers]:
+    """Returns (points, starts) with only the points that it takes to stay within `tolerance` (in the points' unit)."""
+    compiled = kernel.library()
+    if compiled is None:
         return thin_numpy(points, starts, tolerance)
     points, starts = np.array(points, np.int32, order="C"), np.array(starts, np.int64)
-    count = kernel.gcode_thin(points.ctypes.data, len(points), starts.ctypes.data, len(starts), tolerance)
+    count = compiled.gcode_thin(points.ctypes.data, len(points), starts.ctypes.data, len(starts), tolerance)
     return points[:count].copy(), starts
 
 
-def thin_numpy(points, starts, tolerance):
-    """As thin(), in rounds that may move a line by 1/2, 1/4, … of the tolerance.
+def thin_numpy(points: Points, starts: Integers, tolerance: float) -> tuple[Points, Integers]:
+    """Like thin(), in rounds that may move a line by 1/2, 1/4, … of the tolerance.
 
-    A round drops every second inner point that is near enough to the straight way between its neighbours.
+    A round drops every second inner point that is near enough to the straight line between its neighbours.
     """
     budget = tolerance / 2
     x, y = np.array(points.T, np.float64)
@@ -43,8 +44,10 @@ def thin_numpy(points, starts, tolerance):
     return np.stack([x, y], axis=1).astype(np.int32), starts
 
 
-def lines_numpy(moves, runs, wanted, quantum, tolerance, edge):
-    """What CompiledKernel.lines() returns, for moves (5, n) and runs as in measure.py."""
+def lines_numpy(
+    moves: Floats, runs: Floats, wanted: Flags, quantum: float, tolerance: float, edge: float
+) -> tuple[Points, Integers, Integers]:
+    """What kernel.Reader.lines() returns, for moves (5, n) and runs as in measure.py."""
     x, y, _, de, _ = moves
     first = runs[:, 0].astype(np.int64)
     run = np.repeat(np.arange(len(first)), np.diff(first, append=len(x)))
@@ -68,5 +71,5 @@ def lines_numpy(moves, runs, wanted, quantum, tolerance, edge):
     return points, starts, run[opening]
 
 
-def _rounded(values):
+def _rounded(values: Floats) -> Points:
     return np.trunc(values + np.copysign(0.5, values)).astype(np.int32)

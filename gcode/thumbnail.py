@@ -4,6 +4,8 @@ import base64
 import binascii
 import io
 import warnings
+from collections.abc import Iterable
+from typing import Literal, TypedDict
 
 from PIL import Image, UnidentifiedImageError
 
@@ -12,22 +14,29 @@ MAX_PIXELS = 16_000_000
 MAX_PIXELS_QOI = 4_000_000  # a slow decoder
 
 
-def embedded(pictures):
-    """(PNG bytes, facts) of the largest readable one of (format, width, height, base64 text or bytes), else (None, None).
+Picture = tuple[str, int, int, str | bytes]
+"""Format, width, height, and the data as bytes or base64 text."""
 
-    The sentences of what could not be read are the third value.
-    """
+
+class Facts(TypedDict):
+    """Where a picture comes from, and its size in pixels."""
+
+    source: Literal["embedded", "rendered"]
+    format: str
+    width: int
+    height: int
+
+
+def embedded(pictures: Iterable[Picture]) -> tuple[tuple[bytes, Facts] | None, list[str]]:
+    """Returns (PNG bytes, facts) of the largest readable picture or None, and a sentence on each that can't be read."""
     complaints = []
     for form, width, height, data in sorted(pictures, key=lambda picture: picture[1] * picture[2], reverse=True):
         try:
             if isinstance(data, str):
                 data = base64.b64decode(data, validate=False)
             image = _open(form, data)
-            return (
-                png(image),
-                {"source": "embedded", "format": form, "width": image.width, "height": image.height},
-                complaints,
-            )
+            made = png(image)  # may make the image smaller
+            return (made, Facts(source="embedded", format=form, width=image.width, height=image.height)), complaints
         except (
             ValueError,
             OSError,
@@ -40,10 +49,10 @@ def embedded(pictures):
             complaints.append(
                 f"The embedded {form.upper()[:20]} picture of {width} x {height} can't be read ({str(error)[:120]})."
             )
-    return None, None, complaints
+    return None, complaints
 
 
-def _open(form, data):
+def _open(form: str, data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
@@ -56,8 +65,8 @@ def _open(form, data):
     return image.convert("RGBA")
 
 
-def png(image):
-    """PNG bytes of a picture, made smaller where a side is longer than 640 pixels."""
+def png(image: Image.Image) -> bytes:
+    """PNG bytes of a picture; one with a side of more than 640 pixels is made smaller first."""
     if max(image.size) > MAX_SIDE:
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     out = io.BytesIO()

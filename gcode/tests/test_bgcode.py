@@ -1,4 +1,4 @@
-"""Binary G-code: every compression, encoding and block type, damage and bombs, by our own encoder (tests/support.py)."""
+"""Binary G-code: every compression, encoding and block type, damage and bombs; support.py has an encoder."""
 
 import io
 import struct
@@ -9,6 +9,7 @@ from PIL import Image
 
 from gcode import GcodeError, analyze
 from gcode import bgcode as reader
+from gcode.packing import meatpack_decode
 from gcode.tests.support import bgcode, bgcode_block, cube, heatshrink_encode, meatpack_encode
 
 
@@ -50,14 +51,12 @@ def test_every_compression_and_encoding_gives_the_same_analysis(plain, compressi
 
 def test_machine_limits_of_the_slicer_metadata_count_for_the_time():
     slow = (
-        ("machine_max_acceleration_extruding", "200,200"),
-        ("machine_max_acceleration_x", "150,150"),
-        ("machine_max_feedrate_x", "30,30"),
-        ("machine_max_jerk_x", "2,2"),
+        "machine_max_acceleration_extruding=200,200\nmachine_max_acceleration_x=150,150\n"
+        "machine_max_feedrate_x=30,30\nmachine_max_jerk_x=2,2\n"
     )
     quick, careful = (
         analyze(io.BytesIO(bgcode(cube(layers=4), settings=settings)))["time"]
-        for settings in ((("layer_height", "0.2"),), slow)
+        for settings in ("layer_height=0.2\n", slow)
     )
     assert careful["limits"] == "slicer settings" and careful["moves_s"] > 1.2 * quick["moves_s"]
 
@@ -98,7 +97,7 @@ def test_thumbnail_blocks_are_read(tmp_path, form, name):
         assert image.convert("RGB").getpixel((15, 15)) == pytest.approx((200, 30, 40), abs=4)
 
 
-def test_wrong_crc_is_told_and_what_stands_before_it_is_kept():
+def test_wrong_crc_is_reported_and_what_is_before_it_is_kept():
     data = bytearray(bgcode(cube(layers=600), compression=1, encoding=0))
     data[-40] ^= 1
     result = analyze(io.BytesIO(bytes(data)))
@@ -130,7 +129,7 @@ def test_wrong_crc_is_told_and_what_stands_before_it_is_kept():
         (b"GCDE" + struct.pack("<IH", 1, 0) + struct.pack("<HHI", 1, 0, 500) + b"\0\0short", "ends within block 1"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_in_a_sentence(data, sentence):
+def test_a_sentence_says_what_is_wrong_with_a_file(data, sentence):
     with pytest.raises(GcodeError, match=sentence):
         analyze(io.BytesIO(data))
 
@@ -158,8 +157,6 @@ def test_heatshrink_round_trip(window):
 
 
 def test_meatpack_round_trip():
-    from gcode.packing import meatpack_decode
-
     text = "G1 X10.5 Y-3 E.5\nM204 P800\n;TYPE:Perimeter é\nG1 X1\nM117 Hello 10\n"
     assert (
         meatpack_decode(meatpack_encode(text, True)).decode()

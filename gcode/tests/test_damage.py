@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import os
-import pathlib
 import random
 import subprocess
 import sys
@@ -13,17 +12,20 @@ import zlib
 
 import pytest
 
-from gcode import GcodeError, Limits, analyze, kernel, worker
-from gcode.tests.support import DATA, LONG, bgcode, bgcode_block, cube
+from gcode import GcodeError, Limits, analyze, worker
+from gcode.tests.support import DATA, LONG, ROOT, bgcode, bgcode_block, cube
 
-COMMAND = [sys.executable, str(pathlib.Path(__file__).resolve().parents[1] / "gcode_analyzer.py")]
+COMMAND = [sys.executable, str(ROOT / "gcode" / "gcode_analyzer.py")]
 MUTATIONS = 10_000 if LONG else 500
 PER_CASE = 100
 
 
-def _seeds():
+def _seeds() -> list[bytes]:
     text = cube(layers=6)
-    arcs = 'M82\nG2 X10 Y5 I3 J2 E1\nG3 X1 Y1 R9 E2\nG18\nG2 X3 Z1 I1 K2\nG20\nG1 X1 E3\nT3\nM486 S1\nM486 A"x"\nM205 X8 J0.01\nM204 S500\nG4 P100\nG92 E0\n'
+    arcs = (
+        "M82\nG2 X10 Y5 I3 J2 E1\nG3 X1 Y1 R9 E2\nG18\nG2 X3 Z1 I1 K2\nG20\nG1 X1 E3\n"
+        'T3\nM486 S1\nM486 A"x"\nM205 X8 J0.01\nM204 S500\nG4 P100\nG92 E0\n'
+    )
     picture = "; thumbnail begin 16x16 40\n; aGFsbG8gd2VsdCBoYWxsbyB3ZWx0IGhhbGxvIHdlbHQ=\n; thumbnail end\n"
     seeds = [
         text.encode(),
@@ -66,7 +68,8 @@ _BITS = [
 ]
 
 
-def mutated(rng):
+def mutated(rng: random.Random) -> bytes:
+    """One of the seeds with some damage."""
     data = bytearray(rng.choice(SEEDS))
     for _ in range(rng.choice((1, 1, 2, 5, 20))):
         at = rng.randrange(len(data) + 1)
@@ -89,17 +92,8 @@ def mutated(rng):
     return bytes(data)
 
 
-@pytest.fixture(params=["compiled", "numpy"])
-def either_reader(request, monkeypatch):
-    """Each test with the compiled kernel and without a compiler."""
-    if request.param == "numpy":
-        monkeypatch.setattr(kernel, "library", lambda: None)
-    elif kernel.library() is None:
-        pytest.skip("no C compiler: there is only the reader by numpy")
-
-
 @pytest.mark.parametrize("first", range(0, MUTATIONS, PER_CASE))
-def test_mutated_files_give_a_result_or_a_sentence(either_reader, first, tmp_path):
+def test_mutated_files_give_a_result_or_a_sentence(reader, first, tmp_path):
     for number in range(first, first + PER_CASE):
         data = mutated(random.Random(number))
         started = time.monotonic()
@@ -113,7 +107,7 @@ def test_mutated_files_give_a_result_or_a_sentence(either_reader, first, tmp_pat
         assert time.monotonic() - started < 5, f"mutation {number} took too long"
 
 
-def _run(*arguments, data=None):
+def _run(*arguments: object, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([*COMMAND, *map(str, arguments)], input=data, capture_output=True, timeout=60)
 
 
@@ -185,19 +179,19 @@ def test_text_beyond_the_limit_is_refused():
         analyze(io.BytesIO(cube(layers=50).encode()), limits=Limits(max_text=4000))
 
 
+class Dribble(io.RawIOBase):
+    """A stream that returns seven bytes at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, 7))
+
+
 def test_gzip_and_streams_give_the_same_as_the_file(tmp_path):
     text = cube().encode()
     (tmp_path / "x.gcode").write_bytes(text)
-
-    class Dribble(io.RawIOBase):
-        """A stream that gives a few bytes at a time."""
-
-        def __init__(self, data):
-            self._data = io.BytesIO(data)
-
-        def read(self, size=-1):
-            return self._data.read(min(size, 7))
-
     expected = analyze(tmp_path / "x.gcode")
     for source in (
         io.BytesIO(text),
@@ -209,6 +203,15 @@ def test_gzip_and_streams_give_the_same_as_the_file(tmp_path):
         assert result["geometry"] == expected["geometry"] and result["layers"] == expected["layers"]
     cut = analyze(io.BytesIO(gzip.compress(text)[:-20]))
     assert any(warning["code"] == "truncated" for warning in cut["warnings"])
+
+
+def test_gzip_members_and_padding_may_be_cut_anywhere():
+    """A read may end between the two bytes that a member begins with, and padding may come in many reads."""
+    text = cube().encode()
+    first = next(n for n in range(900, 2000) if len(gzip.compress(text[:n])) % 7 == 6)
+    data = gzip.compress(text[:first]) + gzip.compress(text[first:]) + bytes(100)
+    whole, cut = analyze(io.BytesIO(data)), analyze(Dribble(data))
+    assert cut["layers"]["count"] == whole["layers"]["count"] == 10 and cut["warnings"] == whole["warnings"]
 
 
 def test_endless_line_is_skipped():
@@ -241,7 +244,7 @@ SAME_AS_CUBE = {
 
 
 @pytest.mark.parametrize("name", SAME_AS_CUBE)
-def test_what_is_around_the_program_does_no_harm(either_reader, tmp_path, name):
+def test_what_is_around_the_program_does_no_harm(reader, tmp_path, name):
     started = time.monotonic()
     result = analyze(io.BytesIO(SAME_AS_CUBE[name]), thumbnail=tmp_path / "t.png")
     assert time.monotonic() - started < 5
@@ -254,7 +257,8 @@ def test_what_is_around_the_program_does_no_harm(either_reader, tmp_path, name):
 
 
 HOSTILE = {
-    "numbers beyond all machines": b"M83\nG1 X1e308 Y9e99 E1\nG1 X99999999999999999999999 E1\nG1 E1e400\nG1 F1e300\nG92 X1e300\nM204 S1e300\nM201 X1e300 Y0 Z-5\nM203 X1e309 Y1e-300\nM205 X1e-300 J1e-9\nG4 S1e300\nG1 X9 E1\n",
+    "numbers beyond all machines": b"M83\nG1 X1e308 Y9e99 E1\nG1 X99999999999999999999999 E1\nG1 E1e400\nG1 F1e300\n"
+    b"G92 X1e300\nM204 S1e300\nM201 X1e300 Y0 Z-5\nM203 X1e309 Y1e-300\nM205 X1e-300 J1e-9\nG4 S1e300\nG1 X9 E1\n",
     "modes back and forth": b"".join(
         b"M8%d\nG9%d\nG1 X%d E%d\n" % (2 + n % 2, n % 3 & 1, n % 50, n % 7) for n in range(3000)
     ),
@@ -263,15 +267,31 @@ HOSTILE = {
     ),
     "units back and forth": b"".join(b"G%d\nG1 X%d Y%d E1\n" % (20 + n % 2, n % 9, n % 7) for n in range(3000)),
     "arcs without radius": b"M83\nG1 X5 Y5\n"
-    + b"G2 I0 J0 E1\nG3 R0 X5 Y5\nG2 X5 Y5 R5 E1\nG2\nG3 E5\nG2 X1 R1e9\nG2 I1e-9 J1e-9\nG18\nG2 X1 Z5 R.1 E1\nG19\nG3 Y5 Z5 J1 K1\nG2 I999999 J999999 E1\nG17\n"
+    + (
+        b"G2 I0 J0 E1\nG3 R0 X5 Y5\nG2 X5 Y5 R5 E1\nG2\nG3 E5\nG2 X1 R1e9\nG2 I1e-9 J1e-9\n"
+        b"G18\nG2 X1 Z5 R.1 E1\nG19\nG3 Y5 Z5 J1 K1\nG2 I999999 J999999 E1\nG17\n"
+    )
     * 100,
     "layers downwards": b"M83\n"
     + b"".join(b";LAYER_CHANGE\n;Z:-%d\n;HEIGHT:-0.2\nG1 Z-%d\nG1 X%d E1\n" % (n, n, n % 9) for n in range(1, 50)),
     "tools without end": b"M83\n"
     + b"".join(b"T%d\nG1 X%d E1\n" % (n, n % 70) for n in range(2000))
     + b"T-1\nT?\nTx\nT99999999999999\n",
-    "settings of nonsense": b"; generated by PrusaSlicer 2.5\n; filament_diameter = 0\n; filament_density = -1e-320\n; nozzle_diameter = 1e400\n; layer_height = -3\n; filament used [mm] = -5\n"
-    b"; filament used [g] = nan\n; estimated printing time (normal mode) = -5s\nG1 X1 E1\n",
+    "settings of nonsense": b"; generated by PrusaSlicer 2.5\n; filament_diameter = 0\n; filament_density = -1e-320\n"
+    b"; nozzle_diameter = 1e400\n; layer_height = -3\n; filament used [mm] = -5\n; filament used [g] = nan\n"
+    b"; estimated printing time (normal mode) = -5s\nG1 X1 E1\n",
+    "settings without end": b"; generated by PrusaSlicer 2.5\n; support_material = \xc2\xb2\n"
+    + b"".join(
+        b"; %s = %s\n" % (key, b"9" * 400 + end)
+        for key, end in (
+            (b"estimated printing time (normal mode)", b":00"),
+            (b"filament used [mm]", b""),
+            (b"filament used [g]", b".5"),
+            (b"total filament cost", b", 1"),
+            (b"total layers count", b""),
+        )
+    )
+    + b"G1 X1 E1\n",
     "blocks in any order": b"GCDE\1\0\0\0\0\0"
     + b"".join(
         bgcode_block(kind, data, bytes(6 if kind == 5 else 2), checksum=0)
@@ -288,7 +308,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_programs_give_a_result(either_reader, tmp_path, name):
+def test_hostile_programs_give_a_result(reader, tmp_path, name):
     started = time.process_time()  # of this process, whatever else the machine does
     result = analyze(io.BytesIO(HOSTILE[name]), thumbnail=tmp_path / "t.png", preview=tmp_path / "p.bin")
     assert time.process_time() - started < 5
@@ -327,7 +347,7 @@ def test_worker_answers_with_json_only(tmp_path):
     assert json.loads(json.dumps(answer)) == answer and (tmp_path / "p.bin").exists()
 
 
-def test_worker_says_what_is_wrong(tmp_path):
+def test_worker_reports_what_is_wrong(tmp_path):
     assert worker.analyze_file({"path": str(tmp_path / "none.gcode")}) == {
         "ok": False,
         "error": "'none.gcode' cannot be opened: No such file or directory.",
@@ -336,7 +356,7 @@ def test_worker_says_what_is_wrong(tmp_path):
 
 
 def test_worker_keeps_its_limits(tmp_path):
-    # A FIFO that nobody writes to stands for a file that never ends.
+    # A FIFO that nobody writes to is a file that never ends.
     os.mkfifo(tmp_path / "never.gcode")
     started = time.monotonic()
     answer = worker.analyze_file({"path": str(tmp_path / "never.gcode"), "max_seconds": 1})
@@ -344,11 +364,14 @@ def test_worker_keeps_its_limits(tmp_path):
     (tmp_path / "x.gcode").write_text(
         ("; thumbnail begin 90x90 9\n" + ("; " + "QUJD" * 2000 + "\n") * 800 + "; thumbnail end\n") * 4 + cube()
     )
-    # In a process of its own: one that has run other tests holds freed memory, which the limit on new memory doesn't count.
-    code = "import json, sys; from gcode import worker; print(json.dumps(worker.analyze_file({'path': sys.argv[1], 'max_memory_mb': 6})))"
+    # In a process of its own: one that has run other tests has freed memory, which is not new to the limit.
+    code = (
+        "import json, sys; from gcode import worker; "
+        "print(json.dumps(worker.analyze_file({'path': sys.argv[1], 'max_memory_mb': 6})))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "x.gcode")],
-        cwd=pathlib.Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -358,7 +381,7 @@ def test_worker_keeps_its_limits(tmp_path):
     assert not answer["ok"] and "memory" in answer["error"], answer
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the sample files are not beside the repository")
+@pytest.mark.skipif(not DATA.exists(), reason="the sample files are not next to the repository")
 @pytest.mark.parametrize(
     "name, seconds, millimetres, grams, layers, size",
     [

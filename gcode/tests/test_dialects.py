@@ -1,4 +1,4 @@
-"""Each slicer's dialect: identification, settings, statements, features, objects, from short programs in tests/dialects."""
+"""Each slicer's dialect (settings, statements, features, objects), from the short programs in tests/dialects."""
 
 import pytest
 
@@ -6,9 +6,9 @@ from gcode import analyze, dialects
 from gcode.tests.support import DIALECTS
 
 CASES = {
-    "orca": dict(
-        slicer={"name": "OrcaSlicer", "version": "2.1.1", "dialect": "orca"},
-        settings={
+    "orca": {
+        "slicer": {"name": "OrcaSlicer", "version": "2.1.1", "dialect": "orca"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 15,
             "infill_pattern": "crosshatch",
@@ -21,51 +21,51 @@ CASES = {
             "filament_type": "PLA",
             "perimeters": 2,
         },
-        stated={
+        "stated": {
             "time_s": 125,
             "filament_mm": [12.72],
             "filament_g": [0.04],
             "layer_count": 3,
             "first_layer_time_s": 41,
         },
-        features={"custom", "brim", "perimeter", "external_perimeter"},
-        objects=["Cube.stl"],
-        layers=3,
-        size=14,
-    ),
-    "bambu": dict(
-        slicer={"name": "BambuStudio", "version": "01.09.05.51", "dialect": "orca"},
-        settings={
+        "features": {"custom", "brim", "perimeter", "external_perimeter"},
+        "objects": ["Cube.stl"],
+        "layers": 3,
+        "size": 14,
+    },
+    "bambu": {
+        "slicer": {"name": "BambuStudio", "version": "01.09.05.51", "dialect": "orca"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 20,
             "supports_enabled": True,
             "printer_model": "Bambu Lab X1 Carbon",
             "filament_type": "PLA",
         },
-        stated={"time_s": 410, "filament_mm": [20.0, 7.1], "filament_g": [0.07, 0.02], "layer_count": 2},
-        features={"custom", "perimeter", "external_perimeter", "wipe_tower", "support"},
-        objects=["15"],
-        layers=2,
-        size=20,
-    ),
-    "superslicer": dict(
-        slicer={"name": "SuperSlicer", "version": "2.5.59", "dialect": "prusa"},
-        settings={
+        "stated": {"time_s": 410, "filament_mm": [20.0, 7.1], "filament_g": [0.07, 0.02], "layer_count": 2},
+        "features": {"custom", "perimeter", "external_perimeter", "wipe_tower", "support"},
+        "objects": ["15"],
+        "layers": 2,
+        "size": 20,
+    },
+    "superslicer": {
+        "slicer": {"name": "SuperSlicer", "version": "2.5.59", "dialect": "prusa"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 12,
             "filament_type": "ABS",
             "printer_model": "VORON_TRIDENT",
             "supports_enabled": False,
         },
-        stated={"time_s": 35, "filament_mm": [5.8]},
-        features={"perimeter", "external_perimeter", "gap_fill"},
-        objects=["a.stl"],
-        layers=2,
-        size=10,
-    ),
-    "cura": dict(
-        slicer={"name": "Cura", "version": "5.5.0", "dialect": "cura"},
-        settings={
+        "stated": {"time_s": 35, "filament_mm": [5.8]},
+        "features": {"perimeter", "external_perimeter", "gap_fill"},
+        "objects": ["a.stl"],
+        "layers": 2,
+        "size": 10,
+    },
+    "cura": {
+        "slicer": {"name": "Cura", "version": "5.5.0", "dialect": "cura"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 25,
             "infill_pattern": "gyroid",
@@ -75,30 +75,30 @@ CASES = {
             "nozzle_temperature_c": 205,
             "perimeters": 3,
         },
-        stated={"time_s": 93, "filament_mm": [13.6], "layer_count": 2},
-        features={"custom", "skirt", "perimeter", "external_perimeter"},
-        objects=["cube.stl"],
-        layers=2,
-        size=20,
-    ),
-    "cura_griffin": dict(
-        slicer={"name": "Cura", "version": "5.5.0", "dialect": "cura"},
-        settings={
+        "stated": {"time_s": 93, "filament_mm": [13.6], "layer_count": 2},
+        "features": {"custom", "skirt", "perimeter", "external_perimeter"},
+        "objects": ["cube.stl"],
+        "layers": 2,
+        "size": 20,
+    },
+    "cura_griffin": {
+        "slicer": {"name": "Cura", "version": "5.5.0", "dialect": "cura"},
+        "settings": {
             "nozzle_diameter_mm": 0.4,
             "nozzle_temperature_c": 205,
             "bed_temperature_c": 60,
             "printer_model": "Ultimaker S5",
             "gcode_flavour": "Griffin",
         },
-        stated={"time_s": 120, "layer_count": 2},
-        features={"external_perimeter", "support_interface"},
-        objects=["cube.stl"],
-        layers=2,
-        size=20,
-    ),
-    "simplify3d": dict(
-        slicer={"name": "Simplify3D", "version": "5.1.2", "dialect": "simplify3d"},
-        settings={
+        "stated": {"time_s": 120, "layer_count": 2},
+        "features": {"external_perimeter", "support_interface"},
+        "objects": ["cube.stl"],
+        "layers": 2,
+        "size": 20,
+    },
+    "simplify3d": {
+        "slicer": {"name": "Simplify3D", "version": "5.1.2", "dialect": "simplify3d"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 20,
             "infill_pattern": "Rectilinear",
@@ -109,29 +109,29 @@ CASES = {
             "perimeters": 2,
             "filament_density_g_cm3": 1.25,
         },
-        stated={"time_s": 120, "filament_mm": [18.8], "filament_g": [0.06]},
-        features={"skirt", "perimeter", "external_perimeter", "infill"},
-        objects=[],
-        layers=2,
-        size=20,
-    ),
-    "ideamaker": dict(
-        slicer={"name": "ideaMaker", "version": "4.3.2.6470", "dialect": "ideamaker"},
-        settings={
+        "stated": {"time_s": 120, "filament_mm": [18.8], "filament_g": [0.06]},
+        "features": {"skirt", "perimeter", "external_perimeter", "infill"},
+        "objects": [],
+        "layers": 2,
+        "size": 20,
+    },
+    "ideamaker": {
+        "slicer": {"name": "ideaMaker", "version": "4.3.2.6470", "dialect": "ideamaker"},
+        "settings": {
             "layer_height_mm": 0.2,
             "filament_type": "PETG",
             "filament_diameter_mm": 1.75,
             "filament_density_g_cm3": 1.27,
         },
-        stated={"time_s": 130, "filament_mm": [12.0]},
-        features={"perimeter", "external_perimeter"},
-        objects=["cube.stl"],
-        layers=2,
-        size=20,
-    ),
-    "kisslicer": dict(
-        slicer={"name": "KISSlicer", "version": "1.6.3", "dialect": "kisslicer"},
-        settings={
+        "stated": {"time_s": 130, "filament_mm": [12.0]},
+        "features": {"perimeter", "external_perimeter"},
+        "objects": ["cube.stl"],
+        "layers": 2,
+        "size": 20,
+    },
+    "kisslicer": {
+        "slicer": {"name": "KISSlicer", "version": "1.6.3", "dialect": "kisslicer"},
+        "settings": {
             "layer_height_mm": 0.2,
             "infill_density_percent": 10,
             "filament_type": "ABS - 230",
@@ -139,12 +139,12 @@ CASES = {
             "nozzle_temperature_c": 230,
             "perimeters": 3,
         },
-        stated={"time_s": 150},
-        features={"external_perimeter", "infill", "support"},
-        objects=[],
-        layers=2,
-        size=20,
-    ),
+        "stated": {"time_s": 150},
+        "features": {"external_perimeter", "infill", "support"},
+        "objects": [],
+        "layers": 2,
+        "size": 20,
+    },
 }
 
 
@@ -236,9 +236,11 @@ def test_feature_names(label, feature):
         ("duration", "12:34:56", 45296),
         ("duration", "93", 93),
         ("duration", "2.50 minutes", 150),
+        ("duration", "9" * 400 + ":00", None),
         ("numbers", "1.5, 2.5", [1.5, 2.5]),
         ("numbers", "0.59m, 0.5m", [0.59, 0.5]),
         ("numbers", "18.8 mm (0.02 m)", [18.8]),
+        ("numbers", "9" * 400, None),
         ("number", "15%", 15),
         ("number", "", None),
         ("number", "nil", None),
@@ -247,6 +249,7 @@ def test_feature_names(label, feature):
         ("flag", "1", True),
         ("flag", "True", True),
         ("flag", "0", False),
+        ("flag", "²", False),
         ("integer", "3", 3),
         ("density", "1270", 1.27),
         ("density", "0", None),

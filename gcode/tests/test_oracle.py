@@ -11,7 +11,7 @@ from gcode.tests.support import EXAMPLES
 pygcode = pytest.importorskip("pygcode", reason="pygcode is not installed")
 
 
-def _positions(text):
+def _positions(text: list[str]) -> list[tuple[float, ...]]:
     """Where the kernel is after each line, in mm as the program counts them (G92 shifts its origin)."""
     machine, carry = new_kernel(dialects.MARKERS), bytearray()
     places = []
@@ -45,10 +45,10 @@ modes = st.sampled_from(["G90", "G91", "G17", "G18", "G19", "M5"])
     st.sampled_from([("G21", 1.0), ("G20", 25.4)]),
 )
 def test_positions_are_those_of_pygcode(program, unit):
-    """pygcode's machine is the oracle for modes, units, ends of arcs and shifts of the origin: positions after every move.
+    """pygcode's machine is the oracle for modes, units, ends of arcs and shifts of the origin, after every move.
 
-    It knows no extruder, keeps its numbers when the unit changes, and after G91 adds the words of a G92 to the position: so there
-    is one unit a program, and G92 only after G90.
+    It has no extruder, keeps its numbers when the unit changes, and after G91 adds the words of a G92 to the position.
+    So a program has one unit, and G92 only after G90.
     """
     code, mm = unit
     lines, relative = [code, "G90"], False

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from gcode import analyze
 from gcode.tests.support import cube, qoi_encode
 
 
-def _embedded(form, image, name="thumbnail"):
+def _embedded(form: str, image: Image.Image, name: str = "thumbnail") -> str:
+    """Comments with a picture, as PrusaSlicer writes them."""
     out = io.BytesIO()
     image.save(out, form)
     text = base64.b64encode(out.getvalue()).decode()
@@ -19,7 +22,7 @@ def _embedded(form, image, name="thumbnail"):
     return f";\n; {name} begin {image.width}x{image.height} {len(text)}\n{lines}\n; {name} end\n;\n"
 
 
-def _picture(tmp_path, text):
+def _picture(tmp_path: Path, text: str) -> tuple[dict[str, Any], Image.Image]:
     result = analyze(io.BytesIO(text.encode()), thumbnail=tmp_path / "t.png")
     with Image.open(tmp_path / "t.png") as image:
         return result, image.convert("RGBA")
@@ -39,7 +42,8 @@ def test_largest_embedded_picture_is_taken_and_made_small_enough(tmp_path):
         "height": 480,
         "bytes": 0,
     }
-    assert image.size == (640, 480) and image.getpixel((5, 5))[2] > 240
+    pixel = image.getpixel((5, 5))
+    assert image.size == (640, 480) and isinstance(pixel, tuple) and pixel[2] > 240
 
 
 def test_qoi_in_comments_is_read(tmp_path):
@@ -50,7 +54,7 @@ def test_qoi_in_comments_is_read(tmp_path):
     assert result["thumbnail"]["format"] == "qoi" and image.getpixel((8, 8)) == (200, 30, 40, 255)
 
 
-def test_damaged_picture_is_told_and_the_next_one_taken(tmp_path):
+def test_damaged_picture_is_reported_and_the_next_one_taken(tmp_path):
     text = (
         "; thumbnail begin 900x900 12\n; AAAAAAAAAAAA\n; thumbnail end\n"
         + _embedded("PNG", Image.new("RGB", (16, 16), "red"))
@@ -81,7 +85,8 @@ def test_drawn_picture_has_the_colour_of_the_filament(tmp_path):
 def test_what_is_nearer_hides_what_is_behind(tmp_path):
     """A low wall of support before a tall box: the box stands out above it, the wall covers its foot."""
     wall = "".join(
-        f";LAYER_CHANGE\n;Z:{z:.1f}\n;HEIGHT:0.2\nG1 Z{z:.1f}\n;TYPE:External perimeter\n;WIDTH:0.45\nG1 X90 Y110\nG1 X110 Y110 E1\nG1 X110 Y120 E1\nG1 X90 Y120 E1\nG1 X90 Y110 E1\n"
+        f";LAYER_CHANGE\n;Z:{z:.1f}\n;HEIGHT:0.2\nG1 Z{z:.1f}\n;TYPE:External perimeter\n;WIDTH:0.45\n"
+        "G1 X90 Y110\nG1 X110 Y110 E1\nG1 X110 Y120 E1\nG1 X90 Y120 E1\nG1 X90 Y110 E1\n"
         + (";TYPE:Support\nG1 X80 Y100\nG1 X120 Y100 E1\n" if z < 6 else "")
         for z in np.arange(1, 101) / 5
     )
@@ -93,7 +98,7 @@ def test_what_is_nearer_hides_what_is_behind(tmp_path):
     assert middle.sum() > 500 and np.nonzero(middle)[0].mean() > rows.mean()
 
 
-def test_nothing_to_draw_is_said(tmp_path):
+def test_nothing_to_draw_is_reported(tmp_path):
     result = analyze(io.BytesIO(b"G1 X5\n"), thumbnail=tmp_path / "t.png")
     assert result["thumbnail"] is None and not (tmp_path / "t.png").exists()
     assert "no_picture" in {warning["code"] for warning in result["warnings"]}

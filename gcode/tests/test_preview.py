@@ -2,6 +2,8 @@
 
 import math
 import random
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from gcode.preview import FEATURES, MAX_BYTES, decode
 from gcode.tests.support import cube
 
 
-def _write(tmp_path, text):
+def _write(tmp_path: Path, text: str) -> tuple[dict[str, Any], bytes]:
     program = tmp_path / "program.gcode"
     program.write_text(text)
     result = analyze(program, preview=tmp_path / "preview.bin")
@@ -46,7 +48,7 @@ def test_no_program_makes_a_preview_of_more_than_a_megabyte(tmp_path):
         lines += [f"G1 X{rng.uniform(0, 250):.2f} Y{rng.uniform(0, 210):.2f} E.2" for _ in range(700)]
     result, data = _write(tmp_path, "\n".join(lines))
     assert 300_000 < len(data) <= MAX_BYTES
-    header, layers, groups = decode(data)
+    header, layers, _ = decode(data)
     assert "infill" in header["left_out"] or header["layer_stride"] > 1
     assert math.isclose(sum(layers["seconds"]), sum(result["layers"]["time_s"]), rel_tol=1e-3)
 

@@ -1,4 +1,4 @@
-"""Embedded QOI pictures: what an encoder written from the specification's text makes comes back, damage is told."""
+"""Embedded QOI pictures: those of an encoder written from the specification come back, damage is reported."""
 
 import io
 import random
@@ -32,8 +32,9 @@ def test_every_picture_comes_back(width, height, rng):
         elif kind < 0.7 and pixels:
             pixel = rng.choice(pixels)
         pixels.append(pixel)
-    png, _, complaints = thumbnail.embedded([("qoi", width, height, qoi_encode(width, height, pixels))])
-    with Image.open(io.BytesIO(png)) as image:
+    found, complaints = thumbnail.embedded([("qoi", width, height, qoi_encode(width, height, pixels))])
+    assert found
+    with Image.open(io.BytesIO(found[0])) as image:
         assert image.size == (width, height) and complaints == []
         assert image.convert("RGBA").tobytes() == bytes(v for pixel in pixels for v in pixel)
 
@@ -50,7 +51,7 @@ def test_every_picture_comes_back(width, height, rng):
         qoi_encode(4, 4, [(random.Random(1).randint(0, 255), n, 3, 255) for n in range(16)])[:25],
     ],
 )
-def test_damage_is_told(data):
-    png, facts, complaints = thumbnail.embedded([("qoi", 4, 4, data)])
-    assert png is None and facts is None
-    assert len(complaints) == 1 and complaints[0].startswith("The embedded QOI picture of 4 x 4 can't be read")
+def test_damage_is_reported(data):
+    found, complaints = thumbnail.embedded([("qoi", 4, 4, data)])
+    assert found is None and len(complaints) == 1
+    assert complaints[0].startswith("The embedded QOI picture of 4 x 4 can't be read")

@@ -1,26 +1,29 @@
 """Against what real slicers state: PrusaSlicer 2.5 and CuraEngine 4.13 slice shapes, the analysis must agree with them.
 
-The recorded programs (sliced/record.py) run always; with --long Debian's slicers are installed and slice their sample shapes.
+The recorded programs (sliced/record.py) always run; with --long Debian's slicers are installed and slice their sample
+shapes.
 """
 
 import gzip
 import json
-import pathlib
 import re
 import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gcode import analyze, kernel
+from gcode import analyze
 from gcode.tests import support
 from gcode.tests.sliced import record
 
-SHAPES = pathlib.Path("/usr/share/PrusaSlicer/shapes")
+SHAPES = Path("/usr/share/PrusaSlicer/shapes")
 RELATIVE = "--use-relative-e-distances --layer-gcode G92|E0 "
 TWO_TOOLS = (
-    "--nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --perimeter-extruder 1 --infill-extruder 2 "
-    + RELATIVE
+    "--nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 "
+    "--perimeter-extruder 1 --infill-extruder 2 " + RELATIVE
 )
 PRUSA = {
     "plain": ("box.stl", ""),
@@ -83,7 +86,7 @@ CURA = {
 }
 
 
-def stl_size(path):
+def stl_size(path: Path) -> list[float]:
     """Extent of an STL in x, y, z (mm)."""
     data = path.read_bytes()
     count = struct.unpack_from("<I", data, 80)[0] if len(data) > 84 else 0
@@ -94,15 +97,15 @@ def stl_size(path):
         points = faces["points"].reshape(-1, 3)
     else:
         points = np.array(re.findall(rb"vertex\s+(\S+)\s+(\S+)\s+(\S+)", data), float)
-    return points.max(axis=0) - points.min(axis=0)
+    return (points.max(axis=0) - points.min(axis=0)).tolist()
 
 
-def _printed_mm(result):
+def _printed_mm(result: dict[str, Any]) -> float:
     """Filament of the layers; the slicers don't count what the start program purges."""
     return result["filament"]["moved_mm"] - result["filament"]["custom_mm"]
 
 
-def _agrees_with_prusaslicer(made, options, sizes):
+def _agrees_with_prusaslicer(made: Path, options: str, sizes: Mapping[str, Sequence[float]]) -> None:
     """sizes: of each object by its name, mm."""
     result = analyze(made)
     stated = result["stated"]
@@ -135,29 +138,26 @@ def _agrees_with_prusaslicer(made, options, sizes):
             assert tool["moved_mm"] == pytest.approx(stated_mm, rel=0.01)
 
 
-def _agrees_with_cura(made, printed, name, size):
+def _agrees_with_cura(made: Path, printed: Mapping[str, float], name: str, size: Sequence[float]) -> None:
     result = analyze(made)
     assert result["slicer"]["name"] == "Cura"
     # The file's own ;TIME and ;Filament used are placeholders, which must not be taken for statements.
     assert "time_s" not in result["stated"] and "filament_mm" not in result["stated"]
     assert _printed_mm(result) == pytest.approx(printed["filament_mm"], rel=0.005)
     assert result["time"]["total_s"] == pytest.approx(printed["time_s"], rel=0.12)
-    # ;LAYER_COUNT is no measure: it counts empty layers at the top too, and neither those of a raft.
+    # ;LAYER_COUNT is no measure: it includes empty layers at the top, but not those of a raft.
     assert result["layers"]["count"] == len(re.findall(r"^;LAYER:", made.read_text(), re.M))
     assert list(result["geometry"]["size_mm"].values()) == pytest.approx(size, abs=0.5)
     assert [one["name"] for one in result["objects"]] == [name]
 
 
-@pytest.mark.parametrize("reader", ["compiled", "numpy"])
 @pytest.mark.parametrize("name", record.RECORDS)
-def test_analysis_agrees_with_recorded_slicers(monkeypatch, tmp_path, name, reader):
-    if reader == "numpy":
-        monkeypatch.setattr(kernel, "library", lambda: None)
-    folder, (shapes, options) = pathlib.Path(record.__file__).parent, record.RECORDS[name]
+def test_analysis_agrees_with_recorded_slicers(reader, tmp_path, name):
+    folder, (shapes, options) = Path(record.__file__).parent, record.RECORDS[name]
     made = tmp_path / "made.gcode"
     made.write_bytes(gzip.decompress((folder / f"{name}.gcode.gz").read_bytes()))
     sizes = {f"{shape}.stl": record.size(shape) for shape in shapes}
-    if name.startswith("cura"):
+    if isinstance(options, dict):
         _agrees_with_cura(made, json.loads((folder / "cura.json").read_text())[name], *sizes.popitem())
     else:
         _agrees_with_prusaslicer(made, options, sizes)
@@ -170,12 +170,10 @@ def test_analysis_agrees_with_prusaslicer(tmp_path, name):
     made, sizes = tmp_path / "made.gcode", {}
     support.prusa_slicer([SHAPES / shape for shape in shapes.split()], options, made)
     for shape in shapes.split():
-        size = stl_size(SHAPES / shape)
-        if "--rotate-x 90" in options:
-            size = size[[0, 2, 1]]
-        if scale := re.search(r"--scale (\S+)", options):
-            size = size * float(scale[1])
-        sizes[shape] = list(size)
+        x, y, z = stl_size(SHAPES / shape)
+        scale = re.search(r"--scale (\S+)", options)
+        factor = float(scale[1]) if scale else 1
+        sizes[shape] = [v * factor for v in ((x, z, y) if "--rotate-x 90" in options else (x, y, z))]
     _agrees_with_prusaslicer(made, options, sizes)
 
 
@@ -190,7 +188,7 @@ def test_analysis_agrees_with_what_cura_engine_prints(tmp_path, definitions, nam
     shape, settings = CURA[name]
     made = tmp_path / "made.gcode"
     printed = support.cura_engine(SHAPES / shape, settings, made, definitions)
-    _agrees_with_cura(made, printed, shape, list(stl_size(SHAPES / shape)))
+    _agrees_with_cura(made, printed, shape, stl_size(SHAPES / shape))
 
 
 @pytest.mark.long
@@ -201,4 +199,4 @@ def test_ulti_gcode_is_counted_in_mm_of_filament(tmp_path, definitions):
     result = analyze(made)
     assert result["settings"]["gcode_flavour"] == "UltiGCode" and result["filament"]["tools"][0]["diameter_mm"] == 2.85
     assert result["filament"]["volume_cm3"] * 1000 == pytest.approx(printed["filament_mm3"], rel=0.005)
-    assert list(result["geometry"]["size_mm"].values()) == pytest.approx(list(stl_size(SHAPES / "box.stl")), abs=0.5)
+    assert list(result["geometry"]["size_mm"].values()) == pytest.approx(stl_size(SHAPES / "box.stl"), abs=0.5)

@@ -1,30 +1,33 @@
-"""Makes the recorded programs of this folder anew: ``python -m gcode.tests.sliced.record`` (needs prusa-slicer and CuraEngine).
+"""Makes the recorded programs of this folder again: ``python -m gcode.tests.sliced.record``.
 
-They stand for the slicers where these are not installed; ``./enms test --long`` installs them and slices much more.
+That needs prusa-slicer and CuraEngine. The programs are for where these are not installed; ``./enms test --long``
+installs them and slices much more.
 """
 
 import gzip
 import itertools
 import json
-import pathlib
 import re
 import struct
 import tempfile
+from collections.abc import Iterable
+from pathlib import Path
 
 from gcode.tests import support
 
-HERE = pathlib.Path(__file__).parent
+HERE = Path(__file__).parent
 SHAPES = {
     # Boxes (x, y, z, size x, y, z) in mm that make up a part.
     "table": [(0, 0, 0, 4, 4, 6), (-5, -3, 6, 14, 10, 1.8)],
     "block": [(0, 0, 0, 9, 12, 4.2)],
 }
-RECORDS = {
+RECORDS: dict[str, tuple[list[str], str | dict[str, str]]] = {
     "prusa_support_brim": (["table"], "--support-material --brim-width 2 --skirts 0"),
     "prusa_vase_absolute": (["block"], "--spiral-vase --perimeters 1 --top-solid-layers 0 --fill-density 0"),
     "prusa_two_materials": (
         ["table", "block"],
-        "--merge --nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 --temperature 200,210 --filament-type PLA;PETG "
+        "--merge --nozzle-diameter 0.4,0.4 --filament-diameter 1.75,1.75 --filament-density 1.24,1.27 "
+        "--temperature 200,210 --filament-type PLA;PETG "
         "--perimeter-extruder 1 --infill-extruder 2 --use-relative-e-distances --layer-gcode G92|E0",
     ),
     "prusa_copies_limits": (
@@ -37,7 +40,7 @@ RECORDS = {
 """Name of the record: shapes, options of PrusaSlicer or settings of Cura."""
 
 
-def size(shape):
+def size(shape: str) -> list[float]:
     """Extent of a shape in x, y, z (mm)."""
     return [
         max(box[axis] + box[3 + axis] for box in SHAPES[shape]) - min(box[axis] for box in SHAPES[shape])
@@ -45,8 +48,8 @@ def size(shape):
     ]
 
 
-def write_stl(path, boxes):
-    """A binary STL of boxes."""
+def write_stl(path: Path, boxes: Iterable[tuple[float, ...]]) -> None:
+    """Writes a binary STL of boxes."""
     faces = []
     for box in boxes:
         corners = [
@@ -70,10 +73,11 @@ def write_stl(path, boxes):
     )
 
 
-def main():
+def main() -> None:
+    """Slices everything and writes it into this folder."""
     printed = {}
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         for shape, boxes in SHAPES.items():
             write_stl(folder / f"{shape}.stl", boxes)
         for name, (shapes, options) in RECORDS.items():
