@@ -16,6 +16,10 @@ COMMANDS = {
     "squawk": (["{bin}/squawk", "database/migrations/*.sql"], None),
     "eslint": (["{node}", "{tools}/eslint/bin/eslint.js", "."], ["--fix"]),
     "tsc-nodered": (["{node}", "{tools}/typescript/bin/tsc", "--project", "nodered"], None),
+    "tsc-nodered-sources": (
+        ["{node}", "{tools}/typescript/bin/tsc", "--project", "nodered/tsconfig.sources.json"],
+        None,
+    ),
     "tsc-frontend": (["{node}", "{tools}/typescript/bin/tsc", "--project", "frontend"], None),
 }
 
@@ -24,11 +28,11 @@ def command(where: Paths, name: str, fix: bool = False) -> list[str]:
     """The command line of one of them. Raises EnmsError for another name."""
     if name not in COMMANDS:
         raise EnmsError(f"There is no linter {name!r}.", f"There are: {', '.join(COMMANDS)}")
-    words, mend = COMMANDS[name]
+    words, to_fix = COMMANDS[name]
     if fix and name == "format":
         words = [word for word in words if word != "--check"]
     elif fix:
-        words = words + (mend or [])
+        words = [*words, *(to_fix or [])]
     places = {
         "python": str(where.python),
         "bin": str(where.python.parent),

@@ -1,39 +1,74 @@
 'use strict';
-// The committed flows in a whole Node-RED over a migrated database and a real broker: the Devices API, readings, an edit as a diff.
+// The committed flows in a whole Node-RED over a migrated database and a real broker: the Devices API, readings, an
+// edit as a diff.
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const mqtt = require('mqtt');
-const { until, temporaryDatabase, temporaryFolder, startBroker, startNodeRed, NODERED, PYTHON } = require('./nodes/testing');
+const { until, editor, temporaryDatabase, startBroker, startNodeRed, NODERED, PYTHON } = require('./nodes/testing');
+const { temporaryFolder } = require('./lib/testing');
 
 const REPOSITORY = path.join(NODERED, '..');
+/** @type {Record<string, string>} */
 const BASIC = { authorization: `Basic ${Buffer.from('operator:test').toString('base64')}` };
+const PLUG = { id: 0, apower: 100.5, voltage: 230, aenergy: { total: 1000.5 } };
+const TASMOTA = { Time: '2025-02-12T22:47:39', ENERGY: { Total: 0.904, Power: 122, ReactivePower: 33 } };
+/** Messages of all families, and one that is no reading. */
+const MESSAGES = {
+  'plug-1/status/switch:0': JSON.stringify(PLUG),
+  'shellies/old/relay/0/power': '60.5',
+  'tele/tas/SENSOR': JSON.stringify(TASMOTA),
+  'esp32/hub/max6675/temperature_c': '45.5',
+  'esp32/hub/mpu6050/accel/x': '1.5',
+  'esp32/hub/mpu6050/accel/y': '1.5',
+  'esp32/hub/mpu6050/accel/z': '1.5',
+  'esp32/hub/mpu6050/gyro/x': '0.5',
+  'esp32/hub/mpu6050/gyro/y': '0.5',
+  'esp32/hub/mpu6050/gyro/z': '0.5',
+  'esp32/hub/dht22/temperature_c': '21.5',
+  'esp32/hub/dht22/humidity': '44',
+  'plug-2/status/switch:0': 'garbage',
+};
+const TABLES = [
+  'max6675_temperature_data', 'mpu6050_accelerometer_data', 'mpu6050_gyroscope_data', 'environment_data',
+  'smartplug_data', 'ingest_rejects',
+];
 
 async function setup(t) {
   const database = await temporaryDatabase(t, 'SELECT 1');
-  execFileSync(PYTHON, ['-m', 'database.migrate'], { cwd: REPOSITORY, stdio: 'ignore',
-    env: { ...process.env, ENMS_DATABASE_URL: database.url.href, ENMS_DB_INGEST_PASSWORD: '' } });
+  const env = { ...process.env, ENMS_DATABASE_URL: database.url.href, ENMS_DB_INGEST_PASSWORD: '' };
+  execFileSync(PYTHON, ['-m', 'database.migrate'], { cwd: REPOSITORY, stdio: 'ignore', env });
   const broker = await startBroker(t);
   const flowsDir = temporaryFolder(t, 'flows');
   fs.cpSync(path.join(NODERED, 'flows'), flowsDir, { recursive: true });
-  const nodered = await startNodeRed(t, { flowsDir, broker, databasePort: database.url.port, databaseName: database.name });
+  const { name: databaseName, url: { port: databasePort } } = database;
+  const nodered = await startNodeRed(t, { flowsDir, broker, databasePort, databaseName });
   await until('ready', async () => (await nodered.health())?.ok);
   const api = async (method, url, body, headers = BASIC) => {
     const response = await fetch(`http://127.0.0.1:${nodered.port}/api${url}`, {
-      method, headers: { 'content-type': 'application/json', ...headers }, body: typeof body === 'string' ? body : JSON.stringify(body) });
-    return { status: response.status, body: await response.json(), cookie: response.headers.get('set-cookie') };
+      method,
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+    return { status: response.status, body: await response.json(), cookie: response.headers.get('set-cookie') ?? '' };
   };
-  return { database, broker, nodered, flowsDir, api };
+  const select = async (sql) => (await database.client.query(sql)).rows;
+  return { select, broker, nodered, flowsDir, api };
 }
 
 test('the flows of the repository', { timeout: 120000 }, async (t) => {
-  const { database, broker, nodered, flowsDir, api } = await setup(t);
-  const device = { device_id: 'P-1', source: 'prusalink', api_ip: '127.0.0.1:9', api_key: 'not-to-be-seen', shelly_id: 'plug-1' };
+  const { select, broker, nodered, flowsDir, api } = await setup(t);
+  const device = {
+    device_id: 'P-1', source: 'prusalink', api_ip: '127.0.0.1:9', api_key: 'not-to-be-seen', shelly_id: 'plug-1',
+  };
 
   await t.test('nothing is changed without a login', async () => {
-    for (const [method, url] of [['POST', '/devices'], ['PATCH', '/devices/P-1'], ['DELETE', '/devices/P-1'], ['POST', '/meters/assign'], ['POST', '/devices/test']]) {
+    for (const [method, url] of [
+      ['POST', '/devices'], ['PATCH', '/devices/P-1'], ['DELETE', '/devices/P-1'], ['POST', '/meters/assign'],
+      ['POST', '/devices/test'],
+    ]) {
       const { status, body } = await api(method, url, {}, {});
       assert.equal(status, 401, `${method} ${url}`);
       assert.deepEqual(body, { error: 'Log in first.' });
@@ -46,7 +81,8 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
     assert.equal(added.status, 201);
     assert.equal(added.body.has_api_key, true);
     assert.equal((await api('POST', '/devices', device)).status, 409);
-    assert.equal((await api('PATCH', '/devices/P-1', { friendly_name: 'First', data_interval_seconds: 5 })).body.friendly_name, 'First');
+    const changed = await api('PATCH', '/devices/P-1', { friendly_name: 'First', data_interval_seconds: 5 });
+    assert.equal(changed.body.friendly_name, 'First');
     assert.equal((await api('PATCH', '/devices/P-1', { device_id: 'P-2' })).status, 400);
     assert.equal((await api('PATCH', '/devices/none', { notes: 'x' })).status, 404);
     const list = await api('GET', '/devices', undefined, {});
@@ -54,12 +90,13 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
     assert.doesNotMatch(JSON.stringify([added.body, list.body]), /not-to-be-seen/);
   });
 
-  await t.test('bad input is a sentence, never an internal', async () => {
-    assert.match((await api('POST', '/devices', { device_id: 'a b' })).body.error, /^device_id must be 1 to 64 letters/);
+  await t.test('bad input gets a sentence, never an internal', async () => {
+    const nameless = await api('POST', '/devices', { device_id: 'a b' });
+    assert.match(nameless.body.error, /^device_id must be 1 to 64 letters/);
     assert.match((await api('POST', '/devices', '{')).body.error, /^The body is not valid JSON/);
-    for (const path of ['/devices', '/analyze', '/login']) {
-      const deep = await api('POST', path, '['.repeat(100_000) + ']'.repeat(100_000));
-      assert.deepEqual([deep.status, deep.body.error], [400, 'The body is nested deeper than 32 levels.'], path);
+    for (const url of ['/devices', '/analyze', '/login']) {
+      const { status, body } = await api('POST', url, '['.repeat(100_000) + ']'.repeat(100_000));
+      assert.deepEqual([status, body.error], [400, 'The body is nested deeper than 32 levels.'], url);
     }
     assert.match((await api('POST', '/meters/assign', { meterId: 'x' })).body.error, /^Send meterId, and deviceId/);
     const assign = await api('POST', '/meters/assign', { meterId: 'no such', deviceId: 'P-1' });
@@ -71,36 +108,26 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
     const login = await api('POST', '/login', { user: 'operator', password: 'test' }, {});
     assert.equal(login.status, 200);
     const cookie = { cookie: login.cookie.split(';')[0] };
+    const token = { 'x-csrf-token': login.body.csrf_token };
     assert.equal((await api('GET', '/session', undefined, cookie)).body.user, 'operator');
     assert.equal((await api('PATCH', '/devices/P-1', { notes: 'x' }, cookie)).status, 403);
-    assert.equal((await api('PATCH', '/devices/P-1', { notes: 'x' }, { ...cookie, 'x-csrf-token': login.body.csrf_token })).status, 200);
+    assert.equal((await api('PATCH', '/devices/P-1', { notes: 'x' }, { ...cookie, ...token })).status, 200);
     assert.match((await api('POST', '/logout', {}, cookie)).cookie, /Max-Age=0/);
     assert.equal((await api('POST', '/login', { user: 'operator', password: 'wrong' }, {})).status, 401);
   });
 
   await t.test('readings of all families reach the database, and what is no reading is kept as a reject', async () => {
     const client = await mqtt.connectAsync({ host: '127.0.0.1', port: broker.port });
-    const say = (topic, payload) => client.publishAsync(topic, typeof payload === 'string' ? payload : JSON.stringify(payload), { qos: 1 });
-    await say('plug-1/status/switch:0', { id: 0, apower: 100.5, voltage: 230, aenergy: { total: 1000.5 } });
-    await say('shellies/old/relay/0/power', '60.5');
-    await say('tele/tas/SENSOR', { Time: '2025-02-12T22:47:39', ENERGY: { Total: 0.904, Power: 122, ReactivePower: 33 } });
-    await say('esp32/hub/max6675/temperature_c', '45.5');
-    for (const axis of ['x', 'y', 'z']) await say(`esp32/hub/mpu6050/accel/${axis}`, '1.5');
-    for (const axis of ['x', 'y', 'z']) await say(`esp32/hub/mpu6050/gyro/${axis}`, '0.5');
-    await say('esp32/hub/dht22/temperature_c', '21.5');
-    await say('esp32/hub/dht22/humidity', '44');
-    await say('plug-1/status/switch:0', 'garbage');
+    for (const [topic, payload] of Object.entries(MESSAGES)) await client.publishAsync(topic, payload, { qos: 1 });
     await client.endAsync();
-    const count = async (table) => Number((await database.client.query(`SELECT count(*) FROM ${table}`)).rows[0].count);
-    for (const table of ['max6675_temperature_data', 'mpu6050_accelerometer_data', 'mpu6050_gyroscope_data', 'environment_data', 'smartplug_data', 'ingest_rejects']) {
-      await until(table, async () => (await count(table)) >= 1);
-    }
+    const count = async (table) => Number((await select(`SELECT count(*) FROM ${table}`))[0].count);
+    for (const table of TABLES) await until(table, async () => (await count(table)) >= 1);
     await until('energy_data', async () => (await count('energy_data')) === 3);
-    const { rows } = await database.client.query("SELECT device_id, power_watts FROM energy_data WHERE meter_id = 'plug-1/switch:0'");
+    const rows = await select("SELECT device_id, power_watts FROM energy_data WHERE meter_id = 'plug-1/switch:0'");
     assert.deepEqual(rows, [{ device_id: 'P-1', power_watts: 100.5 }]);
   });
 
-  await t.test('a test of a device tells what printer and plug answer', async () => {
+  await t.test('a test of a device reports what printer and plug answer', async () => {
     const { status, body } = await api('POST', '/devices/test', { deviceId: 'P-1' });
     assert.equal(status, 200);
     assert.equal(body.ok, false);
@@ -109,29 +136,26 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
     assert.equal((await api('POST', '/devices/test', { deviceId: 'none' })).status, 404);
   });
 
-  await t.test('a printer that does not answer is polled and told', async () => {
+  await t.test('a printer that does not answer is polled, and its error shown', async () => {
     await until('a failed poll', async () => (await api('GET', '/devices')).body[0].last_error !== null, 30);
   });
 
   await t.test('moving one node in the editor changes two lines of one file', async () => {
-    const base = `http://127.0.0.1:${nodered.port}/nodered`;
-    const form = new URLSearchParams({ client_id: 'node-red-admin', grant_type: 'password', scope: '*', username: 'operator', password: 'test' });
-    const { access_token: token } = await (await fetch(`${base}/auth/token`, { method: 'POST', body: form })).json();
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'node-red-api-version': 'v2', 'node-red-deployment-type': 'nodes' };
-    const { flows, rev } = await (await fetch(`${base}/flows`, { headers })).json();
+    const { flows, deploy } = await editor(nodered);
     const node = flows.find(({ name }) => name === 'Shelly messages');
     node.x += 20;
     node.batchMs = 150;
     // The editor sends the nodes in an order of its own.
     const sent = [...flows.filter(({ z }) => !z), ...flows.filter(({ z }) => z).reverse()];
-    assert.equal((await fetch(`${base}/flows`, { method: 'POST', headers, body: JSON.stringify({ flows: sent, rev }) })).status, 200);
+    assert.equal(await deploy('nodes', sent), 200);
     const changed = fs.readdirSync(flowsDir).flatMap((name) => {
       const before = fs.readFileSync(path.join(NODERED, 'flows', name), 'utf8').split('\n');
       const after = fs.readFileSync(path.join(flowsDir, name), 'utf8').split('\n');
       assert.equal(after.length, before.length, name);
       return after.filter((line, i) => line !== before[i]).map((line) => `${name}: ${line.trim()}`);
     });
-    assert.deepEqual(changed, ['020-ingest-shelly-mqtt.json: "batchMs": 150,', `020-ingest-shelly-mqtt.json: "x": ${node.x},`]);
+    const file = '020-ingest-shelly-mqtt.json';
+    assert.deepEqual(changed, [`${file}: "batchMs": 150,`, `${file}: "x": ${node.x},`]);
   });
 
   await t.test('a removed device is gone, and no error is left behind', async () => {

@@ -1,25 +1,25 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
-const { Auth, LoginGuard, sameText } = require('./auth');
+const { Auth, LoginGuard, sameLogin, sameText } = require('./auth');
 
 const START = Date.UTC(2026, 0, 1);
 
 function setup() {
-  const clock = { ms: START, slept: [] };
+  const clock = { ms: START, slept: /** @type {number[]} */ ([]) };
   const guard = new LoginGuard({ now: () => clock.ms, sleep: async (ms) => { clock.slept.push(ms); } });
   const auth = new Auth({ user: 'operator', password: 'pass: wörd', secret: 's3cret', now: () => clock.ms, guard });
   return { auth, clock, guard };
 }
 const cookieOf = ({ cookie }) => cookie.split(';')[0];
-const basic = (text) => ({ authorization: 'Basic ' + Buffer.from(text).toString('base64') });
+const basic = (text) => ({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
 
 test('login gives a cookie and a token that together allow a change', async () => {
   const { auth } = setup();
   const login = await auth.login('operator', 'pass: wörd', 'a');
   assert.match(login.cookie, /^enms_session=[\w.-]+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Strict$/);
   const headers = { cookie: `other=1; ${cookieOf(login)}` };
-  assert.equal(auth.session(headers).user, 'operator');
+  assert.equal(auth.session(headers)?.user, 'operator');
   assert.equal(await auth.authorize({ ...headers, 'x-csrf-token': login.csrf_token }, 'a'), 'operator');
 });
 
@@ -27,8 +27,9 @@ test('a cookie without its CSRF token changes nothing', async () => {
   const { auth } = setup();
   const one = await auth.login('operator', 'pass: wörd', 'a');
   const other = await auth.login('operator', 'pass: wörd', 'a');
-  await assert.rejects(auth.authorize({ cookie: cookieOf(one) }, 'a'), { status: 403 });
-  await assert.rejects(auth.authorize({ cookie: cookieOf(one), 'x-csrf-token': other.csrf_token }, 'a'), { status: 403 });
+  const cookie = cookieOf(one);
+  await assert.rejects(auth.authorize({ cookie }, 'a'), { status: 403 });
+  await assert.rejects(auth.authorize({ cookie, 'x-csrf-token': other.csrf_token }, 'a'), { status: 403 });
 });
 
 test('a session ends in time, and a changed or foreign cookie is none', async () => {
@@ -49,14 +50,18 @@ test('a new password, user or secret ends the sessions of the old one', async ()
   const login = { user: 'operator', password: 'pass: wörd', secret: 's3cret' };
   const cookie = cookieOf(await setup().auth.login('operator', 'pass: wörd', 'a'));
   const session = (changed) => new Auth({ ...login, ...changed, now: () => START }).session({ cookie });
-  assert.equal(session({}).user, 'operator');
-  for (const changed of [{ password: 'new' }, { user: 'other' }, { secret: 'new' }]) assert.equal(session(changed), null);
+  assert.equal(session({})?.user, 'operator');
+  for (const changed of [{ password: 'new' }, { user: 'other' }, { secret: 'new' }]) {
+    assert.equal(session(changed), null);
+  }
 });
 
 test('HTTP Basic allows passwords with colons and umlauts', async () => {
   const { auth } = setup();
   assert.equal(await auth.authorize(basic('operator:pass: wörd'), 'a'), 'operator');
-  for (const wrong of ['operator:pass', 'other:pass: wörd', 'operator', '', ':']) await assert.rejects(auth.authorize(basic(wrong), 'b'), { status: 401 });
+  for (const wrong of ['operator:pass', 'other:pass: wörd', 'operator', '', ':']) {
+    await assert.rejects(auth.authorize(basic(wrong), 'b'), { status: 401 });
+  }
   await assert.rejects(auth.authorize({ authorization: 'Bearer x' }, 'a'), { status: 401 });
   await assert.rejects(auth.authorize({}, 'a'), { status: 401 });
 });
@@ -81,13 +86,21 @@ test('failures from many addresses slow all, in bounded memory, and are forgotte
 
 test('an installation without a password or secret does not start', () => {
   assert.throws(() => new Auth({ user: 'operator', password: '', secret: 'x' }), /ENMS_EDITOR_PASSWORD/);
-  assert.throws(() => new Auth({ user: 'operator', password: 'x' }), /ENMS_SECRET_KEY/);
+  assert.throws(() => new Auth({ user: 'operator', password: 'x', secret: '' }), /ENMS_SECRET_KEY/);
 });
 
 test('texts are compared whole, whatever their length', () => {
   assert.equal(sameText('abc', 'abc'), true);
   assert.equal(sameText('abc', 'abcd'), false);
   assert.equal(sameText(undefined, ''), true);
+});
+
+test('a login needs both, name and password', () => {
+  const login = { user: 'operator', password: 'secret' };
+  assert.equal(sameLogin('operator', 'secret', login), true);
+  for (const [name, password] of [['operator', 'x'], ['x', 'secret'], ['x', 'x'], [undefined, undefined]]) {
+    assert.equal(sameLogin(name, password, login), false);
+  }
 });
 
 test('a flow gets an actor, or the answer to send', async () => {
@@ -97,8 +110,10 @@ test('a flow gets an actor, or the answer to send', async () => {
   assert.deepEqual(await auth.gate(request({})), { status: 401, answer: { error: 'Log in first.' } });
   assert.equal((await auth.loginAnswer(request({}, undefined))).status, 400);
   assert.equal((await auth.loginAnswer(request({}, { user: 'operator', password: 'no' }))).status, 401);
-  const good = await auth.loginAnswer(request({ 'x-forwarded-proto': 'https' }, { user: 'operator', password: 'pass: wörd' }));
+  const login = { user: 'operator', password: 'pass: wörd' };
+  const good = await auth.loginAnswer(request({ 'x-forwarded-proto': 'https' }, login));
   assert.equal(good.status, 200);
+  assert.ok('headers' in good);
   assert.match(good.headers['Set-Cookie'], /; Secure$/);
   assert.deepEqual(Object.keys(good.answer).sort(), ['csrf_token', 'expires', 'user']);
 });

@@ -1,15 +1,10 @@
 'use strict';
-// Everything that the flows use, as the global `enms`. See README.md for what is where.
+// Everything that the flows use, as the global `enms` (settings.js adds `auth` and `enrichment`). README.md says what
+// is where.
 
-const { route, subscriptions, TABS } = require('./routes');
-const { createIngest, createMemory, parseBatch } = require('./ingest');
-const { poll, PollError, SOURCES } = require('./printers');
-const { step } = require('./jobs');
+const { createIngest } = require('./ingest');
+const { poll, SOURCES } = require('./printers');
 const { createPollMemory, duePrinters, pollAll } = require('./polling');
-const { validateDevice, describeTest, withoutCredentials } = require('./devices');
+const { validateDevice, describeTest } = require('./devices');
 
-module.exports = {
-  route, subscriptions, TABS, createIngest, createMemory, parseBatch,
-  poll, PollError, SOURCES, createPollMemory, duePrinters, pollAll, step,
-  validateDevice, describeTest, withoutCredentials,
-};
+module.exports = { createIngest, poll, SOURCES, createPollMemory, duePrinters, pollAll, validateDevice, describeTest };

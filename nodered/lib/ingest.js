@@ -1,5 +1,8 @@
 'use strict';
-// A batch of MQTT messages → the rows for ingest_readings, record_smartplug, record_environment/record_sensor and record_rejects.
+// A batch of MQTT messages → the rows for ingest_readings, record_smartplug, record_environment/record_sensor and
+// record_rejects.
+
+/** @import { Message, ParsedBatch, PlugDetail, Route, Sample, Tab } from './types' */
 
 const { route, TABS } = require('./routes');
 const { BoundedMap } = require('./bounded-map');
@@ -7,15 +10,24 @@ const { BoundedMap } = require('./bounded-map');
 const MAX_DEVICES = 5000;
 const MAX_TOPICS = 20_000;
 const MAX_REJECT_PAYLOAD = 4096;
+const SUPERSEDED = 'superseded: '
+  + 'it was queued while nobody listened, without a time of its own, and a newer one came with it';
 
-/** What an ingest remembers between batches: the last status per device (for deltas and pairing) and where topics lead. */
+/**
+ * What an ingest remembers between batches: the last status per device (for deltas and pairing) and where topics lead.
+ * @typedef {{previous: BoundedMap<string, unknown>, routes: BoundedMap<string, Route | null>}} Memory
+ */
+
+/** @returns {Memory} */
 function createMemory() {
   return { previous: new BoundedMap(MAX_DEVICES), routes: new BoundedMap(MAX_TOPICS) };
 }
 
 /**
- * @param {'shelly'|'tasmota'|'esp32'|null} tab  which parsers may answer; null: all
- * @returns {(messages: object[]) => object} see parseBatch
+ * parseBatch() with a memory of its own.
+ * @param {Tab | null} [tab]  which parsers may be used; null: all
+ * @returns {(messages: Message[]) => ParsedBatch}
+ * @throws {Error} when there is no such tab
  */
 function createIngest(tab = null) {
   if (tab !== null && !TABS.includes(tab)) throw new Error(`Unknown tab "${tab}": use one of ${TABS.join(', ')}.`);
@@ -24,11 +36,14 @@ function createIngest(tab = null) {
 }
 
 /**
- * @param {{topic: string, payload: string, arrived: string, backlog: boolean}[]} messages  in the order of arrival
- * @returns {{readings: object[], details: object[], samples: object[], rejects: {source, topic, payload, reason}[],
- *   presence: {device, online}[], ignored: number}}  Never throws: a message that breaks a parser becomes a reject.
+ * The rows of a batch. Never throws: a message that breaks a parser becomes a reject.
+ * @param {Message[]} messages  in the order of arrival
+ * @param {Memory} memory
+ * @param {Tab | null} [tab]
+ * @returns {ParsedBatch}
  */
 function parseBatch(messages, memory, tab = null) {
+  /** @type {ParsedBatch} */
   const out = { readings: [], details: [], samples: [], rejects: [], presence: [], ignored: 0 };
   for (const message of messages) {
     try {
@@ -41,6 +56,12 @@ function parseBatch(messages, memory, tab = null) {
   return out;
 }
 
+/**
+ * @param {Message} message
+ * @param {Memory} memory
+ * @param {Tab | null} tab
+ * @param {ParsedBatch} out
+ */
 function parseOne(message, memory, tab, out) {
   const { topic, payload } = message;
   let target = memory.routes.get(topic);
@@ -65,18 +86,30 @@ function parseOne(message, memory, tab, out) {
   if (found.reject !== null) reject(out, parser.protocol, message, found.reject);
 }
 
+/**
+ * @param {ParsedBatch} out
+ * @param {string} source
+ * @param {Pick<Message, 'topic' | 'payload'>} message
+ * @param {string} reason
+ */
 function reject(out, source, message, reason) {
-  out.rejects.push({ source, topic: storable(String(message?.topic ?? '')).slice(0, 512), payload: storable(String(message?.payload ?? '')), reason: storable(reason) });
+  const topic = storable(String(message?.topic ?? '')).slice(0, 512);
+  out.rejects.push({ source, topic, payload: storable(String(message?.payload ?? '')), reason: storable(reason) });
 }
 
-/** PostgreSQL text holds no NUL and no half of a surrogate pair. */
+/**
+ * PostgreSQL text can have no NUL and no half of a surrogate pair.
+ * @param {string} text
+ */
 function storable(text) {
   return text.slice(0, MAX_REJECT_PAYLOAD).replaceAll('\u0000', '\ufffd').toWellFormed();
 }
 
 /**
- * Samples and plug details have no clock of their own: of what was queued while we were away only the newest of each has a true time.
- * (Readings are judged in SQL, which knows the clocks; a detail needs no reject beside that of its reading.)
+ * Samples and plug details have no clock of their own: of what was queued while we were away only the newest of each
+ * has a true time. (Readings are judged in SQL, which knows the clocks; a detail needs no reject next to that of its
+ * reading.)
+ * @param {ParsedBatch} out
  */
 function supersede(out) {
   const details = newestQueued(out.details, (detail) => detail.meter_id);
@@ -84,13 +117,20 @@ function supersede(out) {
   const samples = newestQueued(out.samples, (sample) => `${sample.kind} ${sample.sensor_id}`);
   out.samples = out.samples.filter((sample) => {
     if (!sample.backlog || samples.has(sample)) return true;
-    reject(out, 'esp32', { topic: `${sample.kind} ${sample.sensor_id}`, payload: JSON.stringify(sample) },
-      'superseded: it was queued while nobody listened, without a time of its own, and a newer one came with it');
+    const message = { topic: `${sample.kind} ${sample.sensor_id}`, payload: JSON.stringify(sample) };
+    reject(out, 'esp32', message, SUPERSEDED);
     return false;
   });
 }
 
+/**
+ * @template {PlugDetail | Sample} Row
+ * @param {Row[]} rows
+ * @param {(row: Row) => string} key
+ * @returns {Set<Row>}
+ */
 function newestQueued(rows, key) {
+  /** @type {Map<string, Row>} */
   const newest = new Map();
   for (const row of rows) if (row.backlog) newest.set(key(row), row);
   return new Set(newest.values());

@@ -1,18 +1,35 @@
 'use strict';
 // Topic → parser, in one place. A new plug kind is a parser file, its fixtures and one line here.
 
-// `topics` are the subscriptions of the tab; MQTT has no wildcard for "any prefix", so one to three levels are named.
-// The order decides: families with a fixed first level come before Shelly Gen2, whose prefix is free.
+/** @import { Parser, Route, Tab } from './types' */
+
+// MQTT has no wildcard for "any prefix", so one to three levels are named.
+const GEN2_TOPICS = ['+/', '+/+/', '+/+/+/']
+  .flatMap((prefix) => [`${prefix}status/+`, `${prefix}events/rpc`, `${prefix}online`]);
+
+/**
+ * The order decides: families with a fixed first level come before Shelly Gen2, whose prefix is free.
+ * @type {{tab: Tab, parser: Parser, topics: string[]}[]}  topics: the subscriptions of the tab
+ */
 const ROUTES = [
-  { tab: 'shelly', parser: require('./parsers/shelly-gen1'), topics: ['shellies/+/relay/#', 'shellies/+/emeter/#', 'shellies/+/online'] },
+  {
+    tab: 'shelly', parser: require('./parsers/shelly-gen1'),
+    topics: ['shellies/+/relay/#', 'shellies/+/emeter/#', 'shellies/+/online'],
+  },
   { tab: 'tasmota', parser: require('./parsers/tasmota'), topics: ['tele/#', 'stat/#'] },
   { tab: 'esp32', parser: require('./parsers/esp32'), topics: ['esp32/#'] },
-  { tab: 'shelly', parser: require('./parsers/shelly-gen2'), topics: ['', '+/', '+/+/'].flatMap((more) => [`+/${more}status/+`, `+/${more}events/rpc`, `+/${more}online`]) },
+  { tab: 'shelly', parser: require('./parsers/shelly-gen2'), topics: GEN2_TOPICS },
 ];
 
-const TABS = [...new Set(ROUTES.map((route) => route.tab))];
+/** @type {Tab[]} */
+const TABS = [...new Set(ROUTES.map((entry) => entry.tab))];
 
-/** {parser, device} for a topic, or null when no parser of that tab (all tabs when not given) knows it. */
+/**
+ * Where a topic leads.
+ * @param {string} topic
+ * @param {Tab | null} [tab]  only the parsers of this tab; null: all
+ * @returns {Route | null} null when none of them knows it
+ */
 function route(topic, tab = null) {
   for (const { tab: own, parser } of ROUTES) {
     if (tab !== null && own !== tab) continue;
@@ -22,7 +39,11 @@ function route(topic, tab = null) {
   return null;
 }
 
-/** The MQTT subscriptions of a tab. */
+/**
+ * The MQTT subscriptions of a tab; its mqtt-ingest node has the same.
+ * @param {Tab} tab
+ * @returns {string[]}
+ */
 function subscriptions(tab) {
   return ROUTES.filter((entry) => entry.tab === tab).flatMap((entry) => entry.topics);
 }

@@ -1,14 +1,19 @@
 'use strict';
 // Rows to PostgreSQL array literals, one per column: the form in which a few hundred rows travel as one statement.
 
+/** @import { Row } from './types' */
+
 const NEEDS_ESCAPE = /["\\]/;
 
-const quoted = (text) => '"' + (NEEDS_ESCAPE.test(text) ? text.replace(/["\\]/g, '\\$&') : text) + '"';
+/** @param {string} text */
+const quoted = (text) => `"${NEEDS_ESCAPE.test(text) ? text.replace(/["\\]/g, '\\$&') : text}"`;
 
 /**
- * The array literal of one column, e.g. `{1.5,NULL,"a b"}`. Missing values are NULL; dates are ISO 8601; objects are JSON.
- * @param {object[]} rows
+ * The array literal of one column, for example `{1.5,NULL,"a b"}`. Missing values are NULL; dates are ISO 8601; objects
+ * are JSON.
+ * @param {Row[]} rows
  * @param {string} column  the rows' property
+ * @returns {string}
  */
 function columnLiteral(rows, column) {
   let literal = '{';
@@ -22,7 +27,7 @@ function columnLiteral(rows, column) {
     else if (value instanceof Date) literal += quoted(value.toISOString());
     else literal += quoted(JSON.stringify(value));
   }
-  return literal + '}';
+  return `${literal}}`;
 }
 
 module.exports = { columnLiteral };

@@ -11,8 +11,10 @@ const RECEIVE_MAXIMUM = 1000;
  * A client of the factory's broker; it reconnects by itself.
  * @param {string} clientId
  * @param {{persistent: boolean}} options  persistent: the broker queues for this client id while it is away
+ * @returns {mqtt.MqttClient}
  */
-function connectBroker(clientId, { persistent }, environment = process.env) {
+function connectBroker(clientId, { persistent }) {
+  const environment = process.env;
   return mqtt.connect({
     protocol: 'mqtt',
     host: environment.ENMS_MQTT_HOST || '127.0.0.1',

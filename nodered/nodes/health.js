@@ -1,19 +1,31 @@
 'use strict';
 // What the service knows about itself, for the readiness gate, `./enms status` and the Housekeeping tab.
 
+/** @import { Health, Runtime, Source } from './types' */
+
 const { monitorEventLoopDelay } = require('node:perf_hooks');
 const pipeline = require('./pipeline');
 const { databaseProblem } = require('./pools');
 
+/** @type {Set<Source>} */
 const sources = new Set();
 const RESOLUTION_MS = 20;
 const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
 let flowsStarted = false;
 
+/** @param {Source} source */
 const addSource = (source) => { sources.add(source); };
+/** @param {Source} source */
 const removeSource = (source) => { sources.delete(source); };
+/** @returns {Iterable<Source>} */
+const allSources = () => sources;
+/** @returns {boolean} */
+const flowsRun = () => flowsStarted;
 
-/** Begin measuring the event loop, and learn from Node-RED when the flows run. */
+/**
+ * Begins measuring the event loop, and learns from Node-RED when the flows run.
+ * @param {Runtime} RED
+ */
 function watch(RED) {
   delays.enable();
   RED.events.on('flows:started', () => { flowsStarted = true; });
@@ -21,8 +33,15 @@ function watch(RED) {
 }
 
 /**
- * {ok, flows, mqtt, database, sources[], spool{}, event_loop_p99_ms, event_loop_max_ms, memory_mb}; ok means ready to work: flows run, every
- * mqtt-ingest is connected, the database answers. The event-loop figures (how late it came to its work) cover the time since the last call.
+ * How late the event loop came to its work.
+ * @param {number} nanoseconds  a delay as it was measured
+ * @returns {number} milliseconds
+ */
+const late = (nanoseconds) => Math.round(Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS) * 10) / 10;
+
+/**
+ * Looks at everything. Ready means: flows run, every mqtt-ingest is connected, the database answers.
+ * @returns {Promise<Health>} its figures of the event loop cover the time since the last call
  */
 async function health() {
   const problem = await databaseProblem();
@@ -30,15 +49,14 @@ async function health() {
     client_id: source.clientId, connected: source.connected, backlog: source.backlog,
     received: source.received, unsafe: source.unsafe, problem: source.problem,
   }));
-  const mqtt = list.length > 0 && list.every(({ connected }) => connected);
+  const connected = list.length > 0 && list.every((source) => source.connected);
   const { queued, spooled, spoolBytes, failing } = pipeline.sinkDepth();
-  const late = (nanoseconds) => Math.round(Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS) * 10) / 10;
   const [p99, max] = [late(delays.percentile(99)), late(delays.max)];
   delays.reset();
   return {
-    ok: flowsStarted && mqtt && problem === null,
+    ok: flowsStarted && connected && problem === null,
     flows: flowsStarted ? 'started' : 'stopped',
-    mqtt: mqtt ? 'connected' : 'not connected',
+    mqtt: connected ? 'connected' : 'not connected',
     database: problem ?? 'ok',
     sources: list,
     spool: { queued_rows: queued, spooled_rows: spooled, bytes: spoolBytes, failing },
@@ -48,4 +66,4 @@ async function health() {
   };
 }
 
-module.exports = { addSource, removeSource, allSources: () => sources, flowsRun: () => flowsStarted, watch, health };
+module.exports = { addSource, removeSource, allSources, flowsRun, watch, health };

@@ -1,9 +1,10 @@
 'use strict';
-// An append-only record file on disk: what is appended survives the death of the process, in order, until it is checkpointed.
+// An append-only record file on disk: what is appended survives the death of the process, in order, until it is
+// checkpointed.
 //
-// A journal is a folder of segments named after the sequence number of their first record, and a `checkpoint` file with the
-// number of the last record that is no longer needed. A record is [length u32][crc32 u32][body]. A record that was cut short by
-// a kill or a crash is recognised by its length or checksum and ends the segment.
+// A journal is a folder of segments named after the sequence number of their first record, and a `checkpoint` file with
+// the number of the last record that is no longer needed. A record is [length u32][crc32 u32][body]. A record that was
+// cut short by a kill or a crash is recognised by its length or checksum and ends the segment.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -13,20 +14,30 @@ const HEADER_BYTES = 8;
 const SEGMENT_SUFFIX = '.seg';
 const READ_CHUNK_BYTES = 1 << 20;
 
+/**
+ * @typedef {{name: string, first: number, bytes: number}} Segment  first: sequence number of its first record
+ * @typedef {{seq: number, body: Buffer}} Entry  body: a copy that the caller may keep
+ */
+
+/** The records of one writer. */
 class Journal {
   /**
    * @param {string} folder  created when missing
-   * @param {{segmentBytes?: number, keepRecords?: number}} [options]  segmentBytes: a segment is closed when it has grown past
-   *   this size; keepRecords: so many of the newest records stay readable even when they are checkpointed
+   * @param {{segmentBytes?: number, keepRecords?: number}} [options]  segmentBytes: a segment is closed when it has
+   *   grown past this size; keepRecords: so many of the newest records stay readable even when they are checkpointed
    */
   constructor(folder, { segmentBytes = 8 << 20, keepRecords = 0 } = {}) {
     this.folder = folder;
     this.segmentBytes = segmentBytes;
     this.keepRecords = keepRecords;
+    /** @type {Segment[]} */
     this.segments = [];
-    this.fd = null;
+    /** @type {(Segment & {fd: number}) | null}  the newest segment, while it grows */
+    this.growing = null;
+    this.unsynced = false;
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.checkpointed = this.#loadCheckpoint();
+    this.nextSeq = this.checkpointed + 1;
     this.#loadSegments();
   }
 
@@ -40,11 +51,12 @@ class Journal {
   get bytes() { return this.segments.reduce((sum, segment) => sum + segment.bytes, 0); }
 
   /**
-   * Append one record and return its sequence number. The record is with the operating system when this returns.
+   * Appends one record. It is with the operating system when this returns.
    * The first HEADER_BYTES of `record` belong to the journal, so that a hot path can fill one buffer again and again.
    * @param {Buffer} record  HEADER_BYTES of room, then the body
-   * @param {number} length  bytes used, HEADER_BYTES included
-   * @throws the file system's error (ENOSPC, EIO …); nothing was appended then
+   * @param {number} [length]  bytes used, HEADER_BYTES included
+   * @returns {number} its sequence number
+   * @throws {Error} the file system's error (ENOSPC, EIO …); nothing was appended then
    */
   append(record, length = record.length) {
     const body = record.subarray(HEADER_BYTES, length);
@@ -53,9 +65,9 @@ class Journal {
     const segment = this.#writableSegment();
     let written = 0;
     try {
-      while (written < length) written += fs.writeSync(this.fd, record, written, length - written);
+      while (written < length) written += fs.writeSync(segment.fd, record, written, length - written);
     } catch (error) {
-      fs.ftruncateSync(this.fd, segment.bytes);
+      fs.ftruncateSync(segment.fd, segment.bytes);
       throw error;
     }
     segment.bytes += length;
@@ -63,48 +75,71 @@ class Journal {
     return this.nextSeq++;
   }
 
-  /** Ask the disk to keep what was appended (against a power cut; a killed process needs no sync). */
+  /**
+   * Asks the disk to keep what was appended (against a power cut; a killed process needs no sync).
+   * @returns {Promise<void>}
+   * @throws {Error} the file system's error
+   */
   async sync() {
-    if (!this.unsynced || this.fd === null) return;
+    if (!this.unsynced || this.growing === null) return;
     this.unsynced = false;
-    await new Promise((resolve, reject) => fs.fdatasync(this.fd, (error) => (error ? reject(error) : resolve())));
+    const { fd } = this.growing;
+    await new Promise((resolve, reject) => fs.fdatasync(fd, (error) => (error ? reject(error) : resolve(null))));
   }
 
   /**
-   * All records after sequence number `after`, oldest first, as {seq, body}. `body` is a copy that the caller may keep.
-   * Records appended while iterating are seen; records that are no longer there are passed over.
+   * All records after a sequence number, oldest first. Records appended while iterating are seen; records that are no
+   * longer there are passed over.
+   * @param {number} after
+   * @returns {Generator<Entry, void, void>}
+   * @throws {Error} when a record behind the checkpoint is unreadable
    */
   *readAfter(after) {
     let seq = Math.max(after, (this.segments[0]?.first ?? 1) - 1);
     while (seq < this.lastSeq) {
       const segment = this.segments.findLast((candidate) => candidate.first <= seq + 1);
+      if (segment === undefined) return;
       for (const record of readSegment(path.join(this.folder, segment.name), segment.first)) {
         if (record.seq <= seq) continue;
         if (record.seq > this.lastSeq) return;
         seq = record.seq;
         yield record;
       }
+      if (seq >= this.lastSeq) return;
       const following = this.segments[this.segments.indexOf(segment) + 1];
-      if (seq < this.lastSeq && following) seq = Math.max(seq, following.first - 1);
-      else if (seq < this.lastSeq) throw new Error(`journal ${this.folder}: record ${seq + 1} is unreadable`);
+      if (following !== undefined) seq = Math.max(seq, following.first - 1);
+      else if (this.pending > 0) throw new Error(`journal ${this.folder}: record ${seq + 1} is unreadable`);
+      // A power cut may have damaged what was only kept: nobody needs it.
+      else return;
     }
   }
 
-  /** Records up to and including `seq` are no longer needed: remember it and delete the segments that hold nothing else. */
+  /**
+   * Records up to and including `seq` are no longer needed: remembers it and deletes the segments that contain nothing
+   * else.
+   * @param {number} seq
+   * @throws {Error} the file system's error
+   */
   checkpoint(seq) {
     if (seq <= this.checkpointed) return;
     const file = path.join(this.folder, 'checkpoint');
-    fs.writeFileSync(file + '.new', String(seq), { mode: 0o600 });
-    fs.renameSync(file + '.new', file);
+    fs.writeFileSync(`${file}.new`, String(seq), { mode: 0o600 });
+    fs.renameSync(`${file}.new`, file);
     this.checkpointed = seq;
     this.#release();
-    if (this.keepRecords === 0 && this.segments.length === 1 && seq >= this.lastSeq && this.segments[0].bytes > this.segmentBytes / 8) {
-      this.#closeSegment();
+    const isDrained = this.keepRecords === 0 && this.segments.length === 1 && seq >= this.lastSeq;
+    if (isDrained && this.bytes > this.segmentBytes / 8) {
+      this.close();
       this.#deleteOldest();
     }
   }
 
-  close() { this.#closeSegment(); }
+  /** The next append() begins a new segment. */
+  close() {
+    if (this.growing === null) return;
+    fs.closeSync(this.growing.fd);
+    this.growing = null;
+  }
 
   #loadCheckpoint() {
     let text;
@@ -121,7 +156,6 @@ class Journal {
 
   #loadSegments() {
     const names = fs.readdirSync(this.folder).filter((name) => name.endsWith(SEGMENT_SUFFIX)).sort();
-    this.nextSeq = this.checkpointed + 1;
     for (const name of names) {
       const first = Number.parseInt(name, 10);
       const file = path.join(this.folder, name);
@@ -143,34 +177,35 @@ class Journal {
     if (this.segments.length === 1 && this.pending === 0 && this.keepRecords === 0) this.#deleteOldest();
   }
 
-  /** Delete the segments that hold nothing but what is checkpointed and not kept. */
+  /** Deletes the segments that contain nothing but what is checkpointed and not kept. */
   #release() {
     const needed = Math.min(this.checkpointed, this.lastSeq - this.keepRecords) + 1;
     while (this.segments.length > 1 && this.segments[1].first <= needed) this.#deleteOldest();
   }
 
   #writableSegment() {
-    const current = this.segments.at(-1);
-    if (this.fd !== null && current.bytes < this.segmentBytes) return current;
-    this.#closeSegment();
+    if (this.growing !== null && this.growing.bytes < this.segmentBytes) return this.growing;
+    this.close();
     const name = String(this.nextSeq).padStart(16, '0') + SEGMENT_SUFFIX;
-    this.fd = fs.openSync(path.join(this.folder, name), 'a', 0o600);
-    const segment = { name, first: this.nextSeq, bytes: 0 };
+    const fd = fs.openSync(path.join(this.folder, name), 'a', 0o600);
+    const segment = { name, first: this.nextSeq, bytes: 0, fd };
     this.segments.push(segment);
+    this.growing = segment;
     return segment;
   }
 
-  #closeSegment() {
-    if (this.fd === null) return;
-    fs.closeSync(this.fd);
-    this.fd = null;
-  }
-
   #deleteOldest() {
-    fs.unlinkSync(path.join(this.folder, this.segments.shift().name));
+    const [oldest] = this.segments.splice(0, 1);
+    fs.unlinkSync(path.join(this.folder, oldest.name));
   }
 }
 
+/**
+ * The sound records of a segment, up to the first that is cut short or damaged.
+ * @param {string} file
+ * @param {number} firstSeq
+ * @returns {Generator<Entry, void, void>}
+ */
 function* readSegment(file, firstSeq) {
   const fd = fs.openSync(file, 'r');
   try {
@@ -206,4 +241,6 @@ function* readSegment(file, firstSeq) {
   }
 }
 
-module.exports = { Journal, HEADER_BYTES };
+// In this form the class is also known as a type.
+module.exports.Journal = Journal;
+module.exports.HEADER_BYTES = HEADER_BYTES;

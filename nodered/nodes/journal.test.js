@@ -2,51 +2,61 @@
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
-const os = require('node:os');
 const path = require('node:path');
 const { Journal, HEADER_BYTES } = require('./journal');
+const { temporaryFolder } = require('../lib/testing');
 
-const temporary = (t) => {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'journal-'));
-  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
-  return folder;
-};
+const temporary = (t) => temporaryFolder(t, 'journal');
 const record = (text) => Buffer.concat([Buffer.alloc(HEADER_BYTES), Buffer.from(text)]);
-const texts = (journal, after = journal.checkpointed) => [...journal.readAfter(after)].map(({ seq, body }) => [seq, body.toString()]);
+const texts = (journal, after = journal.checkpointed) =>
+  [...journal.readAfter(after)].map(({ seq, body }) => [seq, body.toString()]);
+/** A journal with this many messages. */
+function filled(folder, count, options) {
+  const journal = new Journal(folder, options);
+  for (let i = 1; i <= count; i++) assert.equal(journal.append(record(`message ${i}`)), i);
+  return journal;
+}
+const segmentsIn = (folder) => fs.readdirSync(folder).filter((name) => name.endsWith('.seg'));
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+
+/** Spoils the last byte of the newest segment. */
+function damage(folder) {
+  const file = path.join(folder, segmentsIn(folder).sort().at(-1) ?? '');
+  const content = fs.readFileSync(file);
+  content[content.length - 1] ^= 1;
+  fs.writeFileSync(file, content);
+}
 
 test('records come back in order after reopening', (t) => {
   const folder = temporary(t);
-  const journal = new Journal(folder, { segmentBytes: 64 });
-  for (let i = 1; i <= 20; i++) assert.equal(journal.append(record(`message ${i}`)), i);
-  journal.close();
+  filled(folder, 20, { segmentBytes: 64 }).close();
   const again = new Journal(folder);
-  assert.deepEqual(texts(again), Array.from({ length: 20 }, (_, i) => [i + 1, `message ${i + 1}`]));
+  assert.deepEqual(texts(again), range(1, 20).map((i) => [i, `message ${i}`]));
   assert.equal(again.append(record('next')), 21);
   assert.equal(again.pending, 21);
 });
 
 test('a checkpoint deletes the segments before it and survives reopening', (t) => {
   const folder = temporary(t);
-  const journal = new Journal(folder, { segmentBytes: 64 });
-  for (let i = 1; i <= 20; i++) journal.append(record(`message ${i}`));
+  const journal = filled(folder, 20, { segmentBytes: 64 });
   const before = fs.readdirSync(folder).length;
   journal.checkpoint(15);
   assert.ok(fs.readdirSync(folder).length < before);
   journal.close();
   const again = new Journal(folder);
-  assert.deepEqual(texts(again).map(([seq]) => seq), [16, 17, 18, 19, 20]);
+  assert.deepEqual(texts(again).map(([seq]) => seq), range(16, 20));
   again.checkpoint(20);
   assert.equal(again.pending, 0);
   assert.equal(new Journal(folder).append(record('x')), 21);
 });
 
-test('a last record cut at any byte is dropped and writing goes on', (t) => {
+test('a last record cut at any byte is dropped and writing continues', (t) => {
   const whole = temporary(t);
   const journal = new Journal(whole);
   journal.append(record('kept'));
   const keptBytes = journal.bytes;
   journal.append(record('cut in the middle'));
-  const segment = fs.readdirSync(whole).find((name) => name.endsWith('.seg'));
+  const [segment] = segmentsIn(whole);
   const content = fs.readFileSync(path.join(whole, segment));
   for (let length = keptBytes; length < content.length; length++) {
     const folder = temporary(t);
@@ -64,10 +74,7 @@ test('a damaged byte ends the segment instead of giving a wrong record', (t) => 
   journal.append(record('good'));
   journal.append(record('damaged'));
   journal.close();
-  const file = path.join(folder, fs.readdirSync(folder).find((name) => name.endsWith('.seg')));
-  const content = fs.readFileSync(file);
-  content[content.length - 1] ^= 1;
-  fs.writeFileSync(file, content);
+  damage(folder);
   assert.deepEqual(texts(new Journal(folder)), [[1, 'good']]);
 });
 
@@ -89,20 +96,38 @@ test('records appended while reading are seen, so that a drain can catch up', (t
     seen.push(body.toString());
     if (seen.length < 50) journal.append(record(String(seen.length + 1)));
   }
-  assert.equal(seen.length, 50);
-  assert.deepEqual(seen, Array.from({ length: 50 }, (_, i) => String(i + 1)));
+  assert.deepEqual(seen, range(1, 50).map(String));
 });
 
 test('the newest records stay readable behind the checkpoint when they are asked for', (t) => {
   const folder = temporary(t);
-  const journal = new Journal(folder, { segmentBytes: 64, keepRecords: 5 });
-  for (let i = 1; i <= 20; i++) journal.append(record(`message ${i}`));
+  const options = { segmentBytes: 64, keepRecords: 5 };
+  const journal = filled(folder, 20, options);
   journal.checkpoint(20);
   journal.close();
-  const again = new Journal(folder, { segmentBytes: 64, keepRecords: 5 });
+  const again = new Journal(folder, options);
   assert.equal(again.pending, 0);
-  const kept = texts(again, 15).map(([seq]) => seq);
-  assert.deepEqual(kept, [16, 17, 18, 19, 20]);
+  assert.deepEqual(texts(again, 15).map(([seq]) => seq), range(16, 20));
   assert.ok(texts(again, 0).length < 12);
   assert.equal(again.append(record('next')), 21);
+});
+
+test('what a power cut took of the kept records is not missed; what is still needed is', (t) => {
+  const options = { keepRecords: 5 };
+  for (const spoil of [damage, (folder) => segmentsIn(folder).forEach((name) => fs.rmSync(path.join(folder, name)))]) {
+    const folder = temporary(t);
+    const journal = filled(folder, 20, options);
+    journal.checkpoint(20);
+    journal.close();
+    spoil(folder);
+    const again = new Journal(folder, options);
+    assert.ok(texts(again, 15).length < 5);
+    assert.equal(again.append(record('next')), 21);
+    assert.deepEqual(texts(again), [[21, 'next']]);
+  }
+  const folder = temporary(t);
+  filled(folder, 20, { segmentBytes: 64 }).close();
+  const needed = new Journal(folder);
+  damage(folder);
+  assert.throws(() => texts(needed), /record \d+ is unreadable/);
 });

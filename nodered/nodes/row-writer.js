@@ -3,7 +3,10 @@
 //
 // Rows wait in memory; one statement after the other takes a batch of them. When the database is away (or refuses for a
 // reason that is not the data's) everything goes to a disk spool, new rows queue behind it, and it drains in order when
-// the database is back. A batch that fails because of its data is halved until the bad row is alone: that one is rejected.
+// the database is back. A batch that fails because of its data is halved until the bad row is alone: that one is
+// rejected.
+
+/** @import { Row } from './types' */
 
 const { Journal, HEADER_BYTES } = require('./journal');
 
@@ -12,42 +15,68 @@ const RETRY_MAX_MS = 5000;
 const SPOOL_RECORD_ROWS = 500;
 const SQLSTATE_TIMEOUT = '57014';
 
-/** Is this error about the values in the rows (so that another attempt can't help)? */
+/** @typedef {Error & {code?: string}} DatabaseError  code: SQLSTATE, or that of a network error */
+
+/**
+ * Whether an error is about the values in the rows, so that another attempt can't help.
+ * @param {DatabaseError} error
+ */
 function isDataError(error) {
   const state = error.code;
-  return typeof state === 'string' && state.length === 5 && (/^(21|22|23|44)/.test(state) || state === 'P0001' || state === '42804');
+  return typeof state === 'string' && state.length === 5
+    && (/^(21|22|23|44)/.test(state) || state === 'P0001' || state === '42804');
 }
 
+/** The rows of one node on their way to the database. */
 class RowWriter {
   /**
    * @param {object} options
-   * @param {(rows: object[]) => Promise<any>} options.write  commits the rows in one transaction; must bear repetition
-   * @param {(row: object, error: Error) => Promise<void>} options.reject  records a row that the database refuses
-   * @param {(result: any, rows: object[]) => void} options.written
-   * @param {(failure: string|null) => void} options.changed  called when writing begins to fail or works again
+   * @param {(rows: Row[]) => Promise<any>} options.write  commits the rows in one transaction; must bear repetition
+   * @param {(row: Row, error: Error) => Promise<unknown>} options.reject  records a row that the database refuses
+   * @param {(result: any, rows: Row[]) => void} options.written
+   * @param {(failure: string | null) => void} options.changed  called when writing begins to fail or works again
    * @param {string} options.spoolFolder
    * @param {number} options.batchRows  rows per statement
    * @param {number} options.batchMs  how long a row may wait for companions, milliseconds
    * @param {number} options.memoryRows  rows kept in memory before the rest goes to disk
    * @param {number} options.spoolBytes  limit of the spool on disk
+   * @throws {Error} when the spool can't be read
    */
-  constructor(options) {
-    Object.assign(this, options);
+  constructor({ write, reject, written, changed, spoolFolder, batchRows, batchMs, memoryRows, spoolBytes }) {
+    this.write = write;
+    this.reject = reject;
+    this.written = written;
+    this.changed = changed;
+    this.batchRows = batchRows;
+    this.batchMs = batchMs;
+    this.memoryRows = memoryRows;
+    this.spoolBytes = spoolBytes;
+    /** @type {Row[]} */
     this.queue = [];
     this.queueHead = 0;
     this.received = 0;
     this.safe = 0;
+    /** @type {{target: number, resolve: () => void}[]} */
     this.waiters = [];
     this.committedRows = 0;
     this.rejectedRows = 0;
     this.lostRows = 0;
+    /** @type {string | null} */
     this.failure = null;
     this.retryMs = RETRY_MIN_MS;
-    this.size = options.batchRows;
-    this.spool = new Journal(options.spoolFolder);
+    this.size = batchRows;
+    this.spool = new Journal(spoolFolder);
     this.spooledRows = 0;
-    for (const { body } of this.spool.readAfter(this.spool.checkpointed)) this.spooledRows += JSON.parse(body).length;
+    for (const { body } of this.spool.readAfter(this.spool.checkpointed)) this.spooledRows += rowsOf(body).length;
     this.spooling = this.spool.pending > 0;
+    this.closing = false;
+    /** @type {NodeJS.Timeout | undefined} */
+    this.timer = undefined;
+    /** @type {NodeJS.Timeout | undefined} */
+    this.retryTimer = undefined;
+    /** @type {Promise<void> | null} */
+    this.running = null;
+    this.retryNow = () => {};
     this.#schedule();
   }
 
@@ -57,7 +86,11 @@ class RowWriter {
   get spoolFull() { return this.spool.bytes >= this.spoolBytes; }
   get congested() { return this.queued > this.memoryRows / 2; }
 
-  /** Take rows. They are kept in order; nothing is thrown. Beyond twice `memoryRows` (disk full or spool full) they are counted as lost. */
+  /**
+   * Takes rows. They are kept in order; nothing is thrown. Beyond twice `memoryRows` (disk full or spool full) they are
+   * counted as lost.
+   * @param {Row[]} rows
+   */
   add(rows) {
     if (this.queued + rows.length > 2 * this.memoryRows) {
       this.lostRows += rows.length;
@@ -69,18 +102,24 @@ class RowWriter {
     if (!this.running) this.#schedule();
   }
 
-  /** Resolves when all rows received so far are committed, rejected or on disk. */
+  /**
+   * Waits for the rows received so far.
+   * @returns {Promise<void>} resolves when all of them are committed, rejected or on disk
+   */
   flush() {
     if (this.safe >= this.received) return Promise.resolve();
     return new Promise((resolve) => this.waiters.push({ target: this.received, resolve }));
   }
 
-  /** Stop. What is still in memory goes to the spool. */
+  /**
+   * Stops. What is still in memory goes to the spool.
+   * @returns {Promise<void>}
+   */
   async close() {
     this.closing = true;
     clearTimeout(this.timer);
     clearTimeout(this.retryTimer);
-    this.retryNow?.();
+    this.retryNow();
     await this.running;
     if (this.queued > 0) {
       try {
@@ -102,7 +141,7 @@ class RowWriter {
 
   #wake() {
     clearTimeout(this.timer);
-    this.timer = null;
+    this.timer = undefined;
     if (this.running || this.closing) return;
     this.running = this.#run().finally(() => {
       this.running = null;
@@ -128,7 +167,12 @@ class RowWriter {
     }
   }
 
-  /** Write rows; resolves to how many of them, from the first, are dealt with (fewer than all: the database can't take them now). */
+  /**
+   * Writes rows.
+   * @param {Row[]} rows
+   * @returns {Promise<number>} how many of them, from the first, are dealt with (fewer than all: the database can't
+   *   take them now)
+   */
   async #attempt(rows) {
     try {
       const result = await this.write(rows);
@@ -149,26 +193,29 @@ class RowWriter {
     }
   }
 
+  /**
+   * @param {Row} row
+   * @param {Error} error
+   * @returns {Promise<0 | 1>} as #attempt() of one row
+   */
   async #rejectRow(row, error) {
     try {
       await this.reject(row, error);
       this.rejectedRows += 1;
       return 1;
     } catch (rejectError) {
-      if (isDataError(rejectError)) {
-        this.lostRows += 1;
-        this.#failed(rejectError);
-        return 1;
-      }
       this.#failed(rejectError);
-      return 0;
+      if (!isDataError(rejectError)) return 0;
+      this.lostRows += 1;
+      return 1;
     }
   }
 
   async #drainSpool() {
+    /** @type {Row[]} */
     let rows = [];
     for (const { seq, body } of this.spool.readAfter(this.spool.checkpointed)) {
-      rows.push(...JSON.parse(body));
+      rows.push(...rowsOf(body));
       // They came in small pieces, but whole batches catch up many times faster.
       if (rows.length < this.size && seq < this.spool.lastSeq) continue;
       let start = 0;
@@ -187,8 +234,13 @@ class RowWriter {
     this.spooling = false;
   }
 
+  /**
+   * Moves what is in memory to the spool, as far as its limit allows.
+   * @param {boolean} [evenWhenFull]  without the limit; then the file system's error is thrown
+   */
   #spoolQueue(evenWhenFull = false) {
-    while (this.queued > 0 && (evenWhenFull || !this.spoolFull)) {
+    while (this.queued > 0) {
+      if (this.spoolFull && !evenWhenFull) return;
       const rows = this.queue.slice(this.queueHead, this.queueHead + SPOOL_RECORD_ROWS);
       const text = JSON.stringify(rows);
       const record = Buffer.allocUnsafe(HEADER_BYTES + Buffer.byteLength(text));
@@ -206,6 +258,7 @@ class RowWriter {
     }
   }
 
+  /** @param {number} count */
   #dropFromQueue(count) {
     this.queueHead += count;
     if (this.queueHead < this.queue.length && this.queueHead < 4096) return;
@@ -213,11 +266,16 @@ class RowWriter {
     this.queueHead = 0;
   }
 
+  /** @param {number} count */
   #markSafe(count) {
     this.safe += count;
-    while (this.waiters.length > 0 && this.waiters[0].target <= this.safe) this.waiters.shift().resolve();
+    while (this.waiters.length > 0 && this.waiters[0].target <= this.safe) {
+      const [waiter] = this.waiters.splice(0, 1);
+      waiter.resolve();
+    }
   }
 
+  /** @param {DatabaseError} error */
   #failed(error) {
     const reason = error.message || error.code || String(error);
     if (this.failure !== reason) this.changed(reason);
@@ -235,11 +293,19 @@ class RowWriter {
   async #pause() {
     if (this.closing) return;
     await new Promise((resolve) => {
-      this.retryNow = resolve;
-      this.retryTimer = setTimeout(resolve, this.retryMs);
+      this.retryNow = () => resolve(null);
+      this.retryTimer = setTimeout(this.retryNow, this.retryMs);
     });
     this.retryMs = Math.min(RETRY_MAX_MS, this.retryMs * 2);
   }
 }
 
-module.exports = { RowWriter, isDataError };
+/**
+ * The rows in a record of the spool.
+ * @param {Buffer} body
+ * @returns {Row[]}
+ */
+const rowsOf = (body) => JSON.parse(body.toString());
+
+// In this form the class is also known as a type.
+module.exports.RowWriter = RowWriter;

@@ -4,24 +4,32 @@ const assert = require('node:assert/strict');
 const { Pool } = require('pg');
 const { RowWriter } = require('./row-writer');
 const { columnLiteral } = require('./arrays');
-const { delay, until, temporaryFolder, temporaryDatabase, startProxy } = require('./testing');
+const { delay, until, temporaryDatabase, startProxy } = require('./testing');
+const { temporaryFolder } = require('../lib/testing');
 
-const SCHEMA = `CREATE TABLE seen (place bigint GENERATED ALWAYS AS IDENTITY, id integer UNIQUE, value float8 CHECK (value >= 0));
-                CREATE TABLE refused (id integer, reason text)`;
-const INSERT = 'INSERT INTO seen (id, value) SELECT * FROM unnest($1::integer[], $2::float8[]) ON CONFLICT (id) DO NOTHING';
+const SCHEMA = `
+  CREATE TABLE seen (place bigint GENERATED ALWAYS AS IDENTITY, id integer UNIQUE, value float8 CHECK (value >= 0));
+  CREATE TABLE refused (id integer, reason text)`;
+const INSERT = `INSERT INTO seen (id, value)
+  SELECT * FROM unnest($1::integer[], $2::float8[]) ON CONFLICT (id) DO NOTHING`;
 
+/** A writer to a database of its own, behind a proxy that can be cut. */
 async function setup(t, options = {}) {
   const database = await temporaryDatabase(t, SCHEMA);
   const proxy = await startProxy(t, { host: '127.0.0.1', port: Number(database.url.port) });
-  const pool = new Pool({ host: '127.0.0.1', port: proxy.port, user: 'postgres', database: database.name, max: 2, connectionTimeoutMillis: 1000 });
+  const pool = new Pool({
+    host: '127.0.0.1', port: proxy.port, user: 'postgres', database: database.name, max: 2,
+    connectionTimeoutMillis: 1000,
+  });
   pool.on('error', () => {});
   const spoolFolder = temporaryFolder(t, 'spool');
+  /** @type {(string | null)[]} */
   const failures = [];
-  const make = (more = {}) => new RowWriter({
-    write: (rows) => pool.query(INSERT, [columnLiteral(rows, 'id'), columnLiteral(rows, 'value')]),
+  const make = () => new RowWriter({
+    write: (batch) => pool.query(INSERT, [columnLiteral(batch, 'id'), columnLiteral(batch, 'value')]),
     reject: (row, error) => pool.query('INSERT INTO refused VALUES ($1, $2)', [row.id, error.message]),
     written: () => {}, changed: (failure) => failures.push(failure),
-    spoolFolder, batchRows: 50, batchMs: 10, memoryRows: 1000, spoolBytes: 1 << 20, ...options, ...more,
+    spoolFolder, batchRows: 50, batchMs: 10, memoryRows: 1000, spoolBytes: 1 << 20, ...options,
   });
   const writer = make();
   t.after(async () => {
@@ -31,8 +39,9 @@ async function setup(t, options = {}) {
   const ids = async () => (await database.client.query('SELECT id FROM seen ORDER BY place')).rows.map(({ id }) => id);
   return { writer, make, proxy, database, ids, failures };
 }
-const rows = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => ({ id: from + i, value: from + i }));
-const range = (from, to) => rows(from, to).map(({ id }) => id);
+const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const rows = (from, to) => range(from, to).map((id) => ({ id, value: id }));
+const allCommitted = (writer) => until('all committed', () => writer.spooled === 0 && writer.queued === 0);
 
 test('rows are committed in order and flush waits for them', async (t) => {
   const { writer, ids } = await setup(t);
@@ -73,7 +82,7 @@ test('with the database away rows go to disk, and come back in order with what a
     return writer.spooled === 0 && writer.failure === null;
   });
   await writer.flush();
-  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  await allCommitted(writer);
   assert.deepEqual(await ids(), range(1, next - 1));
   assert.equal(failures.at(-1), null);
 });
@@ -91,7 +100,7 @@ test('a connection cut again and again neither loses nor reorders a row', async 
     await delay(round * 4);
     proxy.open();
   }
-  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  await allCommitted(writer);
   await writer.flush();
   assert.deepEqual(await ids(), range(1, next - 1));
 });
@@ -107,7 +116,7 @@ test('a new process sends first what the old one left on disk', async (t) => {
   t.after(() => successor.close());
   assert.equal(successor.spooled, 700);
   successor.add(rows(701, 750));
-  await until('all committed', () => successor.spooled === 0 && successor.queued === 0);
+  await allCommitted(successor);
   await successor.flush();
   assert.deepEqual(await ids(), range(1, 750));
 });
@@ -123,7 +132,7 @@ test('a full spool makes the writer ask for patience, and counts what it could n
   assert.ok(writer.congested);
   assert.ok(writer.lostRows > 0);
   proxy.open();
-  await until('all committed', () => writer.spooled === 0 && writer.queued === 0);
+  await allCommitted(writer);
   await writer.flush();
   assert.deepEqual(await ids(), range(1, 6000 - writer.lostRows));
   assert.equal(writer.congested, false);
@@ -131,11 +140,14 @@ test('a full spool makes the writer ask for patience, and counts what it could n
 
 test('array literals carry every kind of value exactly', async (t) => {
   const { database } = await setup(t);
-  const texts = ['plain', 'with "quotes"', 'back\\slash', '{braces},', '', 'NULL', 'zwei\nZeilen', 'ünïcode 🌱', null, undefined];
-  const literal = columnLiteral(texts.map((text) => ({ text })), 'text');
-  const { rows: [{ back }] } = await database.client.query('SELECT $1::text[] AS back', [literal]);
-  assert.deepEqual(back, texts.map((text) => text ?? null));
-  const numbers = [0, -0.1, 1e300, 5e-324, 123456789.123456789, null];
-  const answer = await database.client.query('SELECT $1::float8[] AS back', [columnLiteral(numbers.map((n) => ({ n })), 'n')]);
-  assert.deepEqual(answer.rows[0].back, numbers);
+  const back = async (type, values) => {
+    const literal = columnLiteral(values.map((value) => ({ value })), 'value');
+    return (await database.client.query(`SELECT $1::${type}[] AS back`, [literal])).rows[0].back;
+  };
+  const texts = [
+    'plain', 'with "quotes"', 'back\\slash', '{braces},', '', 'NULL', 'zwei\nZeilen', 'ünïcode 🌱', null, undefined,
+  ];
+  assert.deepEqual(await back('text', texts), texts.map((text) => text ?? null));
+  const numbers = [0, -0.1, 1e300, 5e-324, 123456789.12345679, null];
+  assert.deepEqual(await back('float8', numbers), numbers);
 });

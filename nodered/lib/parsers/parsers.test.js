@@ -3,46 +3,60 @@ const test = require('node:test');
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
-const { route, subscriptions } = require('../routes');
+const { route, subscriptions, TABS } = require('../routes');
 const { AT, MESSAGES, plusPlugS, tasmotaEnergy, notify } = require('./fixtures');
 
 const live = { arrived: AT, backlog: false };
-const parse = (topic, body, previous = null, message = live) =>
-  route(topic).parser.parse(topic, typeof body === 'string' ? body : JSON.stringify(body), previous, message);
+
+/**
+ * What the parser of the topic finds.
+ * @param {string} topic
+ * @param {unknown} body  an object is sent as JSON, text as it is
+ * @param {unknown} [previous]
+ * @returns {any}
+ */
+function parse(topic, body, previous = null, message = live) {
+  const found = route(topic);
+  assert.ok(found !== null, topic);
+  return found.parser.parse(topic, typeof body === 'string' ? body : JSON.stringify(body), previous, message);
+}
+
+const values = ({ readings: [reading] }) => [reading.power_watts, reading.energy_total_wh];
 
 for (const { name, protocol, topic, payload, rows } of MESSAGES) {
   test(`${protocol}: ${name} gives the exact rows`, () => {
     const found = parse(topic, payload);
     assert.equal(found.reject, null);
     assert.deepEqual(found.readings, rows);
-    assert.equal(route(topic).parser.protocol, protocol);
+    assert.equal(route(topic)?.parser.protocol, protocol);
   });
 }
 
 const real = path.join(__dirname, '../../../../shared/data/shelly');
-test('real Shelly status objects give rows with their counter and power', { skip: !fs.existsSync(real) && 'no shared data' }, () => {
+const realStatus = (file) => JSON.parse(fs.readFileSync(path.join(real, file), 'utf8'));
+const skip = !fs.existsSync(real) && 'no shared data';
+test('real Shelly status objects give rows with their counter and power', { skip }, () => {
   for (const file of ['plus_plug_s.json', 'pro_4pm.json']) {
-    for (const [channel, status] of Object.entries(JSON.parse(fs.readFileSync(path.join(real, file), 'utf8')))) {
+    for (const [channel, status] of Object.entries(realStatus(file))) {
       const found = parse(`dev/status/${channel}`, status);
       assert.equal(found.reject, null);
-      assert.equal(found.readings[0].energy_total_wh, status.aenergy.total);
-      assert.equal(found.readings[0].power_watts, status.apower);
+      assert.deepEqual(values(found), [status.apower, status.aenergy.total]);
       assert.equal(found.readings[0].meter_id, `dev/${channel}`);
     }
   }
-  const gen1 = JSON.parse(fs.readFileSync(path.join(real, 'gen1_plug_s.json'), 'utf8')).meters[0];
+  const [gen1] = realStatus('gen1_plug_s.json').meters;
   assert.equal(parse('shellies/x/relay/0/energy', String(gen1.total)).readings[0].energy_total_wh, gen1.total / 60);
 });
 
 test('shelly_gen2: a delta is laid over the last status, but never carries the old counter', () => {
   const full = parse('p/status/switch:0', plusPlugS);
   const delta = parse('p/events/rpc', notify({ 'switch:0': { id: 0, apower: 579 } }), full.previous);
-  assert.deepEqual([delta.readings[0].power_watts, delta.readings[0].voltage, delta.readings[0].energy_total_wh], [579, 227.9, null]);
+  assert.deepEqual([...values(delta), delta.readings[0].voltage], [579, null, 227.9]);
   const counted = parse('p/events/rpc', notify({ 'switch:0': { id: 0, aenergy: { total: 7300 } } }), delta.previous);
-  assert.deepEqual([counted.readings[0].power_watts, counted.readings[0].energy_total_wh], [579, 7300]);
+  assert.deepEqual(values(counted), [579, 7300]);
 });
 
-test('shelly_gen2: an unchanged power stands beside a changed temperature; nothing known gives no reading', () => {
+test('shelly_gen2: an unchanged power stays with a changed temperature; nothing known gives no reading', () => {
   const full = parse('p/status/switch:0', plusPlugS);
   const warm = parse('p/events/rpc', notify({ 'switch:0': { id: 0, temperature: { tC: 40 } } }), full.previous);
   assert.deepEqual([warm.readings[0].power_watts, warm.readings[0].plug_temp_c], [2.7, 40]);
@@ -52,39 +66,46 @@ test('shelly_gen2: an unchanged power stands beside a changed temperature; nothi
   assert.deepEqual([relay.readings, relay.reject], [[], null]);
 });
 
-test('shelly_gen2: what a device said before it went offline is forgotten', () => {
+test('shelly: what a device said before it went offline is forgotten', () => {
   const full = parse('p/status/switch:0', plusPlugS);
   const gone = parse('p/online', 'false', full.previous);
   assert.deepEqual(gone.presence, { device: 'p', online: false });
   const counted = parse('p/events/rpc', notify({ 'switch:0': { aenergy: { total: 1 } } }), gone.previous);
   assert.equal(counted.readings[0].power_watts, null);
   assert.match(parse('p/online', 'maybe').reject, /online must be true or false/);
+  const gen1 = parse('shellies/a/online', 'true', { 'relay:0': { power_watts: 5 } });
+  assert.deepEqual([gen1.presence, gen1.previous], [{ device: 'a', online: true }, null]);
 });
 
 test('shelly_gen2: em and emdata are one meter', () => {
   const power = parse('e/status/em:0', { id: 0, total_act_power: 500, total_current: 2 });
   const energy = parse('e/status/emdata:0', { id: 0, total_act: 1000 }, power.previous);
-  assert.deepEqual([energy.readings[0].meter_id, energy.readings[0].power_watts, energy.readings[0].energy_total_wh], ['e/em:0', 500, 1000]);
+  assert.deepEqual([energy.readings[0].meter_id, ...values(energy)], ['e/em:0', 500, 1000]);
 });
 
-test('shelly_gen2: a broken needed field refuses the row and names itself; a broken optional field is NULL beside a note', () => {
-  for (const [key, value] of [['apower', null], ['apower', '2.7'], ['apower', true], ['apower', {}], ['aenergy', null], ['aenergy', {}],
-    ['aenergy', { total: null }], ['aenergy', { total: -1 }], ['aenergy', { total: '7' }]]) {
+test('shelly_gen2: a broken needed field refuses the row, a broken optional one is null; both are named', () => {
+  /** @type {[string, unknown][]} */
+  const broken = [
+    ['apower', null], ['apower', '2.7'], ['apower', true], ['apower', {}], ['aenergy', null], ['aenergy', {}],
+    ['aenergy', { total: null }], ['aenergy', { total: -1 }], ['aenergy', { total: '7' }],
+  ];
+  for (const [key, value] of broken) {
     const found = parse('p/status/switch:0', { ...plusPlugS, [key]: value });
     assert.deepEqual(found.readings, [], `${key} ${JSON.stringify(value)}`);
     assert.match(found.reject, new RegExp(key));
     assert.equal(found.previous, null);
   }
   const odd = parse('p/status/switch:0', { ...plusPlugS, voltage: '230', temperature: 7 });
-  assert.deepEqual([odd.readings[0].energy_total_wh, odd.readings[0].voltage, odd.readings[0].plug_temp_c], [7258.589, null, null]);
+  const [reading] = odd.readings;
+  assert.deepEqual([reading.energy_total_wh, reading.voltage, reading.plug_temp_c], [7258.589, null, null]);
   assert.match(odd.reject, /voltage.*temperature/);
 });
 
-test('negative power is told and left out, the counter beside it stays', () => {
+test('negative power is reported and left out, the counter stays', () => {
   const gen2 = parse('p/status/switch:0', { ...plusPlugS, apower: -4 });
-  assert.deepEqual([gen2.readings[0].power_watts, gen2.readings[0].energy_total_wh], [null, 7258.589]);
+  assert.deepEqual(values(gen2), [null, 7258.589]);
   const plug = parse('tele/t/SENSOR', { ENERGY: { Power: [10, -30], Total: 1 } });
-  assert.deepEqual([plug.readings[0].power_watts, plug.readings[0].energy_total_wh], [null, 1000]);
+  assert.deepEqual(values(plug), [null, 1000]);
   assert.deepEqual(parse('shellies/a/relay/0/power', '-4').readings, []);
   assert.deepEqual(parse('tele/t/SENSOR', { ENERGY: { Power: -4 } }).readings, []);
   assert.match(gen2.reject, /apower is negative/);
@@ -99,13 +120,14 @@ test('shelly_gen2: infinite, empty, list and text payloads are refused with a re
   assert.match(parse('p/status/switch:0', '{}').reject, /neither a power nor a counter/);
   assert.match(parse('p/events/rpc', { method: 'NotifyStatus', params: [] }).reject, /params/);
   assert.equal(parse('p/status/wifi', '{"rssi":-60}').ignored, 'wifi has no meter');
+  assert.equal(parse('p/status/constructor:0', '{}').ignored, 'constructor:0 has no meter');
   assert.equal(parse('p/events/rpc', { method: 'NotifyEvent', params: {} }).reject, null);
 });
 
 test('shelly_gen1: power and counter come apart; the counter message knows the last power', () => {
   const power = parse('shellies/a/relay/0/power', '100');
   const energy = parse('shellies/a/relay/0/energy', '60', power.previous);
-  assert.deepEqual([energy.readings[0].power_watts, energy.readings[0].energy_total_wh], [100, 1]);
+  assert.deepEqual(values(energy), [100, 1]);
   for (const junk of ['', 'NaN', 'Infinity', '0x10', 'true', '1,5', '{}']) {
     assert.match(parse('shellies/a/relay/0/energy', junk).reject, /one number as text/);
   }
@@ -116,30 +138,34 @@ test('shelly_gen1: power and counter come apart; the counter message knows the l
 test('tasmota: detail goes to the smart plug table, a changed TotalStartTime marks a reset', () => {
   const first = parse('tele/t/SENSOR', { ENERGY: tasmotaEnergy });
   assert.deepEqual(first.detail, {
-    meter_id: 't', arrived: AT, backlog: false, power_w: 122, energy_total_kwh: 0.904, voltage_v: 243, current_a: 0.521, power_factor: 0.96,
-    apparent_power_va: 126, reactive_power_var: 33, counter_reset: false,
+    meter_id: 't', arrived: AT, backlog: false, power_w: 122, energy_total_kwh: 0.904, voltage_v: 243, current_a: 0.521,
+    power_factor: 0.96, apparent_power_va: 126, reactive_power_var: 33, counter_reset: false,
   });
-  const reset = parse('tele/t/SENSOR', { ENERGY: { ...tasmotaEnergy, Total: 0, TotalStartTime: '2025-02-12T23:00:00' } }, first.previous);
-  assert.equal(reset.detail.counter_reset, true);
+  const later = { ...tasmotaEnergy, Total: 0, TotalStartTime: '2025-02-12T23:00:00' };
+  assert.equal(parse('tele/t/SENSOR', { ENERGY: later }, first.previous).detail.counter_reset, true);
 });
 
 test('tasmota: LWT, other topics, the other topic order, and faults', () => {
   assert.deepEqual(parse('tele/t/LWT', 'Offline').presence, { device: 't', online: false });
   assert.equal(parse('tele/t/STATE', '{"POWER":"ON"}').reject, null);
   assert.equal(parse('shop/t/tele/SENSOR', { ENERGY: { Power: 1 } }).readings[0].meter_id, 'shop/t');
-  assert.match(parse('tele/t/SENSOR', { DS18B20: { Temperature: 20 } }).reject, /ENERGY must be an object, but is missing/);
-  assert.match(parse('tele/t/SENSOR', { ENERGY: { Power: '5' } }).reject, /ENERGY.Power must be a number, but is text/);
+  const missing = parse('tele/t/SENSOR', { DS18B20: { Temperature: 20 } });
+  assert.match(missing.reject, /ENERGY must be an object, but is missing/);
+  const text = parse('tele/t/SENSOR', { ENERGY: { Power: '5' } });
+  assert.match(text.reject, /ENERGY.Power must be a number, but is text/);
   assert.match(parse('tele/t/SENSOR', { ENERGY: { Power: [1, null] } }).reject, /ENERGY.Power\[1\]/);
   assert.match(parse('tele/t/SENSOR', { ENERGY: { Total: '1 kWh' } }).reject, /ENERGY.Total/);
   assert.match(parse('stat/t/STATUS10', {}).reject, /StatusSNS/);
 });
 
+/** What a hub's messages give, one after the other: [topic, payload, milliseconds]. */
 function hub(messages) {
   let previous = null;
   const samples = [];
   const rejects = [];
   for (const [topic, payload, ms] of messages) {
-    const found = parse(`esp32/raptorblingx/${topic}`, payload, previous, { arrived: new Date(Date.parse(AT) + ms).toISOString(), backlog: false });
+    const arrived = new Date(Date.parse(AT) + ms).toISOString();
+    const found = parse(`esp32/raptorblingx/${topic}`, payload, previous, { arrived, backlog: false });
     previous = found.previous;
     samples.push(...found.samples);
     if (found.reject) rejects.push(found.reject);
@@ -148,24 +174,39 @@ function hub(messages) {
 }
 
 test('esp32: three axes are one sample with the time of the first, and the temperature of the chip', () => {
-  const { samples } = hub([['mpu6050/temperature_c', '31.5', 0], ['mpu6050/accel/x', '0.1', 5], ['mpu6050/accel/z', '9.81', 20], ['mpu6050/accel/y', '-0.2', 40]]);
+  const { samples } = hub([
+    ['mpu6050/temperature_c', '31.5', 0], ['mpu6050/accel/x', '0.1', 5], ['mpu6050/accel/z', '9.81', 20],
+    ['mpu6050/accel/y', '-0.2', 40],
+  ]);
   assert.deepEqual(samples, [{
     kind: 'mpu6050_accelerometer', sensor_id: 'raptorblingx/mpu6050', location_id: 'raptorblingx', source: 'mpu6050',
     arrived: '2026-03-01T12:00:00.005Z', backlog: false, x: 0.1, y: -0.2, z: 9.81, temperature_c: 31.5,
   }]);
 });
 
-test('esp32: a lost axis is NULL and does not shift the later samples; a repeated message changes nothing', () => {
-  const { samples } = hub([['mpu6050/gyro/x', '1', 0], ['mpu6050/gyro/x', '1', 1], ['mpu6050/gyro/z', '3', 2],
-    ['mpu6050/gyro/x', '4', 5000], ['mpu6050/gyro/y', '5', 5001], ['mpu6050/gyro/z', '6', 5002]]);
+test('esp32: a lost axis is null and does not shift the later samples; a repeated message changes nothing', () => {
+  const { samples } = hub([
+    ['mpu6050/gyro/x', '1', 0], ['mpu6050/gyro/x', '1', 1], ['mpu6050/gyro/z', '3', 2],
+    ['mpu6050/gyro/x', '4', 5000], ['mpu6050/gyro/y', '5', 5001], ['mpu6050/gyro/z', '6', 5002],
+  ]);
   assert.deepEqual(samples.map((s) => [s.x, s.y, s.z]), [[1, null, 3], [4, 5, 6]]);
 });
 
 test('esp32: temperature and humidity are one environment sample; max6675 stands alone; nan is refused', () => {
-  const { samples, rejects } = hub([['dht22/temperature_c', '21.5', 0], ['dht22/humidity', '45', 3], ['max6675/temperature_c', '205.25', 4],
-    ['dht22/temperature_c', 'nan', 5], ['dht22/humidity', '145', 6]]);
-  assert.deepEqual(samples.map((s) => [s.kind, s.temperature_c, s.humidity_pct]), [['environment', 21.5, 45], ['max6675_temperature', 205.25, undefined]]);
+  const { samples, rejects } = hub([
+    ['dht22/temperature_c', '21.5', 0], ['dht22/humidity', '45', 3], ['max6675/temperature_c', '205.25', 4],
+    ['dht22/temperature_c', 'nan', 5], ['dht22/humidity', '145', 6],
+  ]);
+  assert.deepEqual(samples.map((s) => [s.kind, s.temperature_c, s.humidity_pct]), [
+    ['environment', 21.5, 45], ['max6675_temperature', 205.25, undefined],
+  ]);
   assert.equal(rejects.length, 2);
+});
+
+test('esp32: a quantity that is not recorded opens no sample, whatever it is called', () => {
+  for (const quantity of ['pressure', 'constructor', '__proto__']) {
+    assert.equal(parse(`esp32/o/dht22/${quantity}`, '1').ignored, `dht22/${quantity} is not recorded`);
+  }
 });
 
 test('routes: every family is found by topic, in the right order, and each tab knows its subscriptions', () => {
@@ -175,5 +216,5 @@ test('routes: every family is found by topic, in the right order, and each tab k
   assert.equal(protocol('esp32/raptorblingx/dht22/humidity'), 'esp32');
   assert.equal(protocol('esp32/raptorblingx/dht22/humidity', 'shelly'), undefined);
   assert.equal(protocol('who/knows'), undefined);
-  for (const tab of ['shelly', 'tasmota', 'esp32']) assert.ok(subscriptions(tab).length > 0);
+  for (const tab of TABS) assert.ok(subscriptions(tab).length > 0);
 });

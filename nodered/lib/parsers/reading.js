@@ -1,13 +1,19 @@
 'use strict';
-// The one shape in which every parser hands a reading on (columns of ingest_readings).
+// What every parser returns: the one shape of a reading (columns of ingest_readings), and the results without one.
+
+/** @import { Arrival, MeterValues, ParserResult, Presence, Protocol, Reading } from '../types' */
 
 /**
- * @param {string} meterId   e.g. `SPPS-02/switch:0`
- * @param {string} protocol  shelly_gen2 | shelly_gen1 | tasmota
- * @param {object} values    any of power_watts, voltage, current_amps, power_factor, frequency_hz, plug_temp_c
- * @param {number|null} totalWh  the counter of this very message (never an older one: an old counter would move energy in time)
- * @param {string|null} deviceTime  ISO time by the device's own clock, null when it sends none
- * @param {{arrived?: string, backlog?: boolean}} message  how it reached us
+ * A reading in the shape that all parsers share.
+ * @param {string} meterId  for example `SPPS-02/switch:0`
+ * @param {Protocol} protocol
+ * @param {MeterValues} values
+ * @param {number | null} totalWh  the counter of this very message (never an older one: an old counter would move
+ *   energy in time)
+ * @param {string | null} deviceTime  ISO time by the device's own clock, null when it sends none
+ * @param {string} topic
+ * @param {Arrival} message  how it reached us
+ * @returns {Reading}
  */
 function reading(meterId, protocol, values, totalWh, deviceTime, topic, message) {
   return {
@@ -28,10 +34,39 @@ function reading(meterId, protocol, values, totalWh, deviceTime, topic, message)
   };
 }
 
-/** What a parser answers when the message tells nothing that can be used. */
+/**
+ * The result when nothing of the message can be used.
+ * @template Memory
+ * @param {string} reason
+ * @param {Memory | null} previous
+ * @returns {ParserResult<Memory>}
+ */
 const refused = (reason, previous) => ({ readings: [], reject: reason, previous });
 
-/** … when the message is well known and carries no measurement (a relay position, Wi-Fi state …). */
+/**
+ * The result when the message is well known and carries no measurement (a relay position, Wi-Fi state …).
+ * @template Memory
+ * @param {string} why
+ * @param {Memory | null} previous
+ * @param {{presence: Presence}} [more]
+ * @returns {ParserResult<Memory>}
+ */
 const ignored = (why, previous, more) => ({ readings: [], reject: null, previous, ignored: why, ...more });
 
-module.exports = { reading, refused, ignored };
+/**
+ * The result of a Shelly's `online` topic. A device that comes or goes may have switched meanwhile: what it said before
+ * is forgotten.
+ * @template Memory
+ * @param {string} device
+ * @param {unknown} payload
+ * @param {Memory | null} previous
+ * @returns {ParserResult<Memory>}
+ */
+function online(device, payload, previous) {
+  const word = typeof payload === 'string' ? payload.trim() : '';
+  if (word !== 'true' && word !== 'false') return refused('online must be true or false', previous);
+  const presence = { device, online: word === 'true' };
+  return { readings: [], reject: null, previous: null, ignored: 'presence', presence };
+}
+
+module.exports = { reading, refused, ignored, online };

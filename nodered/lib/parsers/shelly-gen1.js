@@ -1,15 +1,26 @@
 'use strict';
-// Shelly Gen1 over MQTT: one number as text per topic. `shellies/<id>/relay/N/power` (W) and `/energy` (watt-minutes, lost on
-// reboot); `shellies/<id>/emeter/N/power|total|voltage|current|pf` (W, Wh, V, A) of the energy meters.
+// Shelly Gen1 over MQTT: one number as text per topic. `shellies/<id>/relay/N/power` (W) and `/energy` (watt-minutes,
+// lost on reboot); `shellies/<id>/emeter/N/power|total|voltage|current|pf` (W, Wh, V, A) of the energy meters.
+
+/** @import { Arrival, MeterValues, ParserResult, Protocol, Quantity } from '../types' */
 
 const { numberFromText, measure, counter, drawn, idProblem } = require('./values');
-const { reading, refused, ignored } = require('./reading');
+const { reading, refused, ignored, online } = require('./reading');
 
+/** @type {Protocol} */
 const PROTOCOL = 'shelly_gen1';
-const TOPIC = /^shellies\/([^/]+)\/(?:(relay|emeter)\/(\d{1,2})(?:\/([a-z_]+))?|(online|announce|info|temperature|temperature_f|overtemperature|voltage))$/;
+const METER_TOPIC = /(relay|emeter)\/(\d{1,2})(?:\/([a-z_]+))?/;
+const OTHER_TOPIC = /(online|announce|info|temperature|temperature_f|overtemperature|voltage)/;
+const TOPIC = new RegExp(`^shellies/([^/]+)/(?:${METER_TOPIC.source}|${OTHER_TOPIC.source})$`);
 const WH_PER_WATT_MINUTE = 1 / 60;
 
-// What each topic measures; anything else of these devices (relay position, returned energy …) carries nothing for the accounts.
+/** @typedef {Record<string, MeterValues>} Memory  channel, for example `relay:0` → its last values */
+
+/**
+ * What each topic measures; anything else of these devices (relay position, returned energy …) carries nothing for the
+ * accounts.
+ * @type {Record<string, {column: Quantity, whPerUnit?: undefined} | {column?: undefined, whPerUnit: number}>}
+ */
 const QUANTITIES = {
   'relay/power': { column: 'power_watts' },
   'relay/energy': { whPerUnit: WH_PER_WATT_MINUTE },
@@ -20,7 +31,13 @@ const QUANTITIES = {
   'emeter/pf': { column: 'power_factor' },
 };
 
-/** Same contract as shelly-gen2: `previous` holds the last values per channel of one device. */
+/**
+ * @param {string} topic
+ * @param {unknown} payload
+ * @param {Memory | null} [previous]  of this device, as the last call returned it
+ * @param {Arrival} [message]
+ * @returns {ParserResult<Memory>}
+ */
 function parse(topic, payload, previous = null, message = {}) {
   const match = TOPIC.exec(topic);
   if (match === null) return refused('not a Shelly Gen1 topic', previous);
@@ -32,6 +49,7 @@ function parse(topic, payload, previous = null, message = {}) {
   const quantity = QUANTITIES[`${part}/${name}`];
   if (quantity === undefined) return ignored('no measurement for the accounts', previous);
 
+  /** @type {string[]} */
   const problems = [];
   const value = numberFromText(payload);
   if (Number.isNaN(value)) {
@@ -46,20 +64,21 @@ function parse(topic, payload, previous = null, message = {}) {
     const now = { ...values, [quantity.column]: measured };
     const memory = { ...previous, [channel]: now };
     if (now.power_watts === undefined) return ignored('kept until the power is known', memory);
-    return { readings: [reading(`${id}/${channel}`, PROTOCOL, now, null, null, topic, message)], reject: null, previous: memory };
+    const found = reading(`${id}/${channel}`, PROTOCOL, now, null, null, topic, message);
+    return { readings: [found], reject: null, previous: memory };
   }
   const total = counter(value, name, problems);
   if (total === null) return refused(problems.join('; '), previous);
   const wh = total * quantity.whPerUnit;
-  return { readings: [reading(`${id}/${channel}`, PROTOCOL, values, wh, null, topic, message)], reject: null, previous };
+  const found = reading(`${id}/${channel}`, PROTOCOL, values, wh, null, topic, message);
+  return { readings: [found], reject: null, previous };
 }
 
-function online(id, payload, previous) {
-  const word = payload.trim();
-  if (word !== 'true' && word !== 'false') return refused('online must be true or false', previous);
-  return ignored('presence', null, { presence: { device: id, online: word === 'true' } });
-}
-
+/**
+ * The device part of a topic.
+ * @param {string} topic
+ * @returns {string | null} null when the topic is not of this family
+ */
 const device = (topic) => TOPIC.exec(topic)?.[1] ?? null;
 
 module.exports = { protocol: PROTOCOL, device, parse };

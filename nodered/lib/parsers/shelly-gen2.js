@@ -2,28 +2,54 @@
 // Shelly Gen2, Gen3 and Gen4 over MQTT: `<prefix>/status/<component>:N` (whole status), `<prefix>/events/rpc`
 // (NotifyStatus: only what changed) and `<prefix>/online` (last will). The prefix may contain slashes.
 
-const { measure, counter, drawn, isObject, jsonObject, idProblem, describe } = require('./values');
-const { reading, refused, ignored } = require('./reading');
+/** @import { Arrival, MeterValues, ParserResult, Protocol, Reading } from '../types' */
 
+const { measure, counter, drawn, isObject, jsonObject, idProblem, describe } = require('./values');
+const { reading, refused, ignored, online } = require('./reading');
+
+/** @type {Protocol} */
 const PROTOCOL = 'shelly_gen2';
 const SINGLE = { power: 'apower', voltage: 'voltage', current: 'current', pf: 'pf', freq: 'freq' };
 const SINGLE_EM = { ...SINGLE, power: 'act_power' };
+/** @type {['voltage' | 'current' | 'pf' | 'freq', keyof MeterValues][]} */
+const SINGLE_OPTIONAL = [
+  ['voltage', 'voltage'], ['current', 'current_amps'], ['pf', 'power_factor'], ['freq', 'frequency_hz'],
+];
+const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
 
-// One line per component. `meter` joins em with emdata: two components, one metering point.
-const COMPONENTS = {
+/**
+ * What a reader finds in the status of a component. `broken`: a field that the accounts need is there but unusable.
+ * @typedef {Record<string, unknown>} Status
+ * @typedef {{values: MeterValues | null, broken: boolean}} Values
+ * @typedef {{total: number | null, broken: boolean}} Total  Wh
+ * @typedef {Record<string, MeterValues>} Memory  meter, for example `switch:0` → its last values
+ * @typedef {{prefix: string, kind: 'rpc'} | {prefix: string, kind: 'online'}
+ *   | {prefix: string, kind: 'status', component: string}} Place
+ */
+
+/**
+ * One line per component. `meter` joins em with emdata: two components, one metering point.
+ * @typedef {{meter: string, values?: (status: Status, problems: string[]) => Values,
+ *   total?: (status: Status, problems: string[]) => Total}} Component
+ * @type {Map<string, Component>}
+ */
+const COMPONENTS = new Map(Object.entries({
   switch: { meter: 'switch', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
   pm1: { meter: 'pm1', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
   em: { meter: 'em', values: threePhases },
   emdata: { meter: 'em', total: (s, p) => plainTotal(s, p, 'total_act') },
   em1: { meter: 'em1', values: (s, p) => singlePhase(s, p, SINGLE_EM) },
   em1data: { meter: 'em1', total: (s, p) => plainTotal(s, p, 'total_act_energy') },
-};
-const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
-const SINGLE_OPTIONAL = [['voltage', 'voltage'], ['current', 'current_amps'], ['pf', 'power_factor'], ['freq', 'frequency_hz']];
+}));
 
-// Each reader gives {values|total, broken}: broken means that a field which the accounts need is there but unusable.
-
+/**
+ * @param {Status} status
+ * @param {string[]} problems
+ * @param {typeof SINGLE} keys
+ * @returns {Values}
+ */
 function singlePhase(status, problems, keys) {
+  /** @type {MeterValues} */
   const values = {};
   const power = status[keys.power];
   if (power !== undefined) {
@@ -39,7 +65,11 @@ function singlePhase(status, problems, keys) {
   return { values, broken: false };
 }
 
-/** tC is null when the sensor is out of range: known to happen, nothing to complain about. */
+/**
+ * tC is null when the sensor is out of range: known to happen, nothing to complain about.
+ * @param {unknown} raw
+ * @param {string[]} problems
+ */
 function temperature(raw, problems) {
   if (raw === null) return null;
   if (!isObject(raw)) {
@@ -49,14 +79,22 @@ function temperature(raw, problems) {
   return raw.tC === null || raw.tC === undefined ? null : measure(raw.tC, 'temperature.tC', problems);
 }
 
+/**
+ * @param {Status} status
+ * @param {string[]} problems
+ * @returns {Values}
+ */
 function threePhases(status, problems) {
+  /** @type {MeterValues} */
   const values = {};
   if (status.total_act_power !== undefined) {
     const watts = measure(status.total_act_power, 'total_act_power', problems);
     if (watts === null) return { values, broken: true };
     values.power_watts = drawn(watts, 'total_act_power', problems);
   }
-  if (status.total_current !== undefined) values.current_amps = measure(status.total_current, 'total_current', problems);
+  if (status.total_current !== undefined) {
+    values.current_amps = measure(status.total_current, 'total_current', problems);
+  }
   if (status.a_freq !== undefined) values.frequency_hz = measure(status.a_freq, 'a_freq', problems);
   const volts = ['a_voltage', 'b_voltage', 'c_voltage'].filter((key) => status[key] !== undefined)
     .map((key) => measure(status[key], key, problems)).filter((v) => v !== null);
@@ -64,7 +102,12 @@ function threePhases(status, problems) {
   return { values, broken: false };
 }
 
-/** aenergy.total in Wh. by_minute differs by firmware and is never used. */
+/**
+ * aenergy.total in Wh. by_minute differs by firmware and is never used.
+ * @param {Status} status
+ * @param {string[]} problems
+ * @returns {Total}
+ */
 function aenergyTotal(status, problems) {
   if (status.aenergy === undefined) return { total: null, broken: false };
   if (!isObject(status.aenergy)) {
@@ -75,13 +118,22 @@ function aenergyTotal(status, problems) {
   return { total, broken: total === null };
 }
 
+/**
+ * @param {Status} status
+ * @param {string[]} problems
+ * @param {string} key
+ * @returns {Total}
+ */
 function plainTotal(status, problems, key) {
   if (status[key] === undefined) return { total: null, broken: false };
   const total = counter(status[key], key, problems);
   return { total, broken: total === null };
 }
 
-/** {prefix, kind: 'rpc'|'status'|'online', component?} or null when the topic is not of this family. */
+/**
+ * @param {string} topic
+ * @returns {Place | null} null when the topic is not of this family
+ */
 function locate(topic) {
   if (topic.endsWith('/events/rpc')) return { prefix: topic.slice(0, -11), kind: 'rpc' };
   if (topic.endsWith('/online')) return { prefix: topic.slice(0, -7), kind: 'online' };
@@ -93,9 +145,11 @@ function locate(topic) {
 }
 
 /**
- * @param {object|null} previous  last known values per meter of this prefix, as returned by the last call
- * @returns {{readings: object[], reject: string|null, previous: object|null, ignored?: string, presence?: object}}
- *   `reject` beside readings means: an optional field was unusable and is NULL, the reading itself stands.
+ * @param {string} topic
+ * @param {unknown} payload
+ * @param {Memory | null} [previous]  of this prefix, as the last call returned it
+ * @param {Arrival} [message]
+ * @returns {ParserResult<Memory>}
  */
 function parse(topic, payload, previous = null, message = {}) {
   const place = locate(topic);
@@ -104,12 +158,13 @@ function parse(topic, payload, previous = null, message = {}) {
   if (bad !== null) return refused(bad, previous);
   if (place.kind === 'online') return online(place.prefix, payload, previous);
 
-  const known = place.kind === 'rpc' || COMPONENTS[place.component.split(':', 1)[0]] !== undefined;
+  const known = place.kind === 'rpc' || COMPONENTS.has(place.component.split(':', 1)[0]);
   if (!known) return ignored(`${place.component} has no meter`, previous);
   const json = jsonObject(payload);
   if (json.problem !== undefined) return refused(json.problem, previous);
   if (place.kind === 'rpc') return notification(place.prefix, json.value, topic, previous, message);
 
+  /** @type {string[]} */
   const problems = [];
   const found = channel(place.prefix, place.component, json.value, true, null, topic, previous, message, problems);
   if (found.reading === null && problems.length === 0) {
@@ -118,27 +173,32 @@ function parse(topic, payload, previous = null, message = {}) {
   return finish(found.reading === null ? [] : [found.reading], problems, found.previous);
 }
 
-function online(prefix, payload, previous) {
-  const word = typeof payload === 'string' ? payload.trim() : '';
-  if (word !== 'true' && word !== 'false') return refused('online must be true or false', previous);
-  // A device that comes or goes may have switched meanwhile: what it said before must not be carried on.
-  return ignored('presence', null, { presence: { device: prefix, online: word === 'true' } });
-}
-
+/**
+ * @param {string} prefix
+ * @param {Record<string, unknown>} body
+ * @param {string} topic
+ * @param {Memory | null} previous
+ * @param {Arrival} message
+ * @returns {ParserResult<Memory>}
+ */
 function notification(prefix, body, topic, previous, message) {
   if (body.method === 'NotifyEvent') return ignored('NotifyEvent carries no measurement', previous);
   const full = body.method === 'NotifyFullStatus';
-  if (!full && body.method !== 'NotifyStatus') return refused(`method must be NotifyStatus or NotifyFullStatus`, previous);
+  if (!full && body.method !== 'NotifyStatus') {
+    return refused('method must be NotifyStatus or NotifyFullStatus', previous);
+  }
   if (!isObject(body.params)) return refused(`params must be an object, but is ${describe(body.params)}`, previous);
 
+  /** @type {string[]} */
   const problems = [];
   const time = deviceTime(body.params.ts, problems);
+  /** @type {Reading[]} */
   const readings = [];
   let metered = false;
   let memory = previous;
   for (const name of Object.keys(body.params)) {
     const match = COMPONENT.exec(name);
-    if (match === null || COMPONENTS[match[1]] === undefined) continue;
+    if (match === null || !COMPONENTS.has(match[1])) continue;
     metered = true;
     const status = body.params[name];
     if (!isObject(status)) {
@@ -156,17 +216,30 @@ function notification(prefix, body, topic, previous, message) {
   return finish(readings, problems, memory);
 }
 
-/** em and emdata of one message are one reading: what the first lacks, the second fills. */
+/**
+ * em and emdata of one message are one reading: what the first lacks, the second fills.
+ * @param {Reading[]} readings
+ * @param {Reading} found
+ */
 function mergeInto(readings, found) {
   const same = readings.find((r) => r.meter_id === found.meter_id);
-  if (same === undefined) {
-    readings.push(found);
-    return;
-  }
-  for (const key of Object.keys(same)) same[key] = found[key] ?? same[key];
+  if (same === undefined) readings.push(found);
+  else fill(same, found);
 }
 
-/** params.ts in unix seconds; without NTP it counts from 1970 and still is a clock, so it is passed on. */
+/**
+ * @param {Record<string, any>} row
+ * @param {Record<string, any>} more
+ */
+function fill(row, more) {
+  for (const key of Object.keys(row)) row[key] = more[key] ?? row[key];
+}
+
+/**
+ * params.ts in unix seconds; without NTP it counts from 1970 and still is a clock, so it is passed on.
+ * @param {unknown} ts
+ * @param {string[]} problems
+ */
 function deviceTime(ts, problems) {
   if (ts === undefined) return null;
   if (typeof ts !== 'number' || !(ts >= 0 && ts < 1e11)) {
@@ -176,14 +249,26 @@ function deviceTime(ts, problems) {
   return new Date(Math.round(ts * 1000)).toISOString();
 }
 
+/**
+ * @param {string} prefix
+ * @param {string} name  component, for example `switch:0`
+ * @param {Status} status
+ * @param {boolean} full  true: the whole status; false: only what changed
+ * @param {string | null} time  by the device's clock
+ * @param {string} topic
+ * @param {Memory | null} previous
+ * @param {Arrival} message
+ * @param {string[]} problems
+ * @returns {{reading: Reading | null, previous: Memory | null}}
+ */
 function channel(prefix, name, status, full, time, topic, previous, message, problems) {
   const match = COMPONENT.exec(name);
   const nothing = { reading: null, previous };
-  if (match === null) {
+  const component = match === null ? undefined : COMPONENTS.get(match[1]);
+  if (match === null || component === undefined) {
     problems.push(`${name} is not a component like switch:0`);
     return nothing;
   }
-  const component = COMPONENTS[match[1]];
   const meter = `${component.meter}:${match[2]}`;
   const total = component.total ? component.total(status, problems) : { total: null, broken: false };
   if (total.broken) return nothing;
@@ -207,11 +292,21 @@ function channel(prefix, name, status, full, time, topic, previous, message, pro
   };
 }
 
+/**
+ * @param {Reading[]} readings
+ * @param {string[]} problems
+ * @param {Memory | null} previous
+ * @returns {ParserResult<Memory>}
+ */
 function finish(readings, problems, previous) {
   return { readings, reject: problems.length === 0 ? null : problems.join('; '), previous };
 }
 
-/** The device part of a topic (key of its memory), or null when the topic is not of this family. */
+/**
+ * The device part of a topic.
+ * @param {string} topic
+ * @returns {string | null} null when the topic is not of this family
+ */
 const device = (topic) => locate(topic)?.prefix ?? null;
 
 module.exports = { protocol: PROTOCOL, device, parse };

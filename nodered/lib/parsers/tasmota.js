@@ -1,23 +1,40 @@
 'use strict';
-// Tasmota plugs: `tele/<topic>/SENSOR`, `stat/<topic>/STATUS10` (the same object under StatusSNS) and `tele/<topic>/LWT`.
-// The topic may contain slashes; the other common order `<topic>/tele/SENSOR` is understood too.
-// `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival counts.
+// Tasmota plugs: `tele/<topic>/SENSOR`, `stat/<topic>/STATUS10` (the same object under StatusSNS) and
+// `tele/<topic>/LWT`. The topic may contain slashes; the other common order `<topic>/tele/SENSOR` is understood too.
+// `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival
+// counts.
+
+/** @import { Arrival, ParserResult, Protocol } from '../types' */
 
 const { measure, counter, drawn, numberFromText, isObject, jsonObject, idProblem, describe } = require('./values');
 const { reading, refused, ignored } = require('./reading');
 
+/** @type {Protocol} */
 const PROTOCOL = 'tasmota';
 const TOPIC = /^(?:(tele|stat)\/(.+)|(.+)\/(tele|stat))\/([A-Z][A-Z0-9]*)$/;
 
+/** @typedef {{total_start_time: string | null}} Memory  since when the plug counts */
+
+/** @param {number[]} list */
 const sum = (list) => list.reduce((total, value) => total + value, 0);
+/** @param {number[]} list */
 const mean = (list) => sum(list) / list.length;
 
+/** @param {string} topic */
 function locate(topic) {
   const match = TOPIC.exec(topic);
   return match === null ? null : { name: match[2] ?? match[3], part: match[1] ?? match[4], word: match[5] };
 }
 
-/** A number, or one per phase brought together by `combine`; null (with a problem) when any phase is unusable. */
+/**
+ * A number, or one per phase brought together by `combine`.
+ * @param {unknown} raw
+ * @param {string} name
+ * @param {(values: number[]) => number} combine
+ * @param {string[]} problems
+ * @param {typeof measure} [read]
+ * @returns {number | null} null (with a problem) when any phase is unusable
+ */
 function phases(raw, name, combine, problems, read = measure) {
   if (!Array.isArray(raw)) return read(raw, name, problems);
   if (raw.length === 0 || raw.length > 3) {
@@ -25,22 +42,35 @@ function phases(raw, name, combine, problems, read = measure) {
     return null;
   }
   const values = raw.map((value, phase) => read(value, `${name}[${phase}]`, problems));
-  return values.includes(null) ? null : combine(values);
+  const usable = values.filter((value) => value !== null);
+  return usable.length < values.length ? null : combine(usable);
 }
 
-/** Total may come as text; kWh. */
+/**
+ * Total may come as text.
+ * @param {unknown} raw
+ * @param {string} name
+ * @param {string[]} problems
+ * @returns {number | null} kWh
+ */
 function total(raw, name, problems) {
   if (typeof raw !== 'string') return counter(raw, name, problems);
   const value = numberFromText(raw);
   return counter(Number.isNaN(value) ? raw : value, name, problems);
 }
 
-/** kWh to Wh without the binary tail (1.001 kWh is 1001 Wh); microwatt-hours are far below any plug's step. */
+/**
+ * kWh to Wh without the binary tail (1.001 kWh is 1001 Wh); microwatt-hours are far below any plug's step.
+ * @param {number} kwh
+ */
 const wattHours = (kwh) => Math.round(kwh * 1e9) / 1e6;
 
 /**
- * @param {object|null} previous  {total_start_time} of this plug
- * @returns as shelly-gen2, and `detail`: the row for smartplug_data, with `counter_reset` true when TotalStartTime has changed.
+ * @param {string} topic
+ * @param {unknown} payload
+ * @param {Memory | null} [previous]  of this plug, as the last call returned it
+ * @param {Arrival} [message]
+ * @returns {ParserResult<Memory>} with `detail`, whose `counter_reset` is true when TotalStartTime has changed
  */
 function parse(topic, payload, previous = null, message = {}) {
   const place = locate(topic);
@@ -61,7 +91,16 @@ function parse(topic, payload, previous = null, message = {}) {
   return energy(place.name, body.ENERGY, topic, previous, message);
 }
 
+/**
+ * @param {string} name
+ * @param {Record<string, unknown>} said  the object ENERGY
+ * @param {string} topic
+ * @param {Memory | null} previous
+ * @param {Arrival} message
+ * @returns {ParserResult<Memory>}
+ */
 function energy(name, said, topic, previous, message) {
+  /** @type {string[]} */
   const problems = [];
   if (said.Power === undefined && said.Total === undefined) {
     return refused('ENERGY tells neither Power nor Total', previous);
@@ -72,7 +111,12 @@ function energy(name, said, topic, previous, message) {
   const watts = power === null ? null : drawn(power, 'ENERGY.Power', problems);
   if (watts === null && kwh === null) return refused(problems.join('; '), previous);
 
-  const optional = (key, combine) => (said[key] === undefined ? null : phases(said[key], `ENERGY.${key}`, combine, problems));
+  /**
+   * @param {string} key
+   * @param {(values: number[]) => number} combine
+   */
+  const optional = (key, combine) =>
+    (said[key] === undefined ? null : phases(said[key], `ENERGY.${key}`, combine, problems));
   const values = {
     power_watts: watts,
     voltage: optional('Voltage', mean),
@@ -81,7 +125,8 @@ function energy(name, said, topic, previous, message) {
     frequency_hz: optional('Frequency', mean),
   };
   const found = reading(name, PROTOCOL, values, kwh === null ? null : wattHours(kwh), null, topic, message);
-  const start = typeof said.TotalStartTime === 'string' ? said.TotalStartTime.slice(0, 40) : previous?.total_start_time ?? null;
+  const before = previous?.total_start_time;
+  const start = typeof said.TotalStartTime === 'string' ? said.TotalStartTime.slice(0, 40) : before ?? null;
   const detail = {
     meter_id: name,
     arrived: found.arrived,
@@ -93,22 +138,33 @@ function energy(name, said, topic, previous, message) {
     power_factor: values.power_factor,
     apparent_power_va: optional('ApparentPower', sum),
     reactive_power_var: optional('ReactivePower', sum),
-    counter_reset: Boolean(previous?.total_start_time) && start !== previous.total_start_time,
+    counter_reset: Boolean(before) && start !== before,
   };
   return {
     readings: [found],
     detail,
     reject: problems.length === 0 ? null : problems.join('; '),
-    previous: start === previous?.total_start_time ? previous : { total_start_time: start },
+    previous: start === before ? previous : { total_start_time: start },
   };
 }
 
+/**
+ * @param {string} name
+ * @param {unknown} payload
+ * @param {Memory | null} previous
+ * @returns {ParserResult<Memory>}
+ */
 function lastWill(name, payload, previous) {
   const word = typeof payload === 'string' ? payload.trim().toLowerCase() : '';
   if (word !== 'online' && word !== 'offline') return refused('LWT must be Online or Offline', previous);
   return ignored('presence', previous, { presence: { device: name, online: word === 'online' } });
 }
 
+/**
+ * The device part of a topic.
+ * @param {string} topic
+ * @returns {string | null} null when the topic is not of this family
+ */
 const device = (topic) => locate(topic)?.name ?? null;
 
 module.exports = { protocol: PROTOCOL, device, parse };

@@ -1,14 +1,20 @@
 'use strict';
-// Reading values out of payloads that nobody promised us: every check here answers instead of throwing.
+// Reading values out of payloads that nobody promised us: no check here throws.
 
-// Nothing that a workshop measures (W, Wh, V, A, °C) is larger; beyond it the value is garbage that would only make the batch fail in SQL.
+// Nothing that a workshop measures (W, Wh, V, A, °C) is larger; beyond it the value is garbage that would only make the
+// batch fail in SQL.
 const LARGEST = 1e15;
 // PostgreSQL refuses a value that underflows `real`; such a value is zero for every purpose here.
 const SMALLEST = 1e-30;
 const MAX_PAYLOAD = 64 * 1024;
 const NUMBER_TEXT = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$/;
 
-/** What kind of thing a value is, for a reject sentence. The value itself stays out: equal faults must give equal sentences, which are counted as one. */
+/**
+ * What kind of thing a value is, for a reject sentence. The value itself stays out: equal faults must give equal
+ * sentences, which are counted as one.
+ * @param {unknown} value
+ * @returns {string}
+ */
 function describe(value) {
   if (value === null) return 'null';
   if (value === undefined) return 'missing';
@@ -21,7 +27,13 @@ function describe(value) {
   }
 }
 
-/** A finite number in a sane range, or null; a refusal is pushed to `problems` as a sentence that names the field. */
+/**
+ * A finite number in a sane range.
+ * @param {unknown} value
+ * @param {string} name  of the field
+ * @param {string[]} problems  gets a sentence that names the field when the value is refused
+ * @returns {number | null} null when it is refused
+ */
 function measure(value, name, problems) {
   if (typeof value === 'number' && value <= LARGEST && value >= -LARGEST) {
     return value < SMALLEST && value > -SMALLEST ? 0 : value;
@@ -30,7 +42,13 @@ function measure(value, name, problems) {
   return null;
 }
 
-/** A counter: a measure that is not negative. */
+/**
+ * A counter: a measure that is not negative.
+ * @param {unknown} value
+ * @param {string} name
+ * @param {string[]} problems
+ * @returns {number | null}
+ */
 function counter(value, name, problems) {
   const read = measure(value, name, problems);
   if (read !== null && read < 0) {
@@ -40,24 +58,43 @@ function counter(value, name, problems) {
   return read;
 }
 
-/** Drawn power is not negative. What is fed back (or wired the wrong way round) is told and left out, so that the counter beside it stays. */
+/**
+ * Drawn power is not negative. What is fed back (or wired the wrong way round) is reported and left out, so that the
+ * counter next to it stays.
+ * @param {number} watts
+ * @param {string} name
+ * @param {string[]} problems
+ * @returns {number | null}
+ */
 function drawn(watts, name, problems) {
   if (watts >= 0) return watts;
   problems.push(`${name} is negative (fed back, or the meter is wired the wrong way round) and was left out`);
   return null;
 }
 
-/** A number written as text (Gen1 topics, the ESP32 hub, Tasmota's Total); NaN when it is none. */
+/**
+ * A number written as text (Gen1 topics, the ESP32 hub, Tasmota's Total).
+ * @param {string} text
+ * @returns {number} NaN when it is none
+ */
 function numberFromText(text) {
   const trimmed = text.trim();
   return trimmed.length <= 40 && NUMBER_TEXT.test(trimmed) ? Number(trimmed) : NaN;
 }
 
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>} a list is none
+ */
 function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** {value} or {problem}: the JSON object in a payload. */
+/**
+ * The JSON object in a payload.
+ * @param {unknown} payload
+ * @returns {{value: Record<string, unknown>, problem?: undefined} | {problem: string}}
+ */
 function jsonObject(payload) {
   if (typeof payload !== 'string') return { problem: 'the payload is not text' };
   if (payload.length > MAX_PAYLOAD) return { problem: `the payload is larger than ${MAX_PAYLOAD / 1024} kB` };
@@ -70,7 +107,12 @@ function jsonObject(payload) {
   return isObject(value) ? { value } : { problem: `the payload must be a JSON object, but is ${describe(value)}` };
 }
 
-/** Meter and sensor ids come from topics: bounded, printable, so that they can stand in a key and on a page. */
+/**
+ * Meter and sensor ids come from topics: they must be bounded and printable, so that they can be in a key and on a
+ * page.
+ * @param {string} id
+ * @returns {string | null} what is wrong with it
+ */
 function idProblem(id) {
   if (id.length === 0) return 'the topic has no device id';
   if (id.length > 128) return 'the device id in the topic is longer than 128 characters';

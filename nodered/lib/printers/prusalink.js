@@ -1,51 +1,83 @@
 'use strict';
-// PrusaLink: v1 with digest authentication, or the legacy API with X-Api-Key. Which of them a printer speaks is found out once.
+// PrusaLink: v1 with digest authentication, or the legacy API with X-Api-Key. Which of them a printer speaks is found
+// out once.
+
+/** @import { Device, Outcome, PollOptions, PrinterState, PrinterStatus, Said } from '../types' */
+/** @import { Credentials, Session } from './http-digest' */
 
 const { BoundedMap } = require('../bounded-map');
 const { PollError } = require('./poll-error');
 const { baseUrl, send, json } = require('./http');
 const { sendDigest } = require('./http-digest');
-const { makeStatus, text, id, part } = require('./status');
+const { makeStatus, text, id, part, meaning } = require('./status');
 const { fromFlags } = require('./flags');
 
+/** @type {Record<string, PrinterState>} */
 const STATES = {
-  IDLE: 'idle', READY: 'ready', BUSY: 'idle', PRINTING: 'printing', PAUSED: 'paused', ATTENTION: 'attention', FINISHED: 'finished',
-  STOPPED: 'cancelled', ERROR: 'error',
+  IDLE: 'idle', READY: 'ready', BUSY: 'idle', PRINTING: 'printing', PAUSED: 'paused', ATTENTION: 'attention',
+  FINISHED: 'finished', STOPPED: 'cancelled', ERROR: 'error',
 };
+/** @type {Record<string, Outcome>} */
 const OUTCOMES = { FINISHED: 'done', STOPPED: 'cancelled', ERROR: 'error' };
 
-// Per device and credentials: {api: 'v1'|'legacy'|null, session: digest nonce}.
+/**
+ * @typedef {{api: 'v1' | 'legacy' | null, session: Session | null}} Memory
+ * @typedef {{base: string, key: string, memory: Memory, signal: AbortSignal, device: Device, now: () => number}} Call
+ */
+
+/** @type {BoundedMap<string, Memory>}  by device and credentials */
 const remembered = new BoundedMap(2000);
 
-/** api_key is the password of `maker`, or `user:password`. */
+/**
+ * What to log in with.
+ * @param {string} apiKey  the password of `maker`, or `user:password`
+ * @returns {Credentials}
+ */
 function credentials(apiKey) {
   const cut = apiKey.indexOf(':');
-  return cut < 0 ? { user: 'maker', password: apiKey } : { user: apiKey.slice(0, cut), password: apiKey.slice(cut + 1) };
+  if (cut < 0) return { user: 'maker', password: apiKey };
+  return { user: apiKey.slice(0, cut), password: apiKey.slice(cut + 1) };
 }
 
-async function poll(device, { timeoutMs = 8000, now = Date.now, base = baseUrl(device.api_ip) } = {}) {
+/**
+ * @param {Device} device
+ * @param {Required<PollOptions>} options
+ * @returns {Promise<PrinterStatus>}
+ * @throws {PollError}
+ */
+async function poll(device, { timeoutMs, now }) {
+  const base = baseUrl(device.api_ip);
   const key = device.api_key ?? '';
-  if (key === '') throw new PollError('config', 'PrusaLink needs its password: set api_key (it stands in the printer\'s menu under Network > PrusaLink).');
+  if (key === '') {
+    const where = 'it stands in the printer\'s menu under Network > PrusaLink';
+    throw new PollError('config', `PrusaLink needs its password: set api_key (${where}).`);
+  }
   const slot = `${device.device_id} ${base} ${key}`;
   const memory = remembered.get(slot) ?? { api: null, session: null };
   remembered.set(slot, memory);
-  const signal = AbortSignal.timeout(timeoutMs);
-  const call = { base, key, memory, signal, device, now };
-  if (memory.api === 'legacy') return forgetting(memory, () => legacy(call));
-  if (memory.api === 'v1') return forgetting(memory, () => v1(call));
-  return decide(call);
+  const call = { base, key, memory, signal: AbortSignal.timeout(timeoutMs), device, now };
+  if (memory.api === null) return decide(call);
+  return forgetting(memory, memory.api === 'v1' ? v1(call) : legacy(call));
 }
 
-/** A firmware update may change what a printer speaks: when it no longer fits, the next poll decides anew. */
-async function forgetting(memory, ask) {
+/**
+ * A firmware update may change what a printer speaks: when it no longer fits, the next poll decides again.
+ * @param {Memory} memory
+ * @param {Promise<PrinterStatus>} asked
+ */
+async function forgetting(memory, asked) {
   try {
-    return await ask();
+    return await asked;
   } catch (error) {
     if (error.kind === 'auth' || error.kind === 'http') memory.api = null;
     throw error;
   }
 }
 
+/**
+ * Tries v1 first, and remembers what the printer spoke.
+ * @param {Call} call
+ */
 async function decide(call) {
   let status;
   try {
@@ -65,14 +97,23 @@ async function decide(call) {
   }
 }
 
+/**
+ * @param {Call} call
+ * @param {string} path
+ * @returns {Promise<Said | null>} null when there is no content
+ */
 async function get(call, path) {
   const url = call.base + path;
   const answer = await sendDigest(url, { signal: call.signal }, credentials(call.key), call.memory);
   if (answer.status === 204) return null;
-  if (answer.status === 404) throw Object.assign(new PollError('http', `${new URL(url).host} has no PrusaLink v1 API: is source right for this device?`), { status: 404 });
+  if (answer.status === 404) {
+    const sentence = `${new URL(url).host} has no PrusaLink v1 API: is source right for this device?`;
+    throw new PollError('http', sentence, { status: 404 });
+  }
   return json(answer, url);
 }
 
+/** @param {Call} call */
 async function v1(call) {
   const said = await get(call, '/api/v1/status');
   if (typeof said?.printer !== 'object' || said.printer === null) {
@@ -83,6 +124,14 @@ async function v1(call) {
   return fromV1(call.device, call.now(), said, busy ? await get(call, '/api/v1/job') : null);
 }
 
+/**
+ * The status from what PrusaLink v1 says.
+ * @param {{device_id: string}} device
+ * @param {number} now  milliseconds since 1970
+ * @param {Said} said  of /api/v1/status, with `printer`
+ * @param {Said | null} answered  of /api/v1/job
+ * @returns {PrinterStatus}
+ */
 function fromV1(device, now, said, answered) {
   const { printer } = said;
   const short = part(said, 'job');
@@ -92,9 +141,10 @@ function fromV1(device, now, said, answered) {
   // ATTENTION hides what the print does; the job tells it.
   const jobState = text(job.state) ?? printer.state;
   const running = ['PRINTING', 'PAUSED'].includes(printer.state);
-  const outcome = running || jobId === null ? null : OUTCOMES[jobState] ?? OUTCOMES[printer.state] ?? null;
+  const outcome = running || jobId === null ? null : meaning(OUTCOMES, jobState) ?? meaning(OUTCOMES, printer.state);
   // BUSY is homing or heating before the first move of a job, and without a job any other work.
-  const state = printer.state === 'BUSY' && jobId !== null && outcome === null ? 'printing' : STATES[printer.state] ?? 'unknown';
+  const begins = printer.state === 'BUSY' && jobId !== null && outcome === null;
+  const state = begins ? 'printing' : meaning(STATES, printer.state) ?? 'unknown';
   const paused = state === 'paused' || (state === 'attention' && jobState === 'PAUSED');
   return makeStatus(device, now, {
     api: 'v1',
@@ -122,19 +172,28 @@ function fromV1(device, now, said, answered) {
   });
 }
 
+/** @param {Call} call */
 async function legacy(call) {
   const headers = { 'x-api-key': call.key };
+  /** @param {string} path */
   const ask = async (path) => json(await send(call.base + path, { headers, signal: call.signal }), call.base + path);
   const printer = await ask('/api/printer');
   return fromLegacy(call.device, call.now(), printer, await ask('/api/job'));
 }
 
+/**
+ * The status from what the legacy API says.
+ * @param {{device_id: string}} device
+ * @param {number} now  milliseconds since 1970
+ * @param {Said} printer  of /api/printer
+ * @param {Said} answer  of /api/job
+ * @returns {PrinterStatus}
+ */
 function fromLegacy(device, now, printer, answer) {
   const telemetry = part(printer, 'telemetry');
   const tool = part(part(printer, 'temperature'), 'tool0');
   const bed = part(part(printer, 'temperature'), 'bed');
-  const job = part(answer, 'job');
-  const file = part(job, 'file');
+  const file = part(part(answer, 'job'), 'file');
   const progress = part(answer, 'progress');
   const flags = fromFlags(part(part(printer, 'state'), 'flags'));
   return makeStatus(device, now, {
@@ -158,7 +217,10 @@ function fromLegacy(device, now, printer, answer) {
   });
 }
 
-/** The printer's menu calls an unset material " - ". */
+/**
+ * The printer's menu calls an unset material " - ".
+ * @param {unknown} value
+ */
 function material(value) {
   const name = text(value, 40);
   return name === null || /^-+$/.test(name) ? null : name;
