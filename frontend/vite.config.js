@@ -1,4 +1,4 @@
-// Builds the pages into ENMS_FRONTEND_OUT (dist/ unless given). File names carry a hexadecimal hash: nginx tells by it what never changes.
+// Builds the pages into ENMS_FRONTEND_OUT, or dist/. The hexadecimal hash in the names of files tells Nginx what never changes.
 
 import { resolve } from 'node:path';
 import { defineConfig } from 'vite';
@@ -7,7 +7,7 @@ import { STAGES, plantSvg } from './src/plants/plant.js';
 const PAGES = ['index', 'overview', 'dpp_page', 'garden', 'devices', 'analysis/analysis_page'];
 const here = import.meta.dirname;
 
-/** The plants as files too, plants/<species>-<stage>.svg, for whoever shows one without our scripts. */
+/** The plants as files too, plants/<species>-<stage>.svg, for pages without our scripts. @type {import('vite').Plugin} */
 const plantFiles = {
   name: 'plant-files',
   generateBundle() {
@@ -39,6 +39,8 @@ export default defineConfig({
     },
   },
   // npm run dev: the pages from here, the rest from a running stack.
-  server: { proxy: Object.fromEntries(['/api', '/nodered', '/grafana'].map((path) => [path, { target: process.env.ENMS_HTTP_URL, ws: true }])) },
+  server: {
+    proxy: Object.fromEntries(['/api', '/nodered', '/grafana'].map((path) => [path, { target: process.env.ENMS_HTTP_URL, ws: true }])),
+  },
   plugins: [plantFiles],
 });

@@ -8,6 +8,7 @@ from common.files import ROOT
 
 from .settings import Paths, node_binary
 
+TSC = ("{node}", "{tools}/typescript/bin/tsc", "--project")
 # Name: (command after the program's own path, what it takes to correct what it finds).
 COMMANDS = {
     "ruff": (["{python}", "-m", "ruff", "check"], ["--fix"]),
@@ -15,12 +16,10 @@ COMMANDS = {
     "pyright": (["{node}", "{tools}/pyright/index.js", "--pythonpath", "{python}"], None),
     "squawk": (["{bin}/squawk", "database/migrations/*.sql"], None),
     "eslint": (["{node}", "{tools}/eslint/bin/eslint.js", "."], ["--fix"]),
-    "tsc-nodered": (["{node}", "{tools}/typescript/bin/tsc", "--project", "nodered"], None),
-    "tsc-nodered-sources": (
-        ["{node}", "{tools}/typescript/bin/tsc", "--project", "nodered/tsconfig.sources.json"],
-        None,
-    ),
-    "tsc-frontend": (["{node}", "{tools}/typescript/bin/tsc", "--project", "frontend"], None),
+    "tsc-nodered": ([*TSC, "nodered"], None),
+    "tsc-nodered-sources": ([*TSC, "nodered/tsconfig.sources.json"], None),
+    "tsc-frontend": ([*TSC, "frontend"], None),
+    "tsc-frontend-tests": ([*TSC, "frontend/tsconfig.node.json"], None),
 }
 
 

@@ -6,25 +6,42 @@ import { clockTime, date, moment, number } from '../common/format.js';
 import { t, word } from '../common/texts.js';
 import { colour } from '../common/theme.js';
 
+/** @import { Series } from '../common/types.d.ts' */
+/** @typedef {{min: number, max: number}} Span  ms since 1970 */
+
+/**
+ * @typedef {object} PowerChart
+ * @property {() => void} reset  shows the whole range
+ * @property {(factor: number) => void} scale  shows so much more or less time around the same middle
+ * @property {(share: number) => void} move  by a share of what is shown, at most to an end
+ * @property {() => Promise<Blob|null>} picture  a PNG on the paper of the page: a transparent one is unreadable on another ground
+ * @property {() => void} destroy
+ */
+
 Chart.register(Filler, LineController, LineElement, LinearScale, PointElement, Tooltip);
 
 export const PHASES = ['Heating', 'Printing', 'Paused', 'Cooling', 'Idle', 'Active', 'No data'];
-const PHASE_TOKENS = { Heating: '--heat-fill', Printing: '--leaf-fill', Paused: '--cool-fill', Cooling: '--cool', Idle: '--rest-fill', Active: '--rest', 'No data': '--line' };
+/** @type {Record<string, string>} */
+const PHASE_TOKENS = {
+  Heating: '--heat-fill', Printing: '--leaf-fill', Paused: '--cool-fill', Cooling: '--cool', Idle: '--rest-fill', Active: '--rest', 'No data': '--line',
+};
 const MINUTE_MS = 60_000;
 const DAY_MS = 1440 * MINUTE_MS;
-const STEPS_MIN = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7 * 1440, 14 * 1440, 28 * 1440]; // between two marks of the time axis
+/** Between two marks of the time axis. */
+const STEPS_MIN = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7 * 1440, 14 * 1440, 28 * 1440];
 const TICK_PX = 80;
 const FEWEST_POINTS = 4;
 
 /**
+ * Draws the power over time.
  * @param {HTMLCanvasElement} canvas
- * @param {{timestamps: string[], actual: (number|null)[], predicted: (number|null)[], phase: string[]}} series
+ * @param {Series} series
  * @param {(zoomed: boolean) => void} onZoom
- * @returns {{reset: () => void, scale: (factor: number) => void, move: (share: number) => void, picture: () => Promise<Blob>, destroy: () => void}}
+ * @returns {PowerChart}
  */
 export function powerChart(canvas, series, onZoom) {
   const times = series.timestamps.map((at) => Date.parse(at));
-  const points = (values) => values.map((y, i) => ({ x: times[i], y }));
+  const points = (/** @type {(number|null)[]} */ values) => values.map((y, i) => ({ x: times[i], y }));
   const whole = { min: times[0] ?? 0, max: times.at(-1) ?? 1 };
   let drag = /** @type {{from: number, to: number}|null} */ (null);
 
@@ -70,7 +87,8 @@ export function powerChart(canvas, series, onZoom) {
       interaction: { mode: 'index', intersect: false },
       scales: {
         x: {
-          type: 'linear', ...whole, afterBuildTicks: (scale) => { scale.ticks = marks(scale.min, scale.max, scale.width).map((value) => ({ value })); },
+          type: 'linear', ...whole,
+          afterBuildTicks: (scale) => { scale.ticks = marks(scale.min, scale.max, scale.width).map((value) => ({ value })); },
           ticks: { autoSkip: false, maxRotation: 0, callback: (value) => mark(Number(value)) },
         },
         y: { beginAtZero: true, title: { display: true, text: 'W' } },
@@ -87,12 +105,14 @@ export function powerChart(canvas, series, onZoom) {
     },
   });
 
+  /** The present options of one of our scales; the library's types don't know which there are. */
+  const axis = (/** @type {'x'|'y'} */ name) => /** @type {any} */ (chart.options.scales)[name];
+
   function paint() {
     colours = readColours();
     chart.data.datasets[0].borderColor = colours.ink;
     chart.data.datasets[1].borderColor = colours.leaf;
-    for (const scale of ['x', 'y']) {
-      const options = /** @type {any} */ (chart.options.scales)[scale];
+    for (const options of [axis('x'), axis('y')]) {
       options.ticks.color = colours.soft;
       options.grid = { color: colours.line };
       if (options.title) options.title.color = colours.soft;
@@ -100,8 +120,9 @@ export function powerChart(canvas, series, onZoom) {
     chart.update();
   }
 
+  /** @param {Span} span */
   function zoom({ min, max }) {
-    const x = /** @type {any} */ (chart.options.scales).x;
+    const x = axis('x');
     x.min = Math.max(whole.min, min);
     x.max = Math.min(whole.max, max);
     chart.update();
@@ -109,6 +130,11 @@ export function powerChart(canvas, series, onZoom) {
   }
 
   const gone = new AbortController();
+  /**
+   * @template {keyof HTMLElementEventMap} Name
+   * @param {Name} name
+   * @param {(event: HTMLElementEventMap[Name]) => void} action
+   */
   const listen = (name, action) => canvas.addEventListener(name, action, { signal: gone.signal });
   listen('pointerdown', (event) => {
     drag = { from: event.offsetX, to: event.offsetX };
@@ -135,23 +161,21 @@ export function powerChart(canvas, series, onZoom) {
   addEventListener('themechange', paint, { signal: gone.signal });
   paint();
 
-  const enough = (min, max) => times.filter((at) => at >= min && at <= max).length >= FEWEST_POINTS;
+  const enough = (/** @type {number} */ min, /** @type {number} */ max) => (
+    times.filter((at) => at >= min && at <= max).length >= FEWEST_POINTS);
 
   return {
     reset: () => zoom(whole),
-    /** Shows so much more or less time around the same middle. */
     scale(factor) {
       const { min, max } = chart.scales.x;
       const [middle, half] = [(min + max) / 2, ((max - min) / 2) * factor];
       if (enough(middle - half, middle + half)) zoom({ min: middle - half, max: middle + half });
     },
-    /** Moves by a share of what is shown, at most to an end. */
     move(share) {
       const { min, max } = chart.scales.x;
       const by = Math.max(whole.min - min, Math.min(whole.max - max, (max - min) * share));
       zoom({ min: min + by, max: max + by });
     },
-    /** The chart on its paper: a transparent picture is unreadable on another ground. */
     picture() {
       const copy = document.createElement('canvas');
       copy.width = canvas.width;
@@ -160,7 +184,7 @@ export function powerChart(canvas, series, onZoom) {
       ctx.fillStyle = colours.card;
       ctx.fillRect(0, 0, copy.width, copy.height);
       ctx.drawImage(canvas, 0, 0);
-      return new Promise((resolve) => copy.toBlob((blob) => resolve(/** @type {Blob} */ (blob)), 'image/png'));
+      return new Promise((resolve) => copy.toBlob(resolve, 'image/png'));
     },
     destroy() {
       gone.abort();
@@ -176,7 +200,12 @@ function readColours() {
   };
 }
 
-/** Round moments of the factory's clock between two instants, no closer than they can be read. */
+/**
+ * Round times of the factory's clock, no closer than they can be read.
+ * @param {number} min  ms
+ * @param {number} max  ms
+ * @param {number} width  px
+ */
 function marks(min, max, width) {
   const fit = Math.max(2, Math.floor(width / TICK_PX));
   const step = (STEPS_MIN.find((minutes) => (max - min) / (minutes * MINUTE_MS) <= fit) ?? /** @type {number} */ (STEPS_MIN.at(-1))) * MINUTE_MS;
@@ -190,4 +219,4 @@ function marks(min, max, width) {
 }
 
 /** A day's name at its midnight, the time otherwise. */
-const mark = (at) => (wallTime(at).endsWith('T00:00') ? date(at) : clockTime(at));
+const mark = (/** @type {number} */ at) => (wallTime(at).endsWith('T00:00') ? date(at) : clockTime(at));

@@ -1,8 +1,14 @@
 // The factory's clock: days begin and prints end by its zone, wherever the browser is.
 
 import { requestJson } from './api.js';
+import { t } from './texts.js';
 
-const WALL = /** @type {const} */ ({ hourCycle: 'h23', year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit' });
+/** @import { Factories } from './types.d.ts' */
+
+/** @type {Intl.DateTimeFormatOptions} */
+const WALL = {
+  hourCycle: 'h23', year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit',
+};
 const HOUR_MS = 3_600_000;
 
 /** @type {string|undefined} IANA name; undefined: the browser's own */
@@ -14,7 +20,7 @@ let asked = null;
 
 /** Resolves when the zone is known. Asked once, and again after a failure. */
 export function knowZone() {
-  asked ??= requestJson('/api/factories').then(({ factories }) => setZone(factories[0]?.timezone), (error) => {
+  asked ??= requestJson('/api/factories').then((/** @type {Factories} */ { factories }) => setZone(factories[0]?.timezone), (error) => {
     asked = null;
     throw error;
   });
@@ -28,6 +34,7 @@ export function setZone(name) {
 }
 setZone(undefined);
 
+/** The factory's zone (IANA name); undefined while it is not known. */
 export const zone = () => factoryZone;
 
 /** The factory's zone where the browser's clock shows another time, null where it needs no mention. */
@@ -35,30 +42,42 @@ export function foreignZone(now = Date.now()) {
   return factoryZone !== undefined && wallMs(now) !== now - (now % 1000) - new Date(now).getTimezoneOffset() * 60_000 ? factoryZone : null;
 }
 
-/** What the factory's clock shows at an instant, as the same digits in UTC (ms, whole seconds). */
+/** A sentence that names the factory's zone where that needs a mention, otherwise ''. */
+export function zoneNote() {
+  const foreign = foreignZone();
+  return foreign === null ? '' : t('clock.zone', { zone: foreign });
+}
+
+/**
+ * What the factory's clock shows at a time, as the same digits in UTC (ms, whole seconds).
+ * @param {number} instant
+ */
 function wallMs(instant) {
   const found = Object.fromEntries(reader.formatToParts(instant).map(({ type, value }) => [type, Number(value)]));
   return Date.UTC(found.year, found.month - 1, found.day, found.hour, found.minute, found.second);
 }
 
-/** @param {number|string|Date} instant @returns {string} "2026-01-31T14:05", as a datetime-local field wants it */
+/**
+ * What the factory's clock shows, "2026-01-31T14:05", as a datetime-local field needs it.
+ * @param {number|string|Date} instant
+ */
 export const wallTime = (instant) => new Date(wallMs(new Date(instant).getTime())).toISOString().slice(0, 16);
 
 /**
- * The instant (ms) at which the factory's clock shows a time. A time that a change of the clock leaves out is read by the zone before it;
- * one that comes twice is the first.
+ * The time (ms) at which the factory's clock shows `wall`. What a change of the clock leaves out is read by the zone before it;
+ * what comes twice is the first.
  * @param {string} wall  "2026-01-31T14:05"
  */
 export function instantOf(wall) {
   const shown = Date.parse(`${wall}:00Z`);
-  const offset = (instant) => wallMs(instant) - instant;
+  const offset = (/** @type {number} */ instant) => wallMs(instant) - instant;
   const before = shown - offset(shown - 24 * HOUR_MS);
   if (wallMs(before) === shown) return before;
   const after = shown - offset(shown + 24 * HOUR_MS);
   return wallMs(after) === shown ? after : before;
 }
 
-/** The instant at which a day of the factory began: today's, or so many days before. */
+/** The time (ms) at which a day of the factory began: today, or so many days before. */
 export function dayStart(daysAgo = 0, now = Date.now()) {
   const day = new Date(wallMs(now));
   day.setUTCDate(day.getUTCDate() - daysAgo);

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { dayStart, foreignZone, instantOf, monthStart, setZone, wallTime } from './clock.js';
 
-const utc = (text) => Date.parse(text);
+const utc = (/** @type {string} */ text) => Date.parse(text);
 
-test('a moment is told by the clock of the factory', () => {
+test('a time is shown by the clock of the factory', () => {
   setZone('Europe/Berlin');
   assert.equal(wallTime(utc('2026-01-15T23:30:00Z')), '2026-01-16T00:30');
   assert.equal(wallTime(utc('2026-07-15T23:30:00Z')), '2026-07-16T01:30');

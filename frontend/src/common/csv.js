@@ -1,12 +1,15 @@
+/** @typedef {string|number|boolean|null|undefined} Cell */
+
 /**
  * Rows as CSV (RFC 4180, with the mark that makes Excel read UTF-8). A cell that a spreadsheet would run as a formula is made harmless.
  * @param {string[]} header
- * @param {(string|number|boolean|null|undefined)[][]} rows
+ * @param {Cell[][]} rows
  */
 export function toCsv(header, rows) {
-  return '\ufeff' + [header, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
+  return `\ufeff${[header, ...rows].map((row) => `${row.map(cell).join(',')}\r\n`).join('')}`;
 }
 
+/** @param {Cell} value */
 function cell(value) {
   if (value === null || value === undefined) return '';
   const text = typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);

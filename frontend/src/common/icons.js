@@ -1,4 +1,4 @@
-// Our own line icons, 24 × 24. They are decoration: names stand beside them or in aria-label.
+// Our own line icons, 24 × 24. They are decoration: their names are next to them or in aria-label.
 
 import { s } from './dom.js';
 
@@ -35,8 +35,11 @@ const PATHS = {
   expand: 'M4 9V4h5 M20 9V4h-5 M4 15v5h5 M20 15v5h-5',
 };
 
-/** @param {keyof typeof PATHS} name */
-export function icon(name) {
-  return s('svg', { viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.8, 'stroke-linecap': 'round', 'stroke-linejoin': 'round', 'aria-hidden': 'true' },
-    s('path', { d: PATHS[name] }));
-}
+/** @typedef {keyof typeof PATHS} Icon */
+
+const LINE = {
+  viewBox: '0 0 24 24', fill: 'none', stroke: 'currentColor', 'stroke-width': 1.8, 'stroke-linecap': 'round', 'stroke-linejoin': 'round',
+};
+
+/** @param {Icon} name */
+export const icon = (name) => s('svg', { ...LINE, 'aria-hidden': 'true' }, s('path', { d: PATHS[name] }));

@@ -1,15 +1,20 @@
-// What a page shows is in its address. Inside the shell the shell's address bar holds it; alone, the page's own does.
+// What a page shows is in its address: inside the shell in the shell's address bar, otherwise in its own. And the keys that both share.
 
 import './theme.js'; // every page follows the theme
 
+export const KEYS_OFF = 'enms.keysOff';
 const inShell = window.parent !== window;
+/** @type {Set<() => void>} */
 const listeners = new Set();
 let state = new URLSearchParams(location.search);
 
-/** The present parameters; change them with setState only. */
+/** A copy of the present parameters; setState changes them. */
 export const pageState = () => new URLSearchParams(state);
 
-/** @param {Record<string, string|null>} changes  null removes a parameter */
+/**
+ * Changes parameters, here and in the address.
+ * @param {Record<string, string|null>} changes  null or '' removes a parameter
+ */
 export function setState(changes) {
   const next = new URLSearchParams(state);
   for (const [name, value] of Object.entries(changes)) {
@@ -23,15 +28,22 @@ export function setState(changes) {
   history.replaceState(null, '', query ? `?${query}` : location.pathname);
 }
 
-/** Names what is shown, here and in the shell. @param {string} title */
+/**
+ * Names what is shown, here and in the shell.
+ * @param {string} title
+ */
 export function setTitle(title) {
   document.title = title;
   if (inShell) parent.postMessage({ enms: 'title', title }, location.origin);
 }
 
-/** Calls back when the shell opens another address of the same page: a deep link, or a step back or forward. */
+/**
+ * Calls back when the shell opens another address of the same page: a deep link, or a step back or forward.
+ * @param {() => void} listener
+ */
 export const onState = (listener) => listeners.add(listener);
 
+/** @param {string} query */
 function arrive(query) {
   if (query === state.toString()) return;
   state = new URLSearchParams(query);
@@ -44,14 +56,16 @@ addEventListener('message', (event) => {
   arrive(event.data.query);
 });
 
-/** The address of another view of the app: opens inside the shell when we are in it. @param {string} route e.g. "devices?add=1" */
+/**
+ * The address of another view of the app; inside the shell it opens there.
+ * @param {string} route  such as "devices?add=1"
+ */
 export const appLink = (route) => `/#/${route}`;
 
 // The shell's keys work wherever the focus is.
 if (inShell) {
   addEventListener('keydown', (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
-    parent.postMessage({ enms: 'key', key: event.key }, location.origin);
+    if (!event.defaultPrevented && isShortcut(event)) parent.postMessage({ enms: 'key', key: event.key }, location.origin);
   });
   // A link into the app changes the shell, not the frame.
   addEventListener('click', (event) => {
@@ -62,7 +76,14 @@ if (inShell) {
   });
 }
 
-/** Whether a key belongs to a field. */
-export function typing(target) {
-  return target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'SELECT', 'TEXTAREA'].includes(target.tagName));
+/**
+ * Whether a key may be a shortcut: it is pressed alone, and belongs to no field.
+ * @param {KeyboardEvent} event
+ */
+export function isShortcut({ ctrlKey, metaKey, altKey, target }) {
+  const inField = target instanceof HTMLElement && (target.isContentEditable || ['INPUT', 'SELECT', 'TEXTAREA'].includes(target.tagName));
+  return !ctrlKey && !metaKey && !altKey && !inField;
 }
+
+/** Whether single keys are shortcuts. A person whose dictation or clumsy hand hits them can switch that off. */
+export const keysOn = () => localStorage.getItem(KEYS_OFF) === null;

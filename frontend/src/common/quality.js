@@ -3,31 +3,40 @@
 import { percent } from './format.js';
 import { t } from './texts.js';
 
+/** @import { EnergyQuality } from './types.d.ts' */
+/** @typedef {{kwh: number|null, energyQuality: EnergyQuality|null}} Print */
+
 const ALL = 99.95; // a coverage that is shown as 100 %
 
 /**
- * @param {{kwh: number|null, energyQuality: any}} print
- * @returns {string[]} short marks that stand beside the figure; none when all is well
+ * Short marks next to the figure; none when all is well.
+ * @param {Print} print
  */
 export function qualityMarks({ kwh, energyQuality: quality }) {
   if (kwh === null || !quality) return [];
+  const { coverage_pct: coverage } = quality;
   return [
     quality.provisional ? t('quality.provisional') : null,
-    quality.coverage_pct !== null && quality.coverage_pct < ALL ? t('quality.covered', { share: percent(Math.floor(quality.coverage_pct)) }) : null,
+    coverage !== null && coverage < ALL ? t('quality.covered', { share: percent(Math.floor(coverage)) }) : null,
     quality.estimated_end ? t('quality.estimatedEnd') : null,
     quality.jumps ? t('quality.jumps') : null,
   ].filter((mark) => mark !== null);
 }
 
-/** The same as sentences that explain. @returns {string[]} at least one */
+/**
+ * The same as sentences that explain; at least one.
+ * @param {Print} print
+ */
 export function qualitySentences({ kwh, energyQuality: quality }) {
-  if (kwh === null || !quality || quality.method === 'none') return [t(quality?.method === 'none' ? 'quality.noMeter' : 'quality.unknown')];
+  if (quality?.method === 'none') return [t('quality.noMeter')];
+  if (kwh === null || !quality) return [t('quality.unknown')];
+  const { coverage_pct: coverage } = quality;
   return [
     t(quality.method === 'counter' ? 'quality.counter' : 'quality.integrated'),
-    quality.coverage_pct === null ? null : t(quality.coverage_pct < ALL ? 'quality.gaps' : 'quality.whole', { share: percent(Math.floor(quality.coverage_pct)) }),
+    coverage === null ? null : t(coverage < ALL ? 'quality.gaps' : 'quality.whole', { share: percent(Math.floor(coverage)) }),
     quality.provisional ? t('quality.provisional.why') : null,
     quality.estimated_end ? t('quality.estimatedEnd.why') : null,
     quality.resets ? t('quality.resets.why') : null,
     quality.jumps ? t('quality.jumps.why') : null,
-  ].filter((sentence) => sentence !== null);
+  ].filter((text) => text !== null);
 }

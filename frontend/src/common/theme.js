@@ -1,13 +1,14 @@
-// Light, dark or the system's theme. One choice for all pages: they hear of a change by the storage event.
+// Light, dark or the system's theme. One choice for all pages: the storage event tells them of a change.
 
-export const THEMES = ['system', 'light', 'dark'];
+import { oneOf } from './choice.js';
+
+export const THEMES = /** @type {const} */ (['system', 'light', 'dark']);
 const KEY = 'enms.theme';
 
-/** What the person chose. @returns {string} one of THEMES */
-export function chosenTheme() {
-  const stored = localStorage.getItem(KEY);
-  return stored !== null && THEMES.includes(stored) ? stored : 'system';
-}
+/** @typedef {typeof THEMES[number]} Theme */
+
+/** What the person chose. */
+export const chosenTheme = () => oneOf(localStorage.getItem(KEY), THEMES, 'system');
 
 /** 'light' or 'dark', as it is now. */
 export function shownTheme() {
@@ -16,6 +17,7 @@ export function shownTheme() {
   return matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light';
 }
 
+/** @param {Theme} theme */
 export function chooseTheme(theme) {
   localStorage.setItem(KEY, theme);
   apply();
@@ -33,7 +35,10 @@ addEventListener('storage', (event) => {
 });
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => dispatchEvent(new Event('themechange')));
 
-/** The colour of a token as a canvas understands it. @param {string} token e.g. "--leaf" */
+/**
+ * The colour of a token as a canvas understands it.
+ * @param {string} token  such as "--leaf"
+ */
 export function colour(token) {
   const probe = document.createElement('span');
   probe.style.color = `var(${token})`;

@@ -3,17 +3,46 @@
 import { h } from '../common/dom.js';
 import { t, word } from '../common/texts.js';
 
+/** @import { Device } from '../common/types.d.ts' */
+
+/**
+ * @typedef {object} Field
+ * @property {string} name  a column of the registry
+ * @property {string} text  its key in the texts
+ * @property {'number'} [kind]
+ * @property {string[]} [options]
+ * @property {string} [words]  the options' key in the texts
+ * @property {string[]} [for]  the sources that it belongs to
+ * @property {boolean} [stored]  never shown; empty keeps what is stored
+ * @property {boolean} [hint]
+ * @property {boolean} [more]  among the fields that are seldom needed
+ * @property {boolean} [required]
+ * @property {string} [list]  the id of its suggestions
+ */
+
+/**
+ * @typedef {object} Fields
+ * @property {(name: string) => HTMLInputElement|HTMLSelectElement} input
+ * @property {() => Values} body  the whole device
+ * @property {() => Values} changes  what differs from the device as it was
+ * @property {() => boolean} testable  whether all that a new connection needs is filled in
+ */
+
+/** @typedef {Record<string, string|number|null>} Values */
+
 const SOURCES = ['prusalink', 'octoprint', 'moonraker', 'simplyprint', 'mqtt', 'none'];
 const TYPES = ['printer', 'compressor', 'hvac', 'motor', 'pump', 'injection_molding', 'conveyor', 'boiler', 'other'];
 const PLANTS = ['generic_plant', 'corn', 'sunflower', 'tomato'];
-/** What each kind of connection cannot do without. */
-const NEEDED = { prusalink: ['api_ip', 'api_key'], octoprint: ['api_ip', 'api_key'], moonraker: ['api_ip'], simplyprint: ['simplyprint_id', 'sp_company_id', 'sp_api_key'] };
 const ASKED = ['prusalink', 'octoprint', 'moonraker'];
+/** What each kind of connection cannot do without. @type {Record<string, string[]>} */
+const NEEDED = {
+  prusalink: ['api_ip', 'api_key'],
+  octoprint: ['api_ip', 'api_key'],
+  moonraker: ['api_ip'],
+  simplyprint: ['simplyprint_id', 'sp_company_id', 'sp_api_key'],
+};
 
-/**
- * name: a column of the registry; text: its key in the texts; for: the sources that it belongs to; stored: never shown, empty keeps it.
- * @type {{name: string, text: string, kind?: string, options?: string[], words?: string, for?: string[], stored?: boolean, hint?: boolean, wide?: boolean, more?: boolean, required?: boolean, list?: string}[]}
- */
+/** @type {Field[]} */
 const FIELDS = [
   { name: 'friendly_name', text: 'name', required: true },
   { name: 'device_id', text: 'id', hint: true, required: true },
@@ -36,77 +65,103 @@ const FIELDS = [
 const DEFAULTS = { source: 'prusalink', device_type: 'printer', plant_type: 'generic_plant' };
 
 /**
- * Builds the fields of a device (null: a new one) into `place`.
+ * Builds the fields of a device into `place`.
  * @param {HTMLElement} place
- * @param {any} device  as the API shows it
+ * @param {Device|null} device  null: a new one
  * @param {string[]} plugs  meters to offer
- * @returns {{body: () => Record<string, any>, changes: () => Record<string, any>, testable: () => boolean}}
- *   body: the whole device; changes: what differs from `device`; testable: whether all that a new connection needs is filled in
+ * @returns {Fields}
  */
 export function deviceFields(place, device, plugs) {
-  const inputs = new Map();
-  const rows = FIELDS.map((field) => {
-    const id = `field-${field.name}`;
-    const known = device ?? DEFAULTS;
-    const hint = field.stored && device?.[`has_${field.name}`] ? t('form.key.keep') : field.hint ? t(`form.${field.text}.hint`) : null;
-    const common = { id, name: field.name, 'aria-describedby': hint ? `${id}-hint` : null, required: field.required && !(field.stored && device) };
-    const input = field.options
-      ? h('select', common, ...field.options.map((value) => h('option', { value, text: word(field.words, value) })))
-      : h('input', { ...common, type: field.kind ?? (field.stored ? 'password' : 'text'), step: field.kind ? 'any' : null, list: field.list ?? null, autocomplete: field.stored ? 'new-password' : 'off', autocapitalize: 'none', spellcheck: 'false' });
-    if (!field.stored && known[field.name] != null) input.value = known[field.name];
-    if (field.name === 'device_id' && device) input.readOnly = true;
-    inputs.set(field.name, input);
-    return { field, row: h('div', { class: 'field' }, h('label', { for: id, text: t(`form.${field.text}`) }), input, hint ? h('p', { class: 'hint', id: `${id}-hint`, text: hint }) : null) };
-  });
-  const more = h('details', {}, h('summary', { text: t('form.more') }), h('div', { class: 'fields' }, ...rows.filter(({ field }) => field.more).map(({ row }) => row)));
-  place.replaceChildren(h('div', { class: 'fields' }, ...rows.filter(({ field }) => !field.more).map(({ row }) => row)), more,
+  const rows = FIELDS.map((field) => fieldRow(field, device));
+  const inputs = new Map(rows.map(({ field, input }) => [field.name, input]));
+  const input = (/** @type {string} */ name) => /** @type {HTMLInputElement|HTMLSelectElement} */ (inputs.get(name));
+  const belongs = (/** @type {Field} */ field) => field.for === undefined || field.for.includes(input('source').value);
+
+  const part = (/** @type {boolean} */ more) => h('div', { class: 'fields' }, ...rows.filter(({ field }) => Boolean(field.more) === more).map(({ row }) => row));
+  place.replaceChildren(part(false), h('details', {}, h('summary', { text: t('form.more') }), part(true)),
     h('datalist', { id: 'plugs' }, ...plugs.map((value) => h('option', { value }))));
 
   const showFor = () => {
-    for (const { field, row } of rows) row.hidden = field.for !== undefined && !field.for.includes(inputs.get('source').value);
+    for (const { field, row } of rows) row.hidden = !belongs(field);
   };
-  inputs.get('source').onchange = showFor;
+  input('source').onchange = showFor;
   showFor();
 
   // A new printer's short name follows its name until somebody writes one.
   if (!device) {
     let own = false;
-    inputs.get('device_id').addEventListener('input', () => { own = true; });
-    inputs.get('friendly_name').addEventListener('input', () => {
-      if (!own) inputs.get('device_id').value = shortName(inputs.get('friendly_name').value);
+    input('device_id').addEventListener('input', () => { own = true; });
+    input('friendly_name').addEventListener('input', () => {
+      if (!own) input('device_id').value = shortName(input('friendly_name').value);
     });
   }
 
+  /** What is filled in; null where a field is empty. */
   function values() {
+    /** @type {Values} */
     const found = {};
-    for (const { field } of rows) {
-      if (field.for !== undefined && !field.for.includes(inputs.get('source').value)) continue;
-      const text = inputs.get(field.name).value.trim();
+    for (const { field } of rows.filter((one) => belongs(one.field))) {
+      const text = input(field.name).value.trim();
       if (field.stored && text === '') continue;
       found[field.name] = text === '' ? null : field.kind === 'number' ? Number(text) : text;
     }
     return found;
   }
 
+  /** @param {(entry: [name: string, value: string|number|null]) => boolean} wanted */
+  const chosen = (wanted) => Object.fromEntries(Object.entries(values()).filter(wanted));
+
   return {
-    body: () => Object.fromEntries(Object.entries(values()).filter(([, value]) => value !== null)),
+    input,
+    body: () => chosen(([, value]) => value !== null),
+    changes: () => chosen(([name, value]) => name !== 'device_id' && value !== (device?.[name] ?? null)),
     testable() {
-      const source = inputs.get('source').value;
-      return Object.hasOwn(NEEDED, source) && ['device_id', ...NEEDED[source]].every((name) => inputs.get(name).value.trim() !== '');
+      const source = input('source').value;
+      return Object.hasOwn(NEEDED, source) && ['device_id', ...NEEDED[source]].every((name) => input(name).value.trim() !== '');
     },
-    changes: () => Object.fromEntries(Object.entries(values()).filter(([name, value]) => name !== 'device_id' && value !== (device?.[name] ?? null))),
   };
 }
 
-/** A sentence of the server with the names of fields as the form calls them. */
-export function inLabels(sentence) {
-  return sentence.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => {
+/**
+ * A field with its label and hint, and what the device has in it.
+ * @param {Field} field
+ * @param {Device|null} device
+ */
+function fieldRow(field, device) {
+  const id = `field-${field.name}`;
+  const hint = field.stored && device?.[`has_${field.name}`] ? t('form.key.keep') : field.hint ? t(`form.${field.text}.hint`) : null;
+  const attributes = {
+    id, name: field.name, 'aria-describedby': hint ? `${id}-hint` : null, required: field.required && !(field.stored && device),
+  };
+  const input = field.options
+    ? h('select', attributes, ...field.options.map((value) => h('option', { value, text: word(field.words ?? '', value) })))
+    : h('input', {
+      ...attributes, type: field.kind ?? (field.stored ? 'password' : 'text'), step: field.kind ? 'any' : null, list: field.list,
+      autocomplete: field.stored ? 'new-password' : 'off', autocapitalize: 'none', spellcheck: 'false',
+    });
+  const value = /** @type {Record<string, unknown>} */ (device ?? DEFAULTS)[field.name];
+  if (!field.stored && value != null) input.value = String(value);
+  if (field.name === 'device_id' && device) input.toggleAttribute('readonly', true);
+  const row = h('div', { class: 'field' },
+    h('label', { for: id, text: t(`form.${field.text}`) }), input, hint ? h('p', { class: 'hint', id: `${id}-hint`, text: hint }) : null);
+  return { field, input, row };
+}
+
+/**
+ * A sentence of the server with the names of fields as the form calls them.
+ * @param {string} text
+ */
+export function inLabels(text) {
+  return text.replace(/\b[a-z]+(?:_[a-z]+)+\b/g, (name) => {
     const field = FIELDS.find((one) => one.name === name);
     return field ? `“${t(`form.${field.text}`)}”` : name;
   });
 }
 
-/** "Prusa MK4 (left)" → "Prusa-MK4-left". */
-export function shortName(name) {
+/**
+ * "Prusa MK4 (left)" → "Prusa-MK4-left".
+ * @param {string} name
+ */
+function shortName(name) {
   return name.normalize('NFKD').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+|-+$/g, '').slice(0, 64);
 }

@@ -1,89 +1,130 @@
 // The fleet at a glance: what it draws, who prints, what needs a hand, how the parts of the system are.
 
-import { breakable, byId, h, redraw } from '../common/dom.js';
-import { byName, fleetFigures } from '../common/fleet.js';
-import { co2, duration, fileName, kwh, moment, money, percent, temperature, watts } from '../common/format.js';
+import { badge, breakable, byId, figureParts, h, redraw } from '../common/dom.js';
+import { byName, fleetFigures, hasPrint, passportLink } from '../common/fleet.js';
+import { duration, fileName, grams, kwh, moment, money, percent, temperature, watts } from '../common/format.js';
 import { icon } from '../common/icons.js';
+import { fillPage } from '../common/page.js';
 import { appLink, pageState } from '../common/pagestate.js';
 import { connectionNotice, poll, summaryUrl } from '../common/poll.js';
-import { RESULT_TONES, TIP_TONES, TONES, needsLook } from '../common/status.js';
-import { fillTexts, t, word } from '../common/texts.js';
+import { needsLook, resultBadge, statusTone, tipTone } from '../common/status.js';
+import { t, word } from '../common/texts.js';
+
+/** @import { Alarm, Health, HealthPartName, HistoryEntry, Printer, Summary } from '../common/types.d.ts' */
 
 const RECENT = 6;
 const SLOW_MS = 15_000;
+/** @type {HealthPartName[]} */
 const PARTS = ['database', 'ingest', 'printers', 'nodered', 'broker'];
-const PART_TONES = { ok: 'good', waiting: 'quiet', stale: 'warm', down: 'bad', unknown: 'quiet' };
-const scripted = pageState().has('scenario'); // a made-up fleet, which the system's parts know nothing of
-/** Alarms that the printers' own tips tell as well. */
+/** All others are quiet. @type {Record<string, string>} */
+const PART_TONES = { ok: 'good', stale: 'warm', down: 'bad' };
+const scripted = pageState().has('scenario'); // a made-up fleet, of which the system's parts know nothing
+/** Alarms that the printers' own tips report as well. */
 const TOLD_BY_TIPS = new Set(['printer_error', 'printer_attention']);
 
+/** @param {Printer} printer */
 function fleetRow(printer) {
-  const analysis = printer.detailed_analysis_data;
-  const heat = (kind, actual, target) => (actual === null ? null : h('span', { class: 'heat' }, icon(kind), h('span', { class: 'unseen', text: `${t(`card.${kind}`)} ` }), temperature(actual, target)));
-  const running = printer.jobFilename !== null || analysis !== null;
-  const name = printer.jobFilename ?? t('card.noName');
   return h('tr', { 'data-device': printer.deviceId, 'data-status': printer.currentStatus },
-    h('th', { scope: 'row', class: 'who' }, h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), title: printer.friendlyName, text: printer.friendlyName }), h('span', { class: 'below', text: printer.model ?? '' })),
-    h('td', {}, h('span', { class: 'status', 'data-tone': TONES[printer.currentStatus] ?? 'quiet', text: word('status', printer.currentStatus) }), h('span', { class: 'below heats' }, heat('nozzle', printer.currentNozzleTemp, printer.targetNozzleTemp), heat('bed', printer.currentBedTemp, printer.targetBedTemp))),
-    h('td', { class: 'number', 'data-label': t('col.power'), 'data-field': 'powerWatts' }, ...shown(watts(printer.powerWatts))),
-    running ? h('td', { class: 'wide job', title: name }, ...breakable(fileName(name, 60)),
-      printer.jobProgressPercent === null ? null : h('progress', { max: 100, value: printer.jobProgressPercent, 'aria-label': t('card.progressOf', { name: printer.friendlyName }) }),
-      h('span', { class: 'below', text: [printer.jobProgressPercent === null ? '' : percent(printer.jobProgressPercent), printer.jobTimeLeftSeconds === null ? '' : t('card.left', { time: duration(printer.jobTimeLeftSeconds) })].filter(Boolean).join(', ') })) : h('td', { class: 'job' }),
-    h('td', { class: 'number', 'data-label': t('col.thisPrint') }, ...shown(kwh(printer.jobKwhConsumed))),
-    h('td', { class: 'number', 'data-label': t('col.day') }, ...shown(kwh(printer.kwhLast24h))));
+    h('th', { scope: 'row', class: 'who' },
+      h('a', { href: passportLink(printer), title: printer.friendlyName, text: printer.friendlyName }),
+      h('span', { class: 'below', text: printer.model ?? '' })),
+    h('td', {}, badge(word('status', printer.currentStatus), statusTone(printer.currentStatus)),
+      h('span', { class: 'below heats' },
+        heat('nozzle', printer.currentNozzleTemp, printer.targetNozzleTemp), heat('bed', printer.currentBedTemp, printer.targetBedTemp))),
+    h('td', { class: 'number', 'data-label': t('col.power'), 'data-field': 'powerWatts' }, ...figureParts(watts(printer.powerWatts))),
+    hasPrint(printer) ? jobCell(printer) : h('td', { class: 'job' }),
+    h('td', { class: 'number', 'data-label': t('col.thisPrint') }, ...figureParts(kwh(printer.jobKwhConsumed))),
+    h('td', { class: 'number', 'data-label': t('col.day') }, ...figureParts(kwh(printer.kwhLast24h))));
 }
 
-/** @param {[string, string?]} figure */
-const shown = ([value, unit]) => [value, unit ? h('span', { class: 'unit', text: unit }) : ''];
+/**
+ * @param {'nozzle'|'bed'} kind
+ * @param {number|null} actual
+ * @param {number|null} target
+ */
+function heat(kind, actual, target) {
+  if (actual === null) return null;
+  return h('span', { class: 'heat' }, icon(kind), h('span', { class: 'unseen', text: `${t(`card.${kind}`)} ` }), temperature(actual, target));
+}
 
+/** @param {Printer} printer */
+function jobCell({ friendlyName, jobFilename, jobProgressPercent: progress, jobTimeLeftSeconds: left }) {
+  const name = jobFilename ?? t('card.noName');
+  const words = [progress === null ? '' : percent(progress), left === null ? '' : t('card.left', { time: duration(left) })];
+  return h('td', { class: 'wide job', title: name }, ...breakable(fileName(name, 60)),
+    progress === null ? null : h('progress', { max: 100, value: progress, 'aria-label': t('card.progressOf', { name: friendlyName }) }),
+    h('span', { class: 'below', text: words.filter(Boolean).join(', ') }));
+}
+
+/** @param {HistoryEntry} print */
 function recentPrint(print) {
+  const link = { class: 'name', href: scripted ? null : appLink(`prints?job=${print.jobId}`), title: print.filename };
   return h('li', { 'data-job': print.jobId },
-    h('div', {}, h(scripted ? 'span' : 'a', { class: 'name', href: scripted ? null : appLink(`prints?job=${print.jobId}`), title: print.filename }, ...breakable(print.filename === null ? t('card.noName') : fileName(print.filename, 40))),
-      h('span', { class: 'below' }, h('span', { class: 'status', 'data-tone': RESULT_TONES[print.status] ?? 'quiet', text: word('result', print.status) }), ` ${moment(print.completedAt)} · ${print.printerName}`)),
-    h('div', { class: 'number' }, h('strong', { text: kwh(print.kwh).join(' ') }), h('span', { class: 'below', text: `${money(print.cost, print.currency)[0]} · ${co2(print.co2g).join(' ')}` })));
+    h('div', {},
+      h(scripted ? 'span' : 'a', link, ...breakable(fileName(print.filename ?? t('card.noName'), 40))),
+      h('span', { class: 'below' }, resultBadge(print.status), ` ${moment(print.completedAt)} · ${print.printerName}`)),
+    h('div', { class: 'number' }, h('strong', { text: kwh(print.kwh).join(' ') }),
+      h('span', { class: 'below', text: `${money(print.cost, print.currency)[0]} · ${grams(print.co2g).join(' ')}` })));
 }
 
-function showHealth(health) {
-  byId('system').replaceChildren(...PARTS.map((part) => {
-    const found = health.parts[part];
-    const age = found.lastReadingAgeSeconds ?? found.lastStatusAgeSeconds ?? null;
-    return h('li', {}, h('span', { text: t(`part.${part}`) }),
-      h('span', { class: 'status', 'data-tone': PART_TONES[found.status] ?? 'quiet', text: word('part', found.status) }),
-      h('span', { class: 'below', text: found.problem ?? (age === null ? '' : t('part.newest', { age: duration(age) })) }));
-  }));
+/** @param {HistoryEntry[]} prints */
+function recentPrints(prints) {
+  if (prints.length === 0) return [nothing('overview.noRecent')];
+  const all = h('a', { href: appLink('prints'), text: t('overview.allPrints') });
+  return [...prints.slice(0, RECENT).map(recentPrint), h('li', { 'data-job': 'all' }, all)];
 }
 
-/** Printers that want somebody, by their most important tip. */
-function showLooks(printers) {
-  const found = printers.filter(needsLook).map((printer) => h('li', { 'data-device': printer.deviceId, 'data-tone': TIP_TONES[printer.tips[0].id] },
-    h('a', { href: appLink(`passports?device=${encodeURIComponent(printer.deviceId)}`), text: printer.friendlyName }), h('span', { class: 'below', text: printer.tipText })));
-  redraw(byId('looks'), found.length === 0 ? [h('li', { class: 'soft', text: t('overview.looksNone') })] : found, 'data-device');
-}
-
-/** What else is the matter: silent devices, meters, refused messages. */
-function showAlarms(alarms) {
-  const found = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind));
-  byId('alarms-part').hidden = found.length === 0;
-  byId('alarms').replaceChildren(...found.map((alarm) => h('li', { 'data-tone': 'warm' },
-    h('span', { text: alarm.text }), alarm.since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(alarm.since) }) }))));
-}
-
-fillTexts();
-const silent = () => {}; // the summary's poll says that the server is away
-poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
-  const printers = summary.printers.toSorted(byName);
+/** @param {Summary} summary */
+function showSummary({ printers: found, globalHistory }) {
+  const printers = found.toSorted(byName);
   byId('totals').hidden = printers.length === 0;
   byId('totals').replaceChildren(...fleetFigures(printers, 'hero'));
   byId('columns').hidden = false;
   redraw(byId('fleet-rows'), printers.map(fleetRow), 'data-device');
   byId('fleet').hidden = printers.length === 0;
   byId('none').hidden = printers.length > 0;
-  redraw(byId('recent'), summary.globalHistory.length === 0 ? [h('li', { class: 'soft', text: t('overview.noRecent') })]
-    : [...summary.globalHistory.slice(0, RECENT).map(recentPrint), h('li', { 'data-job': 'all' }, h('a', { href: appLink('prints'), text: t('overview.allPrints') }))], 'data-job');
+  redraw(byId('recent'), recentPrints(globalHistory), 'data-job');
   showLooks(printers);
-}, connectionNotice(byId('notice'), t, moment));
+}
+
+/** @param {string} key  of the text */
+const nothing = (key) => h('li', { class: 'soft', text: t(key) });
+
+/**
+ * Printers that need somebody, with their most important tip.
+ * @param {Printer[]} printers
+ */
+function showLooks(printers) {
+  const found = printers.filter(needsLook).map((printer) => h('li', { 'data-device': printer.deviceId, 'data-tone': tipTone(printer) },
+    h('a', { href: passportLink(printer), text: printer.friendlyName }), h('span', { class: 'below', text: printer.tipText })));
+  redraw(byId('looks'), found.length === 0 ? [nothing('overview.looksNone')] : found, 'data-device');
+}
+
+/**
+ * What else is the matter: silent devices, meters, refused messages.
+ * @param {{alarms: Alarm[]}} answer
+ */
+function showAlarms({ alarms }) {
+  const found = alarms.filter((alarm) => !TOLD_BY_TIPS.has(alarm.kind));
+  byId('alarms-part').hidden = found.length === 0;
+  byId('alarms').replaceChildren(...found.map(({ text, since }) => h('li', { 'data-tone': 'warm' },
+    h('span', { text }), since === null ? null : h('span', { class: 'below', text: t('alarm.since', { time: moment(since) }) }))));
+}
+
+/** @param {Health} health */
+function showHealth({ parts }) {
+  byId('system').replaceChildren(...PARTS.map((name) => {
+    const { status, problem, lastReadingAgeSeconds, lastStatusAgeSeconds } = parts[name];
+    const age = lastReadingAgeSeconds ?? lastStatusAgeSeconds ?? null;
+    return h('li', {}, h('span', { text: t(`part.${name}`) }), badge(word('part', status), PART_TONES[status] ?? 'quiet'),
+      h('span', { class: 'below', text: problem ?? (age === null ? '' : t('part.newest', { age: duration(age) })) }));
+  }));
+}
+
+fillPage();
+poll(summaryUrl(pageState()), showSummary, { tell: connectionNotice(byId('notice')) });
 byId('system-part').hidden = scripted;
 if (!scripted) {
-  poll('/api/health', showHealth, silent, { everyMs: SLOW_MS });
-  poll('/api/alarms', (/** @type {any} */ { alarms }) => showAlarms(alarms), silent, { everyMs: SLOW_MS });
+  poll('/api/health', showHealth, { everyMs: SLOW_MS });
+  poll('/api/alarms', showAlarms, { everyMs: SLOW_MS });
 }

@@ -2,52 +2,69 @@
 
 import Swiper from 'swiper';
 import { A11y, Keyboard, Mousewheel } from 'swiper/modules';
-import { byId, h, setText } from '../common/dom.js';
-import { moment } from '../common/format.js';
+import { oneOf } from '../common/choice.js';
+import { byId, h, rem, setText } from '../common/dom.js';
+import { byName, passportLink } from '../common/fleet.js';
 import { icon } from '../common/icons.js';
-import { byName } from '../common/fleet.js';
-import { onState, pageState, setState, setTitle, typing } from '../common/pagestate.js';
+import { fillPage } from '../common/page.js';
+import { isShortcut, keysOn, onState, pageState, setState, setTitle } from '../common/pagestate.js';
 import { connectionNotice, poll, summaryUrl } from '../common/poll.js';
 import { GROUPS, urgency } from '../common/status.js';
-import { fillTexts, t } from '../common/texts.js';
+import { t } from '../common/texts.js';
 import { passportCard } from './card.js';
 import { followPrint } from './print.js';
 import { printsView } from './prints.js';
 
+/** @import { Printer, Summary } from '../common/types.d.ts' */
+/** @import { Card } from './card.js' */
+/** @typedef {{slide: HTMLElement, printer: Printer, card: Card|null}} Place */
+/** @typedef {(a: Printer, b: Printer) => number} Order */
+
 const ARRANGE = 'enms.arrange';
+
+/**
+ * Downwards, what is unknown last.
+ * @param {(printer: Printer) => number|null} value
+ * @returns {Order}
+ */
 const byNumber = (value) => (a, b) => (value(b) ?? -1) - (value(a) ?? -1);
+
+/** @type {Record<string, Order>} */
 const SORTS = {
   name: byName,
-  status: (a, b) => urgency(a.currentStatus) - urgency(b.currentStatus) || byName(a, b),
+  status: (a, b) => urgency(a) - urgency(b) || byName(a, b),
   energy: byNumber((printer) => printer.kwhLast24h),
   print: byNumber((printer) => printer.jobKwhConsumed),
   power: byNumber((printer) => printer.powerWatts),
 };
 
-/** @type {any[]} */
+/** @type {Printer[]} */
 let printers = [];
 let loaded = false;
-/** deviceId → its place and, while that is on the screen, its card. @type {Map<string, {slide: HTMLElement, printer: any, card: ReturnType<typeof passportCard>|null}>} */
+/** deviceId → its place and, while that is on the screen, its card. @type {Map<string, Place>} */
 const places = new Map();
+/** Whose back is shown. @type {Set<string>} */
 const flipped = new Set();
 /** @type {Swiper|null} */
 let swiper = null;
 let order = '';
 
-fillTexts();
+fillPage();
 const prints = printsView();
 /** A wall screen with room for two rows of cards begins with the grid. */
-const roomy = () => innerHeight > 80 * parseFloat(getComputedStyle(document.documentElement).fontSize);
+const roomy = () => innerHeight > 80 * rem();
 const carousel = () => (pageState().get('arrange') ?? localStorage.getItem(ARRANGE) ?? (roomy() ? 'grid' : 'carousel')) === 'carousel';
 
 // Only what is on the screen, or about to be, has a card.
 const seen = new IntersectionObserver((entries) => {
   for (const entry of entries) {
-    const place = places.get(/** @type {HTMLElement} */ (entry.target).dataset.device ?? '');
-    if (place) entry.isIntersecting ? mount(place) : unmount(place);
+    const place = places.get(entry.target.getAttribute('data-device') ?? '');
+    if (place && entry.isIntersecting) mount(place);
+    else if (place) unmount(place);
   }
 }, { rootMargin: '25% 30%' });
 
+/** @param {Place} place */
 function mount(place) {
   if (place.card) return;
   const id = place.printer.deviceId;
@@ -59,6 +76,7 @@ function mount(place) {
   place.slide.append(place.card.element);
 }
 
+/** @param {Place} place */
 function unmount(place) {
   // The focus must not vanish with a card that is scrolled away.
   if (!place.card || place.slide.contains(document.activeElement)) return;
@@ -67,8 +85,23 @@ function unmount(place) {
   place.card = null;
 }
 
+/**
+ * Remembers which side of a passport is shown.
+ * @param {string} id
+ * @param {boolean} back
+ */
+function remember(id, back) {
+  if (back) flipped.add(id);
+  else flipped.delete(id);
+}
+
+/**
+ * Turns a passport over, by hand.
+ * @param {string} id
+ * @param {boolean} to  its back
+ */
 function flip(id, to) {
-  to ? flipped.add(id) : flipped.delete(id);
+  remember(id, to);
   const place = places.get(id);
   if (!place?.card) return;
   place.card.flip(to);
@@ -82,10 +115,12 @@ function flip(id, to) {
 function selected() {
   const state = pageState();
   const search = (state.get('search') ?? '').toLocaleLowerCase();
-  const group = GROUPS[state.get('show') ?? ''] ?? (() => true);
-  const text = (printer) => [printer.friendlyName, printer.deviceId, printer.model, printer.location, printer.jobFilename, printer.currentMaterial].join(' ').toLocaleLowerCase();
-  const sort = Object.hasOwn(SORTS, state.get('sort') ?? '') ? state.get('sort') ?? 'name' : 'name';
-  return printers.filter((printer) => group(printer) && (search === '' || text(printer).includes(search))).sort(SORTS[sort]);
+  const group = oneOf(state.get('show'), Object.keys(GROUPS), null);
+  const sort = oneOf(state.get('sort'), Object.keys(SORTS), 'name');
+  const text = (/** @type {Printer} */ { friendlyName, deviceId, model, location, jobFilename, currentMaterial }) => (
+    [friendlyName, deviceId, model, location, jobFilename, currentMaterial].join(' ').toLocaleLowerCase());
+  const inGroup = printers.filter((printer) => group === null || GROUPS[group](printer));
+  return inGroup.filter((printer) => search === '' || text(printer).includes(search)).sort(SORTS[sort]);
 }
 
 /** The view, or the one passport that the address names. */
@@ -108,7 +143,7 @@ function show() {
     place.card?.update(printer);
   }
   const shown = selected();
-  setText(byId('count'), printers.length === 0 || shown.length === printers.length ? '' : t('passports.count', { shown: shown.length, all: printers.length }));
+  setText(byId('count'), shown.length === printers.length ? '' : t('passports.count', { shown: shown.length, all: printers.length }));
   const none = loaded && printers.length === 0;
   byId('none').hidden = !none;
   byId('tools').hidden = none;
@@ -117,6 +152,7 @@ function show() {
   arrange(shown);
 }
 
+/** @param {Printer[]} shown  in their order */
 function arrange(shown) {
   const asCarousel = carousel();
   const next = `${asCarousel} ${shown.map((printer) => printer.deviceId).join(' ')}`;
@@ -129,14 +165,14 @@ function arrange(shown) {
     place.slide.remove();
     places.delete(id);
   }
-  for (const printer of shown) {
-    if (!places.has(printer.deviceId)) {
-      const slide = h('li', { class: 'swiper-slide', 'data-device': printer.deviceId });
-      places.set(printer.deviceId, { slide, printer, card: null });
-      seen.observe(slide);
-    }
-  }
-  const slides = shown.map((printer) => /** @type {any} */ (places.get(printer.deviceId)).slide);
+  const slides = shown.map((printer) => {
+    const known = places.get(printer.deviceId);
+    if (known) return known.slide;
+    const slide = h('li', { class: 'swiper-slide', 'data-device': printer.deviceId });
+    places.set(printer.deviceId, { slide, printer, card: null });
+    seen.observe(slide);
+    return slide;
+  });
   if (order.split(' ').slice(1).join(' ') !== shown.map((printer) => printer.deviceId).join(' ')) byId('slides').replaceChildren(...slides);
   order = next;
   byId('stage').dataset.arrange = asCarousel ? 'carousel' : 'grid';
@@ -166,11 +202,13 @@ const GAP_REM = 1.25;
 
 /** In the grid: no lonely card in the last row where the cards before it could share the width. */
 function evenRows() {
-  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const fit = (least) => Math.max(1, Math.floor((byId('stage').clientWidth + GAP_REM * rem) / ((least + GAP_REM) * rem)));
+  const unit = rem();
+  const width = byId('stage').clientWidth + GAP_REM * unit;
+  const fit = (/** @type {number} */ least) => Math.max(1, Math.floor(width / ((least + GAP_REM) * unit)));
   const count = byId('slides').children.length;
-  const rows = Math.ceil(count / fit(NARROWEST_REM));
-  byId('slides').style.setProperty('--columns', String(Math.max(Math.ceil(count / Math.max(1, rows)), Math.min(count, fit(WIDEST_REM)), 1)));
+  const rows = Math.max(1, Math.ceil(count / fit(NARROWEST_REM)));
+  const columns = Math.max(Math.ceil(count / rows), Math.min(count, fit(WIDEST_REM)), 1);
+  byId('slides').style.setProperty('--columns', String(columns));
 }
 addEventListener('resize', evenRows);
 
@@ -186,9 +224,9 @@ function openLinked() {
   const id = pageState().get('device');
   const place = id === null ? null : places.get(id);
   if (!place || !id) return;
-  const side = pageState().get('side') === 'back';
-  side ? flipped.add(id) : flipped.delete(id);
-  place.card?.flip(side);
+  const back = pageState().get('side') === 'back';
+  remember(id, back);
+  place.card?.flip(back);
   const index = [...byId('slides').children].indexOf(place.slide);
   if (swiper) swiper.slideTo(index, 0);
   else place.slide.scrollIntoView({ block: 'center' });
@@ -198,9 +236,11 @@ function openLinked() {
 
 // Tools
 
-function option(prefix, value) {
-  return h('option', { value, text: t(`${prefix}.${value}`) });
-}
+/**
+ * @param {'filter'|'sort'} prefix  of the keys of their texts
+ * @param {string[]} values
+ */
+const options = (prefix, values) => values.map((value) => h('option', { value, text: t(`${prefix}.${value}`) }));
 
 function showTools() {
   const state = pageState();
@@ -208,11 +248,11 @@ function showTools() {
   byId('sort').value = state.get('sort') ?? 'name';
   if (document.activeElement !== byId('search')) byId('search').value = state.get('search') ?? '';
   const now = carousel() ? 'carousel' : 'grid';
-  for (const button of byId('arrange').children) button.setAttribute('aria-pressed', String(button.dataset.value === now));
+  for (const button of byId('arrange').querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.value === now));
 }
 
-byId('filter').append(...['all', ...Object.keys(GROUPS)].map((name) => option('filter', name)));
-byId('sort').append(...Object.keys(SORTS).map((name) => option('sort', name)));
+byId('filter').append(...options('filter', ['all', ...Object.keys(GROUPS)]));
+byId('sort').append(...options('sort', Object.keys(SORTS)));
 byId('filter').onchange = () => change({ show: byId('filter').value === 'all' ? null : byId('filter').value });
 byId('sort').onchange = () => change({ sort: byId('sort').value === 'name' ? null : byId('sort').value });
 byId('search').oninput = () => change({ search: byId('search').value });
@@ -224,40 +264,37 @@ byId('arrange').append(...['carousel', 'grid'].map((name) => h('button', {
     change({ arrange: null });
   },
 }, icon(name === 'carousel' ? 'cards' : 'grid'))));
-byId('previous').append(icon('left'));
-byId('next').append(icon('right'));
 byId('previous').onclick = () => swiper?.slidePrev();
 byId('next').onclick = () => swiper?.slideNext();
 
+/** @param {Record<string, string|null>} changes  of the address */
 function change(changes) {
   setState(changes);
   show();
 }
 
 addEventListener('keydown', (event) => {
-  if (typing(event.target) || event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem('enms.keysOff') !== null) return;
+  if (!isShortcut(event) || !keysOn()) return;
   if (event.key === '/') {
     event.preventDefault();
     byId(byId('cards-view').hidden ? 'prints-search' : 'search').focus();
   }
   if (event.key === 'f' && !byId('cards-view').hidden) {
     const slide = document.activeElement?.closest('.swiper-slide') ?? byId('slides').children[swiper?.activeIndex ?? 0];
-    const id = slide?.dataset.device;
+    const id = slide?.getAttribute('data-device');
     if (id) flip(id, !flipped.has(id));
   }
 });
 
 // Share
 
+/** @param {Printer} printer */
 function share(printer) {
-  const link = new URL(`/#/passports?device=${encodeURIComponent(printer.deviceId)}`, location.origin).href;
-  byId('share-link').value = link;
+  byId('share-link').value = new URL(passportLink(printer), location.origin).href;
   setText(byId('share-done'), '');
   byId('share').showModal();
   byId('share-link').select();
 }
-byId('share-close').append(icon('close'));
-byId('share-close').onclick = () => byId('share').close();
 byId('share-copy').onclick = async () => {
   byId('share-link').select();
   // Over plain HTTP in a factory's network there is no clipboard API.
@@ -272,11 +309,11 @@ onState(() => {
 });
 show();
 followPrint();
-poll(summaryUrl(pageState()), (/** @type {any} */ summary) => {
+poll(summaryUrl(pageState()), (/** @type {Summary} */ summary) => {
   const first = !loaded;
   loaded = true;
   printers = summary.printers;
   prints.summary(summary.globalHistory);
   show();
   if (first) openLinked();
-}, connectionNotice(byId('notice'), t, moment));
+}, { tell: connectionNotice(byId('notice')) });

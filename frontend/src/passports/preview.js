@@ -1,14 +1,21 @@
 // A print in three dimensions, from the preview file of the G-code analysis. Drawn only when something changes.
 
-import { BufferAttribute, BufferGeometry, Color, EqualDepth, LineBasicMaterial, LineSegments, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
+import {
+  BufferAttribute, BufferGeometry, Color, EqualDepth, LineBasicMaterial, LineSegments, PerspectiveCamera, Scene, WebGLRenderer,
+} from 'three';
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js';
-import { readPreview } from './preview-reader.js';
-import { request } from '../common/api.js';
+import { request, sentence } from '../common/api.js';
 import { h, setText } from '../common/dom.js';
 import { number } from '../common/format.js';
 import { icon } from '../common/icons.js';
 import { t } from '../common/texts.js';
 import { colour } from '../common/theme.js';
+import { readPreview } from './preview-reader.js';
+
+/** @import { Layer, Model } from './preview-reader.js' */
+/** @typedef {{progress: (percent: number|null) => void, destroy: () => void}} Preview  progress in %, null: all of it is printed */
+/** @typedef {{min: number[], max: number[]}} Box  corners x, y, z in mm */
+/** @typedef {[width: number, depth: number]|null} Bed  mm; null when it is not known */
 
 const NOT_OF_THE_PART = new Set(['skirt', 'brim', 'wipe_tower', 'custom']);
 const GRID_MM = 10;
@@ -17,16 +24,16 @@ const FIELD_OF_VIEW = 35;
 const BEHIND = [0.46, -0.72, 0.52]; // from where the print is seen at first: the front, a little from the right and above
 
 /**
+ * Draws a print.
  * @param {HTMLElement} stage
  * @param {string} url  of the preview file
- * @param {{progress: number|null, picture: string|null, bed?: [number, number]|null}} print  progress in %, null: all of it is printed;
- *   picture: shown where nothing can be drawn; bed: width and depth in mm
- * @returns {{progress: (percent: number|null) => void, destroy: () => void}}
+ * @param {{progress: number|null, picture: string|null, bed?: Bed}} print  picture: shown where nothing can be drawn
+ * @returns {Preview}
  */
 export function printPreview(stage, url, { progress, picture, bed = null }) {
   const gone = new AbortController();
   let percent = progress;
-  let scene = /** @type {ReturnType<typeof drawScene>|null} */ (null);
+  let scene = /** @type {Preview|null} */ (null);
 
   (async () => {
     try {
@@ -53,12 +60,23 @@ export function printPreview(stage, url, { progress, picture, bed = null }) {
   };
 }
 
-/** Without WebGL, or with a damaged file: the picture that the analysis made, and why. */
+/**
+ * Without WebGL, or with a damaged file: the picture that the analysis made, and why.
+ * @param {HTMLElement} stage
+ * @param {string|null} picture
+ * @param {unknown} error
+ */
 function stillPicture(stage, picture, error) {
   stage.replaceChildren(...(picture ? [h('img', { src: picture, alt: t('detail.previewOf') })] : []),
-    h('p', { class: 'caption', text: t('detail.previewNone', { error: error.message }) }));
+    h('p', { class: 'caption', text: t('detail.previewNone', { error: sentence(error) }) }));
 }
 
+/**
+ * @param {HTMLElement} stage
+ * @param {Model} model
+ * @param {Bed} bed
+ * @returns {Preview}
+ */
 function drawScene(stage, model, bed) {
   const canvas = h('canvas', { role: 'img', 'aria-label': t('detail.previewOf') });
   const context = canvas.getContext('webgl2', { antialias: true, alpha: true, powerPreference: 'low-power' });
@@ -71,19 +89,19 @@ function drawScene(stage, model, bed) {
 
   // One geometry, shown three times: what is printed, and as a veil what is to come. Only the veil's nearest lines are seen,
   // found by drawing its depth first: many faint lines above each other would be as dense as the print.
-  const attribute = new BufferAttribute(positions, 3);
-  const light = new BufferAttribute(shades, 3, true);
-  const make = (material, order) => {
+  const position = new BufferAttribute(positions, 3);
+  const color = new BufferAttribute(shades, 3, true);
+  const make = (/** @type {object} */ look, /** @type {number} */ order) => {
     const geometry = new BufferGeometry();
-    geometry.setAttribute('position', attribute);
-    geometry.setAttribute('color', light);
-    const lines = new LineSegments(geometry, material);
+    geometry.setAttribute('position', position);
+    geometry.setAttribute('color', color);
+    const lines = new LineSegments(geometry, new LineBasicMaterial(look));
     lines.renderOrder = order;
     return lines;
   };
-  const done = make(new LineBasicMaterial({ vertexColors: true }), 1);
-  const depth = make(new LineBasicMaterial({ colorWrite: false }), 2);
-  const veil = make(new LineBasicMaterial({ vertexColors: true, transparent: true, opacity: 0.3, depthFunc: EqualDepth }), 3);
+  const done = make({ vertexColors: true }, 1);
+  const depth = make({ colorWrite: false }, 2);
+  const veil = make({ vertexColors: true, transparent: true, opacity: 0.3, depthFunc: EqualDepth }, 3);
   const grid = bedGrid(bed, bounds);
   const scene = new Scene().add(...(grid ? [grid] : []), done, depth, veil);
 
@@ -95,14 +113,14 @@ function drawScene(stage, model, bed) {
   camera.position.set(middle[0] + away * BEHIND[0], middle[1] + away * BEHIND[1], middle[2] + away * BEHIND[2]);
   const controls = new OrbitControls(camera, canvas);
   controls.target.set(middle[0], middle[1], middle[2]);
-  // A finger up or down and a wheel scroll what the preview stands in; sideways turns, two fingers and Ctrl + wheel come closer.
+  // A finger up or down and a wheel scroll what is around the preview; sideways turns, two fingers and Ctrl + wheel come closer.
   canvas.style.touchAction = 'pan-y';
   // Without dragging: a step around.
   turn.onclick = () => {
     camera.position.sub(controls.target).applyAxisAngle(camera.up, TURN_RAD).add(controls.target);
     controls.update();
   };
-  const passWheel = (event) => { if (!event.ctrlKey) event.stopPropagation(); };
+  const passWheel = (/** @type {WheelEvent} */ event) => { if (!event.ctrlKey) event.stopPropagation(); };
   stage.addEventListener('wheel', passWheel, { capture: true, passive: true });
 
   let asked = 0;
@@ -133,7 +151,8 @@ function drawScene(stage, model, bed) {
 
   return {
     progress(percent) {
-      const { layer, end } = percent === null ? { layer: model.layers.length - 1, end: positions.length / 3 } : reached(model.layers, ends, percent);
+      const whole = { layer: model.layers.length - 1, end: positions.length / 3 };
+      const { layer, end } = percent === null ? whole : reached(model.layers, ends, percent);
       done.geometry.setDrawRange(0, end);
       for (const lines of [depth, veil]) lines.geometry.setDrawRange(end, Infinity);
       setText(caption, t(percent === null ? 'detail.layers' : 'detail.layerOf', { layer: number(layer + 1), all: number(model.layers.length) }));
@@ -155,7 +174,11 @@ function drawScene(stage, model, bed) {
   };
 }
 
-/** The bed below the print; null when its size is not known or the print lies elsewhere (a machine with its origin in the middle). */
+/**
+ * The bed below the print; null when its size is not known or the print lies elsewhere (a machine with its origin in the middle).
+ * @param {Bed} bed
+ * @param {Box} bounds  of the print
+ */
 function bedGrid(bed, { min, max }) {
   if (bed === null || min[0] < 0 || min[1] < 0 || max[0] > bed[0] || max[1] > bed[1]) return null;
   const [width, depth] = bed;
@@ -167,13 +190,19 @@ function bedGrid(bed, { min, max }) {
   return new LineSegments(geometry, new LineBasicMaterial());
 }
 
-/** All lines as pairs of points in the order of the layers; ends[i] is the number of points up to the end of layer i. */
+/**
+ * All lines as pairs of points (positions: x, y, z in mm) in the order of the layers; ends[i] is the number of points up to the end
+ * of layer i.
+ * @param {Model} model
+ */
 function geometryOf({ layers, groups, features }) {
   const ordered = groups.filter((group) => !NOT_OF_THE_PART.has(features[group.feature])).sort((a, b) => a.layer - b.layer);
-  const points = ordered.reduce((sum, group) => sum + group.lines.reduce((inner, line) => inner + Math.max(0, line.length / 2 - 1) * 2, 0), 0);
+  const points = ordered.flatMap((group) => group.lines).reduce((sum, line) => sum + Math.max(0, line.length - 2), 0);
   const positions = new Float32Array(points * 3);
   const shades = new Uint8Array(points * 3);
+  /** @type {Box} */
   const bounds = { min: [Infinity, Infinity, 0], max: [-Infinity, -Infinity, 0] };
+  /** @type {number[]} */
   const ends = new Array(layers.length).fill(0);
   let at = 0;
   for (const { layer, lines } of ordered) {
@@ -204,7 +233,12 @@ function geometryOf({ layers, groups, features }) {
   return { positions, shades, ends, bounds };
 }
 
-/** The layer, and the number of points, that are printed at a progress, which printers reckon by time. */
+/**
+ * The layer, and the number of points, that are printed at a progress, which printers compute by time.
+ * @param {Layer[]} layers
+ * @param {number[]} ends  as geometryOf() returns them
+ * @param {number} percent
+ */
 function reached(layers, ends, percent) {
   const last = layers.at(-1);
   if (!last) return { layer: -1, end: 0 };

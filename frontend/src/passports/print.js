@@ -1,17 +1,23 @@
 // One ended print in a dialog: the passport of what was made. It is in the address (?job=…), so a link opens it.
 
-import { requestJson } from '../common/api.js';
-import { breakable, byId, figure, h, setText } from '../common/dom.js';
-import { NONE, co2, duration, fileName, grams, kwh, moment, money } from '../common/format.js';
-import { icon } from '../common/icons.js';
+import { requestJson, sentence } from '../common/api.js';
+import { breakable, byId, h, setText } from '../common/dom.js';
+import { NONE, duration, fileName, grams, moment } from '../common/format.js';
 import { appLink, onState, pageState, setState } from '../common/pagestate.js';
 import { qualitySentences } from '../common/quality.js';
-import { RESULT_TONES } from '../common/status.js';
-import { t, word } from '../common/texts.js';
-import { jobSection, pairs, partsSection, picture, section, words } from './sections.js';
+import { resultBadge } from '../common/status.js';
+import { t } from '../common/texts.js';
+import { accountFigures, jobSection, pairs, partsSection, picture, printSeconds, section } from './sections.js';
 
-let preview = /** @type {ReturnType<typeof import('./preview.js').printPreview>|null} */ (null);
+/** @import { JobPassport } from '../common/types.d.ts' */
+/** @import { Preview } from './preview.js' */
 
+let preview = /** @type {Preview|null} */ (null);
+
+/**
+ * Opens the dialog of a print.
+ * @param {string} jobId
+ */
 export function openPrint(jobId) {
   setState({ job: jobId });
   show();
@@ -21,57 +27,69 @@ async function show() {
   const id = pageState().get('job');
   const dialog = byId('print');
   if (id === null) return dialog.close();
-  preview?.destroy();
-  preview = null;
+  endPreview();
   setText(byId('print-title'), t('print.loading'));
   byId('print-body').replaceChildren();
   if (!dialog.open) dialog.showModal();
   try {
+    /** @type {JobPassport} */
     const print = await requestJson(`/api/jobs/${encodeURIComponent(id)}`);
-    if (pageState().get('job') !== id) return;
-    draw(print);
+    if (pageState().get('job') === id) draw(print);
   } catch (error) {
     setText(byId('print-title'), t('print.failed'));
-    byId('print-body').replaceChildren(h('p', { class: 'notice', 'data-tone': 'bad', text: error.message }));
+    byId('print-body').replaceChildren(h('p', { class: 'notice', 'data-tone': 'bad', text: sentence(error) }));
   }
 }
 
+function endPreview() {
+  preview?.destroy();
+  preview = null;
+}
+
+/** @param {JobPassport} print */
 async function draw(print) {
   const name = print.filename ?? t('card.noName');
-  const seconds = print.completedAt ? (Date.parse(print.completedAt) - Date.parse(print.startedAt)) / 1000 : null;
   byId('print-title').replaceChildren(...breakable(fileName(name, 90)));
   byId('print-title').title = name;
   const stage = h('div', { class: 'preview', hidden: print.previewUrl === null });
   byId('print-body').replaceChildren(
     h('p', { class: 'print-who' }, print.previewUrl === null ? picture(print.thumbnailUrl) : null,
-      h('span', {}, h('span', { class: 'status', 'data-tone': RESULT_TONES[print.status] ?? 'quiet', text: word('result', print.status) }),
+      h('span', {}, resultBadge(print.status),
         h('span', { class: 'below', text: [print.printerName, print.statusReason].filter(Boolean).join(' · ') }))),
-    h('dl', { class: 'figures' }, figure(t('col.energy'), kwh(print.kwh), 'hero'), figure(t('col.cost'), money(print.cost, print.currency), 'hero'), figure(t('col.co2'), co2(print.co2g), 'hero')),
+    h('dl', { class: 'figures' }, ...accountFigures(print)),
     stage,
-    h('div', { class: 'print-sections' }, ...[
-      section('print.facts', pairs(/** @type {[string, string][]} */ ([
-        ['print.started', moment(print.startedAt)], ['col.ended', moment(print.completedAt)], ['col.duration', duration(seconds)],
-        print.pausedSeconds >= 1 ? ['print.paused', duration(print.pausedSeconds)] : null,
-        ['col.material', print.material ?? NONE], ['print.filament', words(grams(print.filamentGrams))],
-      ].filter((row) => row !== null)))),
-      jobSection(print.job_details), partsSection(print.perPartAnalysis, 'detail.parts'),
-      section('quality.title', h('ul', { class: 'sentences' }, ...qualitySentences(print).map((sentence) => h('li', { text: sentence })))),
-    ].filter((one) => one !== null)),
-    print.completedAt === null ? '' : h('p', {}, h('a', {
-      href: appLink(`analysis?${new URLSearchParams({ device: print.deviceId, range: 'span', from: print.startedAt, to: print.completedAt })}`), text: t('print.analyse'),
-    })));
+    h('div', { class: 'print-sections' },
+      facts(print), jobSection(print.job_details), partsSection(print.perPartAnalysis, 'detail.parts'),
+      section('quality.title', h('ul', { class: 'sentences' }, ...qualitySentences(print).map((text) => h('li', { text }))))),
+    analysisLink(print));
   if (print.previewUrl === null) return;
   const { printPreview } = await import('./preview.js');
   if (stage.isConnected) preview = printPreview(stage, print.previewUrl, { progress: null, picture: print.thumbnailUrl });
 }
 
+/** @param {JobPassport} print */
+function facts(print) {
+  return section('print.facts', pairs([
+    ['print.started', moment(print.startedAt)], ['col.ended', moment(print.completedAt)], ['col.duration', duration(printSeconds(print))],
+    ...(print.pausedSeconds >= 1 ? [/** @type {[string, string]} */ (['print.paused', duration(print.pausedSeconds)])] : []),
+    ['col.material', print.material ?? NONE], ['print.filament', grams(print.filamentGrams).join(' ')],
+  ]));
+}
+
+/**
+ * The way to the analysis of its time; '' while it runs.
+ * @param {JobPassport} print
+ */
+function analysisLink({ deviceId, startedAt, completedAt }) {
+  if (completedAt === null) return '';
+  const range = new URLSearchParams({ device: deviceId, range: 'span', from: startedAt, to: completedAt });
+  return h('p', {}, h('a', { href: appLink(`analysis?${range}`), text: t('print.analyse') }));
+}
+
 /** Follows the address from now on. */
 export function followPrint() {
-  byId('print-close').append(icon('close'));
-  byId('print-close').onclick = () => byId('print').close();
   byId('print').addEventListener('close', () => {
-    preview?.destroy();
-    preview = null;
+    endPreview();
     setState({ job: null });
   });
   onState(show);

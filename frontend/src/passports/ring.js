@@ -4,11 +4,22 @@ import { s } from '../common/dom.js';
 import { percent } from '../common/format.js';
 import { t } from '../common/texts.js';
 
-/** @param {string} name  of the printer @returns {{element: SVGElement, update: (value: number|null, tone: string) => void}} */
+const CIRCLE = { cx: 50, cy: 50, r: 46, fill: 'none', 'stroke-width': 5 };
+
+/**
+ * A new ring; `update` shows a progress (%) in a tone.
+ * @param {string} name  of the printer
+ * @returns {{element: SVGElement, update: (value: number|null, tone: string) => void}}
+ */
 export function progressRing(name) {
-  const line = (kind, more = {}) => s('circle', { class: kind, cx: 50, cy: 50, r: 46, fill: 'none', 'stroke-width': 5, ...more });
-  const done = line('ring-done', { pathLength: 100, transform: 'rotate(-90 50 50)', 'stroke-linecap': 'round', 'stroke-dasharray': '0 100' });
-  const element = s('svg', { class: 'ring', viewBox: '0 0 100 100', role: 'progressbar', 'aria-label': t('card.progressOf', { name }), 'aria-valuemin': 0, 'aria-valuemax': 100 }, line('ring-track'), done);
+  const track = s('circle', { class: 'ring-track', ...CIRCLE });
+  const done = s('circle', {
+    class: 'ring-done', ...CIRCLE, pathLength: 100, transform: 'rotate(-90 50 50)', 'stroke-linecap': 'round', 'stroke-dasharray': '0 100',
+  });
+  const element = s('svg', {
+    class: 'ring', viewBox: '0 0 100 100', role: 'progressbar', 'aria-label': t('card.progressOf', { name }), 'aria-valuemin': 0,
+    'aria-valuemax': 100,
+  }, track, done);
   return {
     element,
     update(value, tone) {

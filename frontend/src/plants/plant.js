@@ -1,5 +1,10 @@
 // Draws a plant as SVG text: species, stage of growth and health in, numbers and colours as plain attributes out (no inline styles).
-// Runs in the browser and in the build. Everything is reckoned from the arguments, so equal plants are equal pictures.
+// Runs in the browser and in the build. Everything is computed from the arguments, so equal plants are equal pictures.
+
+/** @typedef {number[]} Colour  red, green, blue: 0 … 255 */
+/** @typedef {'stem'|'leaf'|'light'} Tone */
+/** @typedef {{x: number, y: number}} Point */
+/** @typedef {1|-1} Side  right or left */
 
 /** Stages of each species, as python-api/plants.py counts them. @type {Record<string, number>} */
 export const STAGES = { generic_plant: 21, corn: 8, sunflower: 7, tomato: 12 };
@@ -7,7 +12,9 @@ export const STAGES = { generic_plant: 21, corn: 8, sunflower: 7, tomato: 12 };
 const GROUND = 100; // y of the soil in the 120 × 120 picture
 const MIDDLE = 60;
 
+/** @type {Record<Tone, Colour>} */
 const GREEN = { stem: [74, 138, 70], leaf: [66, 158, 84], light: [118, 190, 96] };
+/** @type {Record<Tone, Colour>} */
 const DRY = { stem: [146, 122, 74], leaf: [168, 138, 78], light: [190, 164, 104] };
 
 /**
@@ -29,45 +36,67 @@ const POT = '<ellipse cx="60" cy="100.5" rx="21" ry="3.6" fill="#5b4433"/><path 
 const RIM = '<path d="M36.6 99.4h3.2c4 3.6 36.4 3.6 40.4 0h3.2a1.4 1.4 0 0 1 1.4 1.7l-.7 4a1.8 1.8 0 0 1-1.8 1.4H37.7a1.8 1.8 0 0 1-1.8-1.4l-.7-4a1.4 1.4 0 0 1 1.4-1.7z" fill="#cf7a4c"/>';
 
 class Plant {
+  /** @param {number} wilt  0 healthy … 1 dry */
   constructor(wilt) {
     this.wilt = wilt;
+    /** @type {string[]} */
     this.parts = [];
+    /** What `<use>` refers to, by its id. @type {Map<string, string>} */
     this.shapes = new Map();
   }
 
-  colour(name) {
-    return rgb(mix(GREEN[name], DRY[name], Math.min(1, this.wilt * 1.15)));
+  /** @param {Tone} tone */
+  colour(tone) {
+    return rgb(mix(GREEN[tone], DRY[tone], Math.min(1, this.wilt * 1.15)));
   }
 
-  /** A colour that fades when the plant wilts. */
+  /**
+   * A colour that fades when the plant wilts.
+   * @param {Colour} colour
+   */
   fade(colour) {
     return rgb(mix(colour, [150, 128, 92], this.wilt * 0.7));
   }
 
   /**
    * A stem from the soil, bent by wilting.
-   * @returns {(t: number) => {x: number, y: number, angle: number}} the point and direction (degrees, −90 is up) at a share of its length
+   * @param {number} height
+   * @param {number} width
+   * @param {{sway?: number, bend?: number}} [shape]  sway: how far its tip is to the right; bend: how much wilting bends it
+   * @returns {(t: number) => Point & {angle: number}} the point and direction (degrees, −90 is up) at a share of its length
    */
-  stem(height, width, { sway = 0, from = MIDDLE, bend = 1 } = {}) {
+  stem(height, width, { sway = 0, bend = 1 } = {}) {
     const hang = this.wilt * bend;
-    const tip = [from + sway + hang * height * 0.42, GROUND - height * (1 - 0.3 * hang)];
-    const control = [from - sway * 0.6 - hang * height * 0.06, GROUND - height * (0.72 + 0.2 * hang)];
-    this.add(`<path d="M${f(from)} ${GROUND}Q${f(control[0])} ${f(control[1])} ${f(tip[0])} ${f(tip[1])}" fill="none" stroke="${this.colour('stem')}" stroke-width="${f(width)}" stroke-linecap="round"/>`);
+    const root = [MIDDLE, GROUND];
+    const tip = [MIDDLE + sway + hang * height * 0.42, GROUND - height * (1 - 0.3 * hang)];
+    const control = [MIDDLE - sway * 0.6 - hang * height * 0.06, GROUND - height * (0.72 + 0.2 * hang)];
+    this.add(`<path d="M${MIDDLE} ${GROUND}Q${f(control[0])} ${f(control[1])} ${f(tip[0])} ${f(tip[1])}" fill="none" stroke="${this.colour('stem')}" stroke-width="${f(width)}" stroke-linecap="round"/>`);
     return (t) => {
-      const at = (i) => (1 - t) ** 2 * [from, GROUND][i] + 2 * (1 - t) * t * control[i] + t * t * tip[i];
-      const slope = (i) => 2 * (1 - t) * (control[i] - [from, GROUND][i]) + 2 * t * (tip[i] - control[i]);
-      return { x: at(0), y: at(1), angle: (Math.atan2(slope(1), slope(0)) * 180) / Math.PI };
+      const [x, y] = [0, 1].map((i) => (1 - t) ** 2 * root[i] + 2 * (1 - t) * t * control[i] + t * t * tip[i]);
+      const [across, down] = [0, 1].map((i) => 2 * (1 - t) * (control[i] - root[i]) + 2 * t * (tip[i] - control[i]));
+      return { x, y, angle: (Math.atan2(down, across) * 180) / Math.PI };
     };
   }
 
-  /** A leaf. side is 1 (right) or −1, lift the degrees above the horizontal. */
-  leaf({ x, y }, side, length, { lift = 30, width = 0.34, tone = 'leaf', curve = 0.12 } = {}) {
+  /**
+   * A leaf.
+   * @param {Point} at
+   * @param {Side} side
+   * @param {number} length
+   * @param {{lift: number, width?: number, tone?: Tone, curve?: number}} shape  lift: degrees above the horizontal; width and curve: shares of the length
+   */
+  leaf({ x, y }, side, length, { lift, width = 0.34, tone = 'leaf', curve = 0.12 }) {
     if (length < 0.5) return;
     const angle = -(lift - this.wilt * (60 + lift * 0.6));
     this.add(`<use href="#${this.leafShape(width, curve, tone)}" transform="translate(${f(x)} ${f(y)}) scale(${f(side * length)} ${f(length)}) rotate(${Math.round(angle)})"/>`);
   }
 
-  /** A leaf of length 1 is kept once and used in many places. Its id tells its shape, so that plants on one page may share ids. */
+  /**
+   * A leaf of length 1 is kept once and used in many places. Its id tells its shape, so that plants on one page may share ids.
+   * @param {number} width
+   * @param {number} curve
+   * @param {Tone} tone
+   */
   leafShape(width, curve, tone) {
     const id = `${tone === 'light' ? 'a' : 'b'}${Math.round(width * 100)}-${Math.round(curve * 100)}-${Math.round(this.wilt * 100)}`;
     if (!this.shapes.has(id)) {
@@ -80,11 +109,26 @@ class Plant {
     return id;
   }
 
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @param {number} radius
+   * @param {string} colour
+   */
   circle(x, y, radius, colour) {
     this.add(`<circle cx="${f(x)}" cy="${f(y)}" r="${f(radius)}" fill="${colour}"/>`);
   }
 
-  /** Petals around a middle. */
+  /**
+   * Petals around a middle.
+   * @param {number} x
+   * @param {number} y
+   * @param {number} radius
+   * @param {number} petals  how many
+   * @param {Colour} colour
+   * @param {Colour} middle
+   * @param {{tilt?: number, inner?: number}} [shape]  tilt: degrees; inner: radius of the middle, a share of the whole
+   */
   flower(x, y, radius, petals, colour, middle, { tilt = 0, inner = 0.36 } = {}) {
     const id = `petals-${petals}`;
     if (!this.shapes.has(id)) {
@@ -98,16 +142,21 @@ class Plant {
     this.add(`<ellipse cx="${MIDDLE}" cy="98.4" rx="3.6" ry="2.5" fill="${rgb([196, 160, 98])}"/><path d="M57.6 97.6q2.4-1.4 4.8 0" fill="none" stroke="#8c6a3a" stroke-width="0.6"/>`);
   }
 
-  /** The first two leaves of every seedling. */
+  /**
+   * The first two leaves of every seedling.
+   * @param {number} size  0 … 1
+   */
   sprout(size) {
     const at = this.stem(6 + 8 * size, 1.6 + size);
     this.leaf(at(1), 1, 6 + 7 * size, { lift: 35, tone: 'light', width: 0.42 });
     this.leaf(at(1), -1, 6 + 7 * size, { lift: 35, tone: 'light', width: 0.42 });
   }
 
+  /** @param {string} part  SVG */
   add(part) { this.parts.push(part); }
 }
 
+/** Each draws a plant at a stage. @type {Record<string, (plant: Plant, stage: number) => void>} */
 const SPECIES = {
   /** Seed, sprout, pairs of leaves, buds, flowers: 21 stages. */
   generic_plant(plant, stage) {
@@ -216,14 +265,32 @@ const SPECIES = {
   },
 };
 
+/**
+ * A cob of corn, ripe at stage 8.
+ * @param {Plant} plant
+ * @param {Point} at
+ * @param {Side} side
+ * @param {number} stage
+ */
 function cob(plant, { x, y }, side, stage) {
-  const size = stage === 6 ? 0.7 : stage === 7 ? 0.9 : 1.1;
-  plant.add(`<g transform="translate(${f(x + side * 1.5)} ${f(y)}) scale(${f(side * size)} ${f(size)}) rotate(${f(24 + plant.wilt * 40)})">`
-    + (stage === 8 ? `<path d="M0 1C-4 -6 -3 -16 0 -19C4 -16 5 -6 2 1z" fill="${plant.fade([246, 200, 66])}"/><path d="M-2 -4h5M-2.4 -8h5.4M-2 -12h4.4" stroke="${plant.fade([214, 158, 40])}" stroke-width="0.7"/>` : `<path d="M-1 -14q2 -5 4 -6M0 -14q0 -5 1 -7" stroke="${plant.fade([190, 120, 70])}" stroke-width="0.9" fill="none"/>`)
-    + `<path d="M-1 2C-6 -4 -4 ${stage === 8 ? -11 : -15} 0 ${stage === 8 ? -10 : -16}C1 -8 2 -4 3 2z" fill="${plant.colour('leaf')}"/><path d="M3 2C7 -3 6 ${stage === 8 ? -10 : -14} 1 ${stage === 8 ? -9 : -16}C1 -8 0 -3 0 2z" fill="${plant.colour('light')}"/></g>`);
+  const ripe = stage === 8;
+  const size = stage === 6 ? 0.7 : ripe ? 1.1 : 0.9;
+  const inside = ripe
+    ? `<path d="M0 1C-4 -6 -3 -16 0 -19C4 -16 5 -6 2 1z" fill="${plant.fade([246, 200, 66])}"/><path d="M-2 -4h5M-2.4 -8h5.4M-2 -12h4.4" stroke="${plant.fade([214, 158, 40])}" stroke-width="0.7"/>`
+    : `<path d="M-1 -14q2 -5 4 -6M0 -14q0 -5 1 -7" stroke="${plant.fade([190, 120, 70])}" stroke-width="0.9" fill="none"/>`;
+  const husk = `<path d="M-1 2C-6 -4 -4 ${ripe ? -11 : -15} 0 ${ripe ? -10 : -16}C1 -8 2 -4 3 2z" fill="${plant.colour('leaf')}"/>`
+    + `<path d="M3 2C7 -3 6 ${ripe ? -10 : -14} 1 ${ripe ? -9 : -16}C1 -8 0 -3 0 2z" fill="${plant.colour('light')}"/>`;
+  plant.add(`<g transform="translate(${f(x + side * 1.5)} ${f(y)}) scale(${f(side * size)} ${f(size)}) rotate(${f(24 + plant.wilt * 40)})">${inside}${husk}</g>`);
 }
 
-/** A tomato's leaf: small ones along a twig. */
+/**
+ * A tomato's leaf: small ones along a twig.
+ * @param {Plant} plant
+ * @param {Point} at
+ * @param {Side} side
+ * @param {number} length
+ * @param {number} lift  degrees above the horizontal
+ */
 function frond(plant, { x, y }, side, length, lift) {
   const angle = -(lift - plant.wilt * (55 + lift * 0.5));
   const id = `frond-${Math.round(plant.wilt * 100)}`;
@@ -235,7 +302,12 @@ function frond(plant, { x, y }, side, length, lift) {
   plant.add(`<use href="#${id}" transform="translate(${f(x)} ${f(y)}) scale(${f(side * length)} ${f(length)}) rotate(${Math.round(angle)})"/>`);
 }
 
-const f2 = (value) => String(Math.round(value * 1000) / 1000);
-const f = (value) => String(Math.round(value * 10) / 10);
+const f2 = (/** @type {number} */ value) => String(Math.round(value * 1000) / 1000);
+const f = (/** @type {number} */ value) => String(Math.round(value * 10) / 10);
+/**
+ * @param {Colour} a
+ * @param {Colour} b
+ * @param {number} share  of b
+ */
 const mix = (a, b, share) => a.map((value, i) => value + (b[i] - value) * share);
-const rgb = (channels) => `#${channels.map((value) => Math.round(Math.min(255, Math.max(0, value))).toString(16).padStart(2, '0')).join('')}`;
+const rgb = (/** @type {Colour} */ channels) => `#${channels.map((value) => Math.round(Math.min(255, Math.max(0, value))).toString(16).padStart(2, '0')).join('')}`;

@@ -5,7 +5,12 @@ import { t, word } from '../common/texts.js';
 import { plantSvg } from './plant.js';
 import './plant.css';
 
-/** @returns {{element: HTMLElement, update: (printer: any) => void}} */
+/** @import { Printer } from '../common/types.d.ts' */
+
+/**
+ * A new plant; `update` shows that of a printer.
+ * @returns {{element: HTMLElement, update: (printer: Printer) => void}}
+ */
 export function plantView() {
   const element = h('div', { class: 'plant', role: 'img' });
   let shown = '';
@@ -16,7 +21,7 @@ export function plantView() {
       element.dataset.moving = String(printer.isPrintingNow);
       if (key === shown) return;
       shown = key;
-      // Text of our own generator: it holds nothing but numbers.
+      // Text of our own generator: it contains nothing but numbers.
       element.innerHTML = plantSvg(printer.plant_type, printer.plantStage, printer.plantHealth);
       element.firstElementChild?.setAttribute('preserveAspectRatio', 'xMidYMax'); // it stands on the ground
       element.setAttribute('aria-label', plantWords(printer));
@@ -24,7 +29,8 @@ export function plantView() {
   };
 }
 
-export function plantWords(printer) {
+/** @param {Printer} printer */
+function plantWords(printer) {
   const health = printer.plantHealth === null ? '' : t('card.health', { health: printer.plantHealth });
   return t('card.plant', { species: word('species', printer.plant_type), stage: printer.plantStage, stages: printer.plantStages, health });
 }

@@ -2,26 +2,38 @@
 
 import { shownTheme } from '../common/theme.js';
 
-/** @type {Record<string, {page: (query: string) => string, own: boolean, icon: any}>}  own: our page, which takes its parameters by message */
+/** @import { Icon } from '../common/icons.js' */
+
+/**
+ * @typedef {object} Route
+ * @property {(query: string) => string} page  the address of what is shown
+ * @property {boolean} own  our page, which takes its parameters by message
+ */
+
+/** The views by name; each has an icon of its name. @type {Record<string, Route>} */
 export const ROUTES = {
-  overview: { icon: 'overview', own: true, page: (query) => `/overview.html${mark(query)}` },
-  passports: { icon: 'passports', own: true, page: (query) => `/dpp_page.html${mark(query)}` },
-  prints: { icon: 'prints', own: true, page: (query) => `/dpp_page.html?view=prints${query && `&${query}`}` },
-  garden: { icon: 'garden', own: true, page: (query) => `/garden.html${mark(query)}` },
-  analysis: { icon: 'analysis', own: true, page: (query) => `/analysis/analysis_page.html${mark(query)}` },
-  devices: { icon: 'devices', own: true, page: (query) => `/devices.html${mark(query)}` },
-  flows: { icon: 'flows', own: false, page: () => '/nodered/' },
-  charts: { icon: 'charts', own: false, page: (query) => charts(query) },
-  api: { icon: 'api', own: false, page: () => '/api/docs' },
+  overview: { own: true, page: (query) => `/overview.html${mark(query)}` },
+  passports: { own: true, page: (query) => `/dpp_page.html${mark(query)}` },
+  prints: { own: true, page: (query) => `/dpp_page.html?view=prints${query && `&${query}`}` },
+  garden: { own: true, page: (query) => `/garden.html${mark(query)}` },
+  analysis: { own: true, page: (query) => `/analysis/analysis_page.html${mark(query)}` },
+  devices: { own: true, page: (query) => `/devices.html${mark(query)}` },
+  flows: { own: false, page: () => '/nodered/' },
+  charts: { own: false, page: (query) => charts(query) },
+  api: { own: false, page: () => '/api/docs' },
 };
 
+/** @type {Record<string, {icon: Icon, views: string[]}>} */
 export const PROFILES = {
-  technical: ['overview', 'passports', 'prints', 'garden', 'analysis', 'devices', 'flows', 'charts', 'api'],
-  staff: ['overview', 'passports', 'garden', 'prints'],
-  dpp: ['passports', 'prints', 'garden'],
+  technical: { icon: 'flows', views: ['overview', 'passports', 'prints', 'garden', 'analysis', 'devices', 'flows', 'charts', 'api'] },
+  staff: { icon: 'overview', views: ['overview', 'passports', 'garden', 'prints'] },
+  dpp: { icon: 'passports', views: ['passports', 'prints', 'garden'] },
 };
 
-/** A dashboard of Grafana without its frame, in the app's theme: "dashboard=energy&var-device=MK4"; the fleet's when none is named. */
+/**
+ * A dashboard of Grafana without its frame, in the app's theme; the fleet's when none is named.
+ * @param {string} query  such as "dashboard=energy&var-device=MK4"
+ */
 function charts(query) {
   const wanted = new URLSearchParams(query);
   const name = /^[a-z]+$/.exec(wanted.get('dashboard') ?? '')?.[0] ?? 'fleet';
@@ -30,16 +42,20 @@ function charts(query) {
   return `/grafana/d/enms-${name}/${name}?kiosk&${wanted}`;
 }
 
-const mark = (query) => (query ? `?${query}` : '');
+const mark = (/** @type {string} */ query) => (query ? `?${query}` : '');
 
 /**
- * The route of a hash such as "#/analysis?device=MK4&range=7d".
+ * The route of a hash such as "#/analysis?device=MK4&range=7d"; null when there is no such view.
  * @param {string} hash
- * @returns {{name: string, query: string}|null} null when there is no such view
  */
 export function parse(hash) {
   const [, name, query = ''] = /^#\/([a-z]+)(?:\?(.*))?$/.exec(hash) ?? [];
   return name && Object.hasOwn(ROUTES, name) ? { name, query } : null;
 }
 
+/**
+ * The hash of a view.
+ * @param {string} name
+ * @param {string} [query]
+ */
 export const hashOf = (name, query = '') => `#/${name}${mark(query)}`;
