@@ -1,11 +1,13 @@
-"""Run the emulated fleet: `python -m simulator`."""
+"""Runs the emulated fleet: `python -m simulator`."""
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -29,7 +31,7 @@ EPILOG = """environment:
 """
 
 
-def arguments(argv=None) -> argparse.Namespace:
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     env = os.environ
     parser = argparse.ArgumentParser(
@@ -56,7 +58,7 @@ def arguments(argv=None) -> argparse.Namespace:
 
 
 async def serve(world: World, bind: str, port: int) -> None:
-    """Run until SIGINT or SIGTERM."""
+    """Runs the fleet and its control API until SIGINT or SIGTERM."""
     await world.listen()
     runner = web.AppRunner(Control(world).app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
@@ -72,15 +74,14 @@ async def serve(world: World, bind: str, port: int) -> None:
         runner.addresses[0][1],
     )
     try:
-        await task
-    except asyncio.CancelledError:
-        pass
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
     finally:
         await runner.cleanup()
 
 
-def main(argv=None) -> int:
-    """Start the fleet; 1 with a sentence when it can't."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the fleet; returns 1, after a sentence on standard error, when it can't start."""
     args = arguments(argv)
     env = os.environ
     logs.configure("simulator", env.get("ENMS_LOG_LEVEL") or "info")

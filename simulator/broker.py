@@ -1,18 +1,25 @@
-"""One device's MQTT session on the asyncio loop, with the habits of real devices: last will, back-off, loss while away."""
+"""One device's MQTT session on the asyncio loop, with the habits of real devices: last will, back-off, messages lost
+while the broker is away.
+"""
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 log = logging.getLogger("simulator.mqtt")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Broker:
     """Where the broker is and how devices log in."""
 
@@ -22,7 +29,7 @@ class Broker:
     password: str | None = None
 
     @classmethod
-    def from_environment(cls, env=os.environ) -> "Broker | None":
+    def from_environment(cls, env: Mapping[str, str] = os.environ) -> Self | None:
         """The broker named by ENMS_MQTT_*; None when no host is set (then nothing is published)."""
         host = env.get("ENMS_MQTT_HOST")
         if not host:
@@ -35,10 +42,20 @@ class Broker:
         )
 
 
+class Message(NamedTuple):
+    """One message on its way to the broker."""
+
+    topic: str
+    payload: str
+    qos: int
+    retain: bool
+
+
 class Session:
     """A connection that comes back by itself (1 s … 15 s). `on_message(topic, payload_text)` runs on the loop.
 
-    `offline_buffer` is the number of messages kept while the broker is away; a Shelly keeps none.
+    `will` is (topic, payload) of the retained last will. `offline_buffer` is the number of messages kept while the
+    broker is away; a Shelly keeps none.
     """
 
     def __init__(
@@ -46,11 +63,11 @@ class Session:
         broker: Broker | None,
         client_id: str,
         will: tuple[str, str] | None = None,
-        subscriptions: tuple = (),
-        on_message=None,
-        on_connect=None,
+        subscriptions: tuple[str, ...] = (),
+        on_message: Callable[[str, str], None] | None = None,
+        on_connect: Callable[[], None] | None = None,
         offline_buffer: int = 0,
-    ):
+    ) -> None:
         self.broker = broker
         self.client_id = client_id
         self.will = will
@@ -59,30 +76,31 @@ class Session:
         self.on_connect = on_connect
         self.connected = False
         self.sent = self.dropped = 0
-        self.waiting = deque(maxlen=offline_buffer) if offline_buffer else None
+        self.waiting: deque[Message] = deque(maxlen=offline_buffer)
         self.client: mqtt.Client | None = None
-        self._task: asyncio.Task | None = None
+        self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
 
     def start(self) -> None:
-        """Begin to connect (from inside the loop)."""
+        """Begins to connect (from inside the loop); without a broker it does nothing."""
         if self.broker and not self._task:
-            self._task = asyncio.create_task(self._keep_connected(), name=f"mqtt {self.client_id}")
+            self._task = asyncio.create_task(self._keep_connected(self.broker), name=f"mqtt {self.client_id}")
 
     async def stop(self, abrupt: bool = False) -> None:
-        """End the session; `abrupt` cuts the line, so that the broker sends the last will."""
+        """Ends the session; `abrupt` cuts the line, so that the broker sends the last will."""
         if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-        if self.client:
+        if client := self.client:
             if self.connected and not abrupt:
                 if self.will:
-                    self.client.publish(self.will[0], self.will[1], qos=1, retain=True)
-                self.client.disconnect()
-            elif sock := self.client.socket():
-                # The old client may be collected later, when its descriptor belongs to a new line: it must not touch that.
-                self.client.on_disconnect = self.client.on_socket_close = self.client.on_socket_unregister_write = None
+                    client.publish(*self.will, qos=1, retain=True)
+                client.disconnect()
+            elif sock := client.socket():
+                # The old client may be collected later, when its descriptor belongs to a new line: it must not touch
+                # that one.
+                client.on_disconnect = client.on_socket_close = client.on_socket_unregister_write = None
                 asyncio.get_running_loop().remove_reader(sock)
                 asyncio.get_running_loop().remove_writer(sock)
                 sock.close()
@@ -90,10 +108,10 @@ class Session:
         self.connected = False
 
     def publish(self, topic: str, payload: str, qos: int = 1, retain: bool = False) -> bool:
-        """Hand a message to the broker; False when it is away and the message is lost (or only kept)."""
-        if not self.connected:
-            if self.waiting is not None:
-                self.waiting.append((topic, payload, qos, retain))
+        """Hands a message to the broker; False when it is away and the message is lost (or only kept)."""
+        if not self.connected or not self.client:
+            if self.waiting.maxlen:
+                self.waiting.append(Message(topic, payload, qos, retain))
             else:
                 self.dropped += 1
             return False
@@ -101,52 +119,49 @@ class Session:
         self.sent += 1
         return True
 
-    async def _keep_connected(self) -> None:
+    async def _keep_connected(self, broker: Broker) -> None:
         delay = 1.0
         while True:
             self._lost.clear()
-            self.client = self._make_client()
+            self.client = client = self._make_client(broker)
             try:
-                await asyncio.get_running_loop().run_in_executor(
-                    None, self.client.connect, self.broker.host, self.broker.port, 30
-                )
+                await asyncio.get_running_loop().run_in_executor(None, client.connect, broker.host, broker.port, 30)
                 while not self._lost.is_set():
-                    self.client.loop_misc()
+                    client.loop_misc()
                     if self.connected:
                         delay = 1.0
-                    try:
+                    with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._lost.wait(), 1.0)
-                    except TimeoutError:
-                        pass
             except OSError as error:
-                log.info("%s: no broker at %s:%d (%s)", self.client_id, self.broker.host, self.broker.port, error)
+                log.info("%s: no broker at %s:%d (%s)", self.client_id, broker.host, broker.port, error)
             await asyncio.sleep(delay)
             delay = min(15.0, delay * 2)
 
-    def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.client_id)
-        if self.broker.user:
-            client.username_pw_set(self.broker.user, self.broker.password)
+    def _make_client(self, broker: Broker) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.client_id)
+        if broker.user:
+            client.username_pw_set(broker.user, broker.password)
         if self.will:
-            client.will_set(self.will[0], self.will[1], qos=1, retain=True)
-        loop, home, fds = asyncio.get_running_loop(), threading.get_ident(), {}
+            client.will_set(*self.will, qos=1, retain=True)
+        loop, home = asyncio.get_running_loop(), threading.get_ident()
+        descriptors: dict[Any, int] = {}
 
-        def on_loop(call, *args):
+        def on_loop(call: Callable[..., object], *args: Any) -> None:
             # paho opens the socket in the executor's thread; the loop may only be touched from its own.
             if threading.get_ident() == home:
                 call(*args)
             else:
                 loop.call_soon_threadsafe(call, *args)
 
-        def opened(_client, _data, sock):
-            fds[sock] = sock.fileno()
-            on_loop(loop.add_reader, fds[sock], client.loop_read)
+        def opened(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            descriptors[sock] = sock.fileno()
+            on_loop(loop.add_reader, descriptors[sock], client.loop_read)
 
-        def closed(_client, _data, sock):
-            fd = fds.pop(sock, -1)
-            if fd >= 0:
-                on_loop(loop.remove_reader, fd)
-                on_loop(loop.remove_writer, fd)
+        def closed(_client: mqtt.Client, _data: Any, sock: Any) -> None:
+            descriptor = descriptors.pop(sock, -1)
+            if descriptor >= 0:
+                on_loop(loop.remove_reader, descriptor)
+                on_loop(loop.remove_writer, descriptor)
 
         client.on_socket_open, client.on_socket_close = opened, closed
         client.on_socket_register_write = lambda _c, _d, sock: on_loop(
@@ -156,7 +171,7 @@ class Session:
         client.on_connect, client.on_disconnect, client.on_message = self._connected, self._disconnected, self._message
         return client
 
-    def _connected(self, client, _data, _flags, reason, _properties) -> None:
+    def _connected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if client is not self.client:
             # Its session was stopped while the connection was being made.
             client.disconnect()
@@ -172,13 +187,13 @@ class Session:
         while self.waiting:
             self.publish(*self.waiting.popleft())
 
-    def _disconnected(self, client, _data, _flags, reason, _properties) -> None:
+    def _disconnected(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
         if client is not self.client:
             return
         self.connected = False
         self._lost.set()
         log.info("%s: disconnected (%s)", self.client_id, reason)
 
-    def _message(self, _client, _data, message) -> None:
+    def _message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if self.on_message:
             self.on_message(message.topic, message.payload.decode("utf-8", "replace"))

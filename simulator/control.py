@@ -1,12 +1,17 @@
 """The control API: what the fleet is, what truly happened, and what shall go wrong."""
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from .faults import FAULTS, FaultError, inject, number
-from .printer import PrinterError
+from .meters import Channel
+from .printer import JobTruth, Printer, PrinterError
+from .world import World
 
 HELP = {
     "GET /health": "is the simulator alive, broker sessions, counts",
@@ -26,7 +31,7 @@ def _error(status: int, sentence: str) -> web.Response:
 
 
 @web.middleware
-async def _sentences(request, handler):
+async def _sentences(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except (PrinterError, FaultError) as error:
@@ -35,21 +40,21 @@ async def _sentences(request, handler):
         return _error(404, f"there is no {request.method} {request.path}; GET / lists what there is")
 
 
-def _time(request, name: str, default: float | None = None) -> float:
+def _time(request: web.Request, name: str, default: float) -> float:
     text = request.query.get(name)
-    if text is None and default is not None:
+    if text is None:
         return default
     try:
         return float(text)
-    except (TypeError, ValueError):
+    except ValueError:
         pass
     try:
         return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError):
+    except ValueError:
         raise FaultError(f"{name} must be a time: unix seconds, or ISO 8601 with its offset") from None
 
 
-async def _body(request) -> dict:
+async def _body(request: web.Request) -> dict[str, Any]:
     if not request.can_read_body:
         return {}
     try:
@@ -64,7 +69,7 @@ async def _body(request) -> dict:
 class Control:
     """HTTP handlers over a World."""
 
-    def __init__(self, world):
+    def __init__(self, world: World) -> None:
         self.world = world
 
     def app(self) -> web.Application:
@@ -85,11 +90,11 @@ class Control:
         )
         return app
 
-    async def help(self, request):
+    async def help(self, request: web.Request) -> web.StreamResponse:
         """What there is."""
         return web.json_response(HELP)
 
-    async def health(self, request):
+    async def health(self, request: web.Request) -> web.StreamResponse:
         """Liveness and the state of all sessions."""
         w = self.world
         sessions = {p.spec.id: p.session for p in w.plugs.values()}
@@ -104,34 +109,34 @@ class Control:
             }
         )
 
-    async def fleet(self, request):
+    async def fleet(self, request: web.Request) -> web.StreamResponse:
         """The devices to register."""
         return web.json_response(self.world.devices())
 
-    async def truth(self, request):
+    async def truth(self, request: web.Request) -> web.StreamResponse:
         """Jobs and meters as they truly are."""
         since, w = _time(request, "since", 0.0), self.world
         w.advance(time.time())
-        jobs = []
+        jobs: list[JobTruth] = []
         for printer in w.printers.values():
-            jobs += [j for j in printer.history if j["end"] >= since]
-            if printer.job and printer.job.ended is None:
-                jobs.append(printer.describe(printer.job))
+            jobs += [job for job in printer.jobs() if job["end"] is None or job["end"] >= since]
         meters = {
             m: {"device_id": c.load, "true_wh": c.truth.wh, "counter_wh": c.counter_wh, "power_watts": c.power}
             for m, c in w.channels.items()
         }
         return web.json_response({"now": time.time(), "jobs": sorted(jobs, key=lambda j: j["start"]), "meters": meters})
 
-    async def meter(self, request):
+    async def meter(self, request: web.Request) -> web.StreamResponse:
         """Exact integral of a metering point."""
         return self._between(request, self.world.channels, "meter")
 
-    async def printer(self, request):
+    async def printer(self, request: web.Request) -> web.StreamResponse:
         """Exact integral of a printer."""
         return self._between(request, self.world.printers, "printer")
 
-    def _between(self, request, things, kind):
+    def _between(
+        self, request: web.Request, things: Mapping[str, Channel] | Mapping[str, Printer], kind: str
+    ) -> web.StreamResponse:
         thing = things.get(request.match_info["id"])
         if thing is None:
             return _error(404, f"no {kind} {request.match_info['id']!r} in this fleet")
@@ -143,18 +148,18 @@ class Control:
         except ValueError as error:
             return _error(410, str(error))
 
-    async def faults(self, request):
+    async def faults(self, request: web.Request) -> web.StreamResponse:
         """The catalogue."""
-        return web.json_response({name: f.__doc__ for name, f in FAULTS.items()})
+        return web.json_response({name: " ".join((f.__doc__ or "").split()) for name, f in FAULTS.items()})
 
-    async def inject(self, request):
-        """Inject one."""
+    async def inject(self, request: web.Request) -> web.StreamResponse:
+        """Injects one."""
         now = time.time()
         self.world.advance(now)
         return web.json_response(await inject(self.world, await _body(request), now))
 
-    async def command(self, request):
-        """Start, pause, resume, cancel, fail, clear."""
+    async def command(self, request: web.Request) -> web.StreamResponse:
+        """Starts, pauses, resumes, cancels or fails a print, or takes it off the bed (clear)."""
         printer = self.world.printers.get(request.match_info["id"])
         if printer is None:
             return _error(404, f"no printer {request.match_info['id']!r} in this fleet")
@@ -171,8 +176,12 @@ class Control:
             return web.json_response(printer.describe(job), status=201)
         if command == "pause":
             printer.pause(number(body, "seconds") if "seconds" in body else None, attention=bool(body.get("attention")))
-        elif command in ("resume", "cancel", "clear"):
-            getattr(printer, command)()
+        elif command == "resume":
+            printer.resume()
+        elif command == "cancel":
+            printer.cancel()
+        elif command == "clear":
+            printer.clear()
         elif command == "fail":
             printer.fail(str(body.get("reason") or "Thermal runaway of the hotend"))
         else:

@@ -1,14 +1,17 @@
 """The declaration of a fleet: which printers, plugs and hubs exist and how they behave. Read from a JSON file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .physics import MATERIALS, PROFILES
 
 DEMO = Path(__file__).with_name("fleet.json")
 PROTOCOLS = ("prusalink", "octoprint", "moonraker", "simplyprint")
 PLUG_KINDS = ("shelly_gen2", "shelly_gen1", "tasmota")
+Spec = TypeVar("Spec", "PrinterSpec", "PlugSpec", "HubSpec")
 
 
 class FleetError(ValueError):
@@ -27,7 +30,7 @@ class PrinterSpec:
     location: str = ""
     plant_type: str = "generic_plant"
     size_category: str = "medium"
-    materials: list = field(default_factory=lambda: ["PLA"])
+    materials: list[str] = field(default_factory=lambda: ["PLA"])
     interval_s: int = 15
     legacy: bool = False
     digest_qop: str | None = None
@@ -40,13 +43,14 @@ class PrinterSpec:
 class PlugSpec:
     """One plug; `channels` maps its metering points (`switch:0`, `pm1:0`, `relay:0`, or `` for Tasmota) to printers.
 
-    `interval_s` full report, `change_w` and `change_gap_s` when a change of power is told at once,
-    `offline_buffer` messages kept while the broker is away (a real plug keeps none).
+    A full report comes every `interval_s`. A change of power by more than `change_w` is reported at once, but not
+    within `change_gap_s` of the last report. `offline_buffer` messages are kept while the broker is away (a real plug
+    keeps none).
     """
 
     id: str
     kind: str
-    channels: dict
+    channels: dict[str, str | None]
     interval_s: float = 10.0
     change_w: float = 8.0
     change_gap_s: float = 3.0
@@ -75,7 +79,7 @@ class Fleet:
     step_s: float = 1.0
 
 
-def _make(kind, entry, where):
+def _make(kind: type[Spec], entry: Mapping[str, Any], where: str) -> Spec:
     known = {f.name for f in fields(kind)}
     unknown = set(entry) - known
     if unknown:
@@ -86,8 +90,8 @@ def _make(kind, entry, where):
         raise FleetError(f"{where}: {error}") from None
 
 
-def parse(declaration: dict) -> Fleet:
-    """A checked Fleet from decoded JSON. Raises FleetError."""
+def parse(declaration: Mapping[str, Any]) -> Fleet:
+    """The fleet of a decoded declaration, checked. Raises FleetError."""
     printers = [_make(PrinterSpec, e, f"printers[{i}]") for i, e in enumerate(declaration.get("printers", []))]
     plugs = [_make(PlugSpec, e, f"plugs[{i}]") for i, e in enumerate(declaration.get("plugs", []))]
     hubs = [_make(HubSpec, e, f"hubs[{i}]") for i, e in enumerate(declaration.get("hubs", []))]
@@ -119,7 +123,7 @@ def parse(declaration: dict) -> Fleet:
 
 
 def load(path: Path | str = DEMO) -> Fleet:
-    """Read a fleet file. Raises FleetError with the file's name."""
+    """The fleet of a file. Raises FleetError, with the file's name when it can't be read."""
     try:
         return parse(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError) as error:

@@ -1,7 +1,9 @@
-"""Days of plausible past for the demo fleet, by the same physics as live: `python -m simulator.history --days 7 --out DIR`.
+"""Days of plausible past for the demo fleet, by the same physics as live:
 
-Writes readings.csv, statuses.csv, jobs.csv, running.csv (import format) and truth.json, and leaves the fleet's state so that live goes
-on from the last counter. The same seed, fleet and end give the same bytes.
+    python -m simulator.history --days 7 --out DIR
+
+Writes readings.csv, statuses.csv, jobs.csv, running.csv (import format) and truth.json, and leaves the fleet's state so
+that the live fleet continues from the last counter. The same seed, fleet and end give the same bytes.
 """
 
 import argparse
@@ -10,11 +12,14 @@ import json
 import os
 import sys
 import time
-from datetime import UTC, datetime, timezone
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from .fleet import DEMO, Fleet, FleetError, load
-from .world import build_plugs, build_printers, write_json
+from .meters import Channel, Plug
+from .printer import JobTruth, Printer
+from .world import FleetState, build_plugs, build_printers, fleet_state, write_json
 
 STEP_S = 30
 STATUS_EVERY_S = 60
@@ -43,7 +48,8 @@ STATUS_COLUMNS = (
     "progress_percent",
     "time_left_seconds",
 )
-# What a protocol does not tell of a printer: its past must not know more than its present, or a model learns from what it never sees again.
+# What a protocol does not report of a printer: its past must not know more than its present, or a model learns from
+# what it never sees again.
 UNTOLD = {
     "prusalink": {"material"},
     "prusalink legacy": {"fan_rpm"},
@@ -75,33 +81,31 @@ def iso(at: float) -> str:
 
 
 def counter_text(kind: str, wh: float) -> str:
-    """A counter with the digits that this kind of plug tells."""
+    """A counter with the digits that this kind of plug reports."""
     if kind == "tasmota":
         return f"{round(wh / 1000, 3) * 1000:.0f}"
     return f"{int(wh * 60) / 60:.4f}" if kind == "shelly_gen1" else f"{wh:.3f}"
 
 
-def state_of(printer) -> str:
+def state_of(printer: Printer) -> str:
     """The printer's state in the words of ENMS."""
-    if printer.state == "preheat" or (printer.state == "printing" and printer.job.moving_from is None):
+    if printer.state == "preheat" or (printer.state == "printing" and not printer.moving_job):
         return "heating"
     if printer.state == "off":
         return "offline"
     over = printer.job.status if printer.job and printer.state in ("idle", "finished", "cancelled") else None
     if over is None:
         return printer.state
-    # Some protocols go on telling how the last print ended, some say nothing about it.
+    # Some protocols continue to report how the last print ended, some say nothing about it.
     if printer.spec.protocol == "moonraker" or (printer.spec.protocol == "octoprint" and over == "done"):
-        return {"done": "finished"}.get(over, over)
+        return "finished" if over == "done" else over
     return printer.state if printer.spec.protocol == "prusalink" and not printer.spec.legacy else "idle"
 
 
-def status_row(printer, stamp: str) -> list:
+def status_row(printer: Printer, stamp: str) -> list[object]:
     """One row of statuses.csv; empty where the value does not apply."""
-    m, job, state = printer.machine, printer.job, state_of(printer)
-    has_job = printer.state in ("printing", "paused", "attention")
-    moving = state == "printing"
-    fan = job.plan.fan if moving and job.layer > 2 else 0
+    m, job, state = printer.machine, printer.active_job, state_of(printer)
+    fan = printer.moving_job.fan if printer.moving_job else 0
     untold = UNTOLD["prusalink legacy" if printer.spec.legacy else printer.spec.protocol]
     row = [
         printer.spec.device_id,
@@ -117,19 +121,19 @@ def status_row(printer, stamp: str) -> list:
         f"{m.nozzle_target:.0f}",
         f"{m.bed:.1f}",
         f"{m.bed_target:.0f}",
-        f"{job.z:.2f}" if has_job else "",
+        f"{job.z:.2f}" if job else "",
         f"{printer.speed:.0f}",
         f"{fan * 5900:.0f}",
         printer.loaded_material,
-        job.plan.filename if has_job else "",
-        printer.source_id(job.number) or "" if has_job else "",
-        f"{job.progress * 100:.2f}" if has_job else "",
-        f"{job.left:.0f}" if has_job else "",
+        job.plan.filename if job else "",
+        printer.source_id(job.number) or "" if job else "",
+        f"{job.progress * 100:.2f}" if job else "",
+        f"{job.left:.0f}" if job else "",
     ]
     return ["" if column in untold else value for column, value in zip(STATUS_COLUMNS, row, strict=True)]
 
 
-def job_row(job: dict, seen: float) -> list:
+def job_row(job: JobTruth, seen: float) -> list[object]:
     """One row of jobs.csv or running.csv from a ground-truth job that was last seen at `seen`."""
     end, status = (iso(job["end"]), job["status"]) if job["end"] else ("", "printing")
     return [
@@ -150,21 +154,35 @@ def job_row(job: dict, seen: float) -> list:
     ]
 
 
-def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
-    """Write the files for `days` before unix time `end`; returns the state with which live goes on."""
+def write(fleet: Fleet, end: float, days: float, out: Path) -> FleetState:
+    """Writes the files for `days` before unix time `end`; returns the state from which the live fleet continues."""
     end = end // STEP_S * STEP_S
     start = end - round(days * 86400 / STEP_S) * STEP_S
     printers = build_printers(fleet, start, {}, auto_jobs=True)
     plugs = build_plugs(fleet, None, start, {}, printers, "UTC")
     for i, printer in enumerate(printers.values()):
         printer.next_start = start + 600 * (i + 1)
-        if printer.schedule.calibrates:
+        if printer.schedule and printer.schedule.calibrates:
             # These print their calibration piece right after the start of the live fleet.
             printer.schedule.free_at = end
-    first = {c.meter_id: c.counter_wh for plug in plugs.values() for c in plug.channels}
-    meters = [(plug.spec.kind, channel) for plug in plugs.values() for channel in plug.channels]
+    channels = [channel for plug in plugs.values() for channel in plug.channels]
+    first = {channel.meter_id: channel.counter_wh for channel in channels}
     out.mkdir(parents=True, exist_ok=True)
-    jobs, last_state = [], {}
+    ended = _write_telemetry(out, start, end, printers, plugs)
+    running = [job for printer in printers.values() for job in printer.jobs()]  # those that ended were taken out
+    _write_jobs(out / "jobs.csv", ended, end)
+    _write_jobs(out / "running.csv", running, end)
+    _write_truth(out / "truth.json", start, end, ended, channels, first)
+    return fleet_state(end, printers, plugs)
+
+
+def _write_telemetry(
+    out: Path, start: float, end: float, printers: Mapping[str, Printer], plugs: Mapping[str, Plug]
+) -> list[JobTruth]:
+    """Moves the fleet from `start` to `end` and writes its readings and statuses; returns the jobs that ended."""
+    meters = [(plug.spec.kind, channel) for plug in plugs.values() for channel in plug.channels]
+    jobs: list[JobTruth] = []
+    last_state: dict[Printer, str] = {}
     with (
         open(out / "readings.csv", "w", newline="", encoding="utf-8") as f,
         open(out / "statuses.csv", "w", newline="", encoding="utf-8") as g,
@@ -189,15 +207,25 @@ def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
                     for kind, c in meters
                 ]
             )
-    jobs.sort(key=lambda j: (j["start"], j["device_id"]))
-    running = [
-        printer.describe(printer.job) for printer in printers.values() if printer.job and printer.job.ended is None
-    ]
-    for name, some in (("jobs", jobs), ("running", running)):
-        with open(out / f"{name}.csv", "w", newline="", encoding="utf-8") as f:
-            writer = csv.writer(f, lineterminator="\n")
-            writer.writerow(JOB_COLUMNS)
-            writer.writerows(job_row(job, job["end"] or end) for job in some)
+    return sorted(jobs, key=lambda job: (job["start"], job["device_id"]))
+
+
+def _write_jobs(path: Path, jobs: Iterable[JobTruth], end: float) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        writer.writerow(JOB_COLUMNS)
+        writer.writerows(job_row(job, job["end"] or end) for job in jobs)
+
+
+def _write_truth(
+    path: Path,
+    start: float,
+    end: float,
+    jobs: Sequence[JobTruth],
+    channels: Iterable[Channel],
+    first: Mapping[str, float],
+) -> None:
+    """The exact account of the past; `first` is each meter's counter at `start`, Wh."""
     truth = {
         "from": iso(start),
         "to": iso(end),
@@ -209,19 +237,14 @@ def write(fleet: Fleet, end: float, days: float, out: Path) -> dict:
                 "last_wh": c.counter_wh,
                 "energy_wh": c.counter_wh - first[c.meter_id],
             }
-            for _, c in meters
+            for c in channels
         },
     }
-    (out / "truth.json").write_text(json.dumps(truth, indent=1, ensure_ascii=False), encoding="utf-8")
-    return {
-        "at": end,
-        "printers": {n: p.to_dict() for n, p in printers.items()},
-        "plugs": {n: p.to_dict() for n, p in plugs.items()},
-    }
+    path.write_text(json.dumps(truth, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def main(argv=None) -> int:
-    """The command line; 1 with a sentence when something can't be done."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns 1, after a sentence on standard error, when something can't be done."""
     parser = argparse.ArgumentParser(
         prog="python -m simulator.history", description="Write plausible past of the fleet for `./enms import`."
     )
@@ -240,7 +263,8 @@ def main(argv=None) -> int:
         "--state-dir",
         default=os.environ.get("ENMS_STATE_DIR"),
         metavar="DIR",
-        help="parent of the simulator's state folder; live goes on from there (default: ENMS_STATE_DIR; none: no state is written)",
+        help="parent of the simulator's state folder; live goes on from there "
+        "(default: ENMS_STATE_DIR; none: no state is written)",
     )
     args = parser.parse_args(argv)
     if not 0 < args.days <= 400:

@@ -1,13 +1,18 @@
-"""What gets printed: a catalogue of parts, plans with consistent figures, and the schedule of an unattended fleet."""
+"""What is printed: a catalogue of parts, plans with consistent figures, and the schedule of an unattended fleet."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, Self
 
+from .fleet import PrinterSpec
 from .physics import FILAMENT_AREA_MM2, MATERIALS, Profile
 
 HOMING_S = 20.0
 FLOW_SHARE = 0.8
 """Mean flow as a share of the printer's maximum: travels and corners take the rest."""
+Size = tuple[float, float, float]
+"""x, y and z; mm, or relative to each other."""
 
 PARTS = (
     # stem, relative size x : y : z
@@ -29,6 +34,14 @@ PARTS = (
 CALIBRATIONS = ("First layer calibration", "pressure_advance_line", "Flow cube 10 mm", "Retraction test")
 
 
+class Mishap(NamedTuple):
+    """What goes wrong in a print after a share (0..1) of its time; a pause or runout lasts for `seconds`."""
+
+    share: float
+    kind: Literal["pause", "runout", "cancel", "error"]
+    seconds: float
+
+
 @dataclass
 class Plan:
     """One sliced file and the figures that printer, file name and G-code agree on.
@@ -43,7 +56,7 @@ class Plan:
     motion_s: float
     filament_mm: float
     filament_g: float
-    size: tuple
+    size: Size
     layer_height: float
     layers: int
     infill: int
@@ -54,13 +67,13 @@ class Plan:
     duration_s: float | None = None
     seed: int = 0
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for the state file."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Plan":
-        """The reverse of to_dict."""
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The plan that to_dict described."""
         return cls(**{**values, "size": tuple(values["size"])})
 
 
@@ -75,7 +88,7 @@ def plan(
     model: str,
     *,
     stem: str,
-    aspect: tuple,
+    aspect: Size,
     material: str,
     motion_s: float,
     layer_height: float = 0.2,
@@ -91,9 +104,8 @@ def plan(
     filament_mm = volume / FILAMENT_AREA_MM2
     scale = (volume / 0.35 / (aspect[0] * aspect[1] * aspect[2])) ** (1 / 3)
     limits = (profile.bed_width * 0.9, profile.bed_depth * 0.9, profile.bed_height * 0.9)
-    size = [min(limit, max(5.0, a * scale)) for a, limit in zip(aspect, limits)]
-    layers = max(2, round(size[2] / layer_height))
-    size[2] = layers * layer_height
+    width, depth, height = (min(limit, max(5.0, a * scale)) for a, limit in zip(aspect, limits))
+    layers = max(2, round(height / layer_height))
     if filename is None:
         estimate = _hours(motion_s + 180)
         filename = {
@@ -107,7 +119,7 @@ def plan(
         motion_s=motion_s,
         filament_mm=round(filament_mm, 2),
         filament_g=round(volume / 1000 * m.density, 2),
-        size=tuple(round(v, 2) for v in size),
+        size=(round(width, 2), round(depth, 2), round(layers * layer_height, 2)),
         layer_height=layer_height,
         layers=layers,
         infill=infill,
@@ -123,11 +135,11 @@ def plan(
 class Schedule:
     """Chooses jobs, gaps and mishaps of one unattended printer; the n-th choice depends on the seed and n alone."""
 
-    def __init__(self, seed: int, spec, profile: Profile, calibrates: bool = False):
+    def __init__(self, seed: int, spec: PrinterSpec, profile: Profile, calibrates: bool = False) -> None:
         self.seed, self.spec, self.profile = seed, spec, profile
         self.calibrates = calibrates
         self.free_at: float | None = None
-        """Unix time at which the printer must stand idle: no job begins that could still run then."""
+        """Unix time at which the printer must be idle: no job begins that could still run then."""
 
     def fits(self, job: Plan, at: float) -> bool:
         """Whether a job that begins at `at` leaves the printer idle when it must be, mishaps included."""
@@ -142,8 +154,8 @@ class Schedule:
         mean = max(600.0, last_duration) * (1 - self.spec.busy) / self.spec.busy
         return min(8 * 3600, 240 + self._dice(number, "gap").expovariate(1 / (mean * night)))
 
-    def job(self, number: int) -> tuple[Plan, list]:
-        """The plan of job `number` and its mishaps [(share of the print, kind, seconds), …]."""
+    def job(self, number: int) -> tuple[Plan, list[Mishap]]:
+        """The plan of job `number` and its mishaps in the order of their time."""
         dice = self._dice(number, "job")
         if self.calibrates and dice.random() < 0.3:
             return self.calibration(number), []
@@ -164,15 +176,15 @@ class Schedule:
         )
         return job, self._mishaps(dice)
 
-    def _mishaps(self, dice: random.Random) -> list:
+    def _mishaps(self, dice: random.Random) -> list[Mishap]:
         mishaps = []
         if dice.random() < 0.08:
-            mishaps.append((dice.uniform(0.1, 0.8), "pause", dice.uniform(120, 900)))
+            mishaps.append(Mishap(dice.uniform(0.1, 0.8), "pause", dice.uniform(120, 900)))
         if dice.random() < 0.06:
-            mishaps.append((dice.uniform(0.2, 0.9), "runout", dice.uniform(180, 1500)))
+            mishaps.append(Mishap(dice.uniform(0.2, 0.9), "runout", dice.uniform(180, 1500)))
         end = dice.random()
         if end < 0.10:
-            mishaps.append((dice.uniform(0.1, 0.9), "cancel" if end < 0.06 else "error", 0))
+            mishaps.append(Mishap(dice.uniform(0.1, 0.9), "cancel" if end < 0.06 else "error", 0))
         return sorted(mishaps)
 
     def calibration(self, number: int) -> Plan:

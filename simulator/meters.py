@@ -1,21 +1,35 @@
-"""Smart plugs: metering channels with exact counters, and the way each kind of plug talks about them over MQTT."""
+"""Smart plugs: metering channels with exact counters, and how each kind of plug publishes them over MQTT."""
 
 import json
 import random
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any, TypedDict
 from zoneinfo import ZoneInfo
 
-from .broker import Broker, Session
+from .broker import Broker, Message, Session
+from .fleet import HubSpec, PlugSpec
 from .physics import ambient_c
+from .printer import Printer
 from .truth import TruthLog
+
+
+class PlugState(TypedDict, total=False):
+    """What a plug keeps over a restart of the simulator; `counters` (Wh) and `loads` are by channel."""
+
+    counters: dict[str, float]
+    loads: dict[str, str | None]
+    clock_offset: float
+    total_start: float
 
 
 class Channel:
     """One metering point. `counter_wh` is what the device counts, `truth` what really flowed."""
 
-    def __init__(self, meter_id: str, key: str, load: str | None, at: float, counter_wh: float, dice: random.Random):
+    def __init__(
+        self, meter_id: str, key: str, load: str | None, at: float, counter_wh: float, dice: random.Random
+    ) -> None:
         self.meter_id, self.key, self.load = meter_id, key, load
         self.counter_wh = counter_wh
         self.power = 0.0
@@ -23,7 +37,7 @@ class Channel:
         self.dice = dice
         self.minutes = [0.0, 0.0, 0.0]
         self.minute = int(at // 60)
-        self.day = None
+        self.day: date | None = None
         self.day_start_wh = counter_wh
         self.yesterday_wh = 0.0
         self.reported_power: float | None = None
@@ -31,7 +45,7 @@ class Channel:
         self.glitches: list[float] = []
 
     def add(self, until: float, dt: float, watts: float) -> None:
-        """A model step that ends at `until`: count its energy."""
+        """Counts the energy of a model step that ends at unix time `until`."""
         wh = watts * dt / 3600
         self.counter_wh += wh
         self.truth.add(until, wh)
@@ -68,11 +82,12 @@ class MessageFaults:
 class Plug:
     """What all plugs share: channels, the pipe of faulty messages, the device's own clock, when to report."""
 
-    def __init__(self, spec, broker: Broker | None, at: float, seed: int, saved: dict | None, zone: str = "UTC"):
+    def __init__(
+        self, spec: PlugSpec, broker: Broker | None, at: float, seed: int, saved: PlugState, zone: str = "UTC"
+    ) -> None:
         self.spec = spec
         self.dice = random.Random(f"{seed}/{spec.id}")
         self.zone = ZoneInfo(zone)
-        saved = saved or {}
         counters = saved.get("counters", {})
         self.channels = [
             Channel(self.meter_id(key), key, load, at, counters.get(key, spec.start_wh * (1 + 0.37 * i)), self.dice)
@@ -84,8 +99,8 @@ class Plug:
         self.off = False
         self.off_until: float | None = None
         self.faults = MessageFaults()
-        self.held: list[tuple] = []
-        # Plugs don't speak in chorus.
+        self.held: list[Message] = []
+        # Plugs don't report all at once.
         self.next_report = at + random.Random(f"{spec.id}/phase").uniform(0, spec.interval_s)
         will, subscriptions = self.presence()
         self.session = Session(
@@ -104,19 +119,19 @@ class Plug:
         """The metering point's name as ENMS knows it."""
         return f"{self.spec.id}/{key}"
 
-    def presence(self) -> tuple:
-        """((topic, payload) of the last will, topics to subscribe)."""
+    def presence(self) -> tuple[tuple[str, str], tuple[str, ...]]:
+        """(topic, payload) of the last will, and the topics to subscribe to."""
         raise NotImplementedError
 
     def on_connect(self) -> None:
-        """Say hello and tell the present values."""
+        """Says that the plug is there, and its present values."""
         raise NotImplementedError
 
     def on_command(self, topic: str, payload: str) -> None:
-        """Answer a command from MQTT."""
+        """Answers a command from MQTT."""
 
     def report(self, at: float, channel: Channel, full: bool) -> None:
-        """Publish the channel: `full` periodically, otherwise because its power changed."""
+        """Publishes the channel: `full` periodically, otherwise because its power changed."""
         raise NotImplementedError
 
     # -------- common behaviour
@@ -126,7 +141,7 @@ class Plug:
         return at + self.clock_offset
 
     def send(self, topic: str, payload: str, qos: int = 1, retain: bool = False) -> None:
-        """Publish through the injected faults."""
+        """Publishes through the injected faults."""
         now, f = time.time(), self.faults
         if now < f.silent_until and self.dice.random() < f.silent_share:
             return
@@ -136,13 +151,13 @@ class Plug:
                 ['{"apower":', "nan", "", '{"id":0,"apower":"12W","aenergy":null}', "\x00\x01", "[]", "1e999"]
             )
         if now < max(f.late_until, f.shuffle_until):
-            self.held.append((topic, payload, qos, retain))
+            self.held.append(Message(topic, payload, qos, retain))
             return
         for _ in range(f.repeat if now < f.repeat_until else 1):
             self.session.publish(topic, payload, qos, retain)
 
     def tick(self, at: float) -> None:
-        """Send what is due at `at`."""
+        """Sends what is due at unix time `at`."""
         if self.off:
             if self.off_until is not None and at >= self.off_until:
                 self.power_on(at)
@@ -174,7 +189,7 @@ class Plug:
         await self.session.stop(abrupt=True)
 
     def power_on(self, at: float) -> None:
-        """Mains back: boot and reconnect."""
+        """Mains are back: boots and reconnects."""
         self.off, self.off_until, self.booted = False, None, at
         self.after_boot()
         self.session.start()
@@ -183,13 +198,13 @@ class Plug:
         """What a reboot does to the counters; most kinds keep them."""
 
     def reset_counters(self, at: float, channels: list[Channel] | None = None) -> None:
-        """Zero the counters (all, or some) as the device's own reset command does."""
+        """Sets the counters (all, or some) to zero, as the device's own reset command does."""
         self.total_start = at
         for channel in channels or self.channels:
             channel.counter_wh = channel.day_start_wh = 0.0
 
-    def to_dict(self) -> dict:
-        """Counters over a restart of the simulator."""
+    def to_dict(self) -> PlugState:
+        """What must survive a restart of the simulator."""
         return {
             "counters": {c.key: c.counter_wh for c in self.channels},
             "loads": {c.key: c.load for c in self.channels},
@@ -201,43 +216,43 @@ class Plug:
 class ShellyGen2(Plug):
     """Gen2+ plug, one or many channels, `switch:N` with a relay or `pm1:N` without."""
 
-    def presence(self):
+    def presence(self) -> tuple[tuple[str, str], tuple[str, ...]]:
         """Last will `<prefix>/online`; commands on `<prefix>/command`."""
         return (f"{self.spec.id}/online", "false"), (f"{self.spec.id}/command",)
 
-    def on_connect(self):
+    def on_connect(self) -> None:
         """Online, then the full status of every channel."""
         self.send(f"{self.spec.id}/online", "true", retain=True)
-        self._tell_all()
+        self._publish_all()
 
-    def on_command(self, topic, payload):
+    def on_command(self, topic: str, payload: str) -> None:
         """`status_update` asks for everything now."""
         if payload.strip() == "status_update":
-            self._tell_all()
+            self._publish_all()
 
-    def _tell_all(self):
+    def _publish_all(self) -> None:
         at = time.time()
         for channel in self.channels:
             self._status(at, channel)
 
-    def report(self, at, channel, full):
+    def report(self, at: float, channel: Channel, full: bool) -> None:
         """NotifyStatus (deltas, the counter only in full reports) and the full status topic."""
         if self.spec.rpc_ntf:
             self._notify(at, channel, full)
         if self.spec.status_ntf or (full and not self.spec.rpc_ntf):
             self._status(at, channel)
 
-    def _energy(self, at, channel):
+    def _energy(self, at: float, channel: Channel) -> dict[str, Any]:
         return {
             "total": round(channel.shown_wh(), 3),
             "by_minute": [round(m, 3) for m in channel.minutes],
             "minute_ts": int(self.device_time(at) // 60 * 60),
         }
 
-    def _status(self, at, channel):
+    def _status(self, at: float, channel: Channel) -> None:
         volts = channel.voltage(at)
         celsius = round(ambient_c(at) + 6 + channel.power * 0.03, 1)
-        status = {"id": int(channel.key.split(":")[1])}
+        status: dict[str, Any] = {"id": int(channel.key.split(":")[1])}
         if channel.key.startswith("switch"):
             status |= {"source": "init", "output": True}
         status |= {
@@ -252,9 +267,9 @@ class ShellyGen2(Plug):
             status["freq"] = round(50 + self.dice.gauss(0, 0.01), 2)
         self.send(f"{self.spec.id}/status/{channel.key}", json.dumps(status))
 
-    def _notify(self, at, channel, full):
+    def _notify(self, at: float, channel: Channel, full: bool) -> None:
         volts = channel.voltage(at)
-        change = {
+        change: dict[str, Any] = {
             "id": int(channel.key.split(":")[1]),
             "apower": round(channel.power, 1),
             "current": round(channel.power / volts / 0.97, 3),
@@ -271,8 +286,8 @@ class ShellyGen2(Plug):
         }
         self.send(f"{self.spec.id}/events/rpc", json.dumps(message))
 
-    def after_boot(self):
-        """The stored counter has fewer digits than the running one: a restart steps back by a hair."""
+    def after_boot(self) -> None:
+        """The stored counter has fewer digits than the running one: a restart steps back a little."""
         for channel in self.channels:
             channel.counter_wh = int(channel.counter_wh * 10) / 10
 
@@ -280,11 +295,11 @@ class ShellyGen2(Plug):
 class ShellyGen1(Plug):
     """Gen1 plug: watt-minutes that are lost on reboot, plain-text topics below `shellies/<id>`."""
 
-    def presence(self):
+    def presence(self) -> tuple[tuple[str, str], tuple[str, ...]]:
         """Last will `shellies/<id>/online`; commands on `shellies/<id>/command`."""
         return (f"shellies/{self.spec.id}/online", "false"), (f"shellies/{self.spec.id}/command", "shellies/command")
 
-    def on_connect(self):
+    def on_connect(self) -> None:
         """Online, announce, present values."""
         self.send(f"shellies/{self.spec.id}/online", "true", retain=True)
         self.send(
@@ -300,18 +315,18 @@ class ShellyGen1(Plug):
                 }
             ),
         )
-        self._tell_all()
+        self._publish_all()
 
-    def on_command(self, topic, payload):
+    def on_command(self, topic: str, payload: str) -> None:
         """`update` asks for the present values."""
         if payload.strip() == "update":
-            self._tell_all()
+            self._publish_all()
 
-    def _tell_all(self):
+    def _publish_all(self) -> None:
         for channel in self.channels:
             self.report(time.time(), channel, True)
 
-    def report(self, at, channel, full):
+    def report(self, at: float, channel: Channel, full: bool) -> None:
         """relay/N, power (W) and energy (Wm, whole)."""
         base = f"shellies/{self.spec.id}/relay/{channel.key.split(':')[1]}"
         self.send(f"{base}/power", f"{channel.power:.2f}")
@@ -320,7 +335,7 @@ class ShellyGen1(Plug):
             self.send(base, "on")
             self.send(f"shellies/{self.spec.id}/temperature", f"{ambient_c(at) + 8 + channel.power * 0.03:.2f}")
 
-    def after_boot(self):
+    def after_boot(self) -> None:
         """The counter lives in RAM."""
         for channel in self.channels:
             channel.counter_wh = 0.0
@@ -329,20 +344,20 @@ class ShellyGen1(Plug):
 class Tasmota(Plug):
     """Tasmota plug: SENSOR every TelePeriod and on power change, kWh with 3 decimals, local time without offset."""
 
-    def meter_id(self, key):
+    def meter_id(self, key: str) -> str:
         """The topic itself is the meter."""
         return self.spec.id
 
-    def presence(self):
+    def presence(self) -> tuple[tuple[str, str], tuple[str, ...]]:
         """Retained LWT; STATUS, TelePeriod and EnergyReset commands."""
         return (f"tele/{self.spec.id}/LWT", "Offline"), (f"cmnd/{self.spec.id}/#",)
 
-    def on_connect(self):
+    def on_connect(self) -> None:
         """Retained LWT Online."""
         self.send(f"tele/{self.spec.id}/LWT", "Online", retain=True)
 
-    def on_command(self, topic, payload):
-        """`STATUS 10` answers the sensors, `EnergyTotal 0` resets, an empty `TelePeriod` sends SENSOR now."""
+    def on_command(self, topic: str, payload: str) -> None:
+        """`STATUS 10` asks for the sensors, `EnergyTotal 0` resets, an empty `TelePeriod` sends SENSOR now."""
         command, at = topic.rsplit("/", 1)[-1].upper(), time.time()
         if command == "STATUS10" or (command == "STATUS" and payload.strip() == "10"):
             self.send(f"stat/{self.spec.id}/STATUS10", json.dumps({"StatusSNS": self._sensors(at)}))
@@ -351,11 +366,11 @@ class Tasmota(Plug):
         elif command in ("ENERGYTOTAL", "ENERGYRESET3") and payload.strip() == "0":
             self.reset_counters(at)
 
-    def report(self, at, channel, full):
+    def report(self, at: float, channel: Channel, full: bool) -> None:
         """One SENSOR message for the device."""
         self.send(f"tele/{self.spec.id}/SENSOR", json.dumps(self._sensors(at)))
 
-    def _sensors(self, at):
+    def _sensors(self, at: float) -> dict[str, Any]:
         channel = self.channels[0]
         local = datetime.fromtimestamp(self.device_time(at), self.zone)
         if channel.day != local.date():
@@ -384,24 +399,24 @@ class Tasmota(Plug):
         }
 
 
-KINDS = {"shelly_gen2": ShellyGen2, "shelly_gen1": ShellyGen1, "tasmota": Tasmota}
+KINDS: dict[str, type[Plug]] = {"shelly_gen2": ShellyGen2, "shelly_gen1": ShellyGen1, "tasmota": Tasmota}
 
 
 class Hub:
     """ESP32 hub: DHT22 of the room, MPU6050 and MAX6675 on a printer; one number per message, no time, not retained."""
 
-    def __init__(self, spec, org: str, printer, broker: Broker | None, seed: int):
+    def __init__(self, spec: HubSpec, org: str, printer: Printer, broker: Broker | None, seed: int) -> None:
         self.spec, self.org, self.printer = spec, org, printer
         self.dice = random.Random(f"{seed}/hub/{spec.mounted_on}")
         self.next_report = 0.0
         self.session = Session(broker, f"esp32-{org}-{spec.mounted_on}")
 
     def tick(self, at: float) -> None:
-        """Publish all sensors when due."""
+        """Publishes all sensors when due."""
         if at < self.next_report:
             return
         self.next_report = at + self.spec.interval_s
-        shake = 0.8 if self.printer.state == "printing" and self.printer.job.moving_from is not None else 0.01
+        shake = 0.8 if self.printer.moving_job else 0.01
         noise = self.dice.gauss
         room = ambient_c(at)
         values = {

@@ -1,4 +1,5 @@
-"""Heat and electricity of a printer: one exact step of any length, so that live (1 s) and history (30 s) agree.
+"""Heat and electricity of a printer: one exact step of any length, so that live steps (1 s) and steps of history (30 s)
+agree.
 
 Units: watts at the wall, °C, seconds, joules inside, watt-hours outside.
 """
@@ -8,7 +9,7 @@ import random
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a printer model is made of. Powers in W (DC side), heat capacities in J/K, losses in W/K."""
 
@@ -130,7 +131,7 @@ PROFILES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Material:
     """Print settings and density (g/cm³) of a filament; `fan` is the part cooling in 0..1."""
 
@@ -168,7 +169,7 @@ def time_to_target(temp: float, target: float, ambient: float, power: float, c: 
 def heat(
     temp: float, target: float, ambient: float, dt: float, power: float, c: float, h: float
 ) -> tuple[float, float]:
-    """Temperature after `dt` and the energy (J) that the heater took: full power up to the target, then just the losses.
+    """The temperature after `dt` and the energy (J) that the heater took: full power up to the target, then the losses.
 
     The body is one thermal mass, so every part of the step has a closed solution: no error for long steps.
     """
@@ -190,14 +191,14 @@ def heat(
 class Machine:
     """The temperatures of one printer and the power that its parts take."""
 
-    def __init__(self, profile: Profile, noise: random.Random, at: float):
+    def __init__(self, profile: Profile, noise: random.Random, at: float) -> None:
         self.profile = profile
         self.noise = noise
         self.nozzle = self.bed = ambient_c(at)
         self.nozzle_target = self.bed_target = 0.0
 
     def heating_time(self, at: float) -> float:
-        """Seconds until both heaters stand at their targets, without motion."""
+        """Seconds until both heaters have reached their targets, without motion."""
         p, air = self.profile, ambient_c(at)
         return max(
             time_to_target(self.nozzle, self.nozzle_target - 0.5, air, p.hot_w, p.hot_c, p.hot_h),
@@ -205,7 +206,7 @@ class Machine:
         )
 
     def step(self, at: float, dt: float, motion: float = 0.0, fan: float = 0.0, flow: float = 0.0) -> float:
-        """Advance by `dt` seconds from time `at`; the mean power (W, at the wall) of the step.
+        """Advances by `dt` seconds from unix time `at`; returns the mean power of the step, W at the wall.
 
         `motion` 0..1.5 is the load of the steppers, `fan` 0..1 the part cooling, `flow` mm³/s the molten plastic.
         """

@@ -6,10 +6,15 @@ import random
 import socket
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from . import gcode
+from .jobs import Plan
+from .printer import Printer
+from .protocols import Protocol
 
 log = logging.getLogger("simulator.http")
 
@@ -44,9 +49,9 @@ GARBAGE = (
 
 
 class PrinterServer:
-    """Serves one printer's protocol. `protocol` is an object with `routes()`; its handlers read `printer`."""
+    """Serves one printer's protocol; G-code files are kept in `files_dir`."""
 
-    def __init__(self, printer, protocol, host: str, port: int, files_dir):
+    def __init__(self, printer: Printer, protocol: Protocol, host: str, port: int, files_dir: Path) -> None:
         self.printer, self.protocol = printer, protocol
         self.host, self.port = host, port
         self.files_dir = files_dir
@@ -58,7 +63,7 @@ class PrinterServer:
         protocol.server = self
 
     async def listen(self) -> None:
-        """Open the socket. Raises OSError when somebody else has the port."""
+        """Opens the socket. Raises OSError when another process has the port."""
         app = web.Application(middlewares=[self._misbehave], client_max_size=1 << 20)
         app.add_routes(self.protocol.routes())
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=30)
@@ -71,13 +76,13 @@ class PrinterServer:
         self._runner = runner
 
     async def close(self) -> None:
-        """Close the socket and all its connections: connections are refused from now on."""
+        """Closes the socket and all its connections: connections are refused from now on."""
         if self._runner:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
     async def tick(self, at: float) -> None:
-        """Be reachable or not, as power and faults demand."""
+        """Opens or closes the socket, as power and faults demand."""
         if self.vanished and self.vanished_until is not None and at >= self.vanished_until:
             self.vanished = False
         gone = self.vanished or self.printer.state == "off"
@@ -92,7 +97,7 @@ class PrinterServer:
                 log.warning("%s cannot be reached yet: %s", self.printer.spec.device_id, error)
 
     @web.middleware
-    async def _misbehave(self, request, handler):
+    async def _misbehave(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         now, f = time.time(), self.faults
         if now < f.hung_until:
             await asyncio.sleep(f.hung_until - now)
@@ -106,7 +111,8 @@ class PrinterServer:
             return web.Response(text=self.dice.choice(GARBAGE), content_type="application/json")
         self.printer.advance(max(now, self.printer.at))
         if self.printer.state == "off" and not self.protocol.cloud:
-            request.transport.abort()
+            if request.transport:
+                request.transport.abort()
             raise web.HTTPServiceUnavailable()
         return await handler(request)
 
@@ -118,7 +124,7 @@ class PrinterServer:
         path = await asyncio.to_thread(gcode.file_for, plan, self.printer.spec, self.files_dir)
         return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
 
-    def file_size(self, plan) -> int:
+    def file_size(self, plan: Plan) -> int:
         """Bytes of the G-code file, an estimate until it was made."""
         path = gcode.path_for(plan, self.printer.spec, self.files_dir)
         return path.stat().st_size if path.exists() else 150_000

@@ -7,9 +7,12 @@ WINDOW_S = 6 * 3600
 
 
 class TruthLog:
-    """Cumulated energy (Wh) at the end of every model step; power is constant inside a step, so interpolation is exact."""
+    """Cumulated energy (Wh) at the end of every model step.
 
-    def __init__(self, at: float, wh: float = 0.0):
+    Power is constant inside a step, so interpolation is exact.
+    """
+
+    def __init__(self, at: float, wh: float = 0.0) -> None:
         self.times = array("d", [at])
         self.totals = array("d", [wh])
 
@@ -19,7 +22,7 @@ class TruthLog:
         return self.totals[-1]
 
     def add(self, until: float, wh: float) -> None:
-        """Append a step that ends at unix time `until` and took `wh`."""
+        """Appends a step that ends at unix time `until` and took `wh`."""
         self.times.append(until)
         self.totals.append(self.totals[-1] + wh)
         if self.times[0] < until - 1.1 * WINDOW_S:

@@ -1,17 +1,20 @@
-"""The running fleet: builds it from its declaration, moves time, keeps its state on disk."""
+"""The running fleet: built from its declaration, moved through time, its state kept on disk."""
 
 import asyncio
 import json
 import logging
-import os
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypedDict
+
+from common import files
 
 from .broker import Broker
 from .fleet import Fleet
 from .jobs import Schedule
-from .meters import KINDS, Hub
+from .meters import KINDS, Channel, Hub, Plug, PlugState
 from .physics import PROFILES
 from .printer import Printer
 from .protocols import protocol_for
@@ -25,24 +28,39 @@ CATCH_UP_MAX_S = 14 * 86400
 CATCH_UP_STEP_S = 30.0
 
 
-def write_json(path: Path, value, mode: int = 0o600) -> None:
-    """Replace a file in one go: a crash leaves the old or the new one."""
-    temporary = path.with_suffix(".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as f:
-        json.dump(value, f)
-    os.replace(temporary, path)
+class FleetState(TypedDict):
+    """The fleet's state as it is kept on disk; `at` is unix seconds."""
+
+    at: float
+    printers: dict[str, dict[str, Any]]
+    plugs: dict[str, PlugState]
 
 
-def read_json(path: Path):
-    """Decoded file, or None when there is none or it is damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return None
+class Identity(TypedDict):
+    """What a printer keeps for ever: the port of its address, and its API key or password."""
+
+    ports: dict[str, int]
+    keys: dict[str, str]
 
 
-def build_printers(fleet: Fleet, at: float, saved: dict, auto_jobs: bool) -> dict[str, Printer]:
-    """All printers by device id, taken up from `saved` where they were known."""
+def write_json(path: Path, value: FleetState | Identity) -> None:
+    """Replaces a file that only its owner may read: a crash leaves the old or the new one."""
+    files.write(path, json.dumps(value), 0o600)
+
+
+def fleet_state(at: float, printers: Mapping[str, Printer], plugs: Mapping[str, Plug]) -> FleetState:
+    """The state of a fleet at unix time `at`."""
+    return {
+        "at": at,
+        "printers": {name: printer.to_dict() for name, printer in printers.items()},
+        "plugs": {name: plug.to_dict() for name, plug in plugs.items()},
+    }
+
+
+def build_printers(
+    fleet: Fleet, at: float, saved: Mapping[str, Mapping[str, Any]], auto_jobs: bool
+) -> dict[str, Printer]:
+    """All printers by device id, in the state of `saved` where they are in it."""
     printers = {}
     for i, spec in enumerate(fleet.printers):
         schedule = (
@@ -59,15 +77,22 @@ def build_printers(fleet: Fleet, at: float, saved: dict, auto_jobs: bool) -> dic
     return printers
 
 
-def build_plugs(fleet: Fleet, broker, at: float, saved: dict, printers: dict, zone: str) -> dict:
+def build_plugs(
+    fleet: Fleet,
+    broker: Broker | None,
+    at: float,
+    saved: Mapping[str, PlugState],
+    printers: Mapping[str, Printer],
+    zone: str,
+) -> dict[str, Plug]:
     """All plugs by id, with their channels on the printers that they feed."""
     plugs = {}
     for spec in fleet.plugs:
-        state = saved.get(spec.id) or {}
+        state = saved.get(spec.id) or PlugState()
         plug = KINDS[spec.kind](spec, broker, at, fleet.seed, state, zone)
         for channel in plug.channels:
             channel.load = state.get("loads", {}).get(channel.key, channel.load)
-            if channel.load in printers:
+            if channel.load is not None and channel.load in printers:
                 printers[channel.load].channels.append(channel)
         plugs[spec.id] = plug
     return plugs
@@ -86,13 +111,14 @@ class World:
         auto_jobs: bool = True,
         org: str = "raptorblingx",
         zone: str = "UTC",
-    ):
+    ) -> None:
         self.fleet, self.host, self.advertise = fleet, host, advertise or host
         self.state_dir = Path(state_dir)
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self.started = time.time()
-        saved = read_json(self.state_dir / "state.json") or {}
-        # After a very long rest (or with a clock that went back) only counters and numbers matter: the jobs of that time are lost.
+        saved = files.read_json(self.state_dir / "state.json") or {}
+        # After a very long rest (or with a clock that went back) only counters and numbers matter: the jobs of that
+        # time are lost.
         recent = bool(saved) and self.started - CATCH_UP_MAX_S < saved["at"] <= self.started
         at = saved["at"] if recent else self.started
         self.printers = build_printers(fleet, at, saved["printers"] if recent else {}, auto_jobs)
@@ -102,26 +128,26 @@ class World:
         self.plugs = build_plugs(fleet, broker, at, saved.get("plugs", {}), self.printers, zone)
         self.hubs = [Hub(h, org, self.printers[h.mounted_on], broker, fleet.seed) for h in fleet.hubs]
         for printer in self.printers.values():
-            # The machines went on while nobody emulated their voices: the counters tell the energy of that time.
+            # The machines worked while nobody emulated their messages: the counters contain the energy of that time.
             printer.advance(self.started, CATCH_UP_STEP_S)
             first = printer.spec.calibration_at_s
-            if auto_jobs and first is not None and printer.state == "idle":
+            if printer.schedule and first is not None and printer.state == "idle":
                 printer.next_plan = printer.schedule.calibration(printer.jobs_started)
                 printer.next_start = self.started + first
         self.identity = self._identity()
-        files = self.state_dir / "gcode"
+        gcode_files = self.state_dir / "gcode"
         self.servers = {
             name: PrinterServer(
-                p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], files
+                p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], gcode_files
             )
             for name, p in self.printers.items()
         }
         self._saved_at = self.started
 
-    def _identity(self) -> dict:
+    def _identity(self) -> Identity:
         """Ports and keys, made once: a device keeps its address and its key over restarts."""
         path = self.state_dir / "identity.json"
-        identity = read_json(path) or {"ports": {}, "keys": {}}
+        identity: Identity = files.read_json(path) or {"ports": {}, "keys": {}}
         for name in self.printers:
             identity["keys"].setdefault(name, secrets.token_hex(8))
             if name not in identity["ports"]:
@@ -135,62 +161,62 @@ class World:
     # ------------------------------------------------------------------ lookup
 
     @property
-    def channels(self) -> dict:
+    def channels(self) -> dict[str, Channel]:
         """All metering points by meter id."""
         return {c.meter_id: c for plug in self.plugs.values() for c in plug.channels}
 
-    def plug_of(self, target: str):
+    def plug_of(self, target: str) -> Plug | None:
         """The plug by its id or by one of its meter ids; None when unknown."""
         return self.plugs.get(target) or next(
             (p for p in self.plugs.values() if any(c.meter_id == target for c in p.channels)), None
         )
 
-    def devices(self) -> list[dict]:
+    def devices(self) -> list[dict[str, Any]]:
         """The printers as payloads of the Devices API."""
         meters = {}
         for plug in self.plugs.values():
             for channel in plug.channels:
                 if channel.load:
                     meters[channel.load] = plug.spec.id if len(plug.channels) == 1 else channel.meter_id
-        result = []
-        for name, printer in self.printers.items():
-            spec, profile = printer.spec, printer.profile
-            host, key = f"{self.advertise}:{self.identity['ports'][name]}", self.identity["keys"][name]
-            device = {
-                "device_id": name,
-                "device_type": "printer",
-                "friendly_name": spec.friendly_name or name,
-                "device_model": spec.device_model,
-                "location": spec.location,
-                "plant_type": spec.plant_type,
-                "printer_size_category": spec.size_category,
-                "bed_width": profile.bed_width,
-                "bed_depth": profile.bed_depth,
-                "rated_power_w": round(
-                    (profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w)
-                    / profile.efficiency
-                ),
-                "idle_power_w": round(profile.electronics_w / profile.efficiency, 1),
-                "data_interval_seconds": spec.interval_s,
-                "source": spec.protocol,
-                "api_ip": host,
-                "api_key": key,
-                "shelly_id": meters.get(name),
-            }
-            if (
-                self.hubs and self.hubs[0].spec.mounted_on == name
-            ):  # hubs share their topics: only one can be told apart
-                device["mqtt_topic"] = f"esp32/{self.hubs[0].org}"
-            if spec.protocol == "simplyprint":
-                device |= {"simplyprint_id": str(PRINTER_ID), "sp_company_id": COMPANY, "sp_api_key": key}
-                del device["api_key"]
-            result.append(device)
-        return result
+        return [self._device(printer, meters.get(name)) for name, printer in self.printers.items()]
+
+    def _device(self, printer: Printer, meter: str | None) -> dict[str, Any]:
+        spec, profile = printer.spec, printer.profile
+        name = spec.device_id
+        key = self.identity["keys"][name]
+        device = {
+            "device_id": name,
+            "device_type": "printer",
+            "friendly_name": spec.friendly_name or name,
+            "device_model": spec.device_model,
+            "location": spec.location,
+            "plant_type": spec.plant_type,
+            "printer_size_category": spec.size_category,
+            "bed_width": profile.bed_width,
+            "bed_depth": profile.bed_depth,
+            "rated_power_w": round(
+                (profile.bed_w + profile.hot_w + profile.electronics_w + profile.motors_w + profile.fans_w)
+                / profile.efficiency
+            ),
+            "idle_power_w": round(profile.electronics_w / profile.efficiency, 1),
+            "data_interval_seconds": spec.interval_s,
+            "source": spec.protocol,
+            "api_ip": f"{self.advertise}:{self.identity['ports'][name]}",
+            "api_key": key,
+            "shelly_id": meter,
+        }
+        # Hubs share their topics: only one can be known by them.
+        if self.hubs and self.hubs[0].spec.mounted_on == name:
+            device["mqtt_topic"] = f"esp32/{self.hubs[0].org}"
+        if spec.protocol == "simplyprint":
+            device |= {"simplyprint_id": str(PRINTER_ID), "sp_company_id": COMPANY, "sp_api_key": key}
+            del device["api_key"]
+        return device
 
     # ------------------------------------------------------------------ time
 
     def advance(self, to: float) -> None:
-        """Move all models to unix time `to`."""
+        """Moves all models to unix time `to`."""
         for printer in self.printers.values():
             printer.advance(to)
         for channel in self.channels.values():
@@ -198,7 +224,7 @@ class World:
                 channel.add(to, to - channel.truth.times[-1], 0.0)
 
     async def listen(self) -> None:
-        """Open the printers' sockets; a port that somebody took meanwhile is given up for another one."""
+        """Opens the printers' sockets; a port that another process has taken meanwhile is replaced by a new one."""
         for name, server in self.servers.items():
             if server.printer.state == "off" and not server.protocol.cloud:
                 continue
@@ -210,7 +236,7 @@ class World:
                 write_json(self.state_dir / "identity.json", self.identity)
 
     async def run(self) -> None:
-        """Real time until cancelled: move, report, save. `listen` comes first."""
+        """Moves, reports and saves in real time until cancelled. `listen` comes first."""
         for part in (*self.plugs.values(), *self.hubs):
             part.session.start()
         try:
@@ -233,13 +259,7 @@ class World:
             )
 
     def save(self) -> None:
-        """Write the fleet's state: counters, jobs, temperatures."""
+        """Writes the fleet's state: counters, jobs, temperatures."""
         self._saved_at = time.time()
-        write_json(
-            self.state_dir / "state.json",
-            {
-                "at": min((p.at for p in self.printers.values()), default=self._saved_at),
-                "printers": {n: p.to_dict() for n, p in self.printers.items()},
-                "plugs": {n: p.to_dict() for n, p in self.plugs.items()},
-            },
-        )
+        at = min((p.at for p in self.printers.values()), default=self._saved_at)
+        write_json(self.state_dir / "state.json", fleet_state(at, self.printers, self.plugs))

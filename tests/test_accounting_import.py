@@ -1,13 +1,14 @@
-"""Gaps of ten minutes, which no test can wait for: a morning of history comes in through `./enms import`, the same accounting functions.
+"""Gaps of ten minutes, which no test can wait for: a morning of history comes in through `./enms import`, which uses
+the same accounting functions.
 
-The true power is a formula here, so the true energy of any stretch is exact: 8 W idle, and in a print 300 W for five minutes, then 120 W.
+The true power is a formula here, so the true energy of any interval is exact: 8 W idle, and in a print 300 W for five
+minutes, then 120 W.
 """
-
-from __future__ import annotations
 
 import csv
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -18,7 +19,7 @@ METER = "import-plug/switch:0"
 IDLE_W, HEATING_W, PRINTING_W, HEATING_MIN = 8.0, 300.0, 120.0, 5.0
 EVERY_S = 10
 MINUTES = 240
-# name: (begin, end) in minutes; gaps: the plug said nothing in these minutes
+# name: (begin, end) in minutes; gaps: the plug sent nothing in these minutes
 PRINTS = {"gap-within.gcode": (10, 70), "gap-across-end.gcode": (90, 120), "whole.gcode": (150, 200)}
 GAPS = ((30, 40), (115, 125))
 # The edges of a print fall between two readings.
@@ -38,12 +39,15 @@ def true_wh(begin: float, end: float) -> float:
     edges = sorted(
         {begin, end, *(e for b, stop in PRINTS.values() for e in (b, b + HEATING_MIN, stop) if begin < e < end)}
     )
-    return sum(watts(a) * (b - a) / 60 for a, b in zip(edges, edges[1:]))
+    return sum(watts(a) * (b - a) / 60 for a, b in pairwise(edges))
 
 
 @pytest.fixture(scope="module")
 def morning(enms, tmp_path_factory):
-    """Readings in three files: one in order, one shuffled that overlaps it, and the first again; then the jobs. The start of minute 0."""
+    """Imports readings in three files (one shuffled, one in order that overlaps it, and that one again), then the jobs.
+
+    Yields the start of minute 0.
+    """
     start = (datetime.now(UTC) - timedelta(days=2)).replace(hour=5, minute=0, second=0, microsecond=0)
     folder = tmp_path_factory.mktemp("morning")
     enms.add_device(
@@ -103,7 +107,10 @@ def test_ten_minutes_of_silence_within_a_print_cost_nothing(morning, enms):
 
 
 def test_ten_minutes_across_the_end_are_shared_and_flagged(morning, enms):
-    """When the energy of the gap flowed is unknown: the print gets a share by time, the rest stays with the printer, and the print says so."""
+    """When the energy of the gap flowed is unknown: the print gets a share by time, and its coverage shows it.
+
+    The rest stays with the printer.
+    """
     found = job(enms, "gap-across-end.gcode")
     begin, end = PRINTS["gap-across-end.gcode"]
     gap_wh = true_wh(115, 125)
@@ -121,7 +128,7 @@ def test_ten_minutes_across_the_end_are_shared_and_flagged(morning, enms):
     assert whole == pytest.approx(true_wh(begin, 140), abs=EDGE_WH)
 
 
-def test_a_print_beside_gaps_is_not_touched_by_them(morning, enms):
+def test_gaps_of_other_prints_change_nothing(morning, enms):
     """Full coverage, no flag."""
     found = job(enms, "whole.gcode")
     assert found["session_energy_wh"] == pytest.approx(true_wh(*PRINTS["whole.gcode"]), abs=EDGE_WH)
@@ -138,7 +145,7 @@ def test_repeated_and_shuffled_files_change_nothing(morning, enms):
 
 
 def test_rollups_of_the_morning_sum_to_its_deltas(morning, enms):
-    """At each level, before and after the rollups are stored; and an hour with a gap holds what the counter says."""
+    """At each level, before and after the rollups are stored; and an hour with a gap has the energy of the counter."""
     deltas = enms.value("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", METER)
     for _ in range(2):
         for level in LEVELS:

@@ -1,7 +1,6 @@
 """POST /api/analyze and the Live Predictor as a client meets them: through the door, with workers that die."""
 
-from __future__ import annotations
-
+import contextlib
 import json
 import os
 import shutil
@@ -28,10 +27,13 @@ def device(enms):
     name = f"analysed-{uuid.uuid4().hex[:6]}"
     enms.add_device({"device_id": name, "source": "none", "device_type": "pump", "shelly_id": name})
     enms.rows(
-        """SELECT ingest_readings(array_agg(%s || '/switch:0'), array_agg(t), array_agg(NULL::timestamptz), array_agg(false), array_agg(100.0::float8),
-                 array_agg(1000 + extract(epoch FROM t - now())::float8 / 36), array_agg(230.0::float8), array_agg(NULL::float8), array_agg(NULL::float8),
-                 array_agg(NULL::float8), array_agg(NULL::float8), array_agg('shelly_gen2'::text), array_agg(%s || '/status/switch:0'))
-                 FROM generate_series(now() - interval '1 hour', now(), interval '30 seconds') AS t""",
+        """SELECT ingest_readings(array_agg(%s || '/switch:0'), array_agg(t), array_agg(NULL::timestamptz),
+                                  array_agg(false), array_agg(100.0::float8),
+                                  array_agg(1000 + extract(epoch FROM t - now())::float8 / 36),
+                                  array_agg(230.0::float8), array_agg(NULL::float8), array_agg(NULL::float8),
+                                  array_agg(NULL::float8), array_agg(NULL::float8), array_agg('shelly_gen2'::text),
+                                  array_agg(%s || '/status/switch:0'))
+           FROM generate_series(now() - interval '1 hour', now(), interval '30 seconds') AS t""",
         name,
         name,
     )
@@ -85,8 +87,8 @@ def test_twenty_at_once_are_all_answered(enms, device):
     assert [a.status for a in answers] == [200] * 20
 
 
-def test_more_than_the_queue_holds_is_told_to_come_again(enms, device, stack):
-    """Past the door, which would slow the crowd: 200, or 503 with a sentence and when to come again."""
+def test_more_than_fits_in_the_queue_is_asked_to_come_again(enms, device, stack):
+    """Straight to Node-RED, as the door would slow the crowd: 200, or 503 with a sentence and when to come again."""
     url = f"http://127.0.0.1:{stack['ENMS_NODERED_PORT']}/api/analyze"
     answers = at_once(
         60, lambda: call("POST", url, {"deviceId": device, "timeRange": "6h", "cache": False}, timeout=30)
@@ -109,10 +111,8 @@ def test_a_worker_killed_in_mid_call_costs_no_answer(enms, device):
     asking.start()
     for _ in range(6):
         for pid in workers(enms):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         time.sleep(0.2)
     asking.join()
     assert {answer.status for _, answer, _ in answers} <= {200, 503}
@@ -137,7 +137,7 @@ def test_a_killed_database_is_503_within_five_seconds(enms, device):
 
 @pytest.fixture
 def printer(enms):
-    """A printer that has just said that it prints."""
+    """A printer whose newest status is that it prints."""
     name = f"predicted-{uuid.uuid4().hex[:6]}"
     enms.add_device(
         {
@@ -169,6 +169,7 @@ def printer(enms):
 def model(stack):
     """The stack has a model that expects 42 W of a printer that prints, as long as the test runs."""
     names = ("state_printing", "rated_power_w")
+    errors = {"mae_w": 1.0, "rmse_w": 1.0, "r2": 0.9, "bias_w": 0.0, "n": 100}
     fitted = candidates.fit(
         "linear", {"alpha": 1e-6}, np.array([[0, 300], [1, 300.0]] * 50), np.array([10, 42.0] * 50), 0
     )
@@ -206,7 +207,8 @@ def model(stack):
             "gain_95": [40.0, 60.0],
             "by_phase": {},
             "by_device": {},
-            **dict.fromkeys(("metrics", "baseline"), {"mae_w": 1.0, "rmse_w": 1.0, "r2": 0.9, "bias_w": 0.0, "n": 100}),
+            "metrics": errors,
+            "baseline": errors,
         },
     }
     models.save(
@@ -226,7 +228,9 @@ def model(stack):
 
 
 def test_the_live_predictor_goes_from_no_model_to_the_summary(enms, printer, request):
-    """Without a model nothing is predicted, nothing is rejected and the summary says null; with one, its watts are there within a turn or two."""
+    """Without a model nothing is predicted, nothing is rejected and the summary has null; with one, its watts are there
+    within a turn or two.
+    """
     expected = lambda: {
         p["deviceId"]: p["predictedPowerWatts"]
         for p in enms.get("/api/dpp_summary", headers={"Cache-Control": "no-cache"}).json()["printers"]
@@ -246,15 +250,10 @@ def test_the_card_of_the_model_is_there_for_programs_and_people(enms, model):
     card = enms.get("/api/model?deviceModel=none+such").json()
     assert card["version"] == "test-1" and len(card["sha256"]) == 64
     page = enms.get("/api/model/card")
-    assert (
-        page.status == 200
-        and page.headers["content-type"].startswith("text/html")
-        and "Promoted: for a test." in page.text
-    )
-    assert (
-        "style-src 'unsafe-inline'" in page.headers["content-security-policy"]
-        and "default-src 'none'" in page.headers["content-security-policy"]
-    )
+    assert page.status == 200 and page.headers["content-type"].startswith("text/html")
+    assert "Promoted: for a test." in page.text
+    policy = page.headers["content-security-policy"]
+    assert "style-src 'unsafe-inline'" in policy and "default-src 'none'" in policy
 
 
 def test_answers_are_as_described(enms, device):

@@ -1,12 +1,14 @@
 """Backup, wipe, restore on a real stack: what comes back is what was there; what is no good backup changes nothing."""
 
-from __future__ import annotations
-
 import json
+import os
 import shutil
+import subprocess
 import zipfile
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,30 +16,47 @@ from tests.support import enms as stacks
 from tests.support.meter_publisher import MeterPublisher
 from tests.support.waiting import wait_for
 
-RUN = Path(stacks.os.environ["ENMS_RUN_DIR"])
+RUN = Path(os.environ["ENMS_RUN_DIR"])
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 FLOW = "060-housekeeping.json"
 STORED = "SELECT count(*) FROM energy_data WHERE meter_id LIKE 'busy-%%'"
-# Everything that the issue names, by our own words and not by those of the backup.
+# Everything that must come back, by our own words and not by those of the backup.
 BOOKS = {
-    "energy per device and day": "SELECT device_id, bucket, round(sum(energy_wh)::numeric, 6) FROM energy_readings_1day GROUP BY 1, 2 ORDER BY 1, 2",
-    "deltas": "SELECT meter_id, count(*), round(sum(energy_delta_wh)::numeric, 6) FROM energy_data GROUP BY 1 ORDER BY 1",
-    "jobs": "SELECT job_id, device_id, filename, start_time, end_time, status, session_energy_wh, cost, co2_g, energy_final FROM print_jobs ORDER BY 1",
-    "devices": "SELECT device_id, machine_id, friendly_name, source, api_ip, shelly_id, notes FROM devices ORDER BY 1",
+    "energy per device and day": """
+        SELECT device_id, bucket, round(sum(energy_wh)::numeric, 6)
+        FROM energy_readings_1day GROUP BY 1, 2 ORDER BY 1, 2
+    """,
+    "deltas": """
+        SELECT meter_id, count(*), round(sum(energy_delta_wh)::numeric, 6) FROM energy_data GROUP BY 1 ORDER BY 1
+    """,
+    "jobs": """
+        SELECT job_id, device_id, filename, start_time, end_time, status, session_energy_wh, cost, co2_g, energy_final
+        FROM print_jobs ORDER BY 1
+    """,
+    "devices": """
+        SELECT device_id, machine_id, friendly_name, source, api_ip, shelly_id, notes FROM devices ORDER BY 1
+    """,
     "meters": "SELECT meter_id, protocol, energy_type, max_power_w FROM meters ORDER BY 1",
-    "assignments": "SELECT meter_id, device_id, role, valid_from::text, valid_to::text FROM meter_assignments ORDER BY 1, 4",
-    "tariffs": "SELECT name, price_per_kwh, weekdays, time_from::text, time_to::text FROM energy_tariffs ORDER BY 1",
+    "assignments": """
+        SELECT meter_id, device_id, role, valid_from::text, valid_to::text FROM meter_assignments ORDER BY 1, 4
+    """,
+    "tariffs": """
+        SELECT name, price_per_kwh, weekdays, time_from::text, time_to::text FROM energy_tariffs ORDER BY 1
+    """,
     "factors": "SELECT region, g_co2_per_kwh FROM carbon_factors ORDER BY 1",
     "settings": "SELECT name, value FROM settings ORDER BY 1",
-    "statuses": "SELECT device_id, count(*), min(timestamp), max(timestamp) FROM printer_status GROUP BY 1 ORDER BY 1",
+    "statuses": """
+        SELECT device_id, count(*), min(timestamp), max(timestamp) FROM printer_status GROUP BY 1 ORDER BY 1
+    """,
 }
 
 
-def books(stack) -> dict:
+def books(stack) -> dict[str, Any]:
+    """What the account of a stack consists of."""
     return {name: stack.rows(sql) for name, sql in BOOKS.items()}
 
 
-def files(stack) -> dict:
+def files(stack) -> dict[str, bytes]:
     """{path: bytes} of flows, models, pictures and library."""
     found = {}
     for folder in ("flows", "state/models", "state/gcode/public", "state/nodered/lib"):
@@ -53,7 +72,9 @@ def files(stack) -> dict:
 
 
 def fill(stack) -> None:
-    """Two printers with three days of history and prints, a tariff for the night, an edited flow, a model, a picture."""
+    """Gives it two printers with three days of history and prints, a tariff for the night, an edited flow, a model and
+    a picture.
+    """
     stack.add_device(
         {
             "device_id": "Mk4",
@@ -94,8 +115,10 @@ def fill(stack) -> None:
                 }
             ),
         )
-    stack.rows("""INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, time_from, time_to)
-                  SELECT factory_id, 'Night', 5, 0.19, 'EUR', '22:00', '06:00' FROM factories""")
+    stack.rows(
+        """INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, time_from, time_to)
+           SELECT factory_id, 'Night', 5, 0.19, 'EUR', '22:00', '06:00' FROM factories"""
+    )
     stack.value("SELECT finalize_jobs()")
     stack.value("SELECT refresh_rollups(10)")
     flow = stack.run_dir / "flows" / FLOW
@@ -111,44 +134,52 @@ def fill(stack) -> None:
         path.write_bytes(content)
 
 
+@dataclass
 class Kept:
-    """A stack and what was saved of it."""
+    """A stack, two backups of it, and what was in it when they were made.
 
-    def __init__(self, stack):
-        self.stack = stack
-        self.calm, self.loaded = stack.run_dir / "calm.zip", stack.run_dir / "loaded.zip"
+    `loaded` was made with secrets and while 20 plugs sent 300 messages a second, `calm` afterwards. `during` is the
+    number of rows before and after `loaded`.
+    """
+
+    stack: stacks.Enms
+    loaded: Path
+    calm: Path
+    during: tuple[int, int]
+    password: str
+    books: dict[str, Any]
+    files: dict[str, bytes]
 
 
 @pytest.fixture(scope="module")
 def kept():
-    """A filled stack with two backups: `loaded` with secrets and while 20 plugs send 300 messages a second, `calm` afterwards."""
+    """A filled stack with two backups."""
     run_dir = RUN / "backup"
     stack = stacks.start(
         run_dir, "--no-demo", ENMS_FLOWS_DIR=str(run_dir / "flows"), ENMS_BACKUP_DIR=str(run_dir / "backups")
     )
+    loaded, calm = run_dir / "loaded.zip", run_dir / "calm.zip"
     try:
         fill(stack)
-        made = Kept(stack)
         stack.rows("UPDATE meters SET max_power_w = 1e6")
         publisher = MeterPublisher(stack.settings, "busy", meters=20, rate=300)
         publisher.start()
         wait_for("the plugs' readings", lambda: stack.value(STORED) > 200, 20)
         wait_for("the first scheduled backup", lambda: list((run_dir / "backups").glob("enms-*.zip")), 20)
         before = stack.value(STORED)
-        stack.launch("backup", str(made.loaded), "--with-secrets")
-        made.during = (before, stack.value(STORED))
+        stack.launch("backup", str(loaded), "--with-secrets")
+        during = (before, stack.value(STORED))
         publisher.stop()
         wait_for("all readings", lambda: stack.value(STORED) == len(publisher.accepted), 20)
-        made.password = stack.settings["ENMS_MQTT_DEVICE_PASSWORD"]
-        stack.launch("backup", str(made.calm))
-        made.books, made.files = books(stack), files(stack)
-        yield made
+        stack.launch("backup", str(calm))
+        password = stack.settings["ENMS_MQTT_DEVICE_PASSWORD"]
+        yield Kept(stack, loaded, calm, during, password, books(stack), files(stack))
     finally:
         stack.launch("down", check=False)
 
 
-def test_the_archive_holds_no_secret_unless_asked(kept):
-    """Not in any of its members: the dump is searched as it unpacks."""
+def test_the_archive_has_no_secret_unless_asked_for(kept):
+    """In none of its members: the dump is searched as it unpacks."""
     words = [
         b"KEY-of-the-Mk4",
         *(kept.stack.settings[name].encode() for name in ("ENMS_EDITOR_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD")),
@@ -160,8 +191,8 @@ def test_the_archive_holds_no_secret_unless_asked(kept):
         with zipfile.ZipFile(path) as archive:
             archive.extract("database.dump", kept.stack.run_dir / "look")
             texts = [archive.read(name) for name in archive.namelist() if name != "database.dump"]
-        done = stacks.subprocess.run(
-            [Path(shutil.which("pg_restore") or "pg_restore"), "-f", "-", kept.stack.run_dir / "look/database.dump"],
+        done = subprocess.run(
+            [shutil.which("pg_restore") or "pg_restore", "-f", "-", kept.stack.run_dir / "look/database.dump"],
             capture_output=True,
         )
         assert done.returncode == 0 and b"Gr\xc3\xb6\xc3\x9fe" in done.stdout
@@ -174,17 +205,14 @@ def test_the_archive_holds_no_secret_unless_asked(kept):
     }
 
 
-def test_a_scheduled_backup_was_made_and_is_told(kept):
-    """The first one comes at the first start; `status` and `doctor` tell how old the last good one is."""
+def test_a_scheduled_backup_was_made_and_is_shown(kept):
+    """The first one is made at the first start; `status` and `doctor` show how old the last good one is."""
     scheduled = list((kept.stack.run_dir / "backups").glob("enms-*.zip"))
     assert len(scheduled) == 1
     state = kept.stack.status()
     assert state["services"]["backup"]["health"] == "ok" and "port" not in state["services"]["backup"]
-    assert (
-        state["backup"]["file"] == str(kept.calm)
-        and 0 <= state["backup"]["age_seconds"] < 120
-        and state["backup"]["error"] is None
-    )
+    assert state["backup"]["file"] == str(kept.calm) and state["backup"]["error"] is None
+    assert 0 <= state["backup"]["age_seconds"] < 120
     assert f"ago: {kept.calm}" in kept.stack.launch("status").stdout
     assert [
         line
@@ -194,10 +222,12 @@ def test_a_scheduled_backup_was_made_and_is_told(kept):
 
 
 def no_end(text: bytes) -> bytes:
+    """The first half."""
     return text[: len(text) // 2]
 
 
 def other_byte(text: bytes) -> bytes:
+    """The same with one bit changed."""
     middle = len(text) // 3
     return text[:middle] + bytes([text[middle] ^ 1]) + text[middle + 1 :]
 
@@ -218,12 +248,8 @@ def test_what_is_refused_touches_nothing(kept, spoil, sentence):
     supervisor = (kept.stack.run_dir / "supervisor.json").read_text()
     options = [] if "holds" in sentence else ["--replace"]
     done = kept.stack.launch("restore", str(path), *options, check=False)
-    assert (
-        done.returncode == 1
-        and sentence in done.stderr
-        and "WHAT TO DO" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    assert done.returncode == 1 and sentence in done.stderr
+    assert "WHAT TO DO" in done.stderr and "Traceback" not in done.stderr
     assert (kept.stack.run_dir / "supervisor.json").read_text() == supervisor
     assert kept.stack.status()["healthy"] and books(kept.stack) == kept.books and files(kept.stack) == kept.files
 
@@ -243,11 +269,9 @@ def test_backup_wipe_restore_gives_the_same_books_and_files(kept):
     assert files(stack) == kept.files
     assert stack.status()["healthy"]
     assert stack.value("SELECT api_key FROM devices WHERE device_id = 'Mk4'") is None
-    # It works on: a meter's counter continues, and the API answers with the old prints.
-    known, counter = (
-        stack.value(STORED),
-        stack.value("SELECT max(energy_total_wh) FROM energy_data WHERE meter_id = 'busy-000/switch:0'"),
-    )
+    # It continues to work: a meter's counter grows, and the API answers with the old prints.
+    known = stack.value(STORED)
+    counter = stack.value("SELECT max(energy_total_wh) FROM energy_data WHERE meter_id = 'busy-000/switch:0'")
     publisher = MeterPublisher(stack.settings, "busy", meters=1, rate=20, start_wh=counter + 0.1)
     publisher.start()
     wait_for("a reading of today", lambda: len(publisher.accepted) > 5, 10)
@@ -256,37 +280,42 @@ def test_backup_wipe_restore_gives_the_same_books_and_files(kept):
     assert stack.get("/api/jobs").json()["total"] == 6
 
 
-def test_a_backup_under_load_is_one_moment(kept):
+def test_a_backup_under_load_is_of_one_instant(kept):
     """Accounts balance to the row, although rows were written all the time.
 
-    What Node-RED's journal held when the stack was stopped comes in again: a second of the test before.
+    What was in Node-RED's journal when the stack was stopped comes in again: a second of the test before.
     """
     before, after = kept.during
     assert after - before > 100, "nothing was written while the backup was made"
-    # As after an upgrade that is taken back: this version would refuse the present database, and a backup from before brings it home.
+    # As after an upgrade that is taken back: this version would refuse the present database, and restores an older one.
     kept.stack.rows("INSERT INTO schema_migrations VALUES ('9999_future.sql', '', now())")
     kept.stack.launch("restore", str(kept.loaded), "--replace")
     stack = kept.stack = stacks.Enms(kept.stack.run_dir, kept.stack.env)
     rows = stack.value(STORED)
     assert before <= rows <= after
-    assert (
-        stack.rows("""SELECT meter_id FROM energy_data GROUP BY 1
-                         HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6""")
-        == []
+    unbalanced = stack.rows(
+        """SELECT meter_id FROM energy_data GROUP BY 1
+           HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6"""
     )
-    torn = stack.rows("""SELECT s.meter_id FROM meter_state s JOIN meters m USING (meter_id) CROSS JOIN LATERAL
-                           (SELECT max(timestamp) AS newest, max(energy_total_wh) AS counter FROM energy_data e WHERE e.meter_id = s.meter_id) e
-                         WHERE (s.last_at, s.base_wh) IS DISTINCT FROM (e.newest, e.counter)""")
+    assert unbalanced == []
+    torn = stack.rows(
+        """SELECT s.meter_id
+           FROM meter_state s JOIN meters m USING (meter_id)
+           CROSS JOIN LATERAL (SELECT max(timestamp) AS newest, max(energy_total_wh) AS counter
+                               FROM energy_data e WHERE e.meter_id = s.meter_id) e
+           WHERE (s.last_at, s.base_wh) IS DISTINCT FROM (e.newest, e.counter)"""
+    )
     assert torn == []
-    sums = stack.rows(
-        "SELECT (SELECT sum(energy_delta_wh) FROM energy_data) AS deltas, (SELECT sum(energy_wh) FROM energy_readings_1day) AS days"
-    )[0]
-    assert sums["days"] == pytest.approx(sums["deltas"], rel=1e-9)
-    assert (
-        stack.rows("""SELECT job_id FROM print_jobs WHERE energy_final
-                         AND abs(session_energy_wh - device_energy(device_id, start_time, end_time)) > 1e-6""")
-        == []
+    [sums] = stack.rows(
+        """SELECT (SELECT sum(energy_delta_wh) FROM energy_data) AS deltas,
+                  (SELECT sum(energy_wh) FROM energy_readings_1day) AS days"""
     )
+    assert sums["days"] == pytest.approx(sums["deltas"], rel=1e-9)
+    wrong_jobs = stack.rows(
+        """SELECT job_id FROM print_jobs
+           WHERE energy_final AND abs(session_energy_wh - device_energy(device_id, start_time, end_time)) > 1e-6"""
+    )
+    assert wrong_jobs == []
     assert stack.value("SELECT count(*) FROM print_jobs WHERE energy_final") == 6
 
 

@@ -10,12 +10,14 @@ import ssl
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import yaml
 
-from tests.support.enms import ROOT
+from common.files import ROOT
 from tests.support.waiting import free_port, wait_for
 
 ROOT_ONLY = pytest.mark.skipif(
@@ -26,7 +28,7 @@ PROFILES = ("demo", "backup", "monitoring")
 
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory):
-    """What docker-compose makes of the file with the .env of `./enms compose-env`, all profiles on."""
+    """What docker-compose makes of its file with the .env of `./enms compose-env`, all profiles on."""
     tool = shutil.which("docker-compose")
     if not tool:
         pytest.skip("docker-compose is not on this machine (./enms test installs it as root)")
@@ -73,13 +75,12 @@ def test_only_nginx_has_a_port_of_the_host(compose):
 
 
 def test_every_service_is_confined_and_watched(compose):
-    """No root, no writable image, no capabilities, bounded memory, processes and logs; each long-running one is asked how it is."""
+    """No root, no writable image, no capabilities, bounded memory, processes and logs; all that run for long have a
+    health check.
+    """
     for name, service in compose["services"].items():
-        assert (
-            service["read_only"] is True
-            and service["cap_drop"] == ["ALL"]
-            and service["security_opt"] == ["no-new-privileges:true"]
-        ), name
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["mem_limit"] and service["pids_limit"] and service["logging"]["options"]["max-size"], name
         if service["restart"] == "no":
             assert name in ("migrate", "demo-fleet")
@@ -90,6 +91,7 @@ def test_every_service_is_confined_and_watched(compose):
 
 
 def dockerfile_user(service):
+    """The last USER of the service's Dockerfile."""
     users = re.findall(r"^USER (\S+)", (ROOT / service["build"]["dockerfile"]).read_text(), re.M)
     return users[-1] if users else None
 
@@ -148,25 +150,19 @@ def test_the_python_commands_of_the_services_can_be_run(compose, enms):
         )
         assert done.returncode == 0, module
     check = compose["services"]["python-api"]["healthcheck"]["test"][-1].replace("5000", enms.settings["ENMS_API_PORT"])
+    nobody = check.replace(enms.settings["ENMS_API_PORT"], "9")
     assert subprocess.run([python, "-c", check], env=env).returncode == 0
-    assert (
-        subprocess.run(
-            [python, "-c", check.replace(enms.settings["ENMS_API_PORT"], "9")], env=env, capture_output=True
-        ).returncode
-        == 1
+    assert subprocess.run([python, "-c", nobody], env=env, capture_output=True).returncode == 1
+    check = compose["services"]["nodered"]["healthcheck"]["test"][-1].replace(
+        "1880", enms.settings["ENMS_NODERED_PORT"]
     )
-    node = compose["services"]["nodered"]["healthcheck"]["test"][-1].replace("1880", enms.settings["ENMS_NODERED_PORT"])
-    assert subprocess.run([enms.settings["ENMS_NODE"], "-e", node]).returncode == 0
-    assert (
-        subprocess.run(
-            [enms.settings["ENMS_NODE"], "-e", node.replace(enms.settings["ENMS_NODERED_PORT"], "9")]
-        ).returncode
-        == 1
-    )
+    nobody = check.replace(enms.settings["ENMS_NODERED_PORT"], "9")
+    assert subprocess.run([enms.settings["ENMS_NODE"], "-e", check]).returncode == 0
+    assert subprocess.run([enms.settings["ENMS_NODE"], "-e", nobody]).returncode == 1
 
 
 def test_the_health_of_the_backup_service(compose, enms, tmp_path):
-    """Ill before the first backup and when the last one is older than 26 hours."""
+    """Unhealthy before the first backup and when the last one is older than 26 hours."""
     check = compose["services"]["backup"]["healthcheck"]["test"][-1].replace("/state", str(tmp_path))
     healthy = lambda: subprocess.run([enms.settings["ENMS_PYTHON"], "-c", check], cwd=ROOT).returncode == 0
     assert not healthy()
@@ -175,34 +171,50 @@ def test_the_health_of_the_backup_service(compose, enms, tmp_path):
         assert healthy() is well
 
 
-def script_env(**more):
+def script_env(**more: str) -> dict[str, str]:
+    """The environment of an entry script."""
     return {"PATH": f"{os.environ['PATH']}:/usr/sbin", **more}
 
 
+class Entry:
+    """A running entry script."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
+        self.process, self.output = process, output
+
+    def check(self) -> None:
+        """Raises AssertionError with what the script printed when it has ended."""
+        assert self.process.poll() is None, self.output.read().decode()
+
+
 @contextlib.contextmanager
-def entry(script, env, as_user=None):
-    """The entry script of a container, running; its output is shown when it ends early."""
-    rights = {"user": as_user, "group": as_user, "extra_groups": []} if as_user else {}
-    child = subprocess.Popen(
+def entry(script: Path, env: dict[str, str], as_user: str | None = None) -> Iterator[Entry]:
+    """Runs the entry script of a container."""
+    process = subprocess.Popen(
         ["sh", script],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
         start_new_session=True,
-        **rights,
+        user=as_user,
+        group=as_user,
+        extra_groups=[] if as_user else None,
     )
-    try:
-        yield child
-    finally:
-        child.terminate()
-        child.wait(10)
-        child.stdout.close()
+    assert process.stdout
+    with process.stdout as output:
+        try:
+            yield Entry(process, output)
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 @ROOT_ONLY
 def test_the_broker_starts_as_in_its_container(compose, tmp_path_factory):
-    """As an ordinary user, with users and passwords that a template engine could trip over; the service's own health check says it is well."""
+    """As an ordinary user, with users and passwords that a template engine could misread; the service's own health
+    check passes.
+    """
     place = Path("/tmp") / f"enms-broker-{os.getpid()}"
     place.mkdir(mode=0o777)
     try:
@@ -219,51 +231,27 @@ def test_the_broker_starts_as_in_its_container(compose, tmp_path_factory):
             ENMS_MQTT_INGEST_USER="ingest",
             ENMS_MQTT_INGEST_PASSWORD="in gest",
         )
-        with entry(place / "enms/start.sh", env, "mosquitto") as child:
+        check = compose["services"]["mosquitto"]["healthcheck"]["test"][-1]
+        check = check.replace("$$", "$").replace("1883", str(port))
+        with entry(place / "enms/start.sh", env, "mosquitto") as broker:
 
             def answers(user, password):
-                assert child.poll() is None, child.stdout.read().decode()
-                check = (
-                    compose["services"]["mosquitto"]["healthcheck"]["test"][-1]
-                    .replace("$$", "$")
-                    .replace("1883", str(port))
-                )
-                return (
-                    subprocess.run(
-                        ["sh", "-c", check],
-                        env={**env, "ENMS_MQTT_INGEST_USER": user, "ENMS_MQTT_INGEST_PASSWORD": password},
-                        capture_output=True,
-                    ).returncode
-                    == 0
-                )
+                broker.check()
+                login = {"ENMS_MQTT_INGEST_USER": user, "ENMS_MQTT_INGEST_PASSWORD": password}
+                done = subprocess.run(["sh", "-c", check], env={**env, **login}, capture_output=True)
+                return done.returncode == 0
 
             wait_for("the broker", lambda: answers("ingest", "in gest"), 15)
             assert not answers("ingest", "wrong")
+            address, login = ["-h", "127.0.0.1", "-p", str(port)], ["-u", "dev&ice|1", "-P", "p&w|\\1$x"]
             sent = subprocess.run(
-                [
-                    "mosquitto_pub",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    str(port),
-                    "-u",
-                    "dev&ice|1",
-                    "-P",
-                    "p&w|\\1$x",
-                    "-t",
-                    "plug/status",
-                    "-m",
-                    "1",
-                    "-q",
-                    "1",
-                ],
+                ["mosquitto_pub", *address, *login, "-t", "plug/status", "-m", "1", "-q", "1"],
                 env=env,
                 capture_output=True,
             )
             assert sent.returncode == 0, sent.stderr
-            assert "user dev&ice|1" in (place / "config/mosquitto.acl").read_text() and not re.search(
-                r"\$\{ENMS_[A-Z]", (place / "config/mosquitto.conf").read_text()
-            )
+            assert "user dev&ice|1" in (place / "config/mosquitto.acl").read_text()
+            assert not re.search(r"\$\{ENMS_[A-Z]", (place / "config/mosquitto.conf").read_text())
             passwords = (place / "config/mosquitto.passwords").read_text()
             assert "in gest" not in passwords and passwords.count("$7$") == 2
             assert (place / "config/mosquitto.passwords").stat().st_mode & 0o077 == 0
@@ -273,36 +261,17 @@ def test_the_broker_starts_as_in_its_container(compose, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """A self-made certificate for enms.test and its key."""
+    """A self-signed certificate for enms.test, and its key."""
     place = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=enms.test",
-            "-addext",
-            "subjectAltName=DNS:enms.test,IP:127.0.0.1",
-            "-keyout",
-            place / "key.pem",
-            "-out",
-            place / "cert.pem",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", "/CN=enms.test", "-addext", "subjectAltName=DNS:enms.test,IP:127.0.0.1"]
+    files = ["-keyout", place / "key.pem", "-out", place / "cert.pem"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *names, *files], check=True, capture_output=True)
     return place / "cert.pem", place / "key.pem"
 
 
 def door_env(enms, place, port, **more):
+    """The environment of the door's entry script, in front of a running stack."""
     return script_env(
         ENMS_NGINX_LISTEN=f"127.0.0.1:{port}",
         ENMS_NGINX_DIR=str(place / "nginx"),
@@ -320,10 +289,10 @@ def door_env(enms, place, port, **more):
 def test_the_door_starts_as_in_its_container(enms, tmp_path):
     """Without a certificate: http, the API behind it."""
     port = free_port()
-    with entry(ROOT / "nginx/start.sh", door_env(enms, tmp_path, port)) as child:
+    with entry(ROOT / "nginx/start.sh", door_env(enms, tmp_path, port)) as door:
 
-        def version():
-            assert child.poll() is None, child.stdout.read().decode()
+        def version() -> bytes:
+            door.check()
             return urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=3).read()
 
         assert b"enms" in wait_for("the door", version, 10)
@@ -332,16 +301,15 @@ def test_the_door_starts_as_in_its_container(enms, tmp_path):
 
 
 def test_the_door_with_the_operators_certificate(enms, tmp_path, certificate):
-    """https with the certificate checked, old protocols refused, and who comes with http is sent on."""
+    """https with the certificate checked, old protocols refused, and http redirected."""
     cert, key = certificate
     port = free_port()
     trusting = ssl.create_default_context(cafile=cert)
-    with entry(
-        ROOT / "nginx/start.sh", door_env(enms, tmp_path, port, ENMS_TLS_CERT=str(cert), ENMS_TLS_KEY=str(key))
-    ) as child:
+    env = door_env(enms, tmp_path, port, ENMS_TLS_CERT=str(cert), ENMS_TLS_KEY=str(key))
+    with entry(ROOT / "nginx/start.sh", env) as door:
 
-        def version():
-            assert child.poll() is None, child.stdout.read().decode()
+        def version() -> bytes:
+            door.check()
             return urllib.request.urlopen(f"https://127.0.0.1:{port}/api/version", timeout=3, context=trusting).read()
 
         assert b"enms" in wait_for("the door", version, 10)

@@ -1,14 +1,12 @@
 """The Devices API as programs see it: every address is described, and every answer is as described."""
 
-from __future__ import annotations
-
 import json
 import re
 
 import jsonschema
 import pytest
 
-from tests.support.enms import ROOT
+from common.files import ROOT
 from tests.support.http import call
 
 DEVICE = {
@@ -28,7 +26,7 @@ def described(enms):
 
 @pytest.fixture
 def conforms(enms, described):
-    """conforms(answer, method, path): its status and body are among those described; gives the body."""
+    """conforms(answer, method, path): returns the body; fails when it or its status is not as described."""
 
     def check(answer, method: str, path: str):
         found = described["paths"][path][method]["responses"].get(str(answer.status))
@@ -63,19 +61,14 @@ def test_the_life_of_a_device_is_as_described(enms, conforms):
     try:
         stored = conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")
         assert stored["has_api_key"] and DEVICE["api_key"] not in json.dumps(stored)
-        assert conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")["error"].startswith(
-            "There is already a device"
-        )
-        assert (
-            conforms(
-                enms.change("PATCH", "/api/devices/described-1", {"notes": "by the door"}), "patch", "/api/devices/{id}"
-            )["notes"]
-            == "by the door"
-        )
-        told = conforms(
+        refused = conforms(enms.change("POST", "/api/devices", DEVICE), "post", "/api/devices")
+        assert refused["error"].startswith("There is already a device")
+        patched = enms.change("PATCH", "/api/devices/described-1", {"notes": "by the door"})
+        assert conforms(patched, "patch", "/api/devices/{id}")["notes"] == "by the door"
+        tested = conforms(
             enms.change("POST", "/api/devices/test", {"deviceId": "described-1"}), "post", "/api/devices/test"
         )
-        assert told["ok"] is False and "described-plug" in told["plug"]
+        assert tested["ok"] is False and "described-plug" in tested["plug"]
         conforms(enms.get("/api/devices"), "get", "/api/devices")
     finally:
         assert conforms(enms.change("DELETE", "/api/devices/described-1"), "delete", "/api/devices/{id}")["removed"]

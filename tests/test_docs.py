@@ -1,6 +1,7 @@
-"""The documentation against the tree: whatever a page names is there. What it shows as printed is made anew by test_life.py."""
+"""The documentation against the tree: whatever a page names is there.
 
-from __future__ import annotations
+What a page shows as printed is made again by test_life.py.
+"""
 
 import re
 import shlex
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from enms_api import openapi
 
+from common.files import ROOT
 from launcher import cli
-from tests.support.markdown import ROOT, pages
+from tests.support.markdown import pages
 from tests.support.printed import difference
 from tests.support.reader import BLOCKS, PROVOKED, special
 
@@ -50,7 +52,7 @@ def test_links_lead_somewhere(page):
 
 
 class Wrong(Exception):
-    """What the launcher's parser says of a command."""
+    """The complaint of the launcher's parser about a command."""
 
 
 def parse(words: list[str], monkeypatch) -> None:
@@ -67,7 +69,7 @@ def parse(words: list[str], monkeypatch) -> None:
 
 
 def commands(text: str) -> list[str]:
-    """Every `./enms …` in it, to the end of the command; lines that end with a backslash go on."""
+    """Every `./enms …` in it, to the end of the command; lines that end with a backslash continue."""
     text = re.sub(r"\\\n\s*", " ", text)
     return [
         found.strip()
@@ -77,7 +79,7 @@ def commands(text: str) -> list[str]:
 
 @EACH
 def test_commands_are_those_of_the_launcher(page, monkeypatch):
-    """In code blocks as they stand, in a line of text also without what is required (`./enms device`)."""
+    """In code blocks as they are, in a line of text also without what is required (`./enms device`)."""
     wrong = []
     for line, text, whole in [
         *((block.line, block.text, True) for block in page.blocks if not block.printed),
@@ -104,7 +106,10 @@ def test_variables_are_documented(page):
 
 
 def is_there(name: str, page) -> bool | None:
-    """Whether a path of ours exists, as seen from the root, from the page or (a bare source file) anywhere; None when it is not one of ours."""
+    """Whether a path of ours exists, as seen from the root, from the page or (a bare source file) anywhere.
+
+    None when it is not one of ours.
+    """
     first = name.split("/")[0]
     folder = str(Path(page.name).parent)
     candidates = [name] + ([f"{folder}/{name}"] if folder != "." else [])
@@ -134,7 +139,7 @@ def is_there(name: str, page) -> bool | None:
 
 @EACH
 def test_paths_are_there(page):
-    """Files and folders in backticks. A path of the run directory, of a printer or of the reader's machine is none of ours."""
+    """Files and folders in backticks. Paths of the run directory, a printer or the reader's machine are not ours."""
     missing = [
         f"line {line}: {text}"
         for line, text in page.code
@@ -155,7 +160,7 @@ def addresses() -> dict[str, set[str]]:
 
 @EACH
 def test_addresses_are_described(page):
-    """Every /api/… is in the OpenAPI document, with the method that stands before it. A prefix ends with … or /."""
+    """Every /api/… is in the OpenAPI document, with the method before it. A prefix ends with … or /."""
     wrong = []
     for method, path in re.findall(
         r"(?:\b(GET|POST|PUT|PATCH|DELETE) )?(?<![\w/])(?:http://[\w.:-]+)?(/api/[\w/{}<>.…-]*)", page.text
@@ -176,7 +181,7 @@ def test_addresses_are_described(page):
 
 @EACH
 def test_names_of_ours_are_known(page):
-    """`enms_…` is a metric of the table in operations.md (which a test compares with what is told), a database role, or the session's cookie."""
+    """`enms_…` is a metric of the table in operations.md (which another test checks), a database role or the cookie."""
     metrics = set(re.findall(r"^\| `(enms_\w+)`", pages()["docs/operations.md"].text, re.M))
     known = {"enms_owner", "enms_ingest", "enms_api", "enms_grafana", "enms_session"} | metrics
     named = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\benms_[a-z][a-z0-9_]*", page.text)}
@@ -188,7 +193,7 @@ def test_every_special_way_to_make_a_printed_block_is_used():
 
 
 def test_a_wrong_line_in_a_printed_block_is_found():
-    """Other words, a missing and an additional line; numbers, times and what an ellipsis stands for are no difference."""
+    """Other words, a missing and an added line; numbers, times and what an ellipsis stands for are no difference."""
     shown = [
         "total   12 prints, 3.4 kWh",
         "…",

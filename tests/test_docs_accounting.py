@@ -4,12 +4,12 @@ import contextlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg2
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from common.files import ROOT
+
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)  # within the raw rows kept
 MISSING = {"–", "·", ""}
 
@@ -36,16 +36,16 @@ def cursor(migrated):
 
 
 def meter(cursor):
+    """The id of a new meter."""
     name = f"m-{uuid.uuid4().hex[:8]}"
     cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", (name,))
     return name
 
 
 def ingest(cursor, name, times, powers, counters):
-    nothing = [None] * len(times)
     cursor.execute(
-        "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])",
-        ([name] * len(times), times, powers, counters, *[nothing] * 5),
+        "SELECT ingest_energy(%s::text[], %s::timestamptz[], %s::float8[], %s::float8[])",
+        ([name] * len(times), times, powers, counters),
     )
 
 

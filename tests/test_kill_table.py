@@ -1,14 +1,12 @@
 """Parts are killed (SIGKILL) while 100 plugs send 200 messages a second; afterwards the books must be complete.
 
-What the broker acknowledged must be in the database exactly once, nobody lends a hand, and the time that each part needs to
-be back is measured. The broker itself is the exception: what it acknowledged within its last moments may be gone, so the
-loss is counted, and the counters heal the sums.
+What the broker acknowledged must be in the database exactly once, nobody helps, and the time that each part needs to be
+back is measured. The broker itself is the exception: what it acknowledged within its last second may be gone, so the
+loss is counted, and the counters correct the sums.
 
-The short version kills each part once within a minute; `--long` adds five minutes of kills at random, a database that is
-away for two minutes, and the broker.
+The short version kills each part once within a minute; `--long` adds five minutes of kills at random, a database that
+is away for two minutes, and the broker.
 """
-
-from __future__ import annotations
 
 import contextlib
 import json
@@ -24,7 +22,7 @@ import pytest
 
 from tests.support.enms import children
 from tests.support.http import call
-from tests.support.meter_publisher import MeterPublisher
+from tests.support.meter_publisher import MeterPublisher, Reading
 from tests.support.waiting import wait_for
 
 RATE = 200
@@ -41,7 +39,10 @@ def part_pid(enms, part: str) -> int:
 
 
 def parts(enms) -> list[str]:
-    """What there is to kill: the Python worker runs from the first flow on that calls it (nodered/nodes/python-pool.test.js kills it alone)."""
+    """What there is to kill: the Python worker runs from the first flow on that calls it.
+
+    (nodered/nodes/python-pool.test.js kills it alone.)
+    """
     worker = any("python_worker" in command for _, command in children(enms.pid("nodered")))
     return [*PARTS, *(["python worker"] if worker else [])]
 
@@ -64,16 +65,22 @@ def answers(enms, part: str) -> bool:
 
 
 def kill(enms, part: str) -> float:
-    """Kills a part and waits until it does its work again; seconds until then."""
+    """Kills a part and waits until it does its work again; returns the seconds until then."""
     pid = part_pid(enms, part)
     os.kill(pid, signal.SIGKILL)
     begin = time.monotonic()
-    wait_for(f"{part} to be back", lambda: part_pid(enms, part) != pid and answers(enms, part), 60, every=0.05)
+    wait_back(enms, part, pid, 60)
     return time.monotonic() - begin
 
 
+def wait_back(enms, part: str, killed: int, timeout: float) -> None:
+    """Waits until the part does its work again in another process."""
+    back = lambda: part_pid(enms, part) != killed and answers(enms, part)
+    wait_for(f"{part} to be back", back, timeout, every=0.05)
+
+
 class Follower(threading.Thread):
-    """Watches the newest reading in the database, so that the time until data flow again can be told."""
+    """Watches the newest reading in the database, so that the time until data flow again can be shown."""
 
     def __init__(self, enms, prefix: str):
         super().__init__(daemon=True)
@@ -96,26 +103,26 @@ class Follower(threading.Thread):
                 self.longest_lag = max(self.longest_lag, time.time() - self.newest)
 
 
-def ledger(enms, prefix: str) -> Counter:
+def ledger(enms, prefix: str) -> Counter[Reading]:
     """How often each (meter, counter) is in the database."""
     return Counter(
         {
             (row["meter_id"], round(row["energy_total_wh"], 1)): row["n"]
             for row in enms.rows(
                 """SELECT meter_id, energy_total_wh, count(*) AS n FROM energy_data
-           WHERE meter_id LIKE %s AND energy_total_wh IS NOT NULL GROUP BY 1, 2""",
+                   WHERE meter_id LIKE %s AND energy_total_wh IS NOT NULL GROUP BY 1, 2""",
                 prefix + "-%",
             )
         }
     )
 
 
-def wait_drained(enms, publisher: MeterPublisher, prefix: str, timeout: float = 120) -> Counter:
-    """Waits until everything accepted has arrived, or nothing more comes for 10 s; the ledger."""
+def wait_drained(enms, publisher: MeterPublisher, timeout: float = 120) -> Counter[Reading]:
+    """Waits until everything accepted has arrived, or nothing more comes for 10 s; returns the ledger."""
     accepted, last, since = set(publisher.accepted), -1, time.monotonic()
     deadline = time.monotonic() + timeout
     while True:
-        books = ledger(enms, prefix)
+        books = ledger(enms, publisher.prefix)
         if (
             accepted <= books.keys()
             or time.monotonic() > deadline
@@ -127,29 +134,29 @@ def wait_drained(enms, publisher: MeterPublisher, prefix: str, timeout: float = 
         time.sleep(0.5)
 
 
-def assert_complete(enms, publisher: MeterPublisher, prefix: str) -> Counter:
-    """Everything accepted is there exactly once, and the sums are the counters'."""
-    books = wait_drained(enms, publisher, prefix)
+def assert_complete(enms, publisher: MeterPublisher) -> None:
+    """Everything accepted is there exactly once, and the sums are those of the counters."""
+    books = wait_drained(enms, publisher)
     missing = set(publisher.accepted) - books.keys()
     doubled = {key: n for key, n in books.items() if n > 1}
     assert not missing, f"{len(missing)} of {len(publisher.accepted)} accepted readings are lost: {sorted(missing)[:5]}"
     assert not doubled, f"{len(doubled)} readings are in the database more than once: {sorted(doubled.items())[:5]}"
-    assert_balanced(enms, prefix)
-    return books
+    assert_balanced(enms, publisher.prefix)
 
 
 def assert_balanced(enms, prefix: str) -> None:
     """Σ deltas = last − first counter of every meter, Σ rollups = Σ deltas."""
     off = enms.rows(
         """
-        SELECT meter_id, sum(energy_delta_wh) AS deltas, max(energy_total_wh) - min(energy_total_wh) AS counter FROM energy_data
-        WHERE meter_id LIKE %s GROUP BY 1 HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6""",
+        SELECT meter_id, sum(energy_delta_wh) AS deltas, max(energy_total_wh) - min(energy_total_wh) AS counter
+        FROM energy_data WHERE meter_id LIKE %s GROUP BY 1
+        HAVING abs(sum(energy_delta_wh) - (max(energy_total_wh) - min(energy_total_wh))) > 1e-6""",
         prefix + "-%",
     )
     assert not off, off[:5]
     sums = enms.rows(
         """SELECT (SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s) AS deltas,
-                            (SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s) AS minutes""",
+                  (SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s) AS minutes""",
         prefix + "-%",
         prefix + "-%",
     )[0]
@@ -159,16 +166,15 @@ def assert_balanced(enms, prefix: str) -> None:
 @pytest.fixture
 def publisher(enms):
     """200 messages a second from 100 plugs that belong to this test alone."""
-    prefix = f"kill-{int(time.time())}"
-    sender = MeterPublisher(enms.settings, prefix, meters=100, rate=RATE)
-    sender.prefix = prefix
+    sender = MeterPublisher(enms.settings, f"kill-{int(time.time())}", meters=100, rate=RATE)
     sender.start()
-    wait_for("the first readings", lambda: len(ledger(enms, prefix)) > 100, 20)
+    wait_for("the first readings", lambda: len(ledger(enms, sender.prefix)) > 100, 20)
     yield sender
     sender.stop()
 
 
 def recovery_lines(seconds: dict[str, list[float]]) -> list[str]:
+    """A line for each part: how often it was killed, and how soon it was back."""
     return [
         f"{part:16} {len(times):3} kills   back after {min(times):5.2f} … {max(times):5.2f} s"
         for part, times in seconds.items()
@@ -185,7 +191,7 @@ def test_each_part_killed_once_loses_nothing(enms, publisher, figures):
         time.sleep(4)
     follower.stopped.set()
     publisher.stop()
-    assert_complete(enms, publisher, publisher.prefix)
+    assert_complete(enms, publisher)
     figures(
         "Killed once each at 200 messages/s",
         *recovery_lines(seconds),
@@ -196,8 +202,9 @@ def test_each_part_killed_once_loses_nothing(enms, publisher, figures):
 
 @pytest.mark.long
 def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, figures):
-    """At random moments, also two parts at once."""
-    dice, seconds, victims = random.Random(20), {}, parts(enms)
+    """At random times, also two parts at once."""
+    dice, victims = random.Random(20), parts(enms)
+    seconds: dict[str, list[float]] = {}
     until = time.monotonic() + 300
     while time.monotonic() < until:
         time.sleep(dice.uniform(1, 9))
@@ -210,16 +217,11 @@ def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, figures):
             except (StopIteration, IndexError, AssertionError, ProcessLookupError):
                 continue  # it went down with the other one
         begin = time.monotonic()
-        for part in pids:
-            wait_for(
-                f"{part} to be back",
-                lambda part=part: part_pid(enms, part) != pids[part] and answers(enms, part),
-                90,
-                every=0.05,
-            )
+        for part, pid in pids.items():
+            wait_back(enms, part, pid, 90)
             seconds.setdefault(part, []).append(time.monotonic() - begin)
     publisher.stop()
-    assert_complete(enms, publisher, publisher.prefix)
+    assert_complete(enms, publisher)
     figures(
         "Killed at random for 5 minutes at 200 messages/s",
         *recovery_lines(seconds),
@@ -229,7 +231,7 @@ def test_random_kills_for_five_minutes_lose_nothing(enms, publisher, figures):
 
 @pytest.mark.long
 def test_two_minutes_without_the_database_drain_in_order(enms, publisher, figures):
-    """The supervisor is held, so that PostgreSQL stays dead; then the spool is replayed in the order of arrival."""
+    """The supervisor is stopped, so that PostgreSQL stays dead; then the spool is replayed in the order of arrival."""
     supervisor = json.loads((enms.run_dir / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGSTOP)
     try:
@@ -261,11 +263,13 @@ def test_two_minutes_without_the_database_drain_in_order(enms, publisher, figure
     drained = time.time()
     time.sleep(3)
     publisher.stop()
-    assert_complete(enms, publisher, publisher.prefix)
+    assert_complete(enms, publisher)
     backwards = enms.value(
         """
-        SELECT count(*) FROM (SELECT xmin::text::bigint AS written, lag(xmin::text::bigint) OVER (PARTITION BY meter_id ORDER BY timestamp) AS before
-                              FROM energy_data WHERE meter_id LIKE %s AND timestamp BETWEEN to_timestamp(%s) AND to_timestamp(%s)) w
+        SELECT count(*) FROM (SELECT xmin::text::bigint AS written,
+                                     lag(xmin::text::bigint) OVER (PARTITION BY meter_id ORDER BY timestamp) AS before
+                              FROM energy_data WHERE meter_id LIKE %s
+                                AND timestamp BETWEEN to_timestamp(%s) AND to_timestamp(%s)) w
         WHERE written < before""",
         publisher.prefix + "-%",
         away,
@@ -274,13 +278,13 @@ def test_two_minutes_without_the_database_drain_in_order(enms, publisher, figure
     assert backwards == 0
     figures(
         "Database away for two minutes",
-        f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, each stored once, "
-        "none written before an older one of its meter",
+        f"drained {drained - back:.1f} s after its start; accepted {len(publisher.accepted)} readings, "
+        "each stored once, none written before an older one of its meter",
     )
 
 
 @pytest.mark.long
-def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, publisher, figures):
+def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_correct_it(enms, publisher, figures):
     """Three kills; readings that it had acknowledged may be gone, the energy is not."""
     seconds = []
     for _ in range(3):
@@ -288,7 +292,7 @@ def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, 
         seconds.append(kill(enms, "mosquitto"))
     time.sleep(8)
     publisher.stop()
-    books = wait_drained(enms, publisher, publisher.prefix)
+    books = wait_drained(enms, publisher)
     lost = set(publisher.accepted) - books.keys()
     assert_balanced(enms, publisher.prefix)
     newest = max(counter for _, counter in publisher.accepted)
@@ -296,7 +300,8 @@ def test_a_killed_broker_loses_only_what_is_counted_and_the_counters_heal(enms, 
     figures(
         "Broker killed three times at 200 messages/s",
         f"back after {min(seconds):.2f} … {max(seconds):.2f} s",
-        f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; {sum(n > 1 for n in books.values())} stored twice",
+        f"{len(lost)} of {len(publisher.accepted)} acknowledged readings lost; "
+        f"{sum(n > 1 for n in books.values())} stored twice",
         "Σ deltas = counter for every meter",
     )
     assert len(lost) < 3 * RATE * 2, "more than two seconds of readings were lost for each kill"

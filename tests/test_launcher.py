@@ -13,17 +13,17 @@ from pathlib import Path
 import psycopg2
 import pytest
 
+from common.files import ROOT
 from launcher import processes
 from tests.support import enms as stacks
 from tests.support.http import call
 from tests.support.waiting import wait_for
 
-ROOT = stacks.ROOT
 RUN = Path(os.environ["ENMS_RUN_DIR"])
 
 
-def enms(run_dir, *words, timeout=120, **more):
-    """Runs ./enms with a clean environment; returns the finished process."""
+def enms(run_dir: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Runs ./enms with no variables but `more`; returns the finished process."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("ENMS_", "PG"))}
     env.update(
         {"ENMS_RUN_DIR": str(run_dir), "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"], "ENMS_HTTP_PORT": "0", **more}
@@ -34,12 +34,12 @@ def enms(run_dir, *words, timeout=120, **more):
         text=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=timeout,
+        timeout=120,
     )
 
 
-def processes_of(run_dir):
-    """Command lines that name the run directory, and postgres backends below such a server."""
+def processes_of(run_dir: Path) -> list[str]:
+    """The processes whose command line contains the run directory."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -59,7 +59,7 @@ def stack():
     made.launch("down", check=False)
 
 
-def test_up_tells_each_step_and_the_login(stack):
+def test_up_prints_each_step_and_the_login(stack):
     for service in ("postgres", "mosquitto", "nginx", "migrate", "nodered", "api"):
         assert f"  {service} " in stack.up_output
     assert stack.url in stack.up_output and stack.settings["ENMS_EDITOR_PASSWORD"] in stack.up_output
@@ -76,7 +76,7 @@ def test_second_up_does_nothing_and_says_so(stack):
     assert {n: s["pid"] for n, s in after["services"].items()} == {n: s["pid"] for n, s in before["services"].items()}
 
 
-def test_status_tells_every_service(stack):
+def test_status_shows_every_service(stack):
     state = stack.status()
     assert state["healthy"] and state["database_engine"] in ("plain", "timescale")
     for name in ("postgres", "mosquitto", "nginx", "nodered", "api"):
@@ -114,7 +114,7 @@ def test_env_for_a_shell(stack):
         capture_output=True,
         check=True,
     )
-    assert set(f"{name}={value}" for name, value in stack.settings.items()) <= set(taken.stdout.splitlines())
+    assert {f"{name}={value}" for name, value in stack.settings.items()} <= set(taken.stdout.splitlines())
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one(stack):
@@ -136,9 +136,8 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(stack):
     editor = {"Authorization": f"Bearer {token}"}
 
     def known():
-        return stack.get("/api/session", headers=page).json()["user"], stack.get(
-            "/nodered/settings", headers=editor
-        ).status
+        user = stack.get("/api/session", headers=page).json()["user"]
+        return user, stack.get("/nodered/settings", headers=editor).status
 
     def restart(env):
         stack.launch("down")
@@ -160,10 +159,8 @@ def test_secrets_are_for_the_owner_only(stack):
         assert (stack.run_dir / path).stat().st_mode & 0o077 == 0, path
     for path in stack.logs():
         text = path.read_text(errors="replace")
-        assert (
-            stack.settings["ENMS_EDITOR_PASSWORD"] not in text
-            and stack.settings["ENMS_MQTT_DEVICE_PASSWORD"] not in text
-        )
+        for name in ("ENMS_EDITOR_PASSWORD", "ENMS_MQTT_DEVICE_PASSWORD"):
+            assert stack.settings[name] not in text, path
 
 
 def test_only_this_machine_can_reach_it(stack):
@@ -182,7 +179,7 @@ def test_only_this_machine_can_reach_it(stack):
 
 @pytest.mark.parametrize("service", ["postgres", "mosquitto", "nginx", "api", "nodered"])
 def test_a_killed_service_is_back_within_seconds(stack, service):
-    """kill -9 of the leading process alone: its orphans must not stand in the way."""
+    """kill -9 of the leading process alone: its orphans must not be in the way."""
     old = stack.kill(service)
 
     def back():
@@ -204,7 +201,7 @@ def test_a_stale_pid_file_of_postgres_is_no_obstacle(stack):
 
 
 def test_up_recovers_from_a_killed_supervisor(stack):
-    """The services go on; the next `up` takes the stack over, and nothing of the old one stays."""
+    """The services continue; the next `up` takes the stack over, and nothing of the old one stays."""
     record = json.loads((stack.run_dir / "supervisor.json").read_text())
     os.kill(record["pid"], signal.SIGKILL)
     assert stack.get("/api/health").status == 200
@@ -287,7 +284,7 @@ def test_a_full_disk_is_a_sentence_with_the_remedy(tmp_path):
 
 
 def test_a_missing_package_is_a_sentence_with_the_command(tmp_path):
-    """As an ordinary user nothing is installed: the one command is printed. (The user is pretended, the search is real.)"""
+    """As an ordinary user nothing is installed: the command is printed. (The user is simulated, the search is real.)"""
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); os.geteuid = lambda: 1000\n"
         "from launcher import install; from launcher.cli import main\n"
@@ -326,7 +323,7 @@ def test_doctor_finds_nothing_wrong(stack):
 
 
 def test_doctor_finds_what_is_wrong_with_the_data(stack):
-    """Messages that are refused, a meter that jumps, one that nobody owns, a wrong clock, a newer schema: each with its remedy."""
+    """Refused messages, a jumping meter, one without a device, a wrong clock, a newer schema: each with its remedy."""
     stack.rows("SELECT register_meters(ARRAY['doctor/switch:0'], ARRAY['shelly_gen2'])")
     stack.rows("SELECT ingest_energy(ARRAY['doctor/switch:0'], ARRAY[now()], ARRAY[5.0::float8], ARRAY[1.0::float8])")
     stack.rows("UPDATE meter_state SET jumps_in_row = 5, clock_offset_s = 7200 WHERE meter_id = 'doctor/switch:0'")
@@ -355,12 +352,8 @@ def test_doctor_finds_what_is_wrong_with_the_data(stack):
 def test_settings_of_the_database(stack):
     listed = stack.launch("setting").stdout
     shown = {line.split()[0]: " ".join(line.split()[1:3]) for line in listed.splitlines()}
-    assert (
-        shown["retention_raw"] == "6 months"
-        and shown["retention_1min"] == "2 years"
-        and shown["compress_after"] == "7 days"
-        and "engine" not in shown
-    )
+    assert shown["retention_raw"] == "6 months" and shown["retention_1min"] == "2 years"
+    assert shown["compress_after"] == "7 days" and "engine" not in shown
     try:
         assert stack.launch("setting", "retention_raw", "12 months").stdout == "retention_raw is 12 months now.\n"
         assert "12 months" in stack.launch("setting", "retention_raw").stdout
@@ -373,44 +366,21 @@ def test_settings_of_the_database(stack):
 
 
 def test_device_commands(stack):
-    stack.launch(
-        "device",
-        "add",
-        "--id",
-        "Lathe-1",
-        "--type",
-        "other",
-        "--source",
-        "none",
-        "--shelly-id",
-        "plug-lathe",
-        "--interval",
-        "60",
-    )
-    assert "plug-lathe" in stack.launch("device", "list").stdout
-    stack.launch("device", "add", "--id", "Lathe-1", "--name", "The old lathe", "--replace")
-    assert "The old lathe" in stack.launch("device", "list").stdout
-    refused = stack.launch("device", "add", "--id", "bad id!", check=False)
+    def device(*words, check=True):
+        return stack.launch("device", *words, check=check)
+
+    lathe = ["--id", "Lathe-1"]
+    device("add", *lathe, "--type", "other", "--source", "none", "--shelly-id", "plug-lathe", "--interval", "60")
+    assert "plug-lathe" in device("list").stdout
+    device("add", *lathe, "--name", "The old lathe", "--replace")
+    assert "The old lathe" in device("list").stdout
+    refused = device("add", "--id", "bad id!", check=False)
     assert refused.returncode == 1 and "FAILED" in refused.stderr and "Traceback" not in refused.stderr
-    tested = stack.launch("device", "test", "--id", "Lathe-1").stdout
+    tested = device("test", *lathe).stdout
     assert "is not asked" in tested and "plug-lathe has not sent anything yet" in tested
-    keyless = stack.launch(
-        "device", "add", "--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9", check=False
-    )
-    assert "--api-key is missing" in keyless.stderr
-    described = stack.launch(
-        "device",
-        "test",
-        "--id",
-        "New-1",
-        "--source",
-        "prusalink",
-        "--host",
-        "127.0.0.1:9",
-        "--api-key",
-        "x",
-        check=False,
-    )
+    printer = ["--id", "New-1", "--source", "prusalink", "--host", "127.0.0.1:9"]
+    assert "--api-key is missing" in device("add", *printer, check=False).stderr
+    described = device("test", *printer, "--api-key", "x", check=False)
     assert described.returncode == 1 and "nothing listens there" in described.stdout
-    assert "The device was removed." in stack.launch("device", "remove", "--id", "Lathe-1").stdout
-    assert "Lathe-1" not in stack.launch("device", "list").stdout
+    assert "The device was removed." in device("remove", *lathe).stdout
+    assert "Lathe-1" not in device("list").stdout

@@ -1,38 +1,44 @@
 """What a person sees who clones the repository and runs `./enms up`: a living fleet whose prints have an account."""
 
-from __future__ import annotations
-
 import json
 import os
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from common.files import ROOT
 from tests.support import enms as stacks
-from tests.support.http import call
+from tests.support.http import Answer, call
 from tests.support.markdown import pages
 from tests.support.reader import BLOCKS, LONG, Reader, compare, special
 from tests.support.waiting import wait_for
 
-ROOT = stacks.ROOT
-
 
 @pytest.fixture(scope="module")
 def demo():
-    """A stack with the demo fleet, in a run directory of its own; `demo.up_at` is when it was up."""
+    """A stack with the demo fleet, in a run directory of its own."""
     stack = stacks.start(Path(os.environ["ENMS_RUN_DIR"]) / "life")
-    stack.up_at = time.time()
-    try:
-        yield stack
-    finally:
-        stack.launch("down", check=False)
+    yield stack
+    stack.launch("down", check=False)
 
 
-def truth(demo) -> dict:
-    """The simulator's ground truth."""
-    return call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/truth?since={demo.up_at - 600}").json()
+def simulator(demo, path, body=None) -> Answer:
+    """The answer of the simulator's control API; POST when there is a body."""
+    url = f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}{path}"
+    return call("GET" if body is None else "POST", url, body)
+
+
+def true_jobs(demo) -> list[dict[str, Any]]:
+    """The simulator's ground truth of the prints."""
+    return simulator(demo, f"/truth?since={demo.up_at - 600}").json()["jobs"]
+
+
+def rated_power(demo) -> dict[str, float]:
+    """{device id: W} of the simulated printers."""
+    return {device["device_id"]: device["rated_power_w"] for device in simulator(demo, "/fleet").json()}
 
 
 def test_the_fleet_lives(demo):
@@ -73,13 +79,10 @@ def test_energy_of_a_running_print_rises(demo):
 
 
 def test_a_print_that_ran_before_the_first_look_has_its_whole_energy(demo):
-    """The past goes over into the present within a print; it counts from its true start, whatever its printer tells of its age."""
-    running = [job for job in truth(demo)["jobs"] if job["end"] is None and job["start"] < demo.up_at - 900]
+    """The past becomes the present within a print: it counts from its true start, whatever its printer says of that."""
+    running = [job for job in true_jobs(demo) if job["end"] is None and job["start"] < demo.up_at - 900]
     printers = {p["deviceId"]: p for p in demo.summary()["printers"]}
-    rated = {
-        d["device_id"]: d["rated_power_w"]
-        for d in call("GET", f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}/fleet").json()
-    }
+    rated = rated_power(demo)
     for job in running:  # at some hours of the day none
         kwh = printers[job["device_id"]]["jobKwhConsumed"]
         if kwh is None:  # it ended just now
@@ -89,7 +92,7 @@ def test_a_print_that_ran_before_the_first_look_has_its_whole_energy(demo):
 
 
 def test_history_of_a_week_is_there(demo):
-    """The imported past: finished prints with energy, cost and CO2, none of them without a meter's word."""
+    """The imported past: finished prints, all with energy, cost and CO2."""
 
     def past():
         return [
@@ -99,7 +102,7 @@ def test_history_of_a_week_is_there(demo):
         ]
 
     assert len(past()) >= 20
-    # What ended a moment ago, at the border of past and present, waits for its plug's next word and for Housekeeping's minute.
+    # What has just ended, between past and present, waits for its plug's next reading and for Housekeeping's minute.
     wait_for(
         "every print that is done to have its account",
         lambda: (
@@ -112,14 +115,13 @@ def test_history_of_a_week_is_there(demo):
 
 
 def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
-    """A short print, started by the simulator's control API on a printer that is polled every 2 s, against its ground truth."""
-    sim = f"http://127.0.0.1:{demo.settings['ENMS_SIM_PORT']}"
-    states = call("GET", f"{sim}/health").json()["printers"]
+    """A short print, started by the simulator's control API on a printer polled every 2 s, has its true energy."""
+    states = simulator(demo, "/health").json()["printers"]
     idle = next((device for device, state in states.items() if state == "idle"), None)
-    if idle is None:  # all are at work: one of them is told to stop
+    if idle is None:  # all are at work: one of them is stopped
         idle = next(iter(states))
         for command in ("cancel", "clear"):
-            call("POST", f"{sim}/printers/{idle}/{command}", {})
+            simulator(demo, f"/printers/{idle}/{command}", {})
     wait_for(
         f"{idle} to be seen idle",
         lambda: (
@@ -130,7 +132,7 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
     )
     assert demo.change("PATCH", f"/api/devices/{idle}", {"data_interval_seconds": 2}).status == 200
     time.sleep(5)
-    started = call("POST", f"{sim}/printers/{idle}/start", {"filename": "after-up.gcode", "duration_s": 20})
+    started = simulator(demo, f"/printers/{idle}/start", {"filename": "after-up.gcode", "duration_s": 20})
     assert started.status == 201, started.text
     entry = wait_for(
         "the print in the history",
@@ -145,44 +147,38 @@ def test_a_print_that_began_and_ended_after_up_has_its_account(demo):
         90,
         every=1,
     )
-    true = next(job for job in truth(demo)["jobs"] if job["filename"] == "after-up.gcode")
-    # Edges of a poll (2 s) and a report of the plug (at most 30 s apart in the demo fleet) at the rated power.
-    watts = next(d["rated_power_w"] for d in call("GET", f"{sim}/fleet").json() if d["device_id"] == idle)
+    true = next(job for job in true_jobs(demo) if job["filename"] == "after-up.gcode")
+    price = float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1"))
+    co2 = float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1"))
     assert entry["status"].lower() == "done"
-    assert abs(entry["kwh"] * 1000 - true["energy_wh"]) <= watts * (2 + 30) / 3600
-    assert entry["cost"] == pytest.approx(
-        entry["kwh"] * float(demo.value("SELECT price_per_kwh FROM energy_tariffs LIMIT 1")), abs=1e-4
-    )
-    assert entry["co2g"] == pytest.approx(
-        entry["kwh"] * float(demo.value("SELECT g_co2_per_kwh FROM carbon_factors LIMIT 1")), abs=0.1
-    )
+    # Edges of a poll (2 s) and a report of the plug (at most 30 s apart in the demo fleet) at the rated power.
+    assert abs(entry["kwh"] * 1000 - true["energy_wh"]) <= rated_power(demo)[idle] * (2 + 30) / 3600
+    assert entry["cost"] == pytest.approx(entry["kwh"] * price, abs=1e-4)
+    assert entry["co2g"] == pytest.approx(entry["kwh"] * co2, abs=0.1)
 
 
 @pytest.mark.long
 def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, figures):
-    """Nobody helps: a calibration piece starts and ends within three minutes, polled every 30 s."""
+    """Nobody helps: a calibration piece starts and ends within three minutes."""
 
     def accounted():
         history = {(job["printerName"], job["filename"]): job for job in demo.summary()["globalHistory"]}
         names = {p["deviceId"]: p["friendlyName"] for p in demo.summary()["printers"]}
-        for job in truth(demo)["jobs"]:
+        for job in true_jobs(demo):
             entry = history.get((names.get(job["device_id"]), job["filename"]))
-            if (
-                job["start"] > demo.up_at
-                and job["end"]
-                and job["filename"] != "after-up.gcode"
-                and entry
-                and entry["kwh"] is not None
-            ):
+            ours = job["start"] > demo.up_at and job["end"] and job["filename"] != "after-up.gcode"
+            if ours and entry and entry["kwh"] is not None:
                 return job, entry
+        return None
 
     job, entry = wait_for(
         "a print of the fleet in the history", accounted, max(1, demo.up_at + 240 - time.time()), every=2
     )
     figures(
         "The first print of the demo fleet",
-        f"{entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, truth {job['energy_wh']:.2f} Wh, "
-        f"{entry['cost']:.4f} EUR, {entry['co2g']:.1f} g CO2, {time.time() - demo.up_at:.0f} s after up",
+        f"{entry['filename']} on {entry['printerName']}: {entry['kwh'] * 1000:.2f} Wh, "
+        f"truth {job['energy_wh']:.2f} Wh, {entry['cost']:.4f} EUR, {entry['co2g']:.1f} g CO2, "
+        f"{time.time() - demo.up_at:.0f} s after up",
     )
     assert entry["kwh"] * 1000 == pytest.approx(job["energy_wh"], abs=3)
     assert entry["cost"] and entry["co2g"]
@@ -225,7 +221,7 @@ def test_no_secret_in_any_answer(demo):
     answers["bad add"] = demo.change(
         "POST",
         "/api/devices",
-        {"device_id": "bad id", "api_key": secrets[f"{device} api_key"] if f"{device} api_key" in secrets else "x"},
+        {"device_id": "bad id", "api_key": secrets.get(f"{device} api_key", "x")},
     ).text
     leaks = [(name, path) for path, text in answers.items() for name, secret in secrets.items() if secret in text]
     assert not leaks
@@ -251,7 +247,7 @@ def test_no_secret_in_logs_flows_and_status(demo):
 
 @pytest.fixture(scope="module")
 def readers(demo, tmp_path_factory):
-    """{page: who follows it}."""
+    """{page: its Reader}."""
     return {
         name: Reader(pages()[name], demo, tmp_path_factory.mktemp("reader"))
         for name in {block.page for block in BLOCKS}
@@ -266,5 +262,5 @@ def readers(demo, tmp_path_factory):
     ],
 )
 def test_what_the_pages_show_is_what_is_printed(block, readers):
-    said = compare(block, readers[block.page])
-    assert not said, f"{block.page}, line {block.line}: {said}"
+    difference = compare(block, readers[block.page])
+    assert not difference, f"{block.page}, line {block.line}: {difference}"

@@ -20,6 +20,7 @@ def fields(line):
 
 
 def lines(enms, name):
+    """The fields of every line of a log."""
     return [fields(line) for line in (enms.run_dir / "log" / f"{name}.log").read_text().splitlines()]
 
 
@@ -34,7 +35,7 @@ def test_every_line_of_our_parts_is_one_form(enms, name, part):
         assert one["level"] in ("error", "warning", "info") and one["part"] in (part, "python")
 
 
-def test_what_happens_is_told_where_it_happens(enms):
+def test_what_happens_is_logged_where_it_happens(enms):
     """A refused request by nginx, the start of the flows by Node-RED."""
     enms.change("POST", "/api/devices", {"device_id": "bad id!"})
     wait_for(

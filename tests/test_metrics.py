@@ -6,23 +6,23 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.enms import ROOT
+from common.files import ROOT
 from tests.support.waiting import wait_for
 
 PAGES = ("/metrics", "/metrics/ingest")
 UNITS = ("seconds", "bytes", "info", "ratio")
+LABELS = {"endpoint", "method", "status", "statement", "reason", "state", "version", "client", "node", "outcome"}
+LABELS |= {"source", "le"}
 
 
 def families(enms, page):
     """The metric families of a page; fails when Prometheus' own parser does."""
     answer = enms.get(page)
-    assert (
-        answer.status == 200
-        and answer.headers["content-type"].startswith("text/plain;")
-        and "version=" in answer.headers["content-type"]
-    )
+    kind = answer.headers["content-type"]
+    assert answer.status == 200 and kind.startswith("text/plain;") and "version=" in kind
     return {family.name: family for family in text_string_to_metric_families(answer.text)}
 
 
@@ -35,7 +35,7 @@ def value(enms, page, name, **labels):
 @pytest.fixture(scope="module")
 def plug(enms):
     """publish(topic, payload) as a device, acknowledged by the broker."""
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="metrics-plug")
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="metrics-plug")
     client.username_pw_set(enms.settings["ENMS_MQTT_DEVICE_USER"], enms.settings["ENMS_MQTT_DEVICE_PASSWORD"])
     client.connect(enms.settings["ENMS_MQTT_HOST"], int(enms.settings["ENMS_MQTT_PORT"]))
     client.loop_start()
@@ -46,33 +46,19 @@ def plug(enms):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_names_and_units_follow_the_conventions(enms, page):
-    """prometheus.io/docs/practices/naming: base units, _total for counters and for nothing else, a help text for each."""
+    """prometheus.io/docs/practices/naming: base units, _total for counters and nothing else, a help text for each."""
     enms.get("/api/jobs")
     for name, family in families(enms, page).items():
         assert family.documentation, name
         if name.startswith("enms_"):
-            assert re.fullmatch(r"enms_[a-z][a-z0-9_]*", name) and not re.search(
-                r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", name
-            )
+            assert re.fullmatch(r"enms_[a-z][a-z0-9_]*", name)
+            assert not re.search(r"_(ms|milliseconds|minutes|kb|mb|percent)(_|$)", name)
             assert not name.endswith("_total") or family.type == "counter", name
             if family.type == "histogram":
                 assert name.endswith(UNITS), name
             for sample in family.samples:
                 assert family.type != "counter" or sample.name == name + "_total"
-                assert set(sample.labels) <= {
-                    "endpoint",
-                    "method",
-                    "status",
-                    "statement",
-                    "reason",
-                    "state",
-                    "version",
-                    "client",
-                    "node",
-                    "outcome",
-                    "source",
-                    "le",
-                }, sample
+                assert set(sample.labels) <= LABELS, sample
 
 
 def test_messages_readings_batches_and_lag_rise(enms, plug):
@@ -80,10 +66,8 @@ def test_messages_readings_batches_and_lag_rise(enms, plug):
     page = "/metrics/ingest"
     names = ("enms_mqtt_messages_total", "enms_ingest_lag_seconds_count", "enms_batch_duration_seconds_count")
     before = {name: value(enms, page, name) for name in names}
-    accepted, written = (
-        value(enms, page, "enms_readings_total", outcome="accepted"),
-        value(enms, page, "enms_rows_written_total", node="ingest_readings"),
-    )
+    accepted = value(enms, page, "enms_readings_total", outcome="accepted")
+    written = value(enms, page, "enms_rows_written_total", node="ingest_readings")
     rejected = value(enms, page, "enms_rejects_total")
     for number in range(10):
         plug(
@@ -142,21 +126,21 @@ def test_requests_through_the_door_are_counted(enms):
     assert value(enms, "/metrics", "process_start_time_seconds") < time.time()
 
 
-def test_the_documented_metrics_are_those_that_are_told(enms):
+def test_the_documented_metrics_are_those_that_are_there(enms):
     """docs/operations.md has a table of them; both pages are in the OpenAPI document."""
     table = set(re.findall(r"^\| `(enms_\w+)`", (ROOT / "docs/operations.md").read_text(), re.M))
-    told = {
+    shown = {
         f"{family.name}_total" if family.type == "counter" else family.name
         for page in PAGES
         for family in families(enms, page).values()
         if family.name.startswith("enms_")
     }
-    assert told == table
+    assert shown == table
     assert set(PAGES) <= set(enms.get("/api/openapi.json").json()["paths"])
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_secret_and_no_device_key_is_told(enms, page):
+def test_no_secret_is_shown(enms, page):
     secrets = json.loads((enms.run_dir / "secrets.json").read_text())
     text = enms.get(page).text
     assert not [name for name, secret in secrets.items() if secret in text]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from common.files import ROOT
+
 FILES = sorted(
     path.relative_to(ROOT)
     for folder in ("nodered", "frontend")
@@ -45,8 +46,9 @@ def test_node_unit(path: Path, server: str, subtests: pytest.Subtests) -> None:
     found = list(cases(ET.fromstring(done.stdout)))
     for name, case in found:
         with subtests.test(name):
-            if case.find("skipped") is not None:
-                pytest.skip(case.find("skipped").get("message") or "skipped")  # type: ignore[union-attr]
+            skipped = case.find("skipped")
+            if skipped is not None:
+                pytest.skip(skipped.get("message") or "skipped")
             failure = case.find("failure")
             assert failure is None, f"{failure.get('message')}\n{failure.text}"
     assert found and (done.returncode == 0 or any(case.find("failure") is not None for _, case in found)), done.stderr

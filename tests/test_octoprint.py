@@ -1,9 +1,8 @@
 """A real OctoPrint with its Virtual Printer: what the flows see of it are the prints that it made."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,18 +42,20 @@ def octoprint(enms, tmp_path_factory):
 
 
 def state(enms) -> str | None:
+    """What the stack knows of its state."""
     return enms.value("SELECT state FROM device_latest WHERE device_id = %s", DEVICE)
 
 
-def jobs(enms) -> list[dict]:
+def jobs(enms) -> list[dict[str, Any]]:
+    """Its prints, with their times in unix seconds."""
     return enms.rows(
-        """SELECT *, extract(epoch FROM start_time)::float8 AS "start", extract(epoch FROM end_time)::float8 AS "end"
-                        FROM print_jobs WHERE device_id = %s ORDER BY start_time""",
+        """SELECT *, extract(epoch FROM start_time)::float8 AS start, extract(epoch FROM end_time)::float8 AS "end"
+           FROM print_jobs WHERE device_id = %s ORDER BY start_time""",
         DEVICE,
     )
 
 
-def wait_closed(enms, count: int) -> dict:
+def wait_closed(enms, count: int) -> dict[str, Any]:
     """The newest of `count` jobs once it is closed."""
     wait_for(f"job {count} to be closed", lambda: len(jobs(enms)) == count and jobs(enms)[-1]["end"], 30)
     return jobs(enms)[-1]
@@ -124,8 +125,7 @@ def test_a_restarted_octoprint_is_back_without_a_job(octoprint, enms):
     octoprint.print("long.gcode")
     wait_for("the print to be seen", lambda: state(enms) == "printing", 15)
     time.sleep(POLL_S)
-    octoprint.process.kill()
-    octoprint.process.wait()
+    octoprint.kill()
     octoprint.start()
     job = wait_closed(enms, 6)
     assert (job["filename"], job["status"]) == ("long.gcode", "unknown")

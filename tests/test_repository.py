@@ -1,18 +1,15 @@
-"""What must be true of the repository itself, so that it can be given away: nothing private in it, nothing undocumented."""
-
-from __future__ import annotations
+"""What must be true of the repository itself, so that it can be published: nothing private, nothing undocumented."""
 
 import ast
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
+from common.files import ROOT
 from common.version import VERSION
 
-ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [
     "requirements/runtime.txt",
     "requirements/test.txt",
@@ -21,7 +18,7 @@ LOCKS = [
     "nodered/package-lock.json",
     "frontend/package-lock.json",
 ]
-# What each folder may import of the others; a folder stands above all that it imports, so there is no circle.
+# What each folder may import of the others; a folder is above all that it imports, so that there is no circle.
 HOUSE = {
     "common": set(),
     "gcode": set(),
@@ -51,6 +48,12 @@ FILES = tracked()
 TEXTS = {name: body.decode("utf-8", "replace") for name, body in FILES.items() if b"\0" not in body[:4096]}
 
 
+def found(pattern: re.Pattern[str]) -> dict[str, str]:
+    """{file: the beginning of what matches} of every text but this one."""
+    matches = {name: pattern.search(text) for name, text in TEXTS.items() if name != "tests/test_repository.py"}
+    return {name: match[0][:40] for name, match in matches.items() if match}
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_lock_files_name_no_registry(name):
     """They pin by hash and leave the choice of the registry to the machine."""
@@ -70,29 +73,20 @@ def test_lock_files_name_no_registry(name):
 
 
 def test_no_path_of_a_machine():
-    """Nothing points into somebody's home or working directory; `/home/pi` is where every Moonraker lives."""
+    """Nothing points into a person's home or working directory; `/home/pi` is where every Moonraker lives."""
     home = re.compile(r"(?<![\w.])/(root|work|home/(?!pi/)[a-z]\w*|Users/\w+|opt/wheels)/")
-    found = {
-        name: home.search(text)[0]
-        for name, text in TEXTS.items()
-        if name != "tests/test_repository.py" and home.search(text)
-    }
-    assert not found
+    assert found(home) == {}
 
 
 def test_no_secret():
     """No private key, no token of a known form, no password with a value."""
     patterns = re.compile(
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bglpat-[\w-]{20}\b|\bxox[abp]-[\w-]{10,}"
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b"
+        r"|\bglpat-[\w-]{20}\b|\bxox[abp]-[\w-]{10,}"
         r"|^ENMS_\w*(PASSWORD|SECRET_KEY)=(?!\s*$|\s*#)\S{6,}",
         re.M,
     )
-    found = {
-        name: patterns.search(text)[0][:40]
-        for name, text in TEXTS.items()
-        if name != "tests/test_repository.py" and patterns.search(text)
-    }
-    assert not found
+    assert found(patterns) == {}
 
 
 def test_no_big_and_no_generated_file():
@@ -133,19 +127,16 @@ def test_one_version():
 
 
 def test_every_variable_is_documented():
-    """Whatever reads an ENMS_ variable, `.env.example` says what it is; and it documents nothing that nobody reads."""
+    """`.env.example` describes every ENMS_ variable that something reads, and no other."""
     example = set(re.findall(r"^#?\s?(ENMS_[A-Z0-9_]+)=", TEXTS[".env.example"], re.M)) | set(
         re.findall(r"\bENMS_[A-Z0-9_]+", TEXTS[".env.example"])
     )
     used = set()
     for name, text in TEXTS.items():
-        if (
-            name.endswith((".py", ".js", ".conf", ".acl", ".yml", ".sh"))
-            or name in ("enms",)
-            or name.endswith("Dockerfile")
-        ):
-            if ("tests/" not in name or "tests/bench/" in name) and ".test." not in name:
-                used |= set(re.findall(r"\bENMS_[A-Z0-9_]+[A-Z0-9]\b", text)) - {"ENMS_NAME"}
+        is_code = name == "enms" or name.endswith((".py", ".js", ".conf", ".acl", ".yml", ".sh", "Dockerfile"))
+        is_test = ("tests/" in name and "tests/bench/" not in name) or ".test." in name
+        if is_code and not is_test:
+            used |= set(re.findall(r"\bENMS_[A-Z0-9_]+[A-Z0-9]\b", text)) - {"ENMS_NAME"}
     prefixes = {"ENMS_DB", "ENMS_MQTT", "ENMS_NGINX"}
     rendered = {
         v

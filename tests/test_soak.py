@@ -1,4 +1,4 @@
-"""The verdict of the soak (`./enms bench --only soak`): it tells a leak from noise."""
+"""The verdict of the soak (`./enms bench --only soak`): it distinguishes a leak from noise."""
 
 import random
 

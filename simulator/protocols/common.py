@@ -2,18 +2,31 @@
 
 import hmac
 import random
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from aiohttp import web
+
+from ..printer import Printer
+
+if TYPE_CHECKING:
+    from ..server import PrinterServer
+
+P = TypeVar("P", bound="Protocol")
 
 
 class Protocol:
     """A protocol reads one printer and knows its key. `server` is set by PrinterServer."""
 
-    server = None
+    server: "PrinterServer"
     cloud = False
     """A cloud answers for its printer when that one is unreachable."""
+    offline = False
+    """Whether a cloud can't reach its printer now."""
+    clock_offset = 0.0
+    """Seconds by which the printer's own clock is wrong; only Moonraker's answers contain times of it."""
 
-    def __init__(self, printer, key: str):
+    def __init__(self, printer: Printer, key: str) -> None:
         self.printer, self.key = printer, key
         self.dice = random.Random(f"{printer.spec.device_id}/sensors")
 
@@ -21,8 +34,12 @@ class Protocol:
         """The URL table."""
         raise NotImplementedError
 
+    def check(self, request: web.Request) -> None:
+        """Raises the protocol's own refusal when the request has no valid login."""
+        raise NotImplementedError
+
     def shown(self, celsius: float, digits: int = 1) -> float:
-        """A temperature as the sensor tells it: with a little noise."""
+        """A temperature as the sensor shows it: with a little noise."""
         return round(celsius + self.dice.gauss(0, 0.08), digits)
 
     def key_fits(self, given: str | None) -> bool:
@@ -30,10 +47,12 @@ class Protocol:
         return given is not None and hmac.compare_digest(given.encode(), self.key.encode())
 
 
-def guarded(handler):
-    """Run `self.check(request)` first: it raises the protocol's own refusal."""
+def guarded(
+    handler: Callable[[P, web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[P, web.Request], Awaitable[web.StreamResponse]]:
+    """The handler, run only after `self.check(request)`."""
 
-    async def wrapped(self, request):
+    async def wrapped(self: P, request: web.Request) -> web.StreamResponse:
         self.check(request)
         return await handler(self, request)
 

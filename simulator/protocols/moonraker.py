@@ -2,9 +2,12 @@
 
 import math
 import time
+from typing import Any
 
 from aiohttp import web
 
+from ..jobs import Plan
+from ..printer import JobTruth
 from .common import Protocol, guarded
 
 STATES = {
@@ -27,11 +30,9 @@ HISTORY = {
 
 
 class Moonraker(Protocol):
-    """The external API that programs poll. `clock_offset` seconds shifts the host's clock (history times)."""
+    """The external API that programs poll. The times of its history are those of the host's clock."""
 
-    clock_offset = 0.0
-
-    def routes(self):
+    def routes(self) -> list[web.RouteDef]:
         """Queries, history, metadata, downloads."""
         return [
             web.get("/server/info", self.server_info),
@@ -42,7 +43,7 @@ class Moonraker(Protocol):
             web.get("/server/files/gcodes/{name}", self.download),
         ]
 
-    def check(self, request):
+    def check(self, request: web.Request) -> None:
         """401 without the API key: this host is no trusted client."""
         if not self.key_fits(request.headers.get("X-Api-Key")):
             raise web.HTTPUnauthorized(
@@ -50,7 +51,7 @@ class Moonraker(Protocol):
             )
 
     @guarded
-    async def server_info(self, request):
+    async def server_info(self, request: web.Request) -> web.StreamResponse:
         """State of the server."""
         return web.json_response(
             {
@@ -65,10 +66,11 @@ class Moonraker(Protocol):
         )
 
     def _klippy(self) -> str:
-        return "shutdown" if self.printer.state == "error" and "runaway" in (self.printer.job.reason or "") else "ready"
+        job = self.printer.job if self.printer.state == "error" else None
+        return "shutdown" if job and "runaway" in (job.reason or "") else "ready"
 
     @guarded
-    async def printer_info(self, request):
+    async def printer_info(self, request: web.Request) -> web.StreamResponse:
         """State of Klipper."""
         return web.json_response(
             {
@@ -81,11 +83,9 @@ class Moonraker(Protocol):
             }
         )
 
-    def _objects(self) -> dict:
-        p, m, job = self.printer, self.printer.machine, self.printer.job
-        active = p.state in ("printing", "paused", "attention")
-        moving = p.state == "printing" and job.moving_from is not None
-        # A job that has ended shows its last values, also when the printer stands by, until the next begins.
+    def _print_stats(self) -> dict[str, Any]:
+        """A job that has ended shows its last values, also when the printer stands by, until the next begins."""
+        p, job = self.printer, self.printer.job
         stats = {
             "filename": "",
             "total_duration": 0.0,
@@ -95,8 +95,6 @@ class Moonraker(Protocol):
             "message": "",
             "info": {"total_layer": None, "current_layer": None},
         }
-        disk = {"file_path": None, "progress": 0.0, "is_active": False, "file_position": 0, "file_size": 0}
-        z = 0.0
         if job:
             end = job.ended if job.ended is not None else p.at
             if p.state in ("idle", "preheat"):
@@ -110,18 +108,28 @@ class Moonraker(Protocol):
                 "message": job.reason or "",
                 "info": {"total_layer": job.plan.layers, "current_layer": job.layer},
             }
-            size = self.server.file_size(job.plan)
-            disk = {
-                "file_path": f"/home/pi/printer_data/gcodes/{job.plan.filename}",
-                "progress": round(job.progress, 6),
-                "is_active": p.state == "printing",
-                "file_position": int(size * job.progress),
-                "file_size": size,
-            }
-            z = job.z if active else 0.0
-        fan = job.plan.fan if moving and job.layer > 2 else 0.0
+        return stats
+
+    def _virtual_sdcard(self) -> dict[str, Any]:
+        job = self.printer.job
+        if job is None:
+            return {"file_path": None, "progress": 0.0, "is_active": False, "file_position": 0, "file_size": 0}
+        size = self.server.file_size(job.plan)
         return {
-            "print_stats": stats,
+            "file_path": f"/home/pi/printer_data/gcodes/{job.plan.filename}",
+            "progress": round(job.progress, 6),
+            "is_active": self.printer.state == "printing",
+            "file_position": int(size * job.progress),
+            "file_size": size,
+        }
+
+    def _objects(self) -> dict[str, dict[str, Any]]:
+        p, m, active = self.printer, self.printer.machine, self.printer.active_job
+        disk = self._virtual_sdcard()
+        z = active.z if active else 0.0
+        fan = p.moving_job.fan if p.moving_job else 0.0
+        return {
+            "print_stats": self._print_stats(),
             "virtual_sdcard": disk,
             "display_status": {"progress": disk["progress"], "message": None},
             "extruder": {
@@ -149,13 +157,13 @@ class Moonraker(Protocol):
             "fan": {"speed": fan, "rpm": round(fan * 5200) if fan else None},
             "idle_timeout": {
                 "state": "Printing" if active else "Idle",
-                "printing_time": job.elapsed if active else 0.0,
+                "printing_time": active.elapsed if active else 0.0,
             },
             "webhooks": {"state": self._klippy(), "state_message": "Printer is ready"},
         }
 
     @guarded
-    async def query(self, request):
+    async def query(self, request: web.Request) -> web.StreamResponse:
         """Only the objects and attributes that were asked for."""
         objects, status = self._objects(), {}
         for name, wanted in request.query.items():
@@ -164,7 +172,7 @@ class Moonraker(Protocol):
                 status[name] = {k: v for k, v in objects[name].items() if not keys or k in keys}
         return web.json_response({"result": {"eventtime": round(time.monotonic(), 6), "status": status}})
 
-    def _entry(self, job: dict) -> dict:
+    def _entry(self, job: JobTruth) -> dict[str, Any]:
         start, end = job["start"] + self.clock_offset, job["end"]
         total = (end if end is not None else self.printer.at) - job["start"]
         plan = self.printer.files.get(job["filename"])
@@ -183,7 +191,7 @@ class Moonraker(Protocol):
             "auxiliary_data": [],
         }
 
-    def _metadata(self, plan) -> dict:
+    def _metadata(self, plan: Plan) -> dict[str, Any]:
         return {
             "size": self.server.file_size(plan),
             "slicer": "OrcaSlicer",
@@ -201,13 +209,9 @@ class Moonraker(Protocol):
         }
 
     @guarded
-    async def history(self, request):
+    async def history(self, request: web.Request) -> web.StreamResponse:
         """Newest first; `limit`, `start`, `since`, `before`, `order` as in Moonraker."""
-        p = self.printer
-        jobs = list(p.history)
-        if p.job and p.job.ended is None:
-            jobs.append(p.describe(p.job))
-        entries = [self._entry(j) for j in jobs]
+        entries = [self._entry(job) for job in self.printer.jobs()]
         try:
             since, before = float(request.query.get("since", -math.inf)), float(request.query.get("before", math.inf))
             start, limit = int(request.query.get("start", 0)), int(request.query.get("limit", 50))
@@ -221,7 +225,7 @@ class Moonraker(Protocol):
         return web.json_response({"result": {"count": len(entries), "jobs": entries[start : start + limit]}})
 
     @guarded
-    async def metadata(self, request):
+    async def metadata(self, request: web.Request) -> web.StreamResponse:
         """Metadata of a file."""
         plan = self.printer.files.get(request.query.get("filename", ""))
         if plan is None:
@@ -231,6 +235,6 @@ class Moonraker(Protocol):
         return web.json_response({"result": {"filename": plan.filename, **self._metadata(plan)}})
 
     @guarded
-    async def download(self, request):
+    async def download(self, request: web.Request) -> web.StreamResponse:
         """A file of the gcodes root."""
         return await self.server.send_file(request.match_info["name"])

@@ -3,13 +3,20 @@
 from aiohttp import web
 
 from ..physics import FILAMENT_AREA_MM2
+from ..printer import PAUSED
 from .common import Protocol, guarded
+
+NO_FILE = {
+    "file": dict.fromkeys(("name", "path", "display", "origin", "size", "date")),
+    **dict.fromkeys(("estimatedPrintTime", "averagePrintTime", "lastPrintTime", "filament", "user")),
+}
+NO_PROGRESS = dict.fromkeys(("completion", "filepos", "printTime", "printTimeLeft", "printTimeLeftOrigin"))
 
 
 class OctoPrint(Protocol):
     """GET /api/job, /api/printer, /api/version and downloads."""
 
-    def routes(self):
+    def routes(self) -> list[web.RouteDef]:
         """The subset that ENMS-like programs read."""
         return [
             web.get("/api/version", self.version),
@@ -19,7 +26,7 @@ class OctoPrint(Protocol):
             web.get("/downloads/files/local/{name}", self.download),
         ]
 
-    def check(self, request):
+    def check(self, request: web.Request) -> None:
         """403 without X-Api-Key or a bearer token."""
         bearer = request.headers.get("Authorization", "")
         given = request.headers.get("X-Api-Key") or (bearer[7:] if bearer.lower().startswith("bearer ") else None)
@@ -39,12 +46,12 @@ class OctoPrint(Protocol):
         }.get(p.state, "Operational")
 
     @guarded
-    async def version(self, request):
+    async def version(self, request: web.Request) -> web.StreamResponse:
         """OctoPrint's version."""
         return web.json_response({"api": "0.1", "server": "1.10.2", "text": "OctoPrint 1.10.2"})
 
     @guarded
-    async def connection(self, request):
+    async def connection(self, request: web.Request) -> web.StreamResponse:
         """The serial line to the printer."""
         connected = self.printer.state != "error"
         return web.json_response(
@@ -59,46 +66,19 @@ class OctoPrint(Protocol):
         )
 
     @guarded
-    async def job(self, request):
+    async def job(self, request: web.Request) -> web.StreamResponse:
         """The selected file and the progress of its print."""
         job = self.printer.job
         if job is None:
-            return web.json_response(
-                {
-                    "job": {
-                        "file": {
-                            "name": None,
-                            "path": None,
-                            "display": None,
-                            "origin": None,
-                            "size": None,
-                            "date": None,
-                        },
-                        "estimatedPrintTime": None,
-                        "averagePrintTime": None,
-                        "lastPrintTime": None,
-                        "filament": None,
-                        "user": None,
-                    },
-                    "progress": {
-                        "completion": None,
-                        "filepos": None,
-                        "printTime": None,
-                        "printTimeLeft": None,
-                        "printTimeLeftOrigin": None,
-                    },
-                    "state": self._text(),
-                }
-            )
+            return web.json_response({"job": NO_FILE, "progress": NO_PROGRESS, "state": self._text()})
         plan = job.plan
         size = self.server.file_size(plan)
-        stopped = job.status in ("cancelled", "error")
         progress = {
-            "completion": None if stopped else job.progress * 100,
-            "filepos": None if stopped else int(size * job.progress),
-            "printTime": None if stopped else int(job.elapsed),
-            "printTimeLeft": None if stopped else int(job.left),
-            "printTimeLeftOrigin": None if stopped else "genius",
+            "completion": job.progress * 100,
+            "filepos": int(size * job.progress),
+            "printTime": int(job.elapsed),
+            "printTimeLeft": int(job.left),
+            "printTimeLeftOrigin": "genius",
         }
         return web.json_response(
             {
@@ -122,18 +102,18 @@ class OctoPrint(Protocol):
                     },
                     "user": "maker",
                 },
-                "progress": progress,
+                "progress": NO_PROGRESS if job.status in ("cancelled", "error") else progress,
                 "state": self._text(),
             }
         )
 
     @guarded
-    async def telemetry(self, request):
+    async def telemetry(self, request: web.Request) -> web.StreamResponse:
         """Temperatures and flags; 409 when the printer is not operational."""
         p, m = self.printer, self.printer.machine
         if p.state == "error":
             raise web.HTTPConflict(text='{"error": "Printer is not operational"}', content_type="application/json")
-        paused, printing = p.state in ("paused", "attention"), p.state == "printing"
+        paused, printing = p.state in PAUSED, p.state == "printing"
         return web.json_response(
             {
                 "sd": {"ready": False},
@@ -162,6 +142,6 @@ class OctoPrint(Protocol):
         )
 
     @guarded
-    async def download(self, request):
+    async def download(self, request: web.Request) -> web.StreamResponse:
         """A file of the local storage."""
         return await self.server.send_file(request.match_info["name"])

@@ -9,6 +9,7 @@ import time
 from aiohttp import web
 
 from .. import gcode
+from ..printer import ACTIVE, PAUSED, Job
 from .common import Protocol, guarded
 
 USER = "maker"
@@ -31,16 +32,33 @@ def _md5(text: str) -> str:
 
 
 def short_name(filename: str) -> str:
-    """An 8.3 name like the FAT of a USB stick gives it."""
+    """An 8.3 name as the FAT file system of a USB stick has it."""
     stem, _, ext = filename.rpartition(".")
     plain = re.sub(r"[^A-Z0-9_]", "", stem.upper())
     return f"{(plain or 'FILE')[:6]}~1.{ext.upper()[:3]}"
 
 
-class PrusaLink(Protocol):
+class _Stick(Protocol):
+    """Serves the files of the USB stick; old firmware has no link to them, but serves them under the same path."""
+
+    def _file(self, request: web.Request) -> str:
+        """The newest file with the short name of the request."""
+        wanted = request.match_info["name"]
+        for name in reversed(self.printer.files):
+            if wanted in (short_name(name), name):
+                return name
+        raise web.HTTPNotFound(text="404: Not Found")
+
+    @guarded
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """A file of the stick."""
+        return await self.server.send_file(self._file(request))
+
+
+class PrusaLink(_Stick):
     """API v1. The digest challenge has `qop` only where the fleet says so; without it a sent `algorithm` is refused."""
 
-    def routes(self):
+    def routes(self) -> list[web.RouteDef]:
         """v1, the shared /api/version, downloads."""
         return [
             web.get("/api/version", self.version),
@@ -58,7 +76,7 @@ class PrusaLink(Protocol):
         stamp = f"{int(at):08x}"
         return stamp + hmac.new(self.key.encode(), stamp.encode(), "md5").hexdigest()[:24]
 
-    def check(self, request):
+    def check(self, request: web.Request) -> None:
         """Digest (or X-Api-Key, which the same firmware takes too); 401 with a challenge otherwise."""
         if self.key_fits(request.headers.get("X-Api-Key")):
             return
@@ -71,19 +89,18 @@ class PrusaLink(Protocol):
             }
             nonce = fields.get("nonce", "")
             stamp = nonce[:8]
-            if re.fullmatch(r"[0-9a-f]{8}", stamp) and nonce == self._nonce(int(stamp, 16)):
+            ours = re.fullmatch(r"[0-9a-f]{8}", stamp) and nonce == self._nonce(int(stamp, 16))
+            if ours and self._answer_fits(fields, request):
                 stale = time.time() - int(stamp, 16) > NONCE_LIFE_S
-                if not stale and self._answer_fits(fields, request):
+                if not stale:
                     return
-                if not self._answer_fits(fields, request):
-                    stale = False
         qop = f', qop="{self.printer.spec.digest_qop}"' if self.printer.spec.digest_qop else ""
         challenge = (
             f'Digest realm="{REALM}", nonce="{self._nonce(time.time())}"{qop}, stale={"true" if stale else "false"}'
         )
         raise web.HTTPUnauthorized(text="401: Unauthorized", headers={"WWW-Authenticate": challenge})
 
-    def _answer_fits(self, f: dict, request) -> bool:
+    def _answer_fits(self, f: dict[str, str], request: web.Request) -> bool:
         if f.get("username") != USER or f.get("realm") != REALM or f.get("uri") != request.raw_path:
             return False
         ha1, ha2 = _md5(f"{USER}:{REALM}:{self.key}"), _md5(f"{request.method}:{f['uri']}")
@@ -97,11 +114,12 @@ class PrusaLink(Protocol):
 
     # ---------------------------------------------------------------- answers
 
-    def _has_job(self) -> bool:
-        return self.printer.job is not None and self.printer.state not in ("idle", "preheat", "off")
+    def _shown_job(self) -> Job | None:
+        """The print that the display shows: the running one, and an ended one until its part is taken off."""
+        return None if self.printer.state in ("idle", "preheat", "off") else self.printer.job
 
     @guarded
-    async def version(self, request):
+    async def version(self, request: web.Request) -> web.StreamResponse:
         """What firmware this is."""
         return web.json_response(
             {
@@ -115,7 +133,7 @@ class PrusaLink(Protocol):
         )
 
     @guarded
-    async def info(self, request):
+    async def info(self, request: web.Request) -> web.StreamResponse:
         """Static facts of the printer."""
         return web.json_response(
             {
@@ -128,25 +146,24 @@ class PrusaLink(Protocol):
         )
 
     @guarded
-    async def storage(self, request):
+    async def storage(self, request: web.Request) -> web.StreamResponse:
         """The USB stick."""
         return web.json_response(
             {"storage_list": [{"path": "/usb/", "name": "usb", "type": "USB", "read_only": False, "available": True}]}
         )
 
     @guarded
-    async def status(self, request):
+    async def status(self, request: web.Request) -> web.StreamResponse:
         """Telemetry, plus the job's short form while there is one."""
-        p, m = self.printer, self.printer.machine
-        moving = p.state == "printing" and p.job.moving_from is not None
-        fan = 0.0 if not moving or p.job.layer <= 2 else p.job.plan.fan
+        p, m, job, moving = self.printer, self.printer.machine, self._shown_job(), self.printer.moving_job
+        fan = moving.fan if moving else 0.0
         telemetry = {
             "state": STATES[p.state],
             "temp_bed": self.shown(m.bed),
             "target_bed": float(m.bed_target),
             "temp_nozzle": self.shown(m.nozzle),
             "target_nozzle": float(m.nozzle_target),
-            "axis_z": round(p.job.z, 1) if self._has_job() else 0.0,
+            "axis_z": round(job.z, 1) if job else 0.0,
             "flow": 100,
             "speed": int(p.speed),
             "fan_hotend": int(7500 + self.dice.gauss(0, 40)) if m.nozzle > 50 else 0,
@@ -155,23 +172,23 @@ class PrusaLink(Protocol):
         if not moving:
             telemetry |= {"axis_x": 0.0, "axis_y": -3.0}
         answer = {"storage": {"path": "/usb/", "name": "usb", "read_only": False}, "printer": telemetry}
-        if self._has_job():
+        if job:
             answer["job"] = {
-                "id": p.job.number,
-                "progress": round(p.job.progress * 100, 2),
-                "time_remaining": int(p.job.left),
-                "time_printing": int(p.job.elapsed),
+                "id": job.number,
+                "progress": round(job.progress * 100, 2),
+                "time_remaining": int(job.left),
+                "time_printing": int(job.elapsed),
             }
         return web.json_response(answer)
 
     @guarded
-    async def job(self, request):
+    async def job(self, request: web.Request) -> web.StreamResponse:
         """The job, or 204."""
-        if not self._has_job():
+        job = self._shown_job()
+        if not job:
             return web.Response(status=204)
-        p, job = self.printer, self.printer.job
         # A filament change shows ATTENTION in status while the job itself is only paused.
-        state = "PAUSED" if p.state == "attention" else STATES[p.state]
+        state = "PAUSED" if self.printer.state == "attention" else STATES[self.printer.state]
         short = short_name(job.plan.filename)
         return web.json_response(
             {
@@ -197,21 +214,8 @@ class PrusaLink(Protocol):
             }
         )
 
-    def _file(self, request) -> str:
-        """The newest file with the short name of the request."""
-        wanted = request.match_info["name"]
-        for name in reversed(self.printer.files):
-            if wanted in (short_name(name), name):
-                return name
-        raise web.HTTPNotFound(text="404: Not Found")
-
     @guarded
-    async def download(self, request):
-        """A file of the stick."""
-        return await self.server.send_file(self._file(request))
-
-    @guarded
-    async def thumbnail(self, request):
+    async def thumbnail(self, request: web.Request) -> web.StreamResponse:
         """The picture of a file: `l` large, `s` small."""
         plan = self.printer.files[self._file(request)]
         width, height = (220, 124) if request.match_info["size"] == "l" else (16, 16)
@@ -219,10 +223,10 @@ class PrusaLink(Protocol):
         return web.Response(body=picture, content_type="image/png")
 
 
-class PrusaLinkLegacy(Protocol):
+class PrusaLinkLegacy(_Stick):
     """Old firmware: no v1, key in X-Api-Key, and at the end of a print the job is gone at once."""
 
-    def routes(self):
+    def routes(self) -> list[web.RouteDef]:
         """The OctoPrint-like subset, downloads."""
         return [
             web.get("/api/version", self.version),
@@ -231,30 +235,23 @@ class PrusaLinkLegacy(Protocol):
             web.get("/usb/{name}", self.download),
         ]
 
-    # It names no refs, but serves a file under its path as its successors do.
-    _file = PrusaLink._file
-    download = PrusaLink.download
-
-    def check(self, request):
+    def check(self, request: web.Request) -> None:
         """401 without the right key."""
         if not self.key_fits(request.headers.get("X-Api-Key")):
             raise web.HTTPUnauthorized(text="401: Unauthorized")
 
     @guarded
-    async def version(self, request):
+    async def version(self, request: web.Request) -> web.StreamResponse:
         """What firmware this is."""
         return web.json_response(
             {"api": "0.1", "server": "0.7.0", "text": "PrusaLink MINI", "hostname": self.printer.spec.device_id}
         )
 
-    def _printing(self) -> bool:
-        return self.printer.state in ("printing", "paused", "attention")
-
     @guarded
-    async def telemetry(self, request):
+    async def telemetry(self, request: web.Request) -> web.StreamResponse:
         """Temperatures and flags."""
-        p, m = self.printer, self.printer.machine
-        paused = p.state in ("paused", "attention")
+        p, m, job = self.printer, self.printer.machine, self.printer.active_job
+        paused = p.state in PAUSED
         bed, nozzle = self.shown(m.bed), self.shown(m.nozzle)
         error = p.state == "error"
         text = "Error" if error else "Paused" if paused else "Printing" if p.state == "printing" else "Operational"
@@ -264,7 +261,7 @@ class PrusaLinkLegacy(Protocol):
                     "temp-bed": bed,
                     "temp-nozzle": nozzle,
                     "print-speed": int(p.speed),
-                    "z-height": round(p.job.z, 1) if self._printing() else 0.0,
+                    "z-height": round(job.z, 1) if job else 0.0,
                     "material": p.loaded_material,
                 },
                 "temperature": {
@@ -287,7 +284,7 @@ class PrusaLinkLegacy(Protocol):
                         "sdReady": True,
                         "error": error,
                         "closedOnError": False,
-                        "ready": p.state not in ("printing", "paused", "attention", "preheat", "error"),
+                        "ready": p.state not in (*ACTIVE, "preheat", "error"),
                         "busy": p.state == "preheat",
                     },
                 },
@@ -295,11 +292,11 @@ class PrusaLinkLegacy(Protocol):
         )
 
     @guarded
-    async def job(self, request):
+    async def job(self, request: web.Request) -> web.StreamResponse:
         """The job with completion in 0..1, or nulls."""
-        if not self._printing():
+        job = self.printer.active_job
+        if not job:
             return web.json_response({"state": "Operational", "job": None, "progress": None})
-        job = self.printer.job
         short = short_name(job.plan.filename)
         return web.json_response(
             {

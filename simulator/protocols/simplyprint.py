@@ -1,10 +1,12 @@
 """SimplyPrint's cloud API for one printer of one company. An error is HTTP 200 with `status: false`."""
 
 import json
+from typing import Any
 
 from aiohttp import web
 
 from ..physics import ambient_c
+from ..printer import Job, JobTruth
 from .common import Protocol, guarded
 
 COMPANY = "4711"
@@ -29,30 +31,37 @@ JOB_STATES = {
 
 
 class SimplyPrint(Protocol):
-    """`/{company}/printers/Get` and `/{company}/jobs/GetDetails`; the cloud answers even when the printer is `offline`."""
+    """`/{company}/printers/Get` and `/{company}/jobs/GetDetails`.
+
+    The cloud answers even when the printer is `offline`.
+    """
 
     cloud = True
-    offline = False
 
-    def routes(self):
+    def routes(self) -> list[web.RouteDef]:
         """Both calls, GET or POST."""
         return [
             web.route("*", "/{company}/printers/Get", self.printers),
             web.route("*", "/{company}/jobs/GetDetails", self.details),
         ]
 
-    def check(self, request):
+    def check(self, request: web.Request) -> None:
         """`status: false` without the key or for another company."""
         if request.match_info["company"] != COMPANY or not self.key_fits(request.headers.get("X-API-KEY")):
             raise web.HTTPOk(
                 text=json.dumps({"status": False, "message": "Invalid API key"}), content_type="application/json"
             )
 
+    def _id(self, number: int) -> int:
+        source_id = self.printer.source_id(number)
+        assert source_id is not None, "the cloud has an id for every job"
+        return int(source_id)
+
     def _uid(self, number: int) -> str:
         return f"5f1e{number:08x}"
 
     @guarded
-    async def printers(self, request):
+    async def printers(self, request: web.Request) -> web.StreamResponse:
         """One printer as an object with `pid`, all as an array without."""
         pid = request.query.get("pid")
         if request.method == "POST" and request.can_read_body:
@@ -66,9 +75,8 @@ class SimplyPrint(Protocol):
         entry = self._entry()
         return web.json_response({"status": True, "message": None, "data": [entry] if pid is None else entry})
 
-    def _entry(self) -> dict:
-        p, m, job = self.printer, self.printer.machine, self.printer.job
-        active = p.state in ("printing", "paused", "attention") and not self.offline
+    def _entry(self) -> dict[str, Any]:
+        p, m, job = self.printer, self.printer.machine, self.printer.active_job
         tool, bed = (None, None) if self.offline else (round(self.shown(m.nozzle)), round(self.shown(m.bed)))
         return {
             "id": PRINTER_ID,
@@ -97,58 +105,53 @@ class SimplyPrint(Protocol):
                     "total": 1000,
                 }
             },
-            "job": {
-                "id": int(p.source_id(job.number)),
-                "uid": self._uid(job.number),
-                "state": "paused" if p.state != "printing" else "printing",
-                "file": job.plan.filename,
-                "percentage": round(job.progress * 100),
-                "time": int(job.left),
-                "layer": job.layer,
-                "maxLayer": job.plan.layers,
-            }
-            if active
-            else None,
+            "job": self._running(job) if job and not self.offline else None,
+        }
+
+    def _running(self, job: Job) -> dict[str, Any]:
+        return {
+            "id": self._id(job.number),
+            "uid": self._uid(job.number),
+            "state": "paused" if self.printer.state != "printing" else "printing",
+            "file": job.plan.filename,
+            "percentage": round(job.progress * 100),
+            "time": int(job.left),
+            "layer": job.layer,
+            "maxLayer": job.plan.layers,
         }
 
     @guarded
-    async def details(self, request):
+    async def details(self, request: web.Request) -> web.StreamResponse:
         """A job by its uid, running or ended."""
-        p, wanted = self.printer, request.query.get("id")
-        jobs = list(p.history)
-        if p.job and p.job.ended is None:
-            jobs.append(p.describe(p.job))
-        for job in reversed(jobs):
+        wanted = request.query.get("id")
+        for job in reversed(self.printer.jobs()):
             if wanted in (self._uid(job["number"]), job["source_job_id"]):
-                return web.json_response(
-                    {
-                        "status": True,
-                        "message": None,
-                        "job": {
-                            "id": int(job["source_job_id"]),
-                            "uid": self._uid(job["number"]),
-                            "state": JOB_STATES[job["status"]],
-                            "file": job["filename"],
-                            "started": int(job["start"]),
-                            "ended": None if job["end"] is None else int(job["end"]),
-                            "percentage": 100 if job["status"] == "done" else None,
-                            "time": int(job["printing_seconds"]),
-                            "pauses": [],
-                            "cancelInfo": {"reason": job["reason"]} if job["status"] == "cancelled" else None,
-                            "failedReason": job["reason"] if job["status"] == "error" else None,
-                            # The cloud hands some objects on as JSON inside a string.
-                            "analysis": json.dumps(
-                                {
-                                    "estimatedPrintTime": job["printing_seconds"],
-                                    "filament": {"tool0": {"length": job["filament_mm"]}},
-                                }
-                            ),
-                            "filament": {
-                                "length": job["filament_mm"],
-                                "weight": job["filament_g"],
-                                "type": job["material"],
-                            },
-                        },
-                    }
-                )
+                return web.json_response({"status": True, "message": None, "job": self._details(job)})
         return web.json_response({"status": False, "message": "Job not found"})
+
+    def _details(self, job: JobTruth) -> dict[str, Any]:
+        return {
+            "id": self._id(job["number"]),
+            "uid": self._uid(job["number"]),
+            "state": JOB_STATES[job["status"]],
+            "file": job["filename"],
+            "started": int(job["start"]),
+            "ended": None if job["end"] is None else int(job["end"]),
+            "percentage": 100 if job["status"] == "done" else None,
+            "time": int(job["printing_seconds"]),
+            "pauses": [],
+            "cancelInfo": {"reason": job["reason"]} if job["status"] == "cancelled" else None,
+            "failedReason": job["reason"] if job["status"] == "error" else None,
+            # The cloud hands some objects on as JSON inside a string.
+            "analysis": json.dumps(
+                {
+                    "estimatedPrintTime": job["printing_seconds"],
+                    "filament": {"tool0": {"length": job["filament_mm"]}},
+                }
+            ),
+            "filament": {
+                "length": job["filament_mm"],
+                "weight": job["filament_g"],
+                "type": job["material"],
+            },
+        }

@@ -1,22 +1,21 @@
 """A real broker, a listener to it and a real simulator process, on free ports."""
 
-import json
-import os
-import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
 import requests
+from paho.mqtt.enums import CallbackAPIVersion
 from requests.auth import HTTPDigestAuth
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.simulator import Simulator
+from tests.support.waiting import free_port, wait_for
 
 FAST_FLEET = {
     "seed": 7,
@@ -65,124 +64,96 @@ FAST_FLEET = {
 }
 
 
-def wait_for(condition, seconds=10.0, what="the condition"):
-    """The condition's first true value; fails after `seconds`."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not come true in {seconds} s")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class MosquittoProcess:
     """An anonymous broker that can be killed and started again."""
 
-    def __init__(self, folder):
-        self.port, self.folder, self.process = free_port(), folder, None
+    def __init__(self, folder: Path) -> None:
+        self.port, self.folder = free_port(), folder
+        self.process: subprocess.Popen[bytes] | None = None
         (folder / "m.conf").write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
 
-    def start(self):
+    def start(self) -> None:
+        """Starts it; returns when it answers."""
         binary = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         self.process = subprocess.Popen(
             [binary, "-c", str(self.folder / "m.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
-        def answers():
-            with socket.socket() as s:
-                return s.connect_ex(("127.0.0.1", self.port)) == 0
+        def answers() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
-        wait_for(answers, 5, "the broker")
+        wait_for("the broker", answers, 5)
 
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
+    def kill(self) -> None:
+        """Ends it as a power cut does."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+class Heard(NamedTuple):
+    """A message that the broker handed out, and the unix time of its arrival."""
+
+    at: float
+    topic: str
+    payload: str
+    retained: bool
 
 
 class Listener:
-    """Everything that the broker hands out: list of (arrival, topic, payload text, retained)."""
+    """Subscribes to everything; `messages` are in the order of their arrival."""
 
-    def __init__(self, port):
-        self.messages = []
-        self.ready = threading.Event()
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        self.client.on_connect = lambda c, *_: c.subscribe("#", qos=1)
-        self.client.on_subscribe = lambda *_: self.ready.set()
-        self.client.on_message = lambda _c, _d, m: self.messages.append(
-            (time.time(), m.topic, m.payload.decode("utf-8", "replace"), m.retain)
-        )
+    def __init__(self, port: int) -> None:
+        self.messages: list[Heard] = []
+        ready = threading.Event()
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        self.client.on_connect = self._connected
+        self.client.on_subscribe = lambda *_: ready.set()
+        self.client.on_message = self._heard
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self.ready.wait(5)
+        assert ready.wait(5)
 
-    def on(self, topic, since=0.0):
-        """Payloads of a topic that arrived after unix time `since`."""
-        return [p for at, t, p, _ in list(self.messages) if t == topic and at >= since]
+    def _connected(self, client: mqtt.Client, *_: Any) -> None:
+        client.subscribe("#", qos=1)
 
-    def close(self):
+    def _heard(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        payload = message.payload.decode("utf-8", "replace")
+        self.messages.append(Heard(time.time(), message.topic, payload, message.retain))
+
+    def on(self, topic: str, since: float = 0.0) -> list[str]:
+        """Payloads of a topic that arrived at unix time `since` or later."""
+        return [message.payload for message in list(self.messages) if message.topic == topic and message.at >= since]
+
+    def send(self, topic: str, payload: str) -> None:
+        """Publishes a message."""
+        self.client.publish(topic, payload, qos=1)
+
+    def close(self) -> None:
+        """Ends the connection."""
         self.client.loop_stop()
         self.client.disconnect()
 
 
-class SimulatorProcess:
-    """`python -m simulator` with its control API."""
+class SimulatorProcess(Simulator):
+    """The simulator with the fast fleet; its printers can be asked in their own protocols."""
 
-    def __init__(self, folder, fleet=None, mqtt_port=None, auto_jobs=False):
-        self.folder, self.mqtt_port, self.auto_jobs = folder, mqtt_port, auto_jobs
-        self.fleet_file = folder / "fleet.json"
-        self.fleet_file.write_text(json.dumps(fleet or FAST_FLEET))
-        self.process = None
+    def __init__(self, folder: Path, mqtt_port: int) -> None:
+        super().__init__(folder, FAST_FLEET, {"ENMS_MQTT_HOST": "127.0.0.1", "ENMS_MQTT_PORT": str(mqtt_port)})
 
-    def start(self):
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ENMS_")} | {
-            "PYTHONPATH": str(ROOT),
-            "ENMS_STATE_DIR": str(self.folder),
-        }
-        if self.mqtt_port:
-            env |= {"ENMS_MQTT_HOST": "127.0.0.1", "ENMS_MQTT_PORT": str(self.mqtt_port)}
-        command = [sys.executable, "-m", "simulator", "--fleet", str(self.fleet_file)]
-        log = self.folder / "simulator.log"
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                command + ([] if self.auto_jobs else ["--no-auto-jobs"]), env=env, cwd=ROOT, stderr=output
-            )
-        self.url = wait_for(lambda: re.search(r"http://[\d.:]+", log.read_text()), 20, f"the simulator ({log})")[0]
-        self.devices = {d["device_id"]: d for d in self.get("/fleet")}
-        wait_for(
-            lambda: not self.mqtt_port or all(m["connected"] for m in self.get("/health")["mqtt"].values()),
-            10,
-            "the MQTT sessions",
-        )
-        return self
+    def start(self) -> None:
+        """Starts it; returns when all its devices have reached the broker."""
+        super().start()
+        connected = lambda: all(session["connected"] for session in self.get("/health")["mqtt"].values())
+        wait_for("the MQTT sessions", connected, 10)
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(5) == 0
+    def truth_of(self, meter_id: str) -> Mapping[str, float]:
+        """Ground truth of a meter: `true_wh`, `counter_wh`, `power_watts`."""
+        return self.get("/truth")["meters"][meter_id]
 
-    def get(self, path):
-        answer = requests.get(self.url + path, timeout=5)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def post(self, path, body=None, status=(200, 201)):
-        answer = requests.post(self.url + path, json=body or {}, timeout=5)
-        assert answer.status_code in status, answer.text
-        return answer.json()
-
-    def fault(self, kind, target, **more):
-        return self.post("/faults", {"type": kind, "target": target, **more})
-
-    def print(self, name, duration=20, filename="test.gcode"):
-        return self.post(f"/printers/{name}/start", {"filename": filename, "duration_s": duration})
-
-    def ask(self, name, path, auth=True, timeout=5, **more):
-        """A request to a printer with its own way of logging in."""
+    def ask(self, name: str, path: str, auth: bool = True, timeout: float = 5, **more: Any) -> requests.Response:
+        """A request to a printer with its own way of logging in; POST when there is `json`."""
         device = self.devices[name]
         key = device.get("api_key") or device["sp_api_key"]
         digest = device["source"] == "prusalink" and name != "Old"

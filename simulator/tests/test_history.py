@@ -1,4 +1,4 @@
-"""The written past: deterministic, balanced, and live goes on from it."""
+"""The written past: deterministic, balanced, and the live fleet continues from it."""
 
 import csv
 import json
@@ -47,14 +47,13 @@ def test_counters_grow_and_end_where_the_truth_says(past):
     assert set(last) == set(truth["meters"])
     for meter, true in truth["meters"].items():
         assert last[meter] == pytest.approx(true["last_wh"], abs=0.51)
-        assert power[meter] == pytest.approx(true["energy_wh"], rel=0.01), (
-            "power in the file is the power that was counted"
-        )
+        # The power in the file is the power that was counted.
+        assert power[meter] == pytest.approx(true["energy_wh"], rel=0.01)
         plug, _, key = meter.partition("/")
         assert state["plugs"][plug]["counters"][key] == true["last_wh"]
 
 
-def test_job_energies_lie_inside_what_the_meter_counted(past):
+def test_the_jobs_of_a_meter_took_less_than_it_counted(past):
     truth = json.loads((past[0] / "truth.json").read_text())
     for true in truth["meters"].values():
         jobs = [j for j in truth["jobs"] if j["device_id"] == true["device_id"]]
@@ -73,20 +72,20 @@ def test_jobs_are_plausible_and_never_overlap(past):
     assert any(ord(c) > 127 for r in found for c in r["filename"]) and any(" " in r["filename"] for r in found)
 
 
-def test_prints_that_still_run_are_told_with_their_start(past):
+def test_prints_that_still_run_have_their_start(past):
     folder, state = past
     running = {r["device_id"]: r for r in rows(folder / "running.csv")}
-    assert (
-        set(running)
-        == {device for device, saved in state["printers"].items() if saved["job"] and saved["job"]["ended"] is None}
-        and running
-    )
+    open_jobs = {
+        device: saved["job"]
+        for device, saved in state["printers"].items()
+        if saved["job"] and saved["job"]["ended"] is None
+    }
+    assert running and set(running) == set(open_jobs)
     ended = max(datetime.fromisoformat(r["end_time"]) for r in rows(folder / "jobs.csv") if r["device_id"] in running)
     for device, row in running.items():
         assert (row["end_time"], row["status"]) == ("", "printing")
-        assert datetime.fromisoformat(row["start_time"]).timestamp() == pytest.approx(
-            state["printers"][device]["job"]["started"], abs=0.001
-        )
+        start = datetime.fromisoformat(row["start_time"]).timestamp()
+        assert start == pytest.approx(open_jobs[device]["started"], abs=0.001)
         assert datetime.fromisoformat(row["last_seen"]).timestamp() == state["at"] >= ended.timestamp()
 
 
@@ -111,7 +110,7 @@ def test_statuses_agree_with_the_jobs(past):
     assert checked > 20
 
 
-def test_live_goes_on_from_the_last_counter_with_a_calibration_soon(past, tmp_path, monkeypatch):
+def test_live_continues_from_the_last_counter_with_a_calibration_soon(past, tmp_path, monkeypatch):
     folder = tmp_path / "simulator"
     folder.mkdir()
     (folder / "state.json").write_text(json.dumps(past[1]))
@@ -123,16 +122,16 @@ def test_live_goes_on_from_the_last_counter_with_a_calibration_soon(past, tmp_pa
             assert 0 < channel.counter_wh - saved["counters"][channel.key] < 800 * 75 / 3600
     assert counters and any(p.state == "printing" for p in world.printers.values())
     world.advance(END + 45 + 180)
-    ended = [
-        j
-        for p in world.printers.values()
-        for j in list(p.history)
-        if j["start"] > END + 45 and j["end"] < END + 45 + 180
+    seconds = [
+        job["end"] - job["start"]
+        for printer in world.printers.values()
+        for job in printer.history
+        if job["end"] and job["start"] > END + 45 and job["end"] < END + 45 + 180
     ]
-    assert ended and all(80 < j["end"] - j["start"] < 110 for j in ended)
+    assert seconds and all(80 < each < 110 for each in seconds)
 
 
-def test_after_a_very_long_rest_counters_and_job_numbers_go_on(past, tmp_path, monkeypatch):
+def test_after_a_very_long_rest_counters_and_job_numbers_continue(past, tmp_path, monkeypatch):
     folder = tmp_path / "simulator"
     folder.mkdir()
     (folder / "state.json").write_text(json.dumps(past[1]))
@@ -149,9 +148,9 @@ def test_nothing_runs_on_calibrating_printers_at_the_end_for_any_seed():
     for seed in range(5):
         fleet = load()
         fleet.seed = seed
-        printers = build_printers(fleet, END - 86400, {}, True)
+        printers = build_printers(fleet, END - 86400, {}, auto_jobs=True)
         for printer in printers.values():
-            if printer.schedule.calibrates:
+            if printer.schedule and printer.schedule.calibrates:
                 printer.next_start = END - 86000
                 printer.schedule.free_at = END
                 printer.advance(END, 30)

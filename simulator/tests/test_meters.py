@@ -5,11 +5,18 @@ import time
 
 import pytest
 
-from .support import Listener, MosquittoProcess, SimulatorProcess, wait_for
+from tests.support.waiting import wait_for
+
+from .support import Listener, MosquittoProcess, SimulatorProcess
+
+
+def heard(listener, topic):
+    """The newest payload of a topic, once there is one."""
+    return wait_for(f"a message on {topic}", lambda: listener.on(topic), 5)[-1]
 
 
 def numbers(payloads, *path):
-    """One value out of each JSON payload that has it."""
+    """One value of each JSON payload that has it."""
     values = []
     for payload in payloads:
         try:
@@ -23,21 +30,21 @@ def numbers(payloads, *path):
 
 
 def test_shelly_gen2_status_and_deltas_have_the_shape_of_the_device(simulator, listener):
-    full = json.loads(wait_for(lambda: listener.on("g2/status/switch:0"), 5)[-1])
-    assert {"id", "source", "output", "apower", "voltage", "current", "aenergy", "temperature"} <= set(
-        full
-    ) and "pf" not in full
+    full = json.loads(heard(listener, "g2/status/switch:0"))
+    assert {"id", "source", "output", "apower", "voltage", "current", "aenergy", "temperature"} <= set(full)
+    assert "pf" not in full
     assert len(full["aenergy"]["by_minute"]) == 3 and full["aenergy"]["total"] == round(full["aenergy"]["total"], 3)
-    delta = json.loads(wait_for(lambda: listener.on("g2/events/rpc"), 5)[-1])
+    delta = json.loads(heard(listener, "g2/events/rpc"))
     assert delta["method"] == "NotifyStatus" and delta["src"] == "g2" and abs(delta["params"]["ts"] - time.time()) < 3
     assert "output" not in delta["params"]["switch:0"]
-    assert "freq" in json.loads(wait_for(lambda: listener.on("pm/status/pm1:0"), 5)[-1])
-    assert any(t == "g2/online" and p == "true" for _, t, p, _ in listener.messages)
+    assert "freq" in json.loads(heard(listener, "pm/status/pm1:0"))
+    assert "true" in listener.on("g2/online")
 
 
-def test_every_channel_of_a_plug_reports_and_status_only_when_asked_if_it_is_off(simulator, listener):
+def test_every_channel_reports_and_without_status_ntf_the_status_comes_only_when_asked_for(simulator, listener):
     start = time.time()
     wait_for(
+        "both channels",
         lambda: (
             {k for p in listener.on("g2two/events/rpc", start) for k in json.loads(p)["params"] if ":" in k}
             == {"switch:0", "switch:1"}
@@ -45,63 +52,60 @@ def test_every_channel_of_a_plug_reports_and_status_only_when_asked_if_it_is_off
         5,
     )
     assert not listener.on("g2two/status/switch:1", start)
-    listener.client.publish("g2two/command", "status_update", qos=1)
-    wait_for(lambda: listener.on("g2two/status/switch:1", start), 3, "the answer")
+    listener.send("g2two/command", "status_update")
+    wait_for("the answer", lambda: listener.on("g2two/status/switch:1", start), 3)
 
 
 def test_counter_is_the_integral_of_true_power_for_a_job(simulator, listener):
-    job = simulator.print("MK4", 3)
-    wait_for(lambda: simulator.get("/health")["printers"]["MK4"] == "finished", 8)
+    simulator.start_job("MK4", "test.gcode", 3)
+    wait_for("the end", lambda: simulator.get("/health")["printers"]["MK4"] == "finished", 8)
     time.sleep(0.5)
-    job = [j for j in simulator.get("/truth")["jobs"] if j["device_id"] == "MK4"][-1]
-    assert (
-        job["status"] == "done" and job["end"] - job["start"] == pytest.approx(3, abs=0.01) and job["energy_wh"] > 0.15
-    )
-    true = simulator.get(f"/truth/meter/g2/switch:0?from={job['start']}&to={job['end']}")["energy_wh"]
+    job = simulator.jobs("MK4")[-1]
+    assert job["status"] == "done" and job["end"] - job["start"] == pytest.approx(3, abs=0.01)
+    assert job["energy_wh"] > 0.15
+    true = simulator.meter_wh("g2/switch:0", job["start"], job["end"])
     printer = simulator.get(f"/truth/printer/MK4?from={job['start']}&to={job['end']}")["energy_wh"]
     assert true == pytest.approx(job["energy_wh"], abs=1e-3) and printer == pytest.approx(true, abs=1e-6)
     seen = [
-        (at, json.loads(p)["aenergy"]["total"])
-        for at, t, p, _ in listener.messages
-        if t == "g2/status/switch:0" and job["start"] - 1 < at < job["end"] + 1
+        (at, json.loads(payload)["aenergy"]["total"])
+        for at, topic, payload, _ in listener.messages
+        if topic == "g2/status/switch:0" and job["start"] - 1 < at < job["end"] + 1
     ]
-    told = seen[-1][1] - seen[0][1]
-    assert told == pytest.approx(
-        simulator.get(f"/truth/meter/g2/switch:0?from={seen[0][0]}&to={seen[-1][0]}")["energy_wh"], abs=0.02
-    )
+    counted = seen[-1][1] - seen[0][1]
+    assert counted == pytest.approx(simulator.meter_wh("g2/switch:0", seen[0][0], seen[-1][0]), abs=0.02)
 
 
 def test_gen1_counts_watt_minutes_and_loses_them_on_reboot(simulator, listener):
-    payload = wait_for(lambda: listener.on("shellies/g1/relay/0/energy"), 5)[-1]
+    payload = heard(listener, "shellies/g1/relay/0/energy")
     assert payload.isdigit() and int(payload) >= 50 * 60
     assert float(listener.on("shellies/g1/relay/0/power")[-1]) > 0
     start = time.time()
     simulator.fault("reboot", "g1", seconds=0.3)
-    wait_for(lambda: "false" in listener.on("shellies/g1/online", start), 4, "the last will")
-    after = wait_for(lambda: listener.on("shellies/g1/relay/0/energy", start + 0.3), 8, "its return")
+    wait_for("the last will", lambda: "false" in listener.on("shellies/g1/online", start), 4)
+    after = wait_for("its return", lambda: listener.on("shellies/g1/relay/0/energy", start + 0.3), 8)
     assert int(after[-1]) < 60
 
 
-def test_tasmota_tells_kwh_in_local_time_and_answers_status_10(simulator, listener):
-    sensor = json.loads(wait_for(lambda: listener.on("tele/tas/SENSOR"), 5)[-1])
+def test_tasmota_reports_kwh_in_local_time_and_answers_status_10(simulator, listener, broker):
+    sensor = json.loads(heard(listener, "tele/tas/SENSOR"))
     assert set(sensor) == {"Time", "ENERGY"} and "+" not in sensor["Time"] and "Z" not in sensor["Time"]
-    assert (
-        sensor["ENERGY"]["Total"] >= 0.904 and sensor["ENERGY"]["Factor"] and isinstance(sensor["ENERGY"]["Power"], int)
-    )
-    listener.client.publish("cmnd/tas/STATUS", "10", qos=1)
-    answer = json.loads(wait_for(lambda: listener.on("stat/tas/STATUS10"), 3)[-1])
+    assert sensor["ENERGY"]["Total"] >= 0.904 and sensor["ENERGY"]["Factor"]
+    assert isinstance(sensor["ENERGY"]["Power"], int)
+    listener.send("cmnd/tas/STATUS", "10")
+    answer = json.loads(heard(listener, "stat/tas/STATUS10"))
     assert set(answer["StatusSNS"]["ENERGY"]) == set(sensor["ENERGY"])
-    late = Listener(listener.client._port)
-    assert wait_for(lambda: [(p, r) for _, t, p, r in late.messages if t == "tele/tas/LWT"], 3)[0] == ("Online", True)
+    late = Listener(broker.port)
+    retained = wait_for("the retained LWT", lambda: [m for m in late.messages if m.topic == "tele/tas/LWT"], 3)[0]
+    assert (retained.payload, retained.retained) == ("Online", True)
     late.close()
 
 
 def test_hub_sends_one_number_per_message(simulator, listener):
-    wait_for(lambda: listener.on("esp32/raptorblingx/max6675/temperature_c"), 5)
+    heard(listener, "esp32/raptorblingx/max6675/temperature_c")
     topics = {
-        t.removeprefix("esp32/raptorblingx/"): float(p)
-        for _, t, p, _ in list(listener.messages)
-        if t.startswith("esp32/raptorblingx/")
+        message.topic.removeprefix("esp32/raptorblingx/"): float(message.payload)
+        for message in list(listener.messages)
+        if message.topic.startswith("esp32/raptorblingx/")
     }
     assert set(topics) == {
         "dht22/temperature_c",
@@ -121,19 +125,19 @@ def test_counter_faults(simulator, listener):
     simulator.fault("jump", "pm", wh=5000)
     start = time.time()
     simulator.fault("jump", "pm", wh=9e6, messages=2)
-    wait_for(lambda: len(totals(listener, start)) >= 4, 8)
+    wait_for("four totals", lambda: len(totals(listener, start)) >= 4, 8)
     seen = totals(listener, start)
     assert max(seen) > 9e6 and seen[-1] < 9e5
     simulator.fault("jump", "pm", wh=700, permanent=True)
-    before = simulator.get("/truth")["meters"]["pm/pm1:0"]["counter_wh"]
+    before = simulator.truth_of("pm/pm1:0")["counter_wh"]
     simulator.fault("step_back", "pm/pm1:0", wh=2)
-    assert simulator.get("/truth")["meters"]["pm/pm1:0"]["counter_wh"] == pytest.approx(before - 2, abs=0.5)
-    true = simulator.get("/truth")["meters"]["pm/pm1:0"]["true_wh"]
+    assert simulator.truth_of("pm/pm1:0")["counter_wh"] == pytest.approx(before - 2, abs=0.5)
+    true = simulator.truth_of("pm/pm1:0")["true_wh"]
     start = time.time()
     simulator.fault("reset_counter", "pm")
-    wait_for(lambda: totals(listener, start + 0.3), 5)
+    wait_for("a total", lambda: totals(listener, start + 0.3), 5)
     assert totals(listener, start + 0.3)[0] < 1
-    assert simulator.get("/truth")["meters"]["pm/pm1:0"]["true_wh"] >= true
+    assert simulator.truth_of("pm/pm1:0")["true_wh"] >= true
 
 
 def test_message_faults(simulator, listener):
@@ -141,90 +145,104 @@ def test_message_faults(simulator, listener):
     simulator.fault("lose_messages", "pm", seconds=1)
     time.sleep(0.9)
     assert not totals(listener, start + 0.2)
-    wait_for(lambda: totals(listener, start + 1), 4, "the end of the silence")
+    wait_for("the end of the silence", lambda: totals(listener, start + 1), 4)
 
     start = time.time()
     simulator.fault("late_messages", "pm", seconds=1)
-    wait_for(lambda: len(totals(listener, start)) >= 2, 5)
+    wait_for("what was held", lambda: len(totals(listener, start)) >= 2, 5)
     held = numbers(listener.on("pm/events/rpc", start + 0.9), "params", "ts")
-    assert held[0] < start + 0.5 and held == sorted(held), "late messages carry their old time"
+    assert held[0] < start + 0.5 and held == sorted(held), "late messages have their old time"
 
     start = time.time()
     simulator.fault("repeat_messages", "pm", seconds=1.5, times=3)
-    wait_for(lambda: len(totals(listener, start)) >= 3, 4)
+    wait_for("three totals", lambda: len(totals(listener, start)) >= 3, 4)
     assert len(totals(listener, start)) > len(set(totals(listener, start)))
 
     start = time.time()
     simulator.fault("garbage_messages", "pm", messages=2)
-    wait_for(lambda: len(listener.on("pm/status/pm1:0", start)) >= 2, 5)
-    assert len(totals(listener, start)) < len(listener.on("pm/status/pm1:0", start)) + len(
-        listener.on("pm/events/rpc", start)
-    )
+    wait_for("two messages", lambda: len(listener.on("pm/status/pm1:0", start)) >= 2, 5)
+    sent = len(listener.on("pm/status/pm1:0", start)) + len(listener.on("pm/events/rpc", start))
+    assert len(totals(listener, start)) < sent
 
     start = time.time()
     simulator.fault("constant_load_silence", "pm", seconds=1.5)
     time.sleep(0.3)
-    listener.client.publish("pm/command", "status_update", qos=1)
-    wait_for(lambda: totals(listener, start + 0.3), 1.2, "the answer in the silence")
+    listener.send("pm/command", "status_update")
+    wait_for("the answer in the silence", lambda: totals(listener, start + 0.3), 1.2, every=0.05)
+
+
+def device_time(listener):
+    """The time of a plug in the next message."""
+    start = time.time()
+    times = lambda: numbers(listener.on("g2two/events/rpc", start + 0.2), "params", "ts")
+    return wait_for("a message with a time", times, 4)[-1]
 
 
 def test_clock_faults_and_moving_a_meter(simulator, listener):
     simulator.fault("clock_offset", "g2two", offset_s=-120)
-    start = time.time()
-    seen = wait_for(lambda: numbers(listener.on("g2two/events/rpc", start + 0.2), "params", "ts"), 4)
-    assert seen[-1] == pytest.approx(time.time() - 120, abs=3)
+    assert device_time(listener) == pytest.approx(time.time() - 120, abs=3)
     simulator.fault("clock_1970", "g2two")
-    start = time.time()
-    assert wait_for(lambda: numbers(listener.on("g2two/events/rpc", start + 0.2), "params", "ts"), 4)[-1] < 86400
+    assert device_time(listener) < 86400
     simulator.fault("clock_offset", "g2two", offset_s=0)
     simulator.fault("move_meter", "g2two/switch:1", load=None)
     time.sleep(0.5)
-    meters = simulator.get("/truth")["meters"]
-    assert meters["g2two/switch:1"]["power_watts"] == 0
-    assert simulator.get("/truth/meter/g2two/switch:1")["energy_wh"] == pytest.approx(
-        meters["g2two/switch:1"]["true_wh"], abs=0.01
-    )
+    meter = simulator.truth_of("g2two/switch:1")
+    assert meter["power_watts"] == 0
+    assert simulator.get("/truth/meter/g2two/switch:1")["energy_wh"] == pytest.approx(meter["true_wh"], abs=0.01)
     simulator.fault("move_meter", "g2two/switch:1", load="Old")
-    wait_for(lambda: simulator.get("/truth")["meters"]["g2two/switch:1"]["power_watts"] > 5, 3)
+    wait_for("its power", lambda: simulator.truth_of("g2two/switch:1")["power_watts"] > 5, 3)
 
 
-def test_power_cut_takes_printer_and_plug_and_gives_them_back(simulator, listener):
+def test_a_power_cut_ends_printer_and_plug_and_both_come_back(simulator, listener):
     start = time.time()
-    simulator.print("MK4", 60)
+    simulator.start_job("MK4", "test.gcode", 60)
     simulator.fault("power_cut", "MK4", seconds=1)
-    wait_for(lambda: "false" in listener.on("g2/online", start), 4, "the last will")
+    wait_for("the last will", lambda: "false" in listener.on("g2/online", start), 4)
     with pytest.raises(OSError):
         simulator.ask("MK4", "/api/v1/status")
-    wait_for(lambda: "true" in listener.on("g2/online", start), 8, "the plug's return")
-    assert wait_for(lambda: simulator.ask("MK4", "/api/v1/job"), 3).status_code == 204
-    assert [j for j in simulator.get("/truth")["jobs"] if j["device_id"] == "MK4"][-1]["status"] == "error"
+    wait_for("the plug's return", lambda: "true" in listener.on("g2/online", start), 8)
+    assert wait_for("an answer", lambda: simulator.ask("MK4", "/api/v1/job"), 3).status_code == 204
+    assert simulator.jobs("MK4")[-1]["status"] == "error"
 
 
-def test_restart_and_broker_loss_keep_counters_ports_and_keys(tmp_path):
+@pytest.fixture
+def own_broker(tmp_path):
+    """A broker that the test may kill."""
     broker = MosquittoProcess(tmp_path)
     broker.start()
-    process = SimulatorProcess(tmp_path, mqtt_port=broker.port).start()
-    process.print("MK4", 60)
+    yield broker
     broker.kill()
-    wait_for(lambda: not process.get("/health")["mqtt"]["g2"]["connected"], 5)
-    time.sleep(0.6)
-    assert process.get("/health")["mqtt"]["g2"]["dropped"] > 0
-    broker.start()
-    wait_for(lambda: process.get("/health")["mqtt"]["g2"]["connected"], 8, "the way back to the broker")
-    before, devices = process.get("/truth"), process.devices
+
+
+@pytest.fixture
+def own_simulator(own_broker, tmp_path):
+    """A simulator that the test may restart."""
+    process = SimulatorProcess(tmp_path, own_broker.port)
+    process.start()
+    yield process
     process.stop()
+
+
+def test_restart_and_broker_loss_keep_counters_ports_and_keys(own_simulator, own_broker, tmp_path):
+    session = lambda: own_simulator.get("/health")["mqtt"]["g2"]
+    own_simulator.start_job("MK4", "test.gcode", 60)
+    own_broker.kill()
+    wait_for("the loss of the broker", lambda: not session()["connected"], 5)
+    time.sleep(0.6)
+    assert session()["dropped"] > 0
+    own_broker.start()
+    wait_for("the way back to the broker", lambda: session()["connected"], 8)
+    before, devices = own_simulator.get("/truth"), own_simulator.devices
+    assert own_simulator.stop() == 0
     time.sleep(1)
-    again = SimulatorProcess(tmp_path, mqtt_port=broker.port).start()
-    after = again.get("/truth")
-    assert again.devices == devices
+    own_simulator.start()
+    after = own_simulator.get("/truth")
+    assert own_simulator.devices == devices
     job = [j for j in after["jobs"] if j["device_id"] == "MK4"][-1]
     assert job["end"] is None and job["start"] == before["jobs"][-1]["start"]
     for meter, was in before["meters"].items():
         gained = after["meters"][meter]["counter_wh"] - was["counter_wh"]
         assert 0 < gained < 600 * (after["now"] - before["now"]) / 3600
-    assert (
-        json.loads((tmp_path / "simulator" / "identity.json").read_text())["keys"]["MK4"] == devices["MK4"]["api_key"]
-    )
-    assert (tmp_path / "simulator" / "identity.json").stat().st_mode & 0o077 == 0
-    again.stop()
-    broker.kill()
+    identity = tmp_path / "simulator" / "identity.json"
+    assert json.loads(identity.read_text())["keys"]["MK4"] == devices["MK4"]["api_key"]
+    assert identity.stat().st_mode & 0o077 == 0

@@ -1,6 +1,6 @@
-"""What many analyses at once do to the rest: all answered, readings on time, Node-RED's event loop free, memory bounded."""
-
-from __future__ import annotations
+"""What many analyses at once do to the rest: all are answered, readings are on time, Node-RED's event loop is free and
+memory is bounded.
+"""
 
 import http.client
 import json
@@ -40,8 +40,11 @@ def empty_call(settings: dict[str, str]) -> list[Row]:
 
 
 def crowd(settings: dict[str, str], seconds: int) -> list[Row]:
-    """`AT_ONCE` clients, each with a printer of the bench fleet, ask again and again for `seconds`, while readings come and are looked for."""
-    answers, lags = [], []
+    """`AT_ONCE` clients, each with a printer of the bench fleet, ask again and again for `seconds`; meanwhile the
+    latency of readings is measured.
+    """
+    answers: list[tuple[int, float]] = []
+    lags: list[float] = []
     end = time.monotonic() + seconds
     threads = [
         threading.Thread(target=_ask, args=(settings, f"Bench-{n:03}", end, answers)) for n in range(1, AT_ONCE + 1)
@@ -80,7 +83,8 @@ def crowd(settings: dict[str, str], seconds: int) -> list[Row]:
     ]
 
 
-def _ask(settings: dict[str, str], device: str, end: float, answers: list) -> None:
+def _ask(settings: dict[str, str], device: str, end: float, answers: list[tuple[int, float]]) -> None:
+    """Appends (status, ms) of each analysis until `end`."""
     connection = http.client.HTTPConnection(urlsplit(settings["ENMS_HTTP_URL"]).netloc, timeout=60)
     body = {"deviceId": device, "timeRange": "7d", "selectedDrivers": DRIVERS, "cache": False}
     while time.monotonic() < end:
@@ -91,8 +95,8 @@ def _ask(settings: dict[str, str], device: str, end: float, answers: list) -> No
         answers.append((answer.status, 1000 * (time.perf_counter() - begun)))
 
 
-def _event_loop(settings: dict[str, str], end: float, lags: list) -> None:
-    """How late the event loop came to its work, by its own clock, several times a second."""
+def _event_loop(settings: dict[str, str], end: float, lags: list[float]) -> None:
+    """Appends how late the event loop came to its work (ms, by its own clock), several times a second until `end`."""
     connection = http.client.HTTPConnection(f"127.0.0.1:{settings['ENMS_NODERED_PORT']}", timeout=60)
     while time.monotonic() < end:
         connection.request("GET", "/api/nodered/health")

@@ -1,75 +1,74 @@
-"""Every panel's query of every dashboard over the whole data set, with all machines chosen, in the role of Grafana's data source."""
-
-from __future__ import annotations
+"""Every panel's query of every dashboard over the whole data set, with all machines chosen, in the role of Grafana's
+data source.
+"""
 
 import json
 import time
-from contextlib import closing
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
-import psycopg2
+import psycopg2.extensions
+from psycopg2.extensions import make_dsn
 
+from common.files import ROOT
 from grafana.substitute import expand
 
+from .database import cursor_of, first
 from .report import Row, percentile
 
-BOARDS = Path(__file__).resolve().parents[2] / "grafana" / "dashboards"
+BOARDS = ROOT / "grafana" / "dashboards"
 RUNS = 5
 
 
-def phases(settings: dict[str, str]) -> None:
+def phases(settings: Mapping[str, str]) -> None:
     """Makes the hours per state that Housekeeping would have made day by day."""
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
         cursor.execute("UPDATE device_latest SET phases_dirty_from = (SELECT min(first_seen) FROM meters)")
-        remaining = 1
-        while remaining:
-            cursor.execute("SELECT (refresh_phases(now(), 10) ->> 'remaining')::integer")
-            remaining = cursor.fetchone()[0]
+        while first(cursor, "SELECT (refresh_phases(now(), 10) ->> 'remaining')::integer")[0]:
+            pass
         cursor.execute("VACUUM ANALYZE printer_phase_1hour")
 
 
-def dashboards(settings: dict[str, str], days: int) -> list[Row]:
+def dashboards(settings: Mapping[str, str], days: int) -> list[Row]:
     """The median of five runs of each panel, fetched whole."""
     phases(settings)
-    rows = []
-    login = {
-        "user": "enms_grafana",
-        "password": settings["ENMS_DB_GRAFANA_PASSWORD"],
-        "host": settings["ENMS_DB_HOST"],
-        "port": settings["ENMS_DB_PORT"],
-    }
-    with closing(psycopg2.connect(dbname=settings["ENMS_DB_NAME"], **login)) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("SELECT max(last_at) FROM meter_state")
-        end = cursor.fetchone()[0] + timedelta(seconds=1)
+    dsn = make_dsn(
+        user="enms_grafana",
+        password=settings["ENMS_DB_GRAFANA_PASSWORD"],
+        host=settings["ENMS_DB_HOST"],
+        port=settings["ENMS_DB_PORT"],
+        dbname=settings["ENMS_DB_NAME"],
+    )
+    with cursor_of(dsn) as cursor:
+        end = first(cursor, "SELECT max(last_at) FROM meter_state")[0] + timedelta(seconds=1)
         start = end - timedelta(days=days)
-        for path in sorted(BOARDS.glob("*.json")):
-            board, chosen = json.loads(path.read_text()), {}
-            for variable in board["templating"]["list"]:
-                cursor.execute(expand(variable["query"], chosen, start, end))
-                values = [value for _, value in cursor.fetchall()]
-                chosen[variable["name"]] = (
-                    values if variable["includeAll"] else [variable.get("current", {}).get("value") or values[0]]
-                )
-            for panel in board["panels"]:
-                if panel["type"] != "row":
-                    sql, times = expand(panel["targets"][0]["rawSql"], chosen, start, end), []
-                    for _ in range(RUNS):
-                        began = time.perf_counter()
-                        cursor.execute(sql)
-                        found = len(cursor.fetchall())
-                        times.append(1000 * (time.perf_counter() - began))
-                    median = percentile(times, 0.5)
-                    rows.append(
-                        Row(
-                            f"{path.stem}: {panel['title']}",
-                            median,
-                            "ms",
-                            note=f"{found} rows" + ("   OVER 200 ms" if median > 200 else ""),
-                        )
-                    )
-    return rows
+        return [
+            row
+            for path in sorted(BOARDS.glob("*.json"))
+            for row in _panels(cursor, path.stem, json.loads(path.read_text()), start, end)
+        ]
+
+
+def _panels(
+    cursor: psycopg2.extensions.cursor, name: str, board: dict[str, Any], start: datetime, end: datetime
+) -> Iterator[Row]:
+    chosen: dict[str, list[str]] = {}
+    for variable in board["templating"]["list"]:
+        cursor.execute(expand(variable["query"], chosen, start, end))
+        values = [value for _, value in cursor.fetchall()]
+        chosen[variable["name"]] = (
+            values if variable["includeAll"] else [variable.get("current", {}).get("value") or values[0]]
+        )
+    for panel in board["panels"]:
+        if panel["type"] == "row":
+            continue
+        sql, times, found = expand(panel["targets"][0]["rawSql"], chosen, start, end), [], 0
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            cursor.execute(sql)
+            found = len(cursor.fetchall())
+            times.append(1000 * (time.perf_counter() - began))
+        median = percentile(times, 0.5)
+        note = f"{found} rows" + ("   OVER 200 ms" if median > 200 else "")
+        yield Row(f"{name}: {panel['title']}", median, "ms", note=note)

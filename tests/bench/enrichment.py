@@ -1,17 +1,13 @@
-"""Ingestion while the G-code of prints is fetched and analysed: big files must not hold up readings."""
-
-from __future__ import annotations
+"""Ingestion while the G-code of prints is fetched and analysed: big files must not delay readings."""
 
 import re
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
-
 from . import ingest
+from .database import cursor_of, first
 from .gcode_file import make_file
 from .report import Row
 
@@ -24,31 +20,32 @@ def latency(settings: dict[str, str], seconds: int) -> list[Row]:
     """As ingest.latency, while prints wait whose printer hands out a file of 176 MB."""
     with (
         tempfile.TemporaryDirectory(prefix="enms-bench-") as folder,
-        closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection,
+        cursor_of(settings["ENMS_DATABASE_URL"]) as cursor,
     ):
         make_file(Path(folder) / "big.gcode", MEGABYTES)
         printer, port = _printer(folder)
-        connection.autocommit = True
-        cursor = connection.cursor()
-        cursor.execute("SELECT factory_id FROM factories LIMIT 1")
-        factory = cursor.fetchone()[0]
+        (factory,) = first(cursor, "SELECT factory_id FROM factories LIMIT 1")
         try:
             for number in range(PRINTS):
                 device = DEVICES.replace("%", str(number))
                 cursor.execute(
-                    "INSERT INTO devices (device_id, factory_id, friendly_name, source, api_ip) VALUES (%s, %s, %s, 'none', %s)",
+                    """INSERT INTO devices (device_id, factory_id, friendly_name, source, api_ip)
+                       VALUES (%s, %s, %s, 'none', %s)""",
                     (device, factory, device, f"127.0.0.1:{port}"),
                 )
                 cursor.execute(
-                    "INSERT INTO print_jobs (device_id, filename, start_time, download_ref) VALUES (%s, 'big.gcode', now(), '/big.gcode')",
+                    """INSERT INTO print_jobs (device_id, filename, start_time, download_ref)
+                       VALUES (%s, 'big.gcode', now(), '/big.gcode')""",
                     (device,),
                 )
             rows = ingest.latency(settings, seconds)
-            cursor.execute(
-                "SELECT count(*) FILTER (WHERE gcode_status = 'done'), min(gcode_status) FILTER (WHERE gcode_status <> 'done') FROM print_jobs WHERE device_id LIKE %s",
+            done, refusal = first(
+                cursor,
+                """SELECT count(*) FILTER (WHERE gcode_status = 'done'),
+                          min(gcode_status) FILTER (WHERE gcode_status <> 'done')
+                   FROM print_jobs WHERE device_id LIKE %s""",
                 (DEVICES,),
             )
-            done, refusal = cursor.fetchone()
             if refusal or not done:
                 raise SystemExit(f"no file of {MEGABYTES} MB was read in {seconds} s: {refusal or 'none was fetched'}")
         finally:
@@ -61,7 +58,7 @@ def latency(settings: dict[str, str], seconds: int) -> list[Row]:
     ] + [Row("files read meanwhile", done, "")]
 
 
-def _printer(folder: str) -> tuple[subprocess.Popen, int]:
+def _printer(folder: str) -> tuple[subprocess.Popen[str], int]:
     """A process that hands out the files of a folder by HTTP, and its port."""
     server = subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", folder],
@@ -69,4 +66,7 @@ def _printer(folder: str) -> tuple[subprocess.Popen, int]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    return server, int(re.search(r"port (\d+)", server.stdout.readline())[1])
+    assert server.stdout
+    port = re.search(r"port (\d+)", server.stdout.readline())
+    assert port, "the file server did not start"
+    return server, int(port[1])

@@ -1,23 +1,25 @@
 """From MQTT publish to committed rows with full accounting, against one INSERT per message."""
 
-from __future__ import annotations
-
 import json
 import random
 import threading
 import time
-from contextlib import closing
+from collections.abc import Mapping
 
-import psycopg2
+from psycopg2 import extensions
 
+from .database import cursor_of, first
 from .mqtt_blast import Publisher
 from .report import Row, percentile
 
 METERS = 100
 NAIVE_MESSAGES = 3_000
 
+Messages = list[tuple[str, bytes]]
+Ends = dict[str, tuple[float, float]]
 
-def _status(total_wh: float, power_w: float) -> bytes:
+
+def status(total_wh: float, power_w: float) -> bytes:
     """A Shelly Gen2 switch status as the device sends it."""
     return json.dumps(
         {
@@ -33,24 +35,25 @@ def _status(total_wh: float, power_w: float) -> bytes:
     ).encode()
 
 
-def _messages(prefix: str, count: int, seed: int) -> tuple[list[tuple[str, bytes]], dict[str, tuple[float, float]]]:
-    """`count` messages of METERS meters in turn, and per meter the first and last counter in Wh."""
+def messages(prefix: str, count: int, seed: int) -> tuple[Messages, Ends]:
+    """`count` messages (topic, payload) of METERS meters in turn, and per meter the first and last counter in Wh."""
     rng = random.Random(seed)
     counters = [1000.0 + 10 * i for i in range(METERS)]
-    ends: dict[str, tuple[float, float]] = {}
-    out = []
+    ends: Ends = {}
+    out: Messages = []
     for i in range(count):
         meter = i % METERS
-        # 1 to 3 mWh a message stays far below what a plug can draw, whatever the rate of the messages turns out to be
+        # 1 to 3 mWh a message stays far below what a plug can draw, whatever the rate of the messages will be.
         counters[meter] += rng.randint(1, 3) / 1000
         name = f"{prefix}-{meter:03d}/switch:0"
         first = ends[name][0] if name in ends else counters[meter]
         ends[name] = (first, counters[meter])
-        out.append((f"{prefix}-{meter:03d}/status/switch:0", _status(counters[meter], rng.uniform(60, 140))))
+        out.append((f"{prefix}-{meter:03d}/status/switch:0", status(counters[meter], rng.uniform(60, 140))))
     return out, ends
 
 
-def _connect(settings: dict[str, str], client_id: str) -> Publisher:
+def connect(settings: Mapping[str, str], client_id: str) -> Publisher:
+    """A connection to the stack's broker, as a device."""
     return Publisher(
         settings["ENMS_MQTT_HOST"],
         int(settings["ENMS_MQTT_PORT"]),
@@ -60,76 +63,75 @@ def _connect(settings: dict[str, str], client_id: str) -> Publisher:
     )
 
 
-def _stored(cursor, prefix: str) -> int:
-    cursor.execute("SELECT count(*) FROM energy_data WHERE meter_id LIKE %s", (prefix + "-%",))
-    return cursor.fetchone()[0]
+def stored(cursor: extensions.cursor, prefix: str) -> int:
+    """How many rows the meters with this prefix have."""
+    return first(cursor, "SELECT count(*) FROM energy_data WHERE meter_id LIKE %s", (prefix + "-%",))[0]
 
 
-def _wait_stored(cursor, prefix: str, count: int, timeout_s: float) -> None:
+def wait_stored(cursor: extensions.cursor, prefix: str, count: int, timeout_s: float) -> None:
+    """Waits until `count` rows are committed; stops the bench after `timeout_s`."""
     deadline = time.perf_counter() + timeout_s
-    while (stored := _stored(cursor, prefix)) < count:
+    while (found := stored(cursor, prefix)) < count:
         if time.perf_counter() > deadline:
-            raise SystemExit(f"only {stored:,} of {count:,} readings reached the database within {timeout_s:.0f} s")
+            raise SystemExit(f"only {found:,} of {count:,} readings reached the database within {timeout_s:.0f} s")
         time.sleep(0.1)
 
 
-def _check(cursor, prefix: str, ends: dict[str, tuple[float, float]], count: int) -> str:
+def _check(cursor: extensions.cursor, prefix: str, ends: Ends, count: int) -> str:
     """Rows and sums after the run; returns a sentence, or stops the bench when an account doesn't balance."""
     cursor.execute(
         "SELECT meter_id, count(*), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s GROUP BY 1",
         (prefix + "-%",),
     )
     rows = cursor.fetchall()
-    stored = sum(row[1] for row in rows)
+    found = sum(row[1] for row in rows)
     wrong = [name for name, _, energy in rows if abs((energy or 0) - (ends[name][1] - ends[name][0])) > 1e-6]
-    cursor.execute("SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s", (prefix + "-%",))
-    rolled = cursor.fetchone()[0]
-    total = sum(last - first for first, last in ends.values())
-    if stored != count or wrong or abs(rolled - total) > 1e-3:
+    (rolled,) = first(
+        cursor, "SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id LIKE %s", (prefix + "-%",)
+    )
+    total = sum(last - begin for begin, last in ends.values())
+    if found != count or wrong or abs(rolled - total) > 1e-3:
         raise SystemExit(
-            f"the account does not balance: {stored} of {count} rows, wrong meters {wrong[:5]}, rollups {rolled} Wh of {total} Wh"
+            f"the account does not balance: {found} of {count} rows, wrong meters {wrong[:5]}, "
+            f"rollups {rolled} Wh of {total} Wh"
         )
-    return f"{stored:,} rows, sum of deltas and of rollups = counters"
+    return f"{found:,} rows, sum of deltas and of rollups = counters"
 
 
-def _naive(settings: dict[str, str], count: int) -> float:
+def _naive(settings: Mapping[str, str], count: int) -> float:
     """Messages/s of the usual shape: for each message a device look-up and one INSERT, each its own transaction."""
-    messages, _ = _messages("naive", count, seed=2)
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
+    sent, _ = messages("naive", count, seed=2)
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
         cursor.execute(
-            "CREATE TABLE bench_naive (timestamp timestamptz, meter text, power double precision, total double precision)"
+            """CREATE TABLE bench_naive
+               (timestamp timestamptz, meter text, power double precision, total double precision)"""
         )
         cursor.execute("CREATE INDEX ON bench_naive (meter, timestamp)")
         start = time.perf_counter()
-        for topic, payload in messages:
-            status = json.loads(payload)
+        for topic, payload in sent:
+            reading = json.loads(payload)
             cursor.execute("SELECT device_id FROM devices WHERE shelly_id = %s", (topic.split("/")[0],))
             cursor.execute(
                 "INSERT INTO bench_naive VALUES (now(), %s, %s, %s)",
-                (topic, status["apower"], status["aenergy"]["total"]),
+                (topic, reading["apower"], reading["aenergy"]["total"]),
             )
         seconds = time.perf_counter() - start
         cursor.execute("DROP TABLE bench_naive")
     return count / seconds
 
 
-def throughput(settings: dict[str, str], count: int) -> list[Row]:
+def throughput(settings: Mapping[str, str], count: int) -> list[Row]:
     """Publishes `count` messages as fast as they are taken and waits until all are committed."""
     prefix = f"blast{int(time.time())}"
-    messages, ends = _messages(prefix, count, seed=1)
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        publisher = _connect(settings, prefix)
-        # every meter is seen once before the clock starts: registering a new meter is not what is measured
-        warm, count_warm = messages[:METERS], METERS
-        publisher.blast(warm)
-        _wait_stored(cursor, prefix, count_warm, 30)
+    sent, ends = messages(prefix, count, seed=1)
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
+        publisher = connect(settings, prefix)
+        # Every meter is seen once before the clock starts: registering a new meter is not what is measured.
+        publisher.blast(sent[:METERS])
+        wait_stored(cursor, prefix, METERS, 30)
         start = time.perf_counter()
-        sent = publisher.blast(messages[METERS:])
-        _wait_stored(cursor, prefix, count, 300)
+        result = publisher.blast(sent[METERS:])
+        wait_stored(cursor, prefix, count, 300)
         seconds = time.perf_counter() - start
         publisher.close()
         balance = _check(cursor, prefix, ends, count)
@@ -138,27 +140,25 @@ def throughput(settings: dict[str, str], count: int) -> list[Row]:
     return [
         Row("one look-up and INSERT per message (no MQTT)", naive, "rows/s", 1.0, "baseline"),
         Row("MQTT to committed rows, accounting and rollups", rate, "msg/s", rate / naive, "baseline", balance),
-        Row("generator's CPU", 100 * sent.cpu_s / seconds, "% of a core"),
+        Row("generator's CPU", 100 * result.cpu_s / seconds, "% of a core"),
     ]
 
 
-def latency(settings: dict[str, str], seconds: int, rate: float = 1000) -> list[Row]:
+def latency(settings: Mapping[str, str], seconds: int, rate: float = 1000) -> list[Row]:
     """Publish-to-row time at a steady rate: a probe meter publishes 20 times a second and its rows are looked for."""
     prefix = f"steady{int(time.time())}"
-    messages, _ = _messages(prefix, int(seconds * rate), seed=3)
-    background = threading.Thread(target=lambda: _blast_and_close(settings, prefix, messages, rate))
+    sent, _ = messages(prefix, int(seconds * rate), seed=3)
+    background = threading.Thread(target=lambda: _blast_and_close(settings, prefix, sent, rate))
     background.start()
     delays = []
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
-        probe = _connect(settings, prefix + "-probe")
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
+        probe = connect(settings, prefix + "-probe")
         total = 5000.0
         end = time.perf_counter() + seconds - 1
         while time.perf_counter() < end:
             total += 0.002
             published = time.perf_counter()
-            probe.blast([(f"{prefix}-probe/status/switch:0", _status(total, 100))])
+            probe.blast([(f"{prefix}-probe/status/switch:0", status(total, 100))])
             while True:
                 cursor.execute("SELECT base_wh FROM meter_state WHERE meter_id = %s", (f"{prefix}-probe/switch:0",))
                 row = cursor.fetchone()
@@ -182,7 +182,7 @@ def latency(settings: dict[str, str], seconds: int, rate: float = 1000) -> list[
     ]
 
 
-def _blast_and_close(settings: dict[str, str], client_id: str, messages: list[tuple[str, bytes]], rate: float) -> None:
-    publisher = _connect(settings, client_id)
-    publisher.blast(messages, rate=rate)
+def _blast_and_close(settings: Mapping[str, str], client_id: str, sent: Messages, rate: float) -> None:
+    publisher = connect(settings, client_id)
+    publisher.blast(sent, rate=rate)
     publisher.close()

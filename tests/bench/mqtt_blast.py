@@ -1,10 +1,8 @@
 """A publisher that costs little: it encodes its PUBLISH packets beforehand and only moves bytes while the clock runs.
 
-An ordinary client library would spend more CPU than the system under test on a two-core machine. This speaks just enough
-MQTT 3.1.1 for QoS 1 publishing, with a bounded window of unacknowledged messages.
+An ordinary client library would spend more CPU than the system under test on a two-core machine. This speaks just
+enough MQTT 3.1.1 for QoS 1 publishing, with a bounded window of unacknowledged messages.
 """
-
-from __future__ import annotations
 
 import resource
 import socket
@@ -17,7 +15,7 @@ PUBLISH_QOS1 = 0x32
 PUBACK = b"\x40\x02"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class BlastResult:
     """What was sent: messages acknowledged, wall seconds, and CPU seconds spent by this process."""
 
@@ -47,7 +45,10 @@ def encode_publish(topic: str, payload: bytes, packet_id: int) -> bytes:
 
 
 class Publisher:
-    """A QoS 1 connection that publishes prepared packets. Raises ConnectionError when the broker refuses or goes away."""
+    """A QoS 1 connection that publishes prepared packets.
+
+    Raises ConnectionError when the broker refuses the login or closes the connection.
+    """
 
     def __init__(self, host: str, port: int, user: str, password: str, client_id: str) -> None:
         self._socket = socket.create_connection((host, port), timeout=30)
@@ -72,7 +73,10 @@ class Publisher:
     def blast(
         self, messages: Iterable[tuple[str, bytes]], window: int = 2000, rate: float | None = None
     ) -> BlastResult:
-        """Publishes all messages, as fast as the window allows or at `rate` messages a second; returns when all are acknowledged."""
+        """Publishes all messages, as fast as the window allows or at `rate` messages a second.
+
+        Returns when all are acknowledged.
+        """
         packets = [encode_publish(topic, payload, i % 65535 + 1) for i, (topic, payload) in enumerate(messages)]
         cpu0 = resource.getrusage(resource.RUSAGE_SELF)
         start = time.perf_counter()
@@ -97,5 +101,6 @@ class Publisher:
         )
 
     def close(self) -> None:
+        """Disconnects."""
         self._socket.sendall(b"\xe0\x00")
         self._socket.close()

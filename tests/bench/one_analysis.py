@@ -1,4 +1,4 @@
-"""Speed of the analysis on the data of fleet_data.py, beside the naive way in the same run."""
+"""Speed of the analysis on the data of fleet_data.py, compared with the naive way in the same run."""
 
 import http.client
 import json
@@ -7,11 +7,12 @@ import statistics
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
-
+from .database import cursor_of
 from .report import Row, percentile
 
 RUNS = 10
@@ -28,33 +29,42 @@ ON CONFLICT DO NOTHING
 """
 # The usual way to the same data set: each reading asks for its status and its climate.
 NAIVE = """
-SELECT e.timestamp::text, e.power_watts, s.state, s.nozzle_temp_actual, s.bed_temp_actual, s.is_printing, s.material, c.temperature_c
+SELECT e.timestamp::text, e.power_watts, s.state, s.nozzle_temp_actual, s.bed_temp_actual, s.is_printing, s.material,
+       c.temperature_c
 FROM energy_data e
 LEFT JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = %(device)s AND s.timestamp <= e.timestamp
                    AND s.timestamp >= e.timestamp - interval '5 minutes' ORDER BY s.timestamp DESC LIMIT 1) s ON true
 LEFT JOIN LATERAL (SELECT * FROM environment_data c WHERE c.location_id = %(place)s
                    AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
                    ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)) LIMIT 1) c ON true
-WHERE e.meter_id = %(meter)s AND e.timestamp > %(end)s::timestamptz - make_interval(days => %(days)s) AND e.timestamp <= %(end)s
+WHERE e.meter_id = %(meter)s AND e.timestamp > %(end)s::timestamptz - make_interval(days => %(days)s)
+  AND e.timestamp <= %(end)s
 ORDER BY e.timestamp
 """
 # … and a Python of its own gets the rows as JSON.
 NAIVE_PYTHON = """
 import json, sys
 import pandas, xgboost
-rows = pandas.DataFrame(json.load(sys.stdin), columns=["at", "power", "state", "nozzle_temp_actual", "bed_temp_actual", "is_printing", "material", "temperature"])
+columns = ["at", "power", "state", "nozzle_temp_actual", "bed_temp_actual", "is_printing", "material", "temperature"]
+rows = pandas.DataFrame(json.load(sys.stdin), columns=columns)
 x = rows[["nozzle_temp_actual", "bed_temp_actual", "is_printing"]].astype(float)
 model = xgboost.train({"max_depth": 6}, xgboost.DMatrix(x[::100], rows.power[::100]), 100)
-print(json.dumps({"correlation": x.corrwith(rows.power).fillna(0).to_dict(), "phases": rows.groupby("state").power.mean().to_dict(),
+print(json.dumps({"correlation": x.corrwith(rows.power).fillna(0).to_dict(),
+                  "phases": rows.groupby("state").power.mean().to_dict(),
                   "predicted": model.predict(xgboost.DMatrix(x)).mean().item()}))
 """
 
 
-def run(settings):
-    """Rows: the naive way, analyze() in this process and POST /api/analyze through Nginx, each over 7 and 30 days with a model and four drivers."""
-    with psycopg2.connect(settings["ENMS_DATABASE_URL"]) as connection, connection.cursor() as cursor:
-        cursor.execute("""SELECT a.device_id, a.meter_id, s.last_at, (SELECT count(*) FROM energy_data e WHERE e.meter_id = a.meter_id)
-                          FROM meter_assignments a JOIN meter_state s USING (meter_id) WHERE a.device_id LIKE 'Bench-%' ORDER BY a.device_id LIMIT 1""")
+def run(settings: Mapping[str, str]) -> list[Row]:
+    """Times the naive way, analyze() in this process and POST /api/analyze through Nginx, the last two over 7 and 30
+    days with a model and four drivers.
+    """
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
+        cursor.execute("""
+            SELECT a.device_id, a.meter_id, s.last_at,
+                   (SELECT count(*) FROM energy_data e WHERE e.meter_id = a.meter_id)
+            FROM meter_assignments a JOIN meter_state s USING (meter_id)
+            WHERE a.device_id LIKE 'Bench-%' ORDER BY a.device_id LIMIT 1""")
         found = cursor.fetchone()
         if found is None:
             raise SystemExit("The database has no bench fleet: fill it with tests/bench/fleet_data.py first.")
@@ -111,8 +121,8 @@ def run(settings):
     return rows
 
 
-def _model_for_the_fleet(newest):
-    """Fits a model on a day of the bench fleet and saves it, good or not: its cost is what is measured."""
+def _model_for_the_fleet(newest: datetime) -> None:
+    """Fits a model on half a day of the bench fleet and saves it, good or not: its cost is what is measured."""
     from analysis import candidates, models
     from analysis.core.database import Database
     from analysis.training_data import from_database
@@ -121,14 +131,22 @@ def _model_for_the_fleet(newest):
     categories = data.categories()
     known = data.features(categories)
     fitted = candidates.fit("xgboost", candidates.SETTINGS["xgboost"][1], known.values, data.columns["power_w"], 0)
-    models.save(models.folder(), {
-        "kind": "xgboost", "estimator": bytes(fitted.estimator.save_raw("ubj")), "features": list(known.names),
-        "categories": [list(categories.materials), list(categories.models)], "scaler": None, "version": "bench", "metrics": None, "fingerprint": "bench",
-    }, {"version": "bench"})  # fmt: skip
+    contents: models.Contents = {
+        "kind": "xgboost",
+        "estimator": fitted.in_file(),
+        "features": list(known.names),
+        "categories": [list(categories.materials), list(categories.models)],
+        "scaler": None,
+        "version": "bench",
+        "metrics": None,
+        "fingerprint": "bench",
+    }
+    models.save(models.folder(), contents, {"version": "bench"})
 
 
-def _naive(dsn, device, meter, newest):
-    with psycopg2.connect(dsn) as connection, connection.cursor() as cursor:
+def _naive(dsn: str, device: str, meter: str, newest: datetime) -> tuple[float, int]:
+    """ms of the naive way, and how many rows it read."""
+    with cursor_of(dsn) as cursor:
         begun = time.perf_counter()
         cursor.execute(NAIVE, {"device": device, "meter": meter, "place": PLACE, "end": newest, "days": NAIVE_DAYS})
         found = cursor.fetchall()
@@ -138,7 +156,8 @@ def _naive(dsn, device, meter, newest):
         return 1000 * (time.perf_counter() - begun), len(found)
 
 
-def _in_process(body):
+def _in_process(body: Mapping[str, Any]) -> tuple[float, str]:
+    """Median ms of RUNS analyses, and how the middle one spent its time."""
     from analysis import service
 
     service.analyze(body)
@@ -158,7 +177,7 @@ def _in_process(body):
     return statistics.median(ms for ms, _ in answers), steps
 
 
-def _through_nginx(url, body):
+def _through_nginx(url: str, body: Mapping[str, Any]) -> float:
     """Median ms of RUNS requests on one connection."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     times = []

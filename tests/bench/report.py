@@ -1,14 +1,12 @@
 """How a figure is shown: with its unit, its baseline and the ratio between them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One measured figure. `ratio` says how many times better than the baseline it is, None where there is no baseline."""
+    """One measured figure; `ratio` is how many times better than the baseline it is, None without a baseline."""
 
     name: str
     value: float

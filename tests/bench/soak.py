@@ -1,24 +1,23 @@
-"""Does the memory of a service grow? A steady 1,000 messages a second for a long while, and the memory of each service over time.
+"""Does the memory of a service grow? A steady 1,000 messages a second for a long while, and the memory of each service
+over time.
 
-Counted is what a service has written (heaps, buffers, shared memory), not the programs and libraries that it maps: their share
-changes with every other process that uses the same files.
+Counted is what a service has written (heaps, buffers, shared memory), not the programs and libraries that it maps:
+their share changes with every other process that uses the same files.
 """
-
-from __future__ import annotations
 
 import multiprocessing
 import time
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import psycopg2
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
 
 from common import files
 from launcher import processes
 from launcher.settings import Paths
 
-from .ingest import METERS, _status
-from .mqtt_blast import Publisher
+from .database import cursor_of, first
+from .ingest import METERS, connect, status
 
 CHUNK_S = 5
 SAMPLE_EVERY_S = 15
@@ -26,7 +25,7 @@ WARM_UP = 0.25  # of the time: caches and heaps fill, which is no leak
 FLAT_MB, FLAT_SHARE = 8.0, 0.05
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Trend:
     """The memory of one service after the warm-up: mean and fitted growth over that time, MB; growth per hour, MB."""
 
@@ -41,7 +40,7 @@ class Trend:
         return self.growth < max(FLAT_MB, FLAT_SHARE * self.mean)
 
 
-def trend(service: str, samples: list[tuple[float, float]]) -> Trend:
+def trend(service: str, samples: Sequence[tuple[float, float]]) -> Trend:
     """Least squares over (seconds, MB) after the warm-up; needs three samples there."""
     end = samples[-1][0]
     kept = [(t, mb) for t, mb in samples if t >= WARM_UP * end]
@@ -50,21 +49,15 @@ def trend(service: str, samples: list[tuple[float, float]]) -> Trend:
     return Trend(service, mean, slope * (kept[-1][0] - kept[0][0]), slope * 3600)
 
 
-def _publish(settings: dict[str, str], prefix: str, seconds: int, rate: int, sent) -> None:
-    """A process of its own: `rate` messages a second of METERS meters; the number that the broker acknowledged goes to `sent`."""
-    publisher = Publisher(
-        settings["ENMS_MQTT_HOST"],
-        int(settings["ENMS_MQTT_PORT"]),
-        settings["ENMS_MQTT_DEVICE_USER"],
-        settings["ENMS_MQTT_DEVICE_PASSWORD"],
-        prefix,
-    )
+def _publish(settings: Mapping[str, str], prefix: str, seconds: int, rate: int, sent: "Synchronized[int]") -> None:
+    """A process of its own: `rate` messages a second of METERS meters; `sent` is how many the broker acknowledged."""
+    publisher = connect(settings, prefix)
     begin, count = time.monotonic(), 0
     while time.monotonic() - begin < seconds:
         messages = []
         for i in range(count, count + CHUNK_S * rate):
             turn, meter = divmod(i, METERS)
-            messages.append((f"{prefix}-{meter:03d}/status/switch:0", _status(1000 + turn * 0.002, 60 + turn % 80)))
+            messages.append((f"{prefix}-{meter:03d}/status/switch:0", status(1000 + turn * 0.002, 60 + turn % 80)))
         count += publisher.blast(messages, rate=1.1 * rate).acknowledged
         sent.value = count
         time.sleep(max(0.0, begin + count / rate - time.monotonic()))
@@ -92,8 +85,11 @@ def _written_kb(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
-def soak(settings: dict[str, str], run_dir: str, minutes: float, rate: int = 1000) -> bool:
-    """Prints the memory of each service over time and a verdict; True when all are flat and every message is accounted for."""
+def soak(settings: Mapping[str, str], run_dir: Path, minutes: float, rate: int = 1000) -> bool:
+    """Prints the memory of each service over time and a verdict.
+
+    Returns True when all are flat and every message is accounted for.
+    """
     prefix, where, seconds = f"soak{int(time.time())}", Paths(run_dir, settings["ENMS_ENV_DIR"]), int(minutes * 60)
     sent = multiprocessing.Value("l", 0)
     sender = multiprocessing.Process(target=_publish, args=(settings, prefix, seconds, rate, sent), daemon=True)
@@ -125,30 +121,25 @@ def soak(settings: dict[str, str], run_dir: str, minutes: float, rate: int = 100
         f"\n  {'service':<12}{'mean':>9}{'growth':>9}{'per hour':>10}   after the first {WARM_UP:.0%} of the time, MB"
     )
     for one in trends:
-        print(
-            f"  {one.service:<12}{one.mean:9.1f}{one.growth:+9.1f}{one.per_hour:+10.1f}   {'flat' if one.flat else 'GROWS'}"
-        )
+        verdict = "flat" if one.flat else "GROWS"
+        print(f"  {one.service:<12}{one.mean:9.1f}{one.growth:+9.1f}{one.per_hour:+10.1f}   {verdict}")
     complete = _complete(settings, prefix, sent.value)
-    print(
-        f"  {sent.value:,} messages sent, {'every one stored once, accounts balance' if complete else 'NOT all accounted for'}; "
-        f"{sent.value / seconds:,.0f} a second",
-        flush=True,
-    )
+    account = "every one stored once, accounts balance" if complete else "NOT all accounted for"
+    print(f"  {sent.value:,} messages sent, {account}; {sent.value / seconds:,.0f} a second", flush=True)
     return complete and all(one.flat for one in trends)
 
 
-def _complete(settings: dict[str, str], prefix: str, sent: int) -> bool:
-    """Waits until all rows are there; True when each was stored once and Σ deltas is what the counters say."""
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
+def _complete(settings: Mapping[str, str], prefix: str, sent: int) -> bool:
+    """Waits until all rows are there; True when each was stored once and Σ deltas is the difference of the counters."""
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
         deadline = time.monotonic() + 60
         while True:
-            cursor.execute(
-                "SELECT count(*), count(DISTINCT (meter_id, energy_total_wh)), sum(energy_delta_wh) FROM energy_data WHERE meter_id LIKE %s",
+            rows, distinct, energy = first(
+                cursor,
+                """SELECT count(*), count(DISTINCT (meter_id, energy_total_wh)), sum(energy_delta_wh)
+                   FROM energy_data WHERE meter_id LIKE %s""",
                 (prefix + "-%",),
             )
-            rows, distinct, energy = cursor.fetchone()
             if rows >= sent or time.monotonic() > deadline:
                 break
             time.sleep(1)

@@ -1,25 +1,23 @@
 """Import speed and what a stored row costs."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Mapping
 from pathlib import Path
 
-import psycopg2
+from common.files import ROOT
 
+from .database import cursor_of, first
 from .report import Row
 
 IMPORT_METERS = 20
-ROOT = Path(__file__).resolve().parents[2]
 
 
-def import_rate(settings: dict[str, str], rows: int) -> list[Row]:
+def import_rate(settings: Mapping[str, str], rows: int) -> list[Row]:
     """`./enms import` of a readings file of `rows` lines: wall time of the whole command, start-up included."""
     begin = datetime.datetime.now(datetime.UTC).replace(microsecond=0) - datetime.timedelta(days=3)
     with tempfile.TemporaryDirectory() as folder:
@@ -41,11 +39,12 @@ def import_rate(settings: dict[str, str], rows: int) -> list[Row]:
     return [Row(f"import of {rows:,} readings, whole command", rows / seconds, "rows/s")]
 
 
-def row_size(settings: dict[str, str]) -> list[Row]:
+def row_size(settings: Mapping[str, str]) -> list[Row]:
     """Bytes of table and index for one energy row."""
-    with closing(psycopg2.connect(settings["ENMS_DATABASE_URL"])) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_table_size('energy_data'), pg_indexes_size('energy_data'), count(*) FROM energy_data")
-        table, index, count = cursor.fetchone()
+    with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
+        table, index, count = first(
+            cursor, "SELECT pg_table_size('energy_data'), pg_indexes_size('energy_data'), count(*) FROM energy_data"
+        )
     return [
         Row("energy row, table", table / count, "bytes"),
         Row("energy row, index", index / count, "bytes", note=f"{count:,} rows"),

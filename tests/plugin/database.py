@@ -1,7 +1,6 @@
 """Migrated databases for tests, on each engine that a test asks for.
 
-`plain` is PostgreSQL in the run's private server. `timescale` is a WASM PostgreSQL with TimescaleDB, made of npm
-packages.
+`plain` is PostgreSQL in the run's private server, `timescale` a WASM PostgreSQL with TimescaleDB, made of npm packages.
 """
 
 import contextlib
@@ -15,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 import pytest
 
+from common.files import ROOT
 from database.migrate import migrate
 
 from .cluster import private_cluster
+from .session import WORKER
 
-TIMESCALE_SERVER = Path(__file__).resolve().parents[2] / "database/tests/timescale/server.mjs"
+TIMESCALE_SERVER = ROOT / "database/tests/timescale/server.mjs"
 SEED = {"ENMS_TIMEZONE": "Europe/Berlin"}
+
+Migrated = Callable[..., contextlib.AbstractContextManager[str]]
 
 
 class Database:
@@ -38,7 +42,7 @@ class Database:
         self.connection.close()
 
     def all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """All rows of a statement; none of one that has no answer."""
+        """All rows of a statement; none of one that returns no rows."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
@@ -49,13 +53,13 @@ class Database:
         return row[0] if len(row) == 1 else row
 
     def device(self, name: str, **fields: object) -> dict[str, Any]:
-        """A new device, or changed fields of one that is there; returns what the registry answers."""
+        """Adds a device, or changes fields of one that is there; returns what the registry has of it."""
         return self.one("SELECT device_save(%s, 'test')", json.dumps({"device_id": name, **fields}))
 
     def meter(
         self, name: str | None = None, device: str | None = None, since: datetime | None = None, **parameters: object
     ) -> str:
-        """A new meter, as the main one of a device (made if need be) since a moment; returns its id."""
+        """Adds a meter, as the main one of a device (added if need be) since a time; returns its id."""
         name = name or f"m-{uuid.uuid4().hex[:8]}"
         self.one("SELECT register_meters(ARRAY[%s], ARRAY['shelly_gen2'])", name)
         for column, value in parameters.items():
@@ -66,7 +70,7 @@ class Database:
         return name
 
     def ingest(self, meter: str, rows: Sequence[tuple[Any, ...]], fast: bool = True) -> Any:
-        """Rows of (time, counter in Wh or None[, power in W]) of one meter, through the accounting; returns its answer."""
+        """Accounts rows of (time, counter in Wh or None[, power in W]) of one meter; returns what the function did."""
         rows = [(*row, None)[:3] for row in rows]
         return self.one(
             "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], p_fast => %s)",
@@ -80,8 +84,8 @@ class Database:
     def rows(self, meter: str) -> list[tuple[Any, ...]]:
         """What is stored of a meter, in time order."""
         return self.all(
-            "SELECT timestamp, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality, base_wh, base_at, "
-            "alt_wh, alt_at, device_id, voltage FROM energy_data WHERE meter_id = %s ORDER BY timestamp",
+            "SELECT timestamp, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality, base_wh, "
+            "base_at, alt_wh, alt_at, device_id, voltage FROM energy_data WHERE meter_id = %s ORDER BY timestamp",
             meter,
         )
 
@@ -93,16 +97,19 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def server(worker_id: str) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The connection string of the superuser of a private server, started when the first test needs one."""
     run = Path(os.environ["ENMS_RUN_DIR"])
-    with private_cluster(run / f"postgres-{worker_id}", run / f"postgres-{worker_id}.log") as dsn:
+    with private_cluster(run / f"postgres-{WORKER}", run / f"postgres-{WORKER}.log") as dsn:
         yield dsn
 
 
 @pytest.fixture(scope="session")
-def migrated(server: str) -> Callable[..., contextlib.AbstractContextManager[str]]:
-    """migrated(env): a context with the connection string of a new database, migrated with these variables, then dropped."""
+def migrated(server: str) -> Migrated:
+    """migrated(env): a context with the connection string of a new database.
+
+    It is migrated with these variables, and dropped at the end.
+    """
 
     @contextlib.contextmanager
     def new(env: dict[str, str] = SEED) -> Iterator[str]:
@@ -122,7 +129,7 @@ def migrated(server: str) -> Callable[..., contextlib.AbstractContextManager[str
 
 
 @pytest.fixture(scope="package")
-def plain(migrated: Callable[..., contextlib.AbstractContextManager[str]]) -> Iterator[Database]:
+def plain(migrated: Migrated) -> Iterator[Database]:
     """A database on the plain engine, for all tests of a folder."""
     with migrated() as dsn:
         database = Database(dsn, "plain")
@@ -162,6 +169,6 @@ def db(request: pytest.FixtureRequest) -> Database:
 
 @pytest.fixture
 def at() -> Callable[[float], datetime]:
-    """at(s): a moment s seconds after a whole hour some hours ago."""
+    """at(s): the time s seconds after a whole hour some hours ago."""
     begin = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=8)
     return lambda seconds: begin + timedelta(seconds=seconds)

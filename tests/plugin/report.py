@@ -1,4 +1,4 @@
-"""What a run says at its end: figures that tests measured, and its ten slowest tests."""
+"""What is printed at the end of a run: figures that tests measured, and the ten slowest tests."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,12 +24,12 @@ def finished(terminalreporter: pytest.TerminalReporter) -> Iterator[pytest.TestR
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Prints them."""
+    """Prints the figures, and the slowest tests of a run that had at least so many."""
     tables: dict[str, list[str]] = {}
     for report in finished(terminalreporter):
         for name, value in report.user_properties:
-            if name == "figures":
-                title, line = value  # type: ignore[misc]
+            if name == "figures" and isinstance(value, list):
+                title, line = value
                 tables.setdefault(title, []).append(line)
     for title, lines in tables.items():
         terminalreporter.write_line(f"\n{title}\n" + "\n".join(f"  {line}" for line in lines))

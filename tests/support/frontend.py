@@ -1,6 +1,6 @@
-"""The app as it was built, behind a door of its own: the project's nginx configuration, in front of a stack's services, on a free port."""
-
-from __future__ import annotations
+"""The app as it was built, behind a door of its own: the project's nginx configuration in front of a stack's services,
+on a free port.
+"""
 
 import os
 import re
@@ -8,9 +8,11 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from .enms import ROOT
+from common.files import ROOT
+
 from .waiting import free_port, wait_for
 
 PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
@@ -19,7 +21,7 @@ PLACE = re.compile(r"\$\{(ENMS_[A-Z0-9_]+)\}")
 class Door:
     """An nginx that can be shut and opened again; `url` stays the same."""
 
-    def __init__(self, stack: dict, pages: Path, place: Path):
+    def __init__(self, stack: Mapping[str, str], pages: Path, place: Path) -> None:
         self.listen = f"127.0.0.1:{free_port()}"
         self.url = f"http://{self.listen}"
         place.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,7 @@ class Door:
         self._config = place / "nginx.conf"
         self._config.write_text(text.replace("access_log off door;", "access_log off;"))
         self._place = place
-        self._process = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def open(self) -> None:
         """Starts serving; returns when it answers."""
@@ -53,13 +55,11 @@ class Door:
 
     def shut(self) -> None:
         """Stops serving, as a machine that is switched off."""
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait(10)
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(10)
 
     def _answers(self) -> bool:
         host, port = self.listen.split(":")
-        try:
-            socket.create_connection((host, int(port)), 1).close()
-            return True
-        except OSError:
-            return False
+        socket.create_connection((host, int(port)), 1).close()
+        return True

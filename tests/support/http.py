@@ -1,15 +1,16 @@
-"""A small HTTP client: every answer is returned, also an error, and nothing is retried in secret."""
-
-from __future__ import annotations
+"""A small HTTP client: every answer is returned, also an error, and nothing is retried."""
 
 import base64
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
+from typing import Any
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Answer:
     """Status, lower-cased headers and body of an HTTP answer."""
 
@@ -22,8 +23,8 @@ class Answer:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
 
-    def json(self):
-        """The decoded JSON body. Raises ValueError naming what came instead."""
+    def json(self) -> Any:
+        """The decoded JSON body. Raises ValueError with what came instead."""
         try:
             return json.loads(self.body)
         except json.JSONDecodeError:
@@ -31,7 +32,7 @@ class Answer:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args, **kwargs):
+    def redirect_request(self, *_: object) -> None:
         return None
 
 
@@ -41,23 +42,30 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedire
 def call(
     method: str,
     url: str,
-    body=None,
+    body: object = None,
     *,
-    headers: dict | None = None,
+    headers: Mapping[str, str] | None = None,
     user: tuple[str, str] | None = None,
     timeout: float = 15,
 ) -> Answer:
-    """One request; `body` is sent as JSON unless it is bytes. `user` is (name, password) for HTTP Basic. Raises OSError when nobody answers."""
-    headers = dict(headers or {})
-    if body is not None and not isinstance(body, bytes):
-        body = json.dumps(body).encode()
-        headers.setdefault("Content-Type", "application/json")
+    """One request; `body` is sent as JSON unless it is bytes. `user` is (name, password) for HTTP Basic.
+
+    Raises OSError when nobody answers.
+    """
+    sent = dict(headers or {})
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    if data is not body:
+        sent.setdefault("Content-Type", "application/json")
     if user is not None:
-        headers["Authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
-    request = urllib.request.Request(url, data=body, headers=headers, method=method)
+        sent["Authorization"] = "Basic " + base64.b64encode(":".join(user).encode()).decode()
+    request = urllib.request.Request(url, data=data, headers=sent, method=method)
     try:
         with _opener.open(request, timeout=timeout) as response:
-            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, response.read())
+            return Answer(response.status, _lowered(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:
-            return Answer(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
+            return Answer(error.code, _lowered(error.headers), error.read())
+
+
+def _lowered(headers: Message) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}

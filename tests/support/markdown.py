@@ -1,22 +1,23 @@
-"""The repository's Markdown as the tests look at it: headings, links, inline code, code blocks, and which of them show real output."""
-
-from __future__ import annotations
+"""The repository's Markdown as the tests look at it: headings, links, inline code, and code blocks with those that show
+real output.
+"""
 
 import re
 import subprocess
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from common.files import ROOT
+
 PRINTED = "<!-- printed -->"
 
 
 @dataclass
 class Block:
-    """A fenced code block. `printed`: the page says that this is real output, of the last block before it that is none (`command`).
+    """A fenced code block.
 
-    `file`: what the block holds is that file, because the line before it ends with the file's name and a colon.
+    `printed`: the page marks this as real output, of the last block before it that is none (`command`). `file`: the
+    block is the content of that file, because the line before it ends with the file's name and a colon.
     """
 
     page: str
@@ -29,6 +30,7 @@ class Block:
 
     @property
     def text(self) -> str:
+        """Its lines as one text."""
         return "\n".join(self.lines)
 
 
@@ -41,12 +43,20 @@ class Page:
     prose: str = ""  # the text without its code blocks; line numbers are kept
     blocks: list[Block] = field(default_factory=list)
 
-    def __post_init__(self):
-        prose, block, printed, command, said = [], None, False, "", ""
+    def __post_init__(self) -> None:
+        prose: list[str] = []
+        block: Block | None = None  # the one that the line is in
+        printed, command, text_before = False, "", ""
         for number, line in enumerate(self.text.splitlines(), 1):
             fence = line.strip().startswith("```")
-            if block is None and fence:
-                named = re.search(r"`([\w-]+\.\w+)`:$", said)
+            if block is None and not fence:
+                printed = line.strip() == PRINTED or (printed and not line.strip())
+                text_before = line.strip() or text_before
+                prose.append(line)
+                continue
+            prose.append("")
+            if block is None:
+                named = re.search(r"`([\w-]+\.\w+)`:$", text_before)
                 block = Block(
                     self.name,
                     number,
@@ -59,15 +69,9 @@ class Page:
             elif fence:
                 self.blocks.append(block)
                 command = command if block.printed else block.text
-                block, printed, said = None, False, ""
-            elif block is not None:
-                block.lines.append(line)
+                block, printed, text_before = None, False, ""
             else:
-                printed = line.strip() == PRINTED or (printed and not line.strip())
-                said = line.strip() or said
-                prose.append(line)
-                continue
-            prose.append("")
+                block.lines.append(line)
         assert block is None, f"{self.name}: a code block is not closed"
         self.prose = "\n".join(prose)
 
@@ -94,7 +98,7 @@ class Page:
 
     @property
     def code(self) -> list[tuple[int, str]]:
-        """(line, text) of every piece of inline code; one that goes on in the next line stands with its first."""
+        """(line, text) of every piece of inline code; one over several lines counts as part of its first."""
         return [
             (self.prose.count("\n", 0, found.start()) + 1, " ".join(found[1].split()))
             for found in re.finditer(r"`([^`]+)`", self.prose)

@@ -1,57 +1,61 @@
-"""Plugs that never lie: every message is a reading that exists once, and what the broker acknowledged is written down."""
-
-from __future__ import annotations
+"""Plugs that never lie: every message is a reading that exists once, and what the broker acknowledged is recorded."""
 
 import json
 import threading
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+Reading = tuple[str, float]  # meter id, counter in Wh
 
 
 class MeterPublisher:
-    """`meters` Shelly Gen2 plugs that publish NotifyStatus (QoS 1) with their own time, `rate` messages a second over all.
+    """`meters` Shelly Gen2 plugs whose names begin with `prefix`.
 
-    Each message of a meter carries a counter that no other message of it has, from `start_wh` on. `accepted[(meter_id, counter)]` is the plug's
-    time of each reading that the broker acknowledged; what was on its way when the broker died is in `unacknowledged`.
+    They publish NotifyStatus (QoS 1) with their own time, `rate` messages a second in all. Each message of a meter has
+    a counter that no other message of it has, from `start_wh` on. `accepted` has, for each reading that the broker
+    acknowledged, the plug's time of it; what was on its way when the broker died is in `unacknowledged`.
     """
 
     def __init__(
-        self, settings: dict[str, str], prefix: str, meters: int = 100, rate: float = 200, start_wh: float = 1000
-    ):
-        self.settings, self.rate, self.start_wh = settings, rate, start_wh
+        self, settings: Mapping[str, str], prefix: str, meters: int = 100, rate: float = 200, start_wh: float = 1000
+    ) -> None:
+        self.settings, self.prefix, self.rate, self.start_wh = settings, prefix, rate, start_wh
         self.meters = [f"{prefix}-{i:03d}" for i in range(meters)]
-        self.accepted: dict[tuple[str, float], float] = {}
-        self.unacknowledged: dict[int, tuple[tuple[str, float], float]] = {}
+        self.accepted: dict[Reading, float] = {}
+        self.unacknowledged: dict[int, tuple[Reading, float]] = {}
         self._acked: set[int] = set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"{prefix}-publisher", clean_session=True)
+        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"{prefix}-publisher", clean_session=True)
         self.client.username_pw_set(settings["ENMS_MQTT_DEVICE_USER"], settings["ENMS_MQTT_DEVICE_PASSWORD"])
         self.client.max_inflight_messages_set(1000)
         self.client.reconnect_delay_set(1, 1)
         self.client.on_publish = self._acknowledged
 
-    def _acknowledged(self, client, userdata, mid, reason, properties):
-        # No lock: paho holds its own here, and publish() takes that one while the other thread is in it.
+    def _acknowledged(self, _client: mqtt.Client, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        # No lock: paho has its own locked here, and publish() takes that one while the other thread is in it.
         self._acked.add(mid)
 
-    def _settle(self):
-        """Book what was acknowledged; only the publishing thread (or stop) does this."""
+    def _settle(self) -> None:
+        """Records what was acknowledged; only the publishing thread (or stop) does this."""
         for mid in list(self._acked):
-            known = self.unacknowledged.pop(mid, None)
-            if known:
-                self.accepted[known[0]] = known[1]
+            if known := self.unacknowledged.pop(mid, None):
+                reading, at = known
+                self.accepted[reading] = at
                 self._acked.discard(mid)
 
     def start(self) -> None:
-        """Connect and publish from a thread of its own."""
+        """Connects, and publishes from a thread of its own."""
         self.client.connect(self.settings["ENMS_MQTT_HOST"], int(self.settings["ENMS_MQTT_PORT"]), keepalive=5)
         self.client.loop_start()
         self._thread = threading.Thread(target=self._publish, daemon=True)
         self._thread.start()
 
-    def _publish(self):
+    def _publish(self) -> None:
         begin, n = time.monotonic(), 0
         while not self._stop.is_set():
             due = begin + n / self.rate
@@ -59,11 +63,11 @@ class MeterPublisher:
             if wait > 0:
                 time.sleep(wait)
             if not self.client.is_connected():
-                # A plug without its broker goes on counting and keeps nothing.
+                # A plug without its broker continues to count and keeps no message.
                 n += 1
                 continue
             meter = self.meters[n % len(self.meters)]
-            # 0.1 Wh a message and meter: the counter tells the message's number.
+            # 0.1 Wh a message and meter: the counter shows the message's number.
             counter = round(self.start_wh + 0.1 * (n // len(self.meters)), 1)
             at = time.time()
             payload = {
@@ -78,7 +82,7 @@ class MeterPublisher:
             n += 1
 
     def stop(self, timeout: float = 15) -> None:
-        """Publish no more, wait for the acknowledgements that are due, disconnect."""
+        """Ends the publishing, waits for the acknowledgements that are due, and disconnects."""
         self._stop.set()
         if self._thread:
             self._thread.join()

@@ -1,13 +1,13 @@
 """A real OctoPrint with its bundled Virtual Printer, in an environment and a directory of its own."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .http import call
 from .waiting import free_port, wait_for
@@ -28,32 +28,20 @@ DISABLED = [
 
 
 def install(env_dir: Path) -> Path:
-    """The Python of an environment that holds the pinned OctoPrint; made once (about 40 s) and kept."""
+    """The Python of an environment with the pinned OctoPrint; made once (about 40 s) and kept."""
     home = env_dir / "octoprint"
     python = home / "bin" / "python"
     stamp = home / "requirements.txt"
     if not (stamp.exists() and stamp.read_bytes() == REQUIREMENTS.read_bytes()):
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        subprocess.run(
-            [
-                python,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--require-hashes",
-                "-r",
-                REQUIREMENTS,
-            ],
-            check=True,
-        )
+        quiet = ["--quiet", "--disable-pip-version-check"]
+        subprocess.run([python, "-m", "pip", "install", *quiet, "--require-hashes", "-r", REQUIREMENTS], check=True)
         stamp.write_bytes(REQUIREMENTS.read_bytes())
     return python
 
 
 def dwelling_gcode(seconds: int) -> bytes:
-    """G-code that the Virtual Printer prints in about that many seconds: one move and one second of dwell after the other."""
+    """G-code that the Virtual Printer prints in about so many seconds: moves, each followed by a second of dwell."""
     lines = ["M104 S60", "G28"]
     for i in range(seconds):
         lines += [f"G1 X{i % 100} Y{i % 100} E{i * 0.1:.2f} F3000", "G4 P1000"]
@@ -61,14 +49,14 @@ def dwelling_gcode(seconds: int) -> bytes:
 
 
 class OctoPrintServer:
-    """A running OctoPrint. `port` and `api_key` are what an operator would type in."""
+    """A running OctoPrint. `address` and `api_key` are what an operator would type in."""
 
-    def __init__(self, env_dir: Path, directory: Path):
+    def __init__(self, env_dir: Path, directory: Path) -> None:
         self.python = install(env_dir)
         self.directory = directory
         self.port = free_port()
         self.api_key = secrets.token_hex(16).upper()
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -76,7 +64,10 @@ class OctoPrintServer:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Configure, start and wait until the Virtual Printer is connected. Raises AssertionError with OctoPrint's last words."""
+        """Configures and starts OctoPrint, and waits until the Virtual Printer is connected.
+
+        Raises AssertionError with the end of OctoPrint's log.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         config = {
             "server": {
@@ -104,19 +95,20 @@ class OctoPrintServer:
             },
         }
         (self.directory / "users.yaml").write_text(json.dumps(users))
-        log = (self.directory / "output.log").open("wb")
-        self.process = subprocess.Popen(
-            [self.python, "-m", "octoprint", "serve", "--iknowwhatimdoing", "--basedir", self.directory],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        log = self.directory / "output.log"
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [self.python, "-m", "octoprint", "serve", "--iknowwhatimdoing", "--basedir", self.directory],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         try:
             wait_for("OctoPrint's Virtual Printer", lambda: self.state() == "Operational", 60)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{(self.directory / 'output.log').read_text()[-2000:]}") from None
+            raise AssertionError(f"{error}\n{log.read_text()[-2000:]}") from None
 
     def stop(self) -> None:
-        """End the server; harmless when it is not running."""
+        """Ends the server; harmless when it is not running."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -125,8 +117,14 @@ class OctoPrintServer:
                 self.process.kill()
                 self.process.wait()
 
-    def request(self, method: str, path: str, body=None, headers: dict | None = None):
-        """An API call that must succeed. Raises AssertionError with OctoPrint's answer."""
+    def kill(self) -> None:
+        """Ends the server as a power cut does."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def request(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Any:
+        """An API call that must succeed; returns its JSON. Raises AssertionError with OctoPrint's answer."""
         answer = call(
             method, f"http://{self.address}{path}", body, headers={"X-Api-Key": self.api_key, **(headers or {})}
         )
@@ -138,7 +136,7 @@ class OctoPrintServer:
         return self.request("GET", "/api/job")["state"]
 
     def upload(self, filename: str, gcode: bytes) -> None:
-        """Store a file, without printing it."""
+        """Stores a file, without printing it."""
         boundary = uuid.uuid4().hex
         body = (
             (
@@ -151,25 +149,25 @@ class OctoPrintServer:
         self.request("POST", "/api/files/local", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
 
     def print(self, filename: str) -> None:
-        """Select a stored file and print it."""
+        """Selects a stored file, prints it, and waits until it does."""
         self.request("POST", f"/api/files/local/{filename}", {"command": "select", "print": True})
         wait_for(f"{filename} to be printed", lambda: self.state() == "Printing", 15, every=0.1)
 
     def pause(self) -> None:
-        """Pause, and wait until it is."""
+        """Pauses, and waits until it is paused."""
         self.request("POST", "/api/job", {"command": "pause", "action": "pause"})
         wait_for("the pause", lambda: self.state() == "Paused", 15, every=0.1)
 
     def resume(self) -> None:
-        """Go on, and wait until it does."""
+        """Resumes, and waits until it prints."""
         self.request("POST", "/api/job", {"command": "pause", "action": "resume"})
-        wait_for("the print to go on", lambda: self.state() == "Printing", 15, every=0.1)
+        wait_for("the print to continue", lambda: self.state() == "Printing", 15, every=0.1)
 
     def cancel(self) -> None:
-        """Cancel, and wait until the printer is operational."""
+        """Cancels, and waits until the printer is operational."""
         self.request("POST", "/api/job", {"command": "cancel"})
         self.wait_until_done(30)
 
     def wait_until_done(self, timeout: float) -> None:
-        """Wait until nothing is printed any more."""
+        """Waits until nothing is printed any more."""
         wait_for("the end of the print", lambda: self.state() == "Operational", timeout, every=0.2)

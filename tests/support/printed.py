@@ -1,9 +1,9 @@
 """Printed output as a pattern: the words that stay, with numbers, times, paths, states and JSON values left open."""
 
-from __future__ import annotations
-
 import json
 import re
+from collections.abc import Sequence
+from typing import Any
 
 STATES = (
     "(?i:offline|idle|ready|heating|printing|paused|attention|finished|cancelled|error|unknown|completed|cooling|done)"
@@ -12,8 +12,9 @@ STRING = r'"(?:[^"\\]|\\.)*"'
 NUMBER = r"\d+(?:[.,]\d+)*"
 UNIT = "(?: (?:s|min|h|days?|kB|MB|GB))?"
 SCALAR = rf"(?:{STRING}|null|true|false|-?\d[\d.e+-]*)"
-# What changes from run to run, the most special first: (what it looks like on a page, what may stand there; None: the same).
-KINDS = [
+# What changes from run to run, the most special first: (what it looks like on a page, what fits in its place; None:
+# only the same text).
+KINDS: list[tuple[str, str | None]] = [
     (rf"{STRING}(?=:)", None),  # a JSON key
     (rf"(?:(?<=\":)|(?<=\": )){SCALAR}", SCALAR),  # its value
     (STRING, f"(?:{STRING}|null)"),
@@ -32,21 +33,21 @@ KINDS = [
     (rf"\b{STATES}\b", STATES),
     (r"\s+", r"\s*"),
 ]
-OPEN = re.compile("|".join(f"(?P<k{n}>{looks})" for n, (looks, _) in enumerate(KINDS)))
+OPEN = re.compile("|".join(f"({looks})" for looks, _ in KINDS))
 
 
-def pattern(line: str) -> re.Pattern:
+def pattern(line: str) -> re.Pattern[str]:
     """Matches lines of the same shape. An ellipsis stands for anything."""
     made, at = [], 0
     for found in OPEN.finditer(line):
-        stands = KINDS[int(found.lastgroup[1:])][1]
-        made += [re.escape(line[at : found.start()]), re.escape(found[0]) if stands is None else stands]
+        fitting = next(fitting for (_, fitting), text in zip(KINDS, found.groups()) if text is not None)
+        made += [re.escape(line[at : found.start()]), re.escape(found[0]) if fitting is None else fitting]
         at = found.end()
     return re.compile("".join([*made, re.escape(line[at:])]).replace("…", ".*"))
 
 
-def document(line: str):
-    """The JSON object or list that a line holds, else None."""
+def document(line: str) -> dict[str, Any] | list[Any] | None:
+    """The JSON object or list that a line is, otherwise None."""
     try:
         found = json.loads(line)
     except ValueError:
@@ -54,8 +55,11 @@ def document(line: str):
     return found if isinstance(found, (dict, list)) else None
 
 
-def alike(one, other) -> bool:
-    """Whether two JSON values have the same fields. A list is known by its first entry; what is missing (null, an empty list) is like anything."""
+def alike(one: Any, other: Any) -> bool:
+    """Whether two JSON values have the same fields.
+
+    Of lists the first entries are compared; what is missing (null, an empty list) is like anything.
+    """
     if not one or not other or not isinstance(one, (dict, list)):
         return not isinstance(other, (dict, list)) or not other or not one
     if isinstance(one, list):
@@ -79,8 +83,11 @@ def bare(line: str) -> str:
     return line.strip().rstrip(",")
 
 
-def difference(printed: list[str], real: list[str]) -> str:
-    """Compares line by line; a line that holds only an ellipsis stands for any lines. Returns what does not fit, '' when all does."""
+def difference(printed: Sequence[str], real: Sequence[str]) -> str:
+    """Compares line by line; a line with only an ellipsis stands for any lines.
+
+    Returns what does not fit, '' when everything does.
+    """
     places, gap = {0}, False  # how many real lines may have been read
     for number, line in enumerate(printed, 1):
         if bare(line) == "…":
@@ -90,7 +97,8 @@ def difference(printed: list[str], real: list[str]) -> str:
         places = {n + 1 for n in (range(first, len(real)) if gap else places) if n < len(real) and fits(line, real[n])}
         if not places:
             seen = "\n  ".join(real[first : first + (30 if gap else 1)]) or "nothing more"
-            return f"line {number} of the block:\n  {line}\n{'is nowhere in' if gap else 'is not'} the real output:\n  {seen}"
+            where = "is nowhere in" if gap else "is not"
+            return f"line {number} of the block:\n  {line}\n{where} the real output:\n  {seen}"
         gap = False
     rest = [line for line in real[max(places) :] if line.strip()]
     return "" if gap or not rest else "the real output goes on:\n  " + "\n  ".join(rest[:5])

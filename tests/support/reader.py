@@ -1,47 +1,55 @@
-"""Makes anew what a page shows after `<!-- printed -->`, and compares it line by line.
+"""Makes again what a page shows after `<!-- printed -->`, and compares it line by line.
 
-The command is that of the code block before it, run on a stack with the demo fleet; PROVOKED names the blocks that need more than that. What changes
-from run to run is left open (printed.py); a line that is only an ellipsis stands for lines that a page leaves out.
+The command is that of the code block before it, run on a stack with the demo fleet; PROVOKED names the blocks that need
+more than that. What changes from run to run is left open (printed.py); a line that is only an ellipsis stands for lines
+that a page leaves out.
 """
-
-from __future__ import annotations
 
 import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
-from .markdown import ROOT, Block, pages
+from common.files import ROOT
+
+from .enms import Enms
+from .markdown import Block, Page, pages
 from .printed import bare, difference, fits, pattern
 
-PATIENCE_S = 20  # for what a fleet that has just started does not say at once
+PATIENCE_S = 20  # for what a fleet that has just started does not show at once
 # A command that is run once: it changes something, or waits by itself.
 CHANGING = re.compile(
     r"(?:^|\n)\./enms (?:device (?:add|remove)|import|backup|restore)|-X |--request|-d |--data|mosquitto_pub"
 )
-# What a page tells to do without showing what it prints, and what comes later needs.
+# What a page asks for without showing what it prints, and what comes later needs.
 PREPARING = re.compile(r"\./enms device add|mosquitto_pub|curl .*ENMS_HTTP_URL.* -[dX] ")
 
 
 class Reader:
     """Somebody who follows one page from its top, in a folder of their own with `./enms` in it."""
 
-    def __init__(self, page, demo, folder: Path):
-        self.page, self.demo, self.folder, self.done = page, demo, folder, set()
+    def __init__(self, page: Page, demo: Enms, folder: Path) -> None:
+        self.page, self.demo, self.folder = page, demo, folder
+        self.done: set[int] = set()  # lines of the blocks whose commands were run
         (folder / "enms").symlink_to(ROOT / "enms")
         (folder / "elsewhere").mkdir()
 
     def shell(self, script: str) -> list[str]:
-        """The lines that a command prints: with this stack's address and passwords, a folder for the reader's other disk, and nobody for the reader's printers."""
+        """The lines that a command prints.
+
+        It gets this stack's address and passwords, a folder for the reader's other disk, and for the addresses of the
+        reader's printers one where nobody listens.
+        """
         settings = self.demo.settings
-        for said, here in (
+        for shown, here in (
             ("http://127.0.0.1:8080", settings["ENMS_HTTP_URL"]),
             ("operator:PASSWORD", ":".join(self.demo.editor)),
             ("/mnt/elsewhere", str(self.folder / "elsewhere")),
         ):
-            script = script.replace(said, here)
+            script = script.replace(shown, here)
         script = re.sub(r"\b192\.168\.\d+\.\d+\b", "127.0.0.9", script)
         done = subprocess.run(
             ["bash", "-c", script],
@@ -55,7 +63,7 @@ class Reader:
         return done.stdout.strip("\n").splitlines()
 
     def reach(self, block: Block) -> None:
-        """Does what the page tells before the block: its files, and the commands on which later ones build."""
+        """Does what the page asks for before the block: its files, and the commands that later ones need."""
         shown = {other.command for other in self.page.blocks if other.printed and not special(other)}
         for other in self.page.blocks[: self.page.blocks.index(block)]:
             if other.line in self.done or other.printed or other.text == block.command:
@@ -72,16 +80,16 @@ class Reader:
         self.done |= {
             other.line for other in self.page.blocks if other.text == block.command and other.line < block.line
         }
-        ask = lambda: difference(block.lines, self.shell(block.command))
-        return ask() if CHANGING.search(block.command) else patiently(ask)
+        compared = lambda: difference(block.lines, self.shell(block.command))
+        return compared() if CHANGING.search(block.command) else patiently(compared)
 
 
-def patiently(ask) -> str:
-    """What ask() says, asked again for a while until it says nothing."""
+def patiently(compared: Callable[[], str]) -> str:
+    """The result of `compared()`, called again for a while until it is ''."""
     until = time.monotonic() + PATIENCE_S
-    while (said := ask()) and time.monotonic() < until:
+    while (found := compared()) and time.monotonic() < until:
         time.sleep(1)
-    return said
+    return found
 
 
 def recent(text: str) -> str:
@@ -91,70 +99,76 @@ def recent(text: str) -> str:
     return re.sub(r"\b\d{4}-\d\d-\d\d\b", lambda day: str(date.fromisoformat(day[0]) + later), text)
 
 
-def up(block, reader):
-    """The end of the very first output; what stands on the page for the password is the page's choice."""
-    shown = re.search(r"^  Login .* / (.*)$", block.text, re.M)[1]
+def up(block: Block, reader: Reader) -> str:
+    """The end of the very first output; what is on the page in place of the password is the page's choice."""
+    shown = re.search(r"^  Login .* / (.*)$", block.text, re.M)
+    assert shown, f"{block.page}, line {block.line}: the block has no login"
     demo = reader.demo
-    return difference(
-        block.lines, demo.up_output[demo.up_output.index("  ENMS  ") :].replace(demo.editor[1], shown).splitlines()
-    )
+    real = demo.up_output[demo.up_output.index("  ENMS  ") :].replace(demo.editor[1], shown[1])
+    return difference(block.lines, real.splitlines())
 
 
-def backup(reader) -> Path:
+def backup(reader: Reader) -> Path:
     """The archive that the page makes first."""
     reader.shell("test -e /mnt/elsewhere/enms.zip || ./enms backup /mnt/elsewhere/enms.zip")
     return reader.folder / "elsewhere/enms.zip"
 
 
-def cut_archive(block, reader):
+def cut_archive(block: Block, reader: Reader) -> str:
+    """What a restore of half an archive prints."""
     whole = backup(reader).read_bytes()
     (reader.folder / "cut.zip").write_bytes(whole[: len(whole) // 2])
     return difference(block.lines, reader.shell("./enms restore cut.zip --replace"))
 
 
-def restored(block, reader):
+def restored(block: Block, reader: Reader) -> str:
+    """What a restore of the archive prints."""
     backup(reader)
     return difference(block.lines, reader.shell("./enms restore /mnt/elsewhere/enms.zip --replace"))
 
 
-def first_command(block, reader):
+def first_command(block: Block, reader: Reader) -> str:
     """Where the block before shows a second command that would change something."""
     return difference(block.lines, reader.shell(block.command.splitlines()[0]))
 
 
-def doctor(block, reader):
-    """Each finding is there, in its words; what one about the machine says depends on the machine, so there only its subject counts."""
+def doctor(block: Block, reader: Reader) -> str:
+    """Each finding of the page is there; of one about the machine only the subject counts, the rest depends on it."""
     machine = ("python", "packages", "environment", "disk", "memory", "clock")
     subject = lambda line: line[9:25].strip()
 
-    def ask():
-        told = reader.shell("./enms doctor")
+    def compared() -> str:
+        real = reader.shell("./enms doctor")
         missing = [
             line
             for line in block.lines
             if not line.startswith(" ")
-            and not any(fits(line, one) for one in told)
-            and not (subject(line) in machine and subject(line) in map(subject, told))
+            and not any(fits(line, one) for one in real)
+            and not (subject(line) in machine and subject(line) in map(subject, real))
         ]
-        return "\n".join(["the doctor does not say:", *missing, "but:", *told]) if missing else ""
+        return "\n".join(["the doctor does not say:", *missing, "but:", *real]) if missing else ""
 
     backup(reader)
-    return patiently(ask)
+    return patiently(compared)
 
 
-def log_lines(block, reader):
-    told = [
+def log_lines(block: Block, reader: Reader) -> str:
+    """Each line of the page is in one of the logs."""
+    real = [
         line
         for path in reader.demo.logs()
         if path.suffix == ".log"
         for line in path.read_text(errors="replace").splitlines()
     ]
-    missing = [line for line in block.lines if not any(fits(line, one) for one in told)]
+    missing = [line for line in block.lines if not any(fits(line, one) for one in real)]
     return "\n".join(["in no log:", *missing]) if missing else ""
 
 
-def soak(block, _reader):
-    """A minute and a half of it: the same table with fewer lines; it takes longer to tell what grows from what warms up."""
+def soak(block: Block, _reader: Reader) -> str:
+    """A minute and a half of it: the same table with fewer lines.
+
+    Only a longer one can distinguish what grows from what warms up, so the verdicts are not compared.
+    """
     done = subprocess.run(
         [ROOT / "enms", "bench", "--only", "soak", "--minutes", "1.5"],
         text=True,
@@ -174,8 +188,8 @@ def soak(block, _reader):
     return difference(once(block.lines), once(lines[begin:]))
 
 
-# How the first line of a block begins (but an ellipsis) → what makes it; every other block is what its command prints.
-PROVOKED = {
+# How the first line of a block (without an ellipsis) begins → what makes it; all others are what their command prints.
+PROVOKED: dict[str, Callable[[Block, Reader], str]] = {
     "  ENMS  ": up,
     "FAILED: backups/cut.zip": cut_archive,
     "verified ": restored,
@@ -188,13 +202,13 @@ LONG = (restored, soak)
 BLOCKS = [block for page in pages().values() for block in page.blocks if block.printed]
 
 
-def special(block: Block):
+def special(block: Block) -> Callable[[Block, Reader], str] | None:
     """What makes the block, when it is not simply its command."""
     first = next(line for line in block.lines if bare(line) != "…")
     return next((make for begin, make in PROVOKED.items() if first.startswith(begin)), None)
 
 
 def compare(block: Block, reader: Reader) -> str:
-    """'' when the block is what is printed now, else what differs."""
+    """'' when the block is what is printed now, otherwise what differs."""
     make = special(block)
     return make(block, reader) if make else reader.run(block)

@@ -1,118 +1,46 @@
-"""A fleet made for one test: the project's simulator with its own printers and plugs, printing only what the test starts."""
+"""A fleet made for one test of a stack: a simulator with its own printers and plugs, and a timeline for them."""
 
-from __future__ import annotations
-
-import json
-import os
-import re
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any, NamedTuple
 
-from .enms import ROOT, Enms
-from .http import call
+from .enms import Enms
+from .simulator import Simulator
 from .waiting import wait_for
 
 
-class SimulatedFleet:
-    """A running simulator beside a stack. `devices` are its printers as payloads of the Devices API, by device id."""
+class SimulatedFleet(Simulator):
+    """A running simulator next to a stack, whose broker it uses."""
 
-    def __init__(self, enms: Enms, directory: Path, declaration: dict):
+    def __init__(self, enms: Enms, directory: Path, declaration: Mapping[str, Any]) -> None:
+        broker = {name: value for name, value in enms.settings.items() if name.startswith("ENMS_MQTT_")}
+        super().__init__(directory, declaration, broker)
         self.enms = enms
-        self.directory = Path(directory)
-        self.declaration = declaration
-        self.process: subprocess.Popen | None = None
-        self.url = ""
-        self.devices: dict[str, dict] = {}
-
-    def start(self) -> None:
-        """Start the simulator and read what it emulates. Raises AssertionError with its last words."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        fleet_file = self.directory / "fleet.json"
-        fleet_file.write_text(json.dumps(self.declaration, indent=1))
-        log = self.directory / "simulator.log"
-        environment = {
-            **os.environ,
-            **{k: v for k, v in self.enms.settings.items() if k.startswith("ENMS_MQTT_")},
-            "ENMS_BIND": "127.0.0.1",
-        }
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "simulator",
-                    "--fleet",
-                    fleet_file,
-                    "--port",
-                    "0",
-                    "--state-dir",
-                    self.directory,
-                    "--no-auto-jobs",
-                ],
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self.url = wait_for(f"the simulator ({log})", lambda: re.search(r"http://[\d.:]+", log.read_text())[0], 20)
-        self.devices = {device["device_id"]: device for device in self._call("GET", "/fleet")}
-
-    def stop(self) -> None:
-        """End the simulator; harmless when it is not running."""
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
 
     def register(self) -> None:
-        """Add every printer with its plug through the Devices API."""
+        """Adds every printer with its plug through the Devices API."""
         for device in self.devices.values():
             self.enms.add_device(device)
 
     def remove(self) -> None:
-        """Take the printers off the registry again, so that nobody polls what is gone."""
+        """Removes the printers from the registry, so that nobody polls what is gone."""
         for device_id in self.devices:
             self.enms.change("DELETE", f"/api/devices/{device_id}")
 
-    def _call(self, method: str, path: str, body=None):
-        answer = call(method, self.url + path, body)
-        assert answer.status < 300, f"simulator: {method} {path} {body or ''} gave {answer.status}: {answer.text[:300]}"
-        return answer.json()
-
-    def start_job(self, device_id: str, filename: str, seconds: float) -> dict:
-        """Begin a print of that duration (heating included) now; its ground truth so far."""
-        return self._call("POST", f"/printers/{device_id}/start", {"filename": filename, "duration_s": seconds})
-
-    def command(self, device_id: str, command: str, **body) -> None:
-        """pause, resume, cancel, fail or clear."""
-        self._call("POST", f"/printers/{device_id}/{command}", body)
-
-    def fault(self, kind: str, target: str, **body) -> None:
-        """Inject a fault of the simulator's catalogue (GET /faults)."""
-        self._call("POST", "/faults", {"type": kind, "target": target, **body})
-
-    def jobs(self) -> list[dict]:
-        """Ground truth of all prints, in the order of their starts; times are unix seconds."""
-        return self._call("GET", "/truth?since=0")["jobs"]
-
-    def meter_wh(self, meter_id: str, start: float, end: float) -> float:
-        """True energy in Wh through a metering point between two unix times."""
-        return self._call("GET", f"/truth/meter/{quote(meter_id)}?from={start!r}&to={end!r}")["energy_wh"]
-
     def wait_seen(self, timeout: float = 40, without: tuple[str, ...] = ()) -> None:
-        """Wait until the stack has a status of every printer and readings of every plug, `without` those that have no plug."""
+        """Waits until the stack has a status of every printer and a reading of every plug.
+
+        Those `without` a plug, or not registered, are not waited for.
+        """
         names = [name for name in self.devices if name not in without]
         wait_for(
             "a status of every printer",
             lambda: (
                 self.enms.value(
-                    "SELECT count(*) FROM device_latest WHERE device_id = ANY(%s) AND state NOT IN ('offline','unknown')",
+                    """SELECT count(*) FROM device_latest
+                       WHERE device_id = ANY(%s) AND state NOT IN ('offline', 'unknown')""",
                     names,
                 )
                 == len(names)
@@ -124,7 +52,7 @@ class SimulatedFleet:
             lambda: (
                 self.enms.value(
                     """SELECT count(DISTINCT a.device_id) FROM meter_assignments a JOIN meter_state s USING (meter_id)
-               WHERE a.device_id = ANY(%s) AND s.base_wh IS NOT NULL""",
+                       WHERE a.device_id = ANY(%s) AND s.base_wh IS NOT NULL""",
                     names,
                 )
                 == len(names)
@@ -133,20 +61,40 @@ class SimulatedFleet:
         )
 
 
+@contextmanager
+def simulated_fleet(enms: Enms, directory: Path, declaration: Mapping[str, Any]) -> Iterator[SimulatedFleet]:
+    """A SimulatedFleet that runs; at the end its printers are removed from the stack, and it is stopped."""
+    fleet = SimulatedFleet(enms, directory, declaration)
+    try:
+        fleet.start()
+        yield fleet
+        fleet.remove()
+    finally:
+        fleet.stop()
+
+
+class Event(NamedTuple):
+    """Something to do so many seconds after the start of a timeline."""
+
+    second: float
+    what: str
+    do: Callable[[], object]
+
+
 class Timeline:
     """Things to do at their seconds after the start; run one after the other in one thread."""
 
-    def __init__(self):
-        self.events: list[tuple[float, str, object]] = []
+    def __init__(self) -> None:
+        self.events: list[Event] = []
 
-    def at(self, second: float, what: str, do) -> None:
-        """Plan `do()` for that second."""
-        self.events.append((second, what, do))
+    def at(self, second: float, what: str, do: Callable[[], object]) -> None:
+        """Plans `do()` for that second."""
+        self.events.append(Event(second, what, do))
 
     def run(self) -> None:
-        """Do everything in its order. Raises AssertionError with the name of the event that failed."""
+        """Does everything in its order. Raises AssertionError with the name of the event that failed."""
         begin = time.monotonic()
-        for second, what, do in sorted(self.events, key=lambda e: e[0]):
+        for second, what, do in sorted(self.events, key=lambda event: event.second):
             time.sleep(max(0.0, begin + second - time.monotonic()))
             try:
                 do()

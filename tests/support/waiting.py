@@ -1,12 +1,14 @@
-"""Waiting for something to become true, with a sentence when it doesn't."""
+"""Waiting for something to become true, with a sentence when it doesn't; and a port to listen on."""
 
-from __future__ import annotations
-
+import socket
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_for(what: str, condition: Callable[[], object], timeout: float, every: float = 0.25):
+def wait_for(what: str, condition: Callable[[], T | None], timeout: float, every: float = 0.25) -> T:
     """The first true value of `condition()`, called every `every` seconds. An exception counts as "not yet".
 
     Raises AssertionError after `timeout` seconds, with the last value or exception.
@@ -25,9 +27,7 @@ def wait_for(what: str, condition: Callable[[], object], timeout: float, every: 
 
 
 def free_port() -> int:
-    """A TCP port that was free a moment ago on the loopback interface."""
-    import socket
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A TCP port of the loopback interface on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
