@@ -27,6 +27,12 @@ def pytest_run(*arguments, folder=ROOT, run_dir=None):
     )
 
 
+def run_with_plugin(folder, *arguments):
+    """A run of tests that stand outside of the repository."""
+    plugins = [word for name in ("session", "database") for word in ("-p", f"tests.plugin.{name}")]
+    return pytest_run(*plugins, "--rootdir", folder, "-c", ROOT / "pyproject.toml", *arguments, run_dir=folder / "run")
+
+
 def test_an_editor_can_list_the_tests():
     """Without a variable, and without making a directory."""
     done = pytest_run("--collect-only", "tests/test_launcher.py", "tests/test_backup.py")
@@ -39,6 +45,21 @@ def test_one_test_with_a_database_runs_from_its_folder_and_without_xdist(tmp_pat
     done = pytest_run(*words, folder=ROOT / "tests", run_dir=tmp_path)
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
     assert not list(tmp_path.glob("test-*"))
+
+
+def test_each_folder_has_its_databases(tmp_path):
+    """Also when one worker runs files of two folders in turn, as pytest-xdist does."""
+    for place in ("a/test_1.py", "b/test_2.py", "a/test_3.py"):
+        file = tmp_path / place
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(
+            "def test_it(plain):\n    print('database of', __file__, plain.one('SELECT current_database()'))\n"
+        )
+    done = run_with_plugin(
+        tmp_path, "-s", *(tmp_path / place for place in ("a/test_1.py", "b/test_2.py", "a/test_3.py"))
+    )
+    lines = [line.split()[-1] for line in done.stdout.splitlines() if "database of" in line]
+    assert len(lines) == 3 and lines[0] == lines[2] != lines[1], done.stdout
 
 
 @pytest.fixture
@@ -73,7 +94,6 @@ def test_sigterm_ends_a_run_as_ctrl_c_does(tmp_path):
     """An editor's stop button: fixtures are cleaned up, and the directory is removed."""
     test = tmp_path / "test_slow.py"
     test.write_text("import os, signal\n\ndef test_slow(server):\n    os.kill(os.getpid(), signal.SIGTERM)\n")
-    plugins = [word for name in ("session", "database") for word in ("-p", f"tests.plugin.{name}")]
-    done = pytest_run(*plugins, "--rootdir", tmp_path, "-c", ROOT / "pyproject.toml", test, run_dir=tmp_path / "run")
+    done = run_with_plugin(tmp_path, test)
     assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout
     assert not list((tmp_path / "run").glob("test-*"))

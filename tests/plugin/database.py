@@ -128,18 +128,9 @@ def migrated(server: str) -> Migrated:
     return new
 
 
-@pytest.fixture(scope="package")
-def plain(migrated: Migrated) -> Iterator[Database]:
-    """A database on the plain engine, for all tests of a folder."""
-    with migrated() as dsn:
-        database = Database(dsn, "plain")
-        yield database
-        database.close()
-
-
-@pytest.fixture(scope="package")
-def timescale() -> Iterator[Database]:
-    """A database on the TimescaleDB engine, for all tests of a folder."""
+@contextlib.contextmanager
+def timescale_server() -> Iterator[Database]:
+    """A migrated database on the TimescaleDB engine, in a server of its own."""
     process = subprocess.Popen(
         [os.environ["ENMS_NODE"], str(TIMESCALE_SERVER)],
         stdout=subprocess.PIPE,
@@ -152,13 +143,49 @@ def timescale() -> Iterator[Database]:
             pytest.fail(f"the WASM server did not start: {line}")
         dsn = f"postgresql://postgres:postgres@127.0.0.1:{int(line.split()[1])}/postgres?sslmode=disable"
         assert migrate(dsn, env=SEED)["engine"] == "timescale"
-        database = Database(dsn, "timescale")
-        database.all("SELECT 1")
-        yield database
-        database.close()
+        with contextlib.closing(Database(dsn, "timescale")) as database:
+            yield database
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def plain_server(migrated: Migrated) -> Iterator[Database]:
+    """A migrated database on the plain engine, in the run's private server."""
+    with migrated() as dsn, contextlib.closing(Database(dsn, "plain")) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def folder_databases(migrated: Migrated) -> Iterator[Callable[[Path, str], Database]]:
+    """folder_databases(folder, engine): the database that the tests of a folder share, made when first asked for.
+
+    It can't be a fixture of scope "package": pytest gives such a fixture of a plugin to the whole session, and a
+    worker that runs files of two folders would mix them.
+    """
+    made: dict[tuple[Path, str], Database] = {}
+    with contextlib.ExitStack() as stack:
+
+        def of(folder: Path, engine: str) -> Database:
+            if (folder, engine) not in made:
+                new = timescale_server() if engine == "timescale" else plain_server(migrated)
+                made[folder, engine] = stack.enter_context(new)
+            return made[folder, engine]
+
+        yield of
+
+
+@pytest.fixture
+def plain(request: pytest.FixtureRequest, folder_databases: Callable[[Path, str], Database]) -> Database:
+    """A database on the plain engine, for all tests of a folder."""
+    return folder_databases(request.path.parent, "plain")
+
+
+@pytest.fixture
+def timescale(request: pytest.FixtureRequest, folder_databases: Callable[[Path, str], Database]) -> Database:
+    """A database on the TimescaleDB engine, for all tests of a folder."""
+    return folder_databases(request.path.parent, "timescale")
 
 
 @pytest.fixture(params=["plain", pytest.param("timescale", marks=pytest.mark.timescale)])
