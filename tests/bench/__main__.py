@@ -1,38 +1,31 @@
 """`./enms bench [--quick] [--only NAME …]`: runs the benchmarks on a stack of their own and prints them as ratios;
-`--only soak` watches the memory for long.
+`--only soak` watches the memory for long, `--against FOLDER` measures this checkout and another one in turn.
 """
 
 import argparse
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from common.files import ROOT
 from launcher.settings import Paths, recorded
 
-from . import crowd, dashboards, enrichment, fleet_data, gcode_file, ingest, one_analysis, soak, storage, summary
+from . import (
+    crowd,
+    dashboards,
+    enrichment,
+    fleet_data,
+    gcode_file,
+    ingest,
+    one_analysis,
+    paired,
+    soak,
+    storage,
+    summary,
+)
 from .report import show
+from .stack import enms
 
 SECTIONS = ("gcode", "ingest", "latency", "import", "summary", "analysis", "dashboards", "storage")
-
-
-def _enms(run_dir: Path, *words: str) -> None:
-    environment = {
-        **os.environ,
-        "ENMS_RUN_DIR": str(run_dir),
-        "ENMS_ENV_DIR": os.environ["ENMS_ENV_DIR"],
-        "ENMS_HTTP_PORT": os.environ.get("ENMS_BENCH_HTTP_PORT", "0"),
-    }
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "enms"), *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise SystemExit(f"./enms {' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def main() -> None:
@@ -49,21 +42,28 @@ def main() -> None:
         help="run these sections; soak is run only when it is named",
     )
     parser.add_argument("--minutes", type=float, default=30, help="how long the soak lasts")
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="compare with another checkout in which ./enms test has run once"
+    )
+    parser.add_argument("--pairs", type=int, default=7, help="how often both checkouts are measured with --against")
     options = parser.parse_args()
     sections = set(options.only)
+    if options.against:
+        paired.run(options.against.resolve(), options.pairs, Path(os.environ["ENMS_RUN_DIR"]))
+        return
     if "gcode" in sections:
         show("G-code", gcode_file.run())
     if sections == {"gcode"}:
         return
     run_dir = Path(os.environ.get("ENMS_RUN_DIR", ROOT / ".run"), "bench").resolve()
-    _enms(run_dir, "up", "--no-demo", "--fresh")
+    enms(run_dir, "up", "--no-demo", "--fresh")
     try:
         settings = recorded(Paths(run_dir, os.environ["ENMS_ENV_DIR"]))
         run(sections, settings, options.quick)
         if "soak" in sections and not soak.soak(settings, run_dir, options.minutes):
             raise SystemExit("the soak found something: see above")
     finally:
-        _enms(run_dir, "down")
+        enms(run_dir, "down")
 
 
 def run(sections: set[str], settings: dict[str, str], quick: bool) -> None:

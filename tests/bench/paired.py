@@ -1,0 +1,182 @@
+"""This checkout against another one, measured in turn on two stacks of the same run: `./enms bench --against FOLDER`.
+
+The machine's speed may drift during a run, so only pairs are compared: each round measures both sides one after the
+other, in alternating order, and gives one ratio per figure. What is printed is the geometric mean of the ratios with
+its 90 % interval (Student's t over the logarithms); above 1 this checkout is faster.
+"""
+
+import http.client
+import json
+import math
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from common.files import ROOT
+
+from .database import cursor_of, first
+from .gcode_file import OURS, make_file
+from .ingest import METERS, connect, messages, wait_stored
+from .one_analysis import DRIVERS
+from .stack import enms
+
+CONFIDENCE = 0.90
+DAYS = 14
+PRINTERS = 100
+FILL = """
+import sys
+from tests.bench import fleet_data
+fleet_data.generate(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+"""
+NEWEST = """
+SELECT max(s.last_at) FROM meter_state s JOIN meter_assignments a USING (meter_id) WHERE a.device_id = 'Bench-001'"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A running stack of one checkout."""
+
+    checkout: Path
+    run_dir: Path
+    settings: dict[str, str]
+
+    def python(self, code: str, *arguments: str) -> str:
+        """Runs code of this checkout in its own environment; returns what it printed."""
+        done = subprocess.run(
+            [self.settings["ENMS_PYTHON"], "-c", code, *arguments],
+            cwd=self.checkout,
+            env={**os.environ, **self.settings, "PYTHONPATH": str(self.checkout)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise SystemExit(f"{self.checkout}: {done.stderr[-2000:]}")
+        return done.stdout
+
+
+# Each of the following measures one side once.
+
+
+def ingest_rate(side: Side, count: int) -> float:
+    """Messages a second from the first publish until all are committed."""
+    prefix = f"pair{time.time_ns()}"
+    sent, _ = messages(prefix, count, seed=1)
+    with cursor_of(side.settings["ENMS_DATABASE_URL"]) as cursor:
+        publisher = connect(side.settings, prefix)
+        try:
+            publisher.blast(sent[:METERS])  # a new meter is registered: not what is measured
+            wait_stored(cursor, prefix, METERS, 30)
+            began = time.perf_counter()
+            publisher.blast(sent[METERS:])
+            wait_stored(cursor, prefix, count, 300)
+            return (count - METERS) / (time.perf_counter() - began)
+        finally:
+            publisher.close()
+
+
+def _request(side: Side, method: str, path: str, body: Any = None, **headers: str) -> float:
+    """Milliseconds of one request on a connection of its own. Stops the bench when it is not answered with 200."""
+    connection = http.client.HTTPConnection(urlsplit(side.settings["ENMS_HTTP_URL"]).netloc, timeout=60)
+    began = time.perf_counter()
+    connection.request(
+        method, path, json.dumps(body) if body else None, {"Content-Type": "application/json", **headers}
+    )
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    if answer.status != 200:
+        raise SystemExit(f"{path} returned {answer.status}: {text[:200]!r}")
+    return 1000 * (time.perf_counter() - began)
+
+
+def summary_ms(side: Side, requests: int) -> float:
+    """Median of summaries that are made for the request."""
+    times = []
+    for _ in range(requests):
+        times.append(_request(side, "GET", "/api/dpp_summary", **{"Cache-Control": "no-cache"}))
+        time.sleep(0.02)
+    return statistics.median(times)
+
+
+def analysis_ms(side: Side, requests: int, newest: datetime) -> float:
+    """Median of analyses of one printer over 7 days, with a model and four drivers, cache off."""
+    body = {
+        "deviceId": "Bench-001",
+        "from": (newest - timedelta(days=7)).isoformat(),
+        "to": newest.isoformat(),
+        "selectedDrivers": DRIVERS,
+        "cache": False,
+    }
+    return statistics.median(_request(side, "POST", "/api/analyze", body) for _ in range(requests))
+
+
+def gcode_s(side: Side, file: Path) -> float:
+    """Seconds of one whole G-code analysis with preview, in a fresh process."""
+    return json.loads(side.python(OURS, str(file)).splitlines()[-1])[0]
+
+
+def interval(ratios: list[float]) -> tuple[float, float, float]:
+    """(geometric mean, lower, upper) of ratios; the bounds are those of the 90 % interval."""
+    from scipy.stats import t
+
+    logs = [math.log(ratio) for ratio in ratios]
+    half = t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    middle = statistics.mean(logs)
+    return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
+def run(other: Path, rounds: int, run_dir: Path) -> None:
+    """Starts a stack of each checkout with the same fleet, measures them in turn and prints a line per figure."""
+    sides: list[Side] = []
+    try:
+        for name, checkout, env_dir in (("this", ROOT, None), ("other", other, str(other / ".run/env"))):
+            place = run_dir / f"bench-{name}"
+            print(f"{name}: {checkout}, {PRINTERS} printers x {DAYS} days …", flush=True)
+            enms(place, "up", "--no-demo", "--fresh", checkout=checkout, env_dir=env_dir)
+            sides.append(Side(checkout, place, json.loads((place / "settings.json").read_text())))
+            sides[-1].python(FILL, sides[-1].settings["ENMS_DATABASE_URL"], str(PRINTERS), str(DAYS))
+        with tempfile.TemporaryDirectory(prefix="enms-paired-") as folder:
+            file = Path(folder) / "big.gcode"
+            make_file(file, 60)
+            compare(sides[0], sides[1], rounds, file)
+    finally:
+        for side in sides:
+            enms(side.run_dir, "down", checkout=side.checkout, env_dir=side.settings["ENMS_ENV_DIR"])
+
+
+def compare(this: Side, other: Side, rounds: int, file: Path) -> None:
+    """Measures every figure in pairs and prints it."""
+    with cursor_of(this.settings["ENMS_DATABASE_URL"]) as cursor:
+        (newest,) = first(cursor, NEWEST)
+    figures: dict[str, tuple[Callable[[Side], float], bool, str]] = {  # the second says whether more is better
+        "ingest": (lambda side: ingest_rate(side, 40_000), True, "messages/s"),
+        "summary made for the request": (lambda side: summary_ms(side, 40), False, "ms"),
+        "analysis of 7 days": (lambda side: analysis_ms(side, 7, newest), False, "ms"),
+        "G-code, 60 MB": (lambda side: gcode_s(side, file), False, "s"),
+    }
+    print(f"\n{'':32}{'this':>12}{'other':>12}{'ratio':>8}   90 % interval, {rounds} pairs", flush=True)
+    for name, (measure, more_is_better, unit) in figures.items():
+        mine, theirs = [], []
+        for number in range(-1, rounds):  # the first pair only warms up
+            if number % 2:
+                pair = measure(this), measure(other)
+            else:
+                pair = tuple(reversed((measure(other), measure(this))))
+            if number >= 0:
+                mine.append(pair[0])
+                theirs.append(pair[1])
+        ratios = [a / b if more_is_better else b / a for a, b in zip(mine, theirs, strict=True)]
+        middle, low, high = interval(ratios)
+        print(
+            f"  {name:<30}{statistics.median(mine):>12,.2f}{statistics.median(theirs):>12,.2f}"
+            f"{middle:>8.3f}   {low:.3f} … {high:.3f}   {unit}",
+            flush=True,
+        )
