@@ -230,7 +230,7 @@ def predict(dataset: Dataset, models: Models, sums: PhaseSums) -> Prediction:
     power = dataset.rows["power_w"]
     rows = np.flatnonzero((dataset.rows["status"] >= 0) & ~np.isnan(power))
     if dataset.device.device_type != "printer":
-        return without("The power model describes printers; this device is none.")
+        return without("The power model describes printers; this device is not one.")
     model, problem = models.of(dataset.device.device_model)
     if model is None:
         return without(problem)

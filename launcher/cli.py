@@ -134,6 +134,7 @@ def parser() -> argparse.ArgumentParser:
         "test", testing.test, "run the test suite on its own database and ports; further arguments go to pytest"
     )
     tests.add_argument("--long", action="store_true", help="also the tests that take minutes")
+    tests.add_argument("--coverage", action="store_true", help="count which lines of Python and JavaScript they reach")
     bench_text = "measure speed on a stack of its own; further arguments go to the bench"
     add("bench", testing.bench, bench_text, add_help=False)
     add("train", train, "train the power model; further arguments go to the trainer", add_help=False)

@@ -97,6 +97,8 @@ PASSED_ON = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
+    "NODE_V8_COVERAGE",  # with COVERAGE_PROCESS_CONFIG of ./enms test --coverage
+    "COVERAGE_PROCESS_CONFIG",
 )
 
 

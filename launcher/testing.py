@@ -18,9 +18,13 @@ def test(arguments: argparse.Namespace) -> int:
     """Runs the test suite. The last line of the output is pytest's own."""
     where = settings.paths()
     prepare(where, install.LONG_TEST_PACKAGES if arguments.long else install.TEST_PACKAGES)
-    rest = (["--long"] if arguments.long else []) + arguments.rest
-    if not rest:  # most of the time is spent waiting for real services, so two files at a time
+    rest = arguments.rest
+    if arguments.long:
+        rest = ["--long", *rest]
+    elif not rest:  # most of the time is spent waiting for real services, so two files at a time
         rest = ["-n", "2", "--dist", "loadfile"]
+    if arguments.coverage:
+        rest = ["--cov", *rest]
     environment = {**os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env)}
     return pytest([str(where.python), "-m", "pytest", *rest], environment)
 

@@ -39,12 +39,19 @@ MARKUP = "<img src=x onerror=document.title='pwned'>"
 PRINTER, SECOND = "browser-1", "browser-2"
 SCENARIOS = ("idle_fleet", "busy_fleet", "errors", "long_job", "saving_idle", "saving_hours", "empty")
 VIEWS = ("overview", "passports", "prints", "garden", "analysis", "devices")
+# What lies outside of the window, and what an ancestor cuts off: nobody could read either.
 OVERFLOW = """() => {
     const width = document.documentElement.clientWidth;
-    const hidden = '.swiper, .unseen, thead, .table-wrap, .scroll, dialog:not([open])';
+    const elsewhere = '.swiper, .unseen, thead, .scroll, dialog:not([open])';
     const out = [...document.querySelectorAll('body *')].filter((node) => {
         const box = node.getBoundingClientRect();
-        return box.width > 0 && box.right > width + 1 && !node.closest(hidden);
+        if (box.width === 0 || node.closest(elsewhere)) return false;
+        for (let above = node.parentElement; above !== document.body; above = above.parentElement) {
+            const {overflowX, textOverflow} = getComputedStyle(above);
+            if (overflowX === 'auto' || overflowX === 'scroll' || textOverflow === 'ellipsis') return false;
+            if (overflowX !== 'visible' && box.right > above.getBoundingClientRect().right + 1) return true;
+        }
+        return box.right > width + 1;
     });
     const sideways = document.documentElement.scrollWidth > width ? ['the page scrolls sideways'] : [];
     return [...sideways, ...out.map((node) => node.outerHTML.slice(0, 120))];

@@ -32,7 +32,7 @@ test('a cookie without its CSRF token changes nothing', async () => {
   await assert.rejects(auth.authorize({ cookie, 'x-csrf-token': other.csrf_token }, 'a'), { status: 403 });
 });
 
-test('a session ends in time, and a changed or foreign cookie is none', async () => {
+test('a session ends in time, and a changed or foreign cookie is not one', async () => {
   const { auth, clock } = setup();
   const cookie = cookieOf(await auth.login('operator', 'pass: wörd', 'a'));
   for (let i = 'enms_session='.length; i < cookie.length; i++) {

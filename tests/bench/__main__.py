@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     sections = set(options.only)
     if options.against:
-        paired.run(options.against.resolve(), options.pairs, Path(os.environ["ENMS_RUN_DIR"]))
+        paired.run(options.against.resolve(), sections, options.pairs, Path(os.environ["ENMS_RUN_DIR"]))
         return
     if "gcode" in sections:
         show("G-code", gcode_file.run())

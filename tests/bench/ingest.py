@@ -13,6 +13,7 @@ from .mqtt_blast import Publisher
 from .report import Row, percentile
 
 METERS = 100
+MOST_MWH = 3  # by which a counter grows from one message to the next
 NAIVE_MESSAGES = 3_000
 
 Messages = list[tuple[str, bytes]]
@@ -35,16 +36,16 @@ def status(total_wh: float, power_w: float) -> bytes:
     ).encode()
 
 
-def messages(prefix: str, count: int, seed: int) -> tuple[Messages, Ends]:
+def messages(prefix: str, count: int, seed: int, start_wh: float = 1000.0) -> tuple[Messages, Ends]:
     """`count` messages (topic, payload) of METERS meters in turn, and per meter the first and last counter in Wh."""
     rng = random.Random(seed)
-    counters = [1000.0 + 10 * i for i in range(METERS)]
+    counters = [start_wh + 10 * i for i in range(METERS)]
     ends: Ends = {}
     out: Messages = []
     for i in range(count):
         meter = i % METERS
         # 1 to 3 mWh a message stays far below what a plug can draw, whatever the rate of the messages will be.
-        counters[meter] += rng.randint(1, 3) / 1000
+        counters[meter] += rng.randint(1, MOST_MWH) / 1000
         name = f"{prefix}-{meter:03d}/switch:0"
         first = ends[name][0] if name in ends else counters[meter]
         ends[name] = (first, counters[meter])

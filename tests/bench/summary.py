@@ -94,7 +94,7 @@ def summary(settings: Mapping[str, str], printers: int) -> list[Row]:
     through = f"dpp_summary through Nginx, {printers} printers"
     rows = [
         Row("naive SQL (latest row by sort, MAX-MIN over 24 h)", naive_ms, "ms", 1.0, "baseline"),
-        row("each answer made anew (Cache-Control: no-cache), p50", percentile(new, 0.5)),
+        row("each answer made again (Cache-Control: no-cache), p50", percentile(new, 0.5)),
         row(f"{through}, p50", percentile(full, 0.5), f"{size / 1024:.0f} kB"),
         row(f"{through}, p95", percentile(full, 0.95), "bound 25 ms, at most a second old"),
     ]

@@ -18,7 +18,7 @@ import pytest
 from common.errors import EnmsError
 from launcher import install, processes, settings, up
 
-from . import cluster
+from . import cluster, coverage
 
 MARK = "TEST_RUN_DIR"  # every process that a test starts has it in its environment
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(signal.SIGTERM, terminated)
     for name in [name for name in os.environ if name.startswith(("ENMS_", "PG"))]:
         del os.environ[name]
-    os.environ.update(variables(run, config.option.long))
+    os.environ.update({**variables(run, config.option.long), **coverage.variables(run.run, config)})
 
 
 def prepare(where: settings.Paths, run: settings.Paths) -> None:

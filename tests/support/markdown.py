@@ -16,8 +16,8 @@ PRINTED = "<!-- printed -->"
 class Block:
     """A fenced code block.
 
-    `printed`: the page marks this as real output, of the last block before it that is none (`command`). `file`: the
-    block is the content of that file, because the line before it ends with the file's name and a colon.
+    `printed`: the page marks this as real output, of the last block before it without that mark (`command`). `file`:
+    the block is the content of that file, because the line before it ends with the file's name and a colon.
     """
 
     page: str

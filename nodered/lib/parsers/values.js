@@ -75,7 +75,7 @@ function drawn(watts, name, problems) {
 /**
  * A number written as text (Gen1 topics, the ESP32 hub, Tasmota's Total).
  * @param {string} text
- * @returns {number} NaN when it is none
+ * @returns {number} NaN when it is not one
  */
 function numberFromText(text) {
   const trimmed = text.trim();
@@ -84,7 +84,7 @@ function numberFromText(text) {
 
 /**
  * @param {unknown} value
- * @returns {value is Record<string, unknown>} a list is none
+ * @returns {value is Record<string, unknown>} a list is not one
  */
 function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

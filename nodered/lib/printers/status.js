@@ -21,7 +21,7 @@ const EMPTY = {
  * @param {unknown} value
  * @param {number} [low]
  * @param {number} [high]
- * @returns {number | null} null when it is none, or out of range
+ * @returns {number | null} null when it is not one, or out of range
  */
 function number(value, low = -1e6, high = 1e6) {
   if (typeof value !== 'number' || !(value >= low && value <= high)) return null;
@@ -32,7 +32,7 @@ function number(value, low = -1e6, high = 1e6) {
  * Text from outside that PostgreSQL and JSON can hold: no control characters, no half surrogate pairs, bounded.
  * @param {unknown} value
  * @param {number} [limit]  characters
- * @returns {string | null} null when it is none, or empty
+ * @returns {string | null} null when it is not one, or empty
  */
 function text(value, limit = 255) {
   if (typeof value !== 'string') return null;
