@@ -24,7 +24,7 @@ def test(arguments: argparse.Namespace) -> int:
     elif not rest:  # most of the time is spent waiting for real services, so two files at a time
         rest = ["-n", "2", "--dist", "loadfile"]
     if arguments.coverage:
-        rest = ["--cov", *rest]
+        rest = [*rest, "--cov"]  # last, because a path behind it would be taken for its value
     environment = {**os.environ, "ENMS_RUN_DIR": str(where.run), "ENMS_ENV_DIR": str(where.env)}
     return pytest([str(where.python), "-m", "pytest", *rest], environment)
 

@@ -13,7 +13,7 @@ import pytest
 from common.files import ROOT
 
 PARTS = ("nodered", "frontend/src")
-LEFT_OUT = ("**/*.test.js", "**/node_modules/**", "**/testing.js")
+LEFT_OUT = ("**/*.test.js", "**/node_modules/**", "**/testing.js", "**/fixtures.js", "**/.*.js")
 
 
 def variables(run: Path, config: pytest.Config) -> dict[str, str]:
