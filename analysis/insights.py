@@ -130,7 +130,7 @@ def phase_sentences(sums: PhaseSums) -> list[str]:
     found = []
     for index in (PRINTING, HEATING, ACTIVE, IDLE, COOLING, PAUSED, NO_DATA):
         time, share = 100 * sums.seconds[index] / total_s, 100 * sums.energy_wh[index] / total_wh
-        # Time of which neither state nor energy is known is in the sentences about the data.
+        # Time whose state and energy are both unknown is in the sentences about the data.
         if max(time, share) >= 1 and sums.known_s[index] > 0.01 * sums.seconds[index]:
             what = {NO_DATA: "Time without a known state", ACTIVE: "Other activity"}.get(index, PHASES[index])
             found.append((share, f"{what} took {percent(time)} of the time and {percent(share)} of the energy."))

@@ -24,7 +24,7 @@ class Record(TypedDict, total=False):
 
 
 def good(env: Mapping[str, str], file: Path, seconds: float) -> None:
-    """Remembers a good backup, which took so many seconds."""
+    """Remembers a good backup that took this many seconds."""
     facts: Record = {"at": time.time(), "file": str(file), "bytes": file.stat().st_size, "seconds": round(seconds, 1)}
     files.write_json(Path(env["ENMS_STATE_DIR"], NAME), facts)
 

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--preview", metavar="OUT.bin", help="write the preview geometry for the browser (docs/gcode.md)"
     )
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="give up after so many seconds")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="give up after this many seconds")
     options = parser.parse_args(arguments)
     try:
         result = analyze(

@@ -37,7 +37,7 @@ class Source:
         self.warnings: list[tuple[str, str]] = []  # (code, sentence)
         self.text_bytes = 0
         self.size = 0  # bytes read so far
-        self.waiting = 0  # … of which so many are not unpacked yet
+        self.waiting = 0  # … of these, how many are not unpacked yet
         self._own: io.FileIO | None = None
         if isinstance(path_or_stream, (str, os.PathLike)):
             self.name = os.fspath(path_or_stream)

@@ -14,7 +14,7 @@ DEVICES = "ARRAY[${device:sqlstring}]::text[]"
 TYPE = "${energy_type:sqlstring}"
 TODAY = "date_trunc('day', now(), factory_zone())"
 
-# kWh per chosen device over the range; devices of which nothing is known are missing.
+# kWh per chosen device over the range; devices about which nothing is known are missing.
 ENERGY = f"(SELECT * FROM devices_energy({RANGE}, {TYPE}) WHERE device_id = ANY ({DEVICES}))"
 
 # Wh, cost, currency and g CO2 per chosen device over the range.

@@ -23,7 +23,7 @@ def backup(arguments: argparse.Namespace) -> int:
 
 
 def restore(arguments: argparse.Namespace) -> int:
-    """Puts an archive in the place of what the stack has, and starts it again."""
+    """Puts an archive in place of what the stack has, and starts it again."""
     path = os.path.abspath(arguments.file)
     manifest = archive.verify(path)
     archive.refuse_newer(path, manifest["migrations"], manifest["version"])

@@ -143,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
     save.add_argument(
         "--with-secrets", action="store_true", help="with the printers' keys and the passwords of operator and plugs"
     )
-    bring_back = add("restore", backup.restore, "put an archive in the place of what the stack holds")
+    bring_back = add("restore", backup.restore, "put an archive in place of what the stack holds")
     bring_back.add_argument("file", metavar="FILE.zip")
     bring_back.add_argument("--replace", action="store_true", help="also when the stack holds data")
     setting_text = "list or change what the database keeps as settings, e.g. how long raw rows are kept"

@@ -69,7 +69,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def in_options(sentence: str) -> str:
-    """A sentence of the API, with options in the place of columns."""
+    """A sentence of the API, with options in place of columns."""
     return re.sub(r"\b[a-z]+(?:_[a-z]+)+\b", lambda name: OPTION_OF.get(name[0], name[0]), sentence)
 
 

@@ -24,7 +24,7 @@ LAG_S = 600  # readings so far apart may still have the same error
 
 
 def p_value(t: ArrayLike, freedom: float) -> NDArray[np.float64]:
-    """Two-sided p of t statistics (any shape) with so many degrees of freedom; NaN where t is NaN."""
+    """Two-sided p of t statistics (any shape) with this many degrees of freedom; NaN where t is NaN."""
     from scipy.special import stdtr
 
     return 2 * stdtr(float(freedom), -np.abs(t))

@@ -1,4 +1,4 @@
--- The meter's rows of (from, to], reaching back to the begin of the interval that `from` cuts and forward to the end of
+-- The meter's rows of (from, to], reaching back to the start of the interval that `from` cuts and forward to the end of
 -- the one that `to` cuts. Bits of quality: 1 gap, 2 reset, 4 jump, 8 back, 16 integrated.
 -- columns: at time, power_w float8, delta_wh float8, interval_start time, quality int2
 WITH bounds AS (

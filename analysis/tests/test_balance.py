@@ -225,7 +225,7 @@ def day_and_night(plant):
 
 
 def last_day_of(hours):
-    """The begin of the factory's last day that had so many hours."""
+    """The start of the factory's last day that had that many hours."""
     day = datetime.now(BERLIN).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(days=2)
     while (begin := day.replace(tzinfo=BERLIN)).astimezone(UTC) + timedelta(hours=hours) != (
         day + timedelta(days=1)

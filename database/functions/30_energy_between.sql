@@ -193,7 +193,7 @@ BEGIN RETURN QUERY
 END $$;
 COMMENT ON FUNCTION devices_energy(text[], timestamptz[], timestamptz[], text) IS
     'Wh of each (device, from, to) by its place n in the arrays, as from device_energy; one statement for many. Those '
-    'of which nothing is known are missing.';
+    'about which nothing is known are missing.';
 
 CREATE FUNCTION devices_energy(p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
 RETURNS TABLE (device_id text, energy_wh double precision) LANGUAGE sql STABLE AS $$
@@ -203,7 +203,7 @@ RETURNS TABLE (device_id text, energy_wh double precision) LANGUAGE sql STABLE A
     JOIN d ON d.n = e.n
 $$;
 COMMENT ON FUNCTION devices_energy(timestamptz, timestamptz, text) IS
-    'Wh of every device in [from, to) over its main meters of the energy type; devices of which nothing is known are '
+    'Wh of every device in [from, to) over its main meters of the energy type; devices about which nothing is known are '
     'missing.';
 
 CREATE FUNCTION device_energy(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')

@@ -12,7 +12,7 @@ LANGUAGE sql IMMUTABLE AS $$
     FROM (SELECT extract(epoch FROM p_to - p_from)::float8 AS seconds, greatest(p_series, 1) AS n) s
 $$;
 COMMENT ON FUNCTION series_step(timestamptz, timestamptz, bigint, integer) IS
-    'Seconds of a bucket that suit a chart of that range over so many series, reading at most about that many rows: 0 '
+    'Seconds of a bucket that suit a chart of that range over that many series, reading at most about p_rows rows: 0 '
     '(the readings, below 6 hours), 60, 900, 3600 or 86400 (a day of the factory).';
 
 CREATE FUNCTION bar_step(p_from timestamptz, p_to timestamptz) RETURNS integer LANGUAGE sql IMMUTABLE AS

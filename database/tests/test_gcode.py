@@ -13,7 +13,7 @@ COLUMNS = "filament_used_g, material, gcode_status, thumbnail_url, preview_url"
 
 @pytest.fixture
 def job(db):
-    """Makes a print that began so many seconds ago; `more` are fields of its open action."""
+    """Makes a print that began that many seconds ago; `more` are fields of its open action."""
 
     def make(ago=10, source="prusalink", **more):
         device, number = f"g-{uuid.uuid4().hex[:6]}", str(uuid.uuid4())

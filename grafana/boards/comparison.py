@@ -13,7 +13,7 @@ from ..queries import DEVICES, ENDED, ENERGY, PHASES, series
 ACTIVE = "state IN ('heating', 'printing')"
 HEARD = "state <> 'no_data' AND state <> 'offline'"
 
-# One row per machine of which anything is known in the range.
+# One row per machine about which anything is known in the range.
 FACTS = f"""
 WITH phase AS (
     SELECT device_id, sum(seconds) FILTER (WHERE {ACTIVE}) AS active_s, sum(seconds) FILTER (WHERE {HEARD}) AS heard_s,
@@ -25,7 +25,7 @@ WITH phase AS (
            count(*) FILTER (WHERE status <> 'unknown') AS known,
            sum(filament_used_g) FILTER (WHERE status = 'done') AS grams,
            sum(session_energy_wh) FILTER (WHERE status <> 'done') AS lost_wh,
-           -- energy per gram of the prints of which both are known
+           -- energy per gram of the prints for which both are known
            sum(session_energy_wh) FILTER (WHERE filament_used_g > 0 AND status = 'done') AS weighed_wh,
            sum(filament_used_g) FILTER (WHERE session_energy_wh IS NOT NULL AND filament_used_g > 0
                AND status = 'done') AS weighed_g

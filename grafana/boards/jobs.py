@@ -58,7 +58,7 @@ def _numbers() -> Row:
         total("Filament", "As the slicer or the printer tells it.", "sum(filament_used_g) / 1000", KG, 2),
         total(
             "Energy per gram",
-            "Over the prints of which both are known.",
+            "Over the prints for which both are known.",
             "sum(session_energy_wh) FILTER (WHERE filament_used_g > 0)"
             " / nullif(sum(filament_used_g) FILTER (WHERE session_energy_wh IS NOT NULL), 0)",
             WH,

@@ -8,7 +8,7 @@ PROBLEM: Final = "problem"
 
 
 class Finding(NamedTuple):
-    """The thing, what is seen of it, and what to do (empty when nothing is to be done)."""
+    """The thing, what is seen of it, and what to do (empty when there is nothing to do)."""
 
     level: Literal["ok", "warning", "problem"]
     subject: str

@@ -349,5 +349,5 @@ def same_disk(one: str, other: Path) -> bool:
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:
-    """A list for a line: at most so many names, and how many more there are."""
+    """A list for a line: at most a few names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

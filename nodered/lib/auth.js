@@ -113,7 +113,7 @@ class LoginGuard {
 
   /**
    * @param {Failures | undefined} failures
-   * @param {number} free  so many cost nothing
+   * @param {number} free  how many cost nothing
    */
   #delayOf(failures, free) {
     const count = this.#current(failures) - free;

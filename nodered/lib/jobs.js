@@ -46,7 +46,7 @@ const iso = (time) => new Date(time).toISOString();
 const clamp = (value, low, high) => Math.max(low, Math.min(value, high));
 
 /**
- * From one look at a printer to what is to be done to its prints.
+ * From one look at a printer to what must be done to its prints.
  * @param {{device_id: string, data_interval_seconds?: number | null}} device
  * @param {OpenJob | null} openJob   the open row of print_jobs (from the database or from the last step)
  * @param {Previous | null} previous  what the last step returned as `previous`; after a start the row of device_latest,

@@ -135,7 +135,7 @@ function spread(text) {
  * delays nobody.
  * @param {Device[]} devices  as devices_to_poll() gives them, with open_job and latest
  * @param {PollMemory} memory
- * @param {(result: PollResult) => void} onResult  gets what is to be recorded
+ * @param {(result: PollResult) => void} onResult  gets what must be recorded
  * @param {Partial<Settings>} [options]
  * @returns {Promise<number>} how many were polled; resolves when all are done, never rejects
  */

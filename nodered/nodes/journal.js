@@ -24,7 +24,7 @@ class Journal {
   /**
    * @param {string} folder  created when missing
    * @param {{segmentBytes?: number, keepRecords?: number}} [options]  segmentBytes: a segment is closed when it has
-   *   grown past this size; keepRecords: so many of the newest records stay readable even when they are checkpointed
+   *   grown past this size; keepRecords: how many of the newest records stay readable even when they are checkpointed
    */
   constructor(folder, { segmentBytes = 8 << 20, keepRecords = 0 } = {}) {
     this.folder = folder;

@@ -54,7 +54,7 @@ const delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, mil
  * @param {() => unknown} question
  * @param {number} [seconds]
  * @returns {Promise<void>}
- * @throws {Error} after so many seconds
+ * @throws {Error} after that many seconds
  */
 async function until(what, question, seconds = 20) {
   const end = Date.now() + seconds * 1000;

@@ -26,7 +26,7 @@ ACTIVE = ("Printing", "Heating", "Paused", "Attention")
 
 
 def stale_after_s(facts: Facts) -> int:
-    """Seconds after which this printer's status is stale; a printer that is polled seldom is given two polls."""
+    """Seconds after which this printer's status is stale; a printer that is polled rarely is given two polls."""
     return max(STALE_AFTER_S, 2 * facts["interval_s"])
 
 

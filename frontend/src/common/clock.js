@@ -77,7 +77,7 @@ export function instantOf(wall) {
   return wallMs(after) === shown ? after : before;
 }
 
-/** The time (ms) at which a day of the factory began: today, or so many days before. */
+/** The time (ms) at which a day of the factory began: today, or that many days before. */
 export function dayStart(daysAgo = 0, now = Date.now()) {
   const day = new Date(wallMs(now));
   day.setUTCDate(day.getUTCDate() - daysAgo);

@@ -5,7 +5,7 @@ import { wallTime, zone } from './clock.js';
 /** @import { Figure } from './types.d.ts' */
 /** @typedef {number|string|Date} Time  ms since 1970, ISO 8601, or a Date */
 
-/** What stands in the place of an unknown figure. */
+/** What stands in place of an unknown figure. */
 export const NONE = '–';
 const locale = undefined; // the browser's own
 
@@ -13,7 +13,7 @@ const locale = undefined; // the browser's own
 const numbers = new Map();
 
 /**
- * A number with exactly so many digits after the point.
+ * A number with exactly this many digits after the point.
  * @param {number|null|undefined} value
  * @param {number} [digits]
  */

@@ -15,7 +15,7 @@ import { t, word } from '../common/texts.js';
  * @property {string[]} [for]  the sources that it belongs to
  * @property {boolean} [stored]  never shown; empty keeps what is stored
  * @property {boolean} [hint]
- * @property {boolean} [more]  among the fields that are seldom needed
+ * @property {boolean} [more]  among the fields that are rarely needed
  * @property {boolean} [required]
  * @property {string} [list]  the id of its suggestions
  */

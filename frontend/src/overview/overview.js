@@ -18,7 +18,7 @@ const SLOW_MS = 15_000;
 const PARTS = ['database', 'ingest', 'printers', 'nodered', 'broker'];
 /** All others are quiet. @type {Record<string, string>} */
 const PART_TONES = { ok: 'good', stale: 'warm', down: 'bad' };
-const scripted = pageState().has('scenario'); // a made-up fleet, of which the system's parts know nothing
+const scripted = pageState().has('scenario'); // a made-up fleet, about which the system's parts know nothing
 /** Alarms that the printers' own tips report as well. */
 const TOLD_BY_TIPS = new Set(['printer_error', 'printer_attention']);
 

@@ -17,7 +17,7 @@ const MAX_HEADER = 1 << 20;
  * @property {number} z  mm
  * @property {number} height  mm
  * @property {number} seconds  how long it takes
- * @property {number} start  when it begins, s after the begin of the first layer
+ * @property {number} start  when it begins, s after the start of the first layer
  */
 
 /**
