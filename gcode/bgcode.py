@@ -3,13 +3,10 @@
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from . import packing
 from .errors import GcodeError
-
-if TYPE_CHECKING:
-    from .source import Source
+from .found import Found
 
 MAGIC = b"GCDE"
 BLOCK_NAMES = {
@@ -49,8 +46,8 @@ class Pieces:
         return data
 
 
-def read(stream: Pieces, source: "Source") -> Iterator[bytes]:
-    """Yields the G-code text of the blocks; settings, thumbnails and warnings go to `source`.
+def read(stream: Pieces, found: Found) -> Iterator[bytes]:
+    """Yields the G-code text of the blocks; settings, thumbnails and warnings go to `found`.
 
     Raises GcodeError for damage before the first text; later damage is a warning.
     """
@@ -69,21 +66,21 @@ def read(stream: Pieces, source: "Source") -> Iterator[bytes]:
             break
         name = f"block {blocks + 1}"
         try:
-            text = _block(stream, head, checksum, source, name)
+            text = _block(stream, head, checksum, found, name)
         except GcodeError as error:
-            if not source.text_bytes:
+            if not found.text_bytes:
                 raise
-            source.warnings.append(("damaged", f"The .bgcode file {error}; what stands before it was read."))
+            found.warnings.append(("damaged", f"The .bgcode file {error}; what stands before it was read."))
             return
         if text is not None:
-            source.waiting = stream.waiting
+            found.waiting = stream.waiting
             yield text
         blocks += 1
     if not blocks:
         raise GcodeError("is a .bgcode file without blocks")
 
 
-def _block(stream: Pieces, head: bytes, checksum: int, source: "Source", name: str) -> bytes | None:
+def _block(stream: Pieces, head: bytes, checksum: int, found: Found, name: str) -> bytes | None:
     """Reads one block; returns its text if it is G-code. Raises GcodeError for damage."""
     if len(head) < 8:
         raise GcodeError(f"ends within the header of {name}")
@@ -116,7 +113,7 @@ def _block(stream: Pieces, head: bytes, checksum: int, source: "Source", name: s
     data = unpack(data, compression, size, name)
     if kind == 5:
         form, width, height = struct.unpack("<HHH", parameters)
-        source.thumbnails.append((THUMBNAIL_FORMATS.get(form, f"format {form}"), width, height, data))
+        found.thumbnails.append((THUMBNAIL_FORMATS.get(form, f"format {form}"), width, height, data))
         return None
     if kind == 1:
         encoding = struct.unpack("<H", parameters)[0]  # 0: none, 1: MeatPack, 2: MeatPack with comments
@@ -125,8 +122,8 @@ def _block(stream: Pieces, head: bytes, checksum: int, source: "Source", name: s
         return packing.meatpack_decode(data) if encoding else data
     for line in data.decode("utf-8", "replace").splitlines():
         key, mark, value = line.partition("=")
-        if mark and len(source.settings) < 20000:
-            source.settings[key.strip()[:200]] = value.strip()[:100_000]
+        if mark and len(found.settings) < 20000:
+            found.settings[key.strip()[:200]] = value.strip()[:100_000]
     return None
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from . import bgcode
 from .errors import GcodeError
-from .thumbnail import Picture
+from .found import Found
 
 WINDOW = 1 << 20
 MAX_TEXT = 4 << 30  # bytes of G-code text at most, after decompression
@@ -27,17 +27,12 @@ class Readable(Protocol):
         ...
 
 
-class Source:
-    """The parts of one file: windows() yields the text and fills ``settings``, ``thumbnails`` and ``warnings``."""
+class Source(Found):
+    """The parts of one file: windows() yields the text and fills the fields of Found."""
 
     def __init__(self, path_or_stream: str | os.PathLike[str] | Readable, max_text: int) -> None:
+        super().__init__()
         self.max_text = max_text
-        self.settings: dict[str, str] = {}  # raw keys of metadata blocks (bgcode)
-        self.thumbnails: list[Picture] = []  # thumbnail blocks (bgcode)
-        self.warnings: list[tuple[str, str]] = []  # (code, sentence)
-        self.text_bytes = 0
-        self.size = 0  # bytes read so far
-        self.waiting = 0  # … of these, how many are not unpacked yet
         self._own: io.FileIO | None = None
         if isinstance(path_or_stream, (str, os.PathLike)):
             self.name = os.fspath(path_or_stream)

@@ -1,4 +1,4 @@
-"""A printer's HTTP socket: real port, injectable misbehaviour, and the files that it serves."""
+"""A printer's HTTP socket: real port and injectable misbehaviour."""
 
 import asyncio
 import logging
@@ -6,13 +6,10 @@ import random
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from . import gcode
-from .jobs import Plan
 from .printer import Printer
 from .protocols import Protocol
 
@@ -49,18 +46,16 @@ GARBAGE = (
 
 
 class PrinterServer:
-    """Serves one printer's protocol; G-code files are kept in `files_dir`."""
+    """Serves one printer's protocol."""
 
-    def __init__(self, printer: Printer, protocol: Protocol, host: str, port: int, files_dir: Path) -> None:
+    def __init__(self, printer: Printer, protocol: Protocol, host: str, port: int) -> None:
         self.printer, self.protocol = printer, protocol
         self.host, self.port = host, port
-        self.files_dir = files_dir
         self.faults = HttpFaults()
         self.vanished = False
         self.vanished_until: float | None = None
         self._runner: web.AppRunner | None = None
         self.dice = random.Random(printer.spec.device_id)
-        protocol.server = self
 
     async def listen(self) -> None:
         """Opens the socket. Raises OSError when another process has the port."""
@@ -115,16 +110,3 @@ class PrinterServer:
                 request.transport.abort()
             raise web.HTTPServiceUnavailable()
         return await handler(request)
-
-    async def send_file(self, name: str) -> web.StreamResponse:
-        """The G-code file of that name, made on first demand; 404 when the printer never had it."""
-        plan = self.printer.files.get(name)
-        if plan is None:
-            raise web.HTTPNotFound(text="File not found")
-        path = await asyncio.to_thread(gcode.file_for, plan, self.printer.spec, self.files_dir)
-        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
-
-    def file_size(self, plan: Plan) -> int:
-        """Bytes of the G-code file, an estimate until it was made."""
-        path = gcode.path_for(plan, self.printer.spec, self.files_dir)
-        return path.stat().st_size if path.exists() else 150_000

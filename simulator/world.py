@@ -20,6 +20,7 @@ from .printer import Printer
 from .protocols import protocol_for
 from .protocols.simplyprint import COMPANY, PRINTER_ID
 from .server import PrinterServer, free_port
+from .stored_files import StoredFiles
 
 log = logging.getLogger("simulator")
 
@@ -135,10 +136,10 @@ class World:
                 printer.next_plan = printer.schedule.calibration(printer.jobs_started)
                 printer.next_start = self.started + first
         self.identity = self._identity()
-        gcode_files = self.state_dir / "gcode"
+        keys, ports = self.identity["keys"], self.identity["ports"]
         self.servers = {
             name: PrinterServer(
-                p, protocol_for(p, self.identity["keys"][name]), host, self.identity["ports"][name], gcode_files
+                p, protocol_for(p, keys[name], StoredFiles(p, self.state_dir / "gcode")), host, ports[name]
             )
             for name, p in self.printers.items()
         }

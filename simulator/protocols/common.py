@@ -3,22 +3,19 @@
 import hmac
 import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from aiohttp import web
 
 from ..printer import Printer
-
-if TYPE_CHECKING:
-    from ..server import PrinterServer
+from ..stored_files import StoredFiles
 
 P = TypeVar("P", bound="Protocol")
 
 
 class Protocol:
-    """A protocol reads one printer and knows its key. `server` is set by PrinterServer."""
+    """A protocol reads one printer and its files, and knows its key."""
 
-    server: "PrinterServer"
     cloud = False
     """A cloud answers for its printer when that one is unreachable."""
     offline = False
@@ -26,8 +23,8 @@ class Protocol:
     clock_offset = 0.0
     """Seconds by which the printer's own clock is wrong; only Moonraker's answers contain times of it."""
 
-    def __init__(self, printer: Printer, key: str) -> None:
-        self.printer, self.key = printer, key
+    def __init__(self, printer: Printer, key: str, files: StoredFiles) -> None:
+        self.printer, self.key, self.files = printer, key, files
         self.dice = random.Random(f"{printer.spec.device_id}/sensors")
 
     def routes(self) -> list[web.RouteDef]:

@@ -114,7 +114,7 @@ class Moonraker(Protocol):
         job = self.printer.job
         if job is None:
             return {"file_path": None, "progress": 0.0, "is_active": False, "file_position": 0, "file_size": 0}
-        size = self.server.file_size(job.plan)
+        size = self.files.size(job.plan)
         return {
             "file_path": f"/home/pi/printer_data/gcodes/{job.plan.filename}",
             "progress": round(job.progress, 6),
@@ -193,7 +193,7 @@ class Moonraker(Protocol):
 
     def _metadata(self, plan: Plan) -> dict[str, Any]:
         return {
-            "size": self.server.file_size(plan),
+            "size": self.files.size(plan),
             "slicer": "OrcaSlicer",
             "slicer_version": "2.1.1",
             "layer_height": plan.layer_height,
@@ -237,4 +237,4 @@ class Moonraker(Protocol):
     @guarded
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file of the gcodes root."""
-        return await self.server.send_file(request.match_info["name"])
+        return await self.files.send(request.match_info["name"])

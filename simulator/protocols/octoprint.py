@@ -72,7 +72,7 @@ class OctoPrint(Protocol):
         if job is None:
             return web.json_response({"job": NO_FILE, "progress": NO_PROGRESS, "state": self._text()})
         plan = job.plan
-        size = self.server.file_size(plan)
+        size = self.files.size(plan)
         progress = {
             "completion": job.progress * 100,
             "filepos": int(size * job.progress),
@@ -144,4 +144,4 @@ class OctoPrint(Protocol):
     @guarded
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file of the local storage."""
-        return await self.server.send_file(request.match_info["name"])
+        return await self.files.send(request.match_info["name"])

@@ -52,7 +52,7 @@ class _Stick(Protocol):
     @guarded
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file of the stick."""
-        return await self.server.send_file(self._file(request))
+        return await self.files.send(self._file(request))
 
 
 class PrusaLink(_Stick):
@@ -208,7 +208,7 @@ class PrusaLink(_Stick):
                     "name": short,
                     "display_name": job.plan.filename,
                     "path": "/usb",
-                    "size": self.server.file_size(job.plan),
+                    "size": self.files.size(job.plan),
                     "m_timestamp": int(job.started) - 600,
                 },
             }
