@@ -185,7 +185,7 @@ export const en = {
   'prints.showAll': 'Show all prints',
   'prints.period': 'Period',
   'prints.count': 'Prints',
-  'prints.measured': ', {count} measured',
+  'prints.measured': '({count} measured)',
   'prints.csvLoading': '{some} of {all} loaded',
   'period.month': 'Last 30 days', 'period.week': 'Last 7 days', 'period.today': 'Today', 'period.thisMonth': 'This month', 'period.lastMonth': 'Last month', 'period.all': 'All time',
 
