@@ -1,15 +1,23 @@
-"""Every PL/pgSQL function through plpgsql_check: columns, types and variables, also of statements that no test runs.
+"""Every function is checked: columns and types, also of statements that no test runs.
 
-The extension is a superuser's tool and is in this test's database only. Functions in SQL are checked by PostgreSQL when
-they are created; the text of EXECUTE is checked by neither, and run by other tests.
+PL/pgSQL by plpgsql_check, a superuser's tool that is in this test's database only. SQL by PostgreSQL itself: a
+migration creates functions without looking at their bodies, because they name each other, so each is created again
+here. The text of EXECUTE is checked by neither, and run by other tests.
 """
 
 import contextlib
 
+import psycopg2
 import pytest
 
 from tests.plugin.database import Database
 
+IN_SQL = """
+SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid)
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = 'public'::regnamespace AND l.lanname = 'sql'
+  AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1"""
 FUNCTIONS = """
 SELECT p.oid::regprocedure::text, coalesce(t.tgrelid::regclass::text, '0')
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang LEFT JOIN pg_trigger t ON t.tgfoid = p.oid
@@ -42,10 +50,34 @@ def test_plpgsql_check_has_nothing_to_say(checked):
     assert complaints(checked) == {}
 
 
-def test_a_wrong_column_is_found(checked):
-    checked.all(
-        "CREATE FUNCTION with_a_wrong_column() RETURNS text LANGUAGE plpgsql AS "
-        "$$ BEGIN RETURN (SELECT no_such_column FROM devices LIMIT 1); END $$"
-    )
-    assert list(complaints(checked)) == ["with_a_wrong_column()"]
-    checked.all("DROP FUNCTION with_a_wrong_column()")
+def refused_by_postgresql(db):
+    """{function in SQL: why PostgreSQL refuses its body}, for functions with any fault."""
+    found = {}
+    for name, definition in db.all(IN_SQL):
+        try:
+            db.all(definition)
+        except psycopg2.Error as error:
+            found[name] = str(error).splitlines()[0]
+    return found
+
+
+def test_every_function_in_sql_is_accepted(db):
+    assert len(db.all(IN_SQL)) > 40
+    assert refused_by_postgresql(db) == {}
+
+
+@pytest.mark.parametrize(
+    "language, body, found_by",
+    [
+        ("plpgsql", "BEGIN RETURN (SELECT no_such_column FROM devices LIMIT 1); END", complaints),
+        ("sql", "SELECT no_such_column FROM devices LIMIT 1", refused_by_postgresql),
+    ],
+)
+def test_a_wrong_column_is_found(checked, language, body, found_by):
+    checked.all("SET check_function_bodies = off")
+    checked.all(f"CREATE FUNCTION with_a_wrong_column() RETURNS text LANGUAGE {language} AS $$ {body} $$")
+    checked.all("SET check_function_bodies = on")
+    try:
+        assert "no_such_column" in str(found_by(checked)["with_a_wrong_column()"])
+    finally:
+        checked.all("DROP FUNCTION with_a_wrong_column()")
