@@ -1,8 +1,9 @@
 """The data set of an analysis: one energy reading per row, with the latest status before it and the nearest climate.
 
-A status at or before the row holds for five minutes, a climate reading counts within fifteen. Ranges of up to eight
-days are read reading by reading; longer ones from the stored rollups (one row is then the mean of one bucket) with
-readings wherever the rollups are not current or the range cuts a bucket, so that sums stay the same.
+A status at or before the row counts as long as it holds (the database's holds()), a climate reading within fifteen
+minutes. Ranges of up to eight days are read reading by reading; longer ones from the stored rollups (one row is then
+the mean of one bucket) with readings wherever the rollups are not current or the range cuts a bucket, so that sums stay
+the same.
 """
 
 import math
@@ -30,12 +31,12 @@ from .core.energy import (
     segments_of_readings,
     segments_of_rollup,
     summed,
+    weighted,
 )
 from .core.errors import UnknownDevice
-from .core.states import PHASE_OF_STATE, phases_of_statuses
+from .core.states import States, phase_of_name, phases_of_statuses
 from .core.times import DAY_US, HOUR_US, NO_TIME, US, instant, micros
 
-STATUS_HOLDS_US = 5 * 60 * US
 CLIMATE_COUNTS_US = 15 * 60 * US
 CLIMATE_ROWS = 60_000  # more than that of one range are thinned
 READINGS_UP_TO_US = 8 * DAY_US
@@ -54,17 +55,21 @@ class Level(NamedTuple):
 
 # Coarser buckets for longer ranges: the longest range (µs) that each is for.
 LEVELS = (
-    (62 * DAY_US, Level(60, "energy_rollup_1min")),
-    (800 * DAY_US, Level(900, "energy_rollup_15min")),
-    (math.inf, Level(3600, "energy_rollup_1hour")),
+    (62 * DAY_US, Level(60, "series.energy_1min")),
+    (800 * DAY_US, Level(900, "series.energy_15min")),
+    (math.inf, Level(3600, "series.energy_1hour")),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A row of device.sql: times in seconds since 1970, power in W, the bed in mm; None is unknown."""
+    """A row of device.sql: times in seconds since 1970, power in W, the bed in mm; None is unknown.
+
+    `holds_s`: for how many seconds one of its statuses says something.
+    """
 
     device_id: str
+    device_key: int
     device_type: str
     device_model: str | None
     friendly_name: str
@@ -75,22 +80,39 @@ class Device:
     idle_power_w: float | None
     bed_width: float | None
     bed_depth: float | None
+    holds_s: float
     frozen_before: float
     first_status: float | None
+
+    @property
+    def holds_us(self) -> int:
+        """`holds_s` in µs."""
+        return round(self.holds_s * US)
+
+
+class Part(NamedTuple):
+    """A meter that has readings, as a part of one that is assigned; `spans`: it reports intervals."""
+
+    meter_key: int
+    factor: float
+    spans: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
     """A row of meters.sql: times in seconds since 1970, ±infinity for an assignment without begin or end.
 
-    `dirty`: [begin, end] of the ranges whose stored rollups are not current.
+    `parts`: [key, factor, whether it reports intervals] of those whose readings it is the sum of; of all but virtual
+    meters it is the meter itself. `dirty`: [begin, end] of the ranges whose stored rollups are not current.
     """
 
     meter_id: str
+    meter_key: int
     valid_from: float
     valid_to: float
     first_reading: float | None
     last_reading: float | None
+    parts: Sequence[tuple[int, float, bool]]
     dirty: Sequence[Sequence[float]]
 
 
@@ -99,7 +121,7 @@ class Dataset:
     """What is known of one device in [start, end) (µs since 1970).
 
     `rows`: `at` (µs), `power_w`, `status` (index into `statuses`, −1 none), and the columns CLIMATE.
-    `statuses`: the columns of statuses.sql and those of `with_phases`.
+    `statuses`: the columns of statuses.sql and those of `with_phases`; `state` is a place in `states`.
     `materials`: the names behind the hashes in `statuses`.
     `flags`: how many readings have each of FLAGS, None where rollups were read.
     `resolution_s`: seconds per row, 0 where a row is a reading.
@@ -113,6 +135,7 @@ class Dataset:
     line: EnergyLine
     rows: Columns
     statuses: Columns
+    states: States
     materials: dict[int, str]
     flags: dict[str, int | None]
     resolution_s: int
@@ -136,12 +159,23 @@ def device_of(snapshot: Snapshot, device_id: str) -> Device:
     return Device(**row)
 
 
-def build(snapshot: Snapshot, device: Device, start: int | None, end: int) -> Dataset:
-    """The Dataset of a device from `start` (µs; None: everything known) to `end` (µs)."""
+def states_of(snapshot: Snapshot) -> States:
+    """The states that there are."""
+    return States((row["state_key"], row["state"], row["class"], row["phase"]) for row in snapshot.rows("states"))
+
+
+def build(snapshot: Snapshot, device: Device, start: int | None, end: int, states: States | None = None) -> Dataset:
+    """The Dataset of a device from `start` (µs; None: everything known) to `end` (µs).
+
+    `states`: those to which its places refer; None for those of the snapshot.
+    """
     meters = [Meter(**row) for row in snapshot.rows("meters", device=device.device_id)]
     if start is None:
         start = _first_known(device, meters, end)
-    arriving = snapshot.columns_in_parallel("statuses", device=device.device_id, **_range(start, end))
+    arriving = snapshot.columns_in_parallel(
+        "statuses", device_key=device.device_key, holds_s=device.holds_s, **_range(start, end)
+    )
+    states = states or states_of(snapshot)
     level = _level(device, start, end)
     pieces, counts, at, power = [], dict.fromkeys(FLAGS, 0), [], []
     for meter in meters:
@@ -149,20 +183,23 @@ def build(snapshot: Snapshot, device: Device, start: int | None, end: int) -> Da
         begin, finish = max(begin, start), min(finish, end)
         if begin >= finish:
             continue
-        if level is None:
-            rows = snapshot.columns("readings", meter=meter.meter_id, **_range(begin, finish))
-            pieces.append(clipped(segments_of_readings(rows), begin, finish))
+        if level is not None:
+            pieces.append(_from_rollups(snapshot, device, meter, begin, finish, level))
+            continue
+        parts = []
+        for part in map(Part._make, meter.parts):
+            rows = snapshot.columns("readings", meter_key=part.meter_key, **_range(begin, finish))
+            parts.append((clipped(segments_of_readings(rows, part.spans), begin, finish), part.factor))
             _count_flags(counts, rows, begin, finish)
             inside = (rows["at"] > begin) & (rows["at"] <= finish)
             at.append(rows["at"][inside])
-            power.append(_power_of_rows(rows)[inside])
-        else:
-            pieces.append(_from_rollups(snapshot, device, meter, begin, finish, level))
-    statuses = with_phases(arriving())
+            power.append(part.factor * _power_of_rows(rows, part.spans)[inside])
+        pieces.append(weighted(parts))
+    statuses = with_phases(arriving(), states, device.holds_us)
     segments = summed(pieces) if pieces else Segments.empty()
     line = EnergyLine(segments)
     rows = _rows_of_readings(at, power, segments) if level is None else _rows_of_buckets(line, start, end, level)
-    _join_statuses(rows, statuses)
+    _join_statuses(rows, statuses, device.holds_us)
     _join_climate(snapshot, device, rows)
     materials = _material_names(snapshot, device, statuses)
     frozen, frozen_span = _frozen_phases(snapshot, device, start, end)
@@ -173,6 +210,7 @@ def build(snapshot: Snapshot, device: Device, start: int | None, end: int) -> Da
         line=line,
         rows=rows,
         statuses=statuses,
+        states=states,
         materials=materials,
         flags={name: None if level else count for name, count in counts.items()},
         resolution_s=level.bucket_s if level else 0,
@@ -182,22 +220,26 @@ def build(snapshot: Snapshot, device: Device, start: int | None, end: int) -> Da
     )
 
 
-def with_phases(statuses: Columns) -> Columns:
-    """The columns of statuses.sql with `phase` and the heating rates `nozzle_rate` and `bed_rate`."""
-    statuses["phase"] = phases_of_statuses(statuses)
-    statuses["nozzle_rate"] = heating_rates(statuses["at"], statuses["nozzle_temp_actual"])
-    statuses["bed_rate"] = heating_rates(statuses["at"], statuses["bed_temp_actual"])
+def with_phases(statuses: Columns, states: States, holds_us: int) -> Columns:
+    """The columns of statuses.sql with `phase` and the heating rates `nozzle_rate` and `bed_rate`.
+
+    `state` becomes a place in `states`.
+    """
+    statuses["state"] = states.places(statuses["state"])
+    statuses["phase"] = phases_of_statuses(statuses, states)
+    statuses["nozzle_rate"] = heating_rates(statuses["at"], statuses["nozzle_temp_actual"], holds_us)
+    statuses["bed_rate"] = heating_rates(statuses["at"], statuses["bed_temp_actual"], holds_us)
     return statuses
 
 
-def heating_rates(at: NDArray[np.int64], temperature: NDArray[np.floating]) -> NDArray[np.float32]:
+def heating_rates(at: NDArray[np.int64], temperature: NDArray[np.floating], holds_us: int) -> NDArray[np.float32]:
     """°C per minute since the status before, at statuses of one device in time order (µs).
 
-    NaN for the first, after a hole of more than five minutes, and where both have the same time.
+    NaN for the first, where the one before does not hold any more, and where both have the same time.
     """
     change = np.full(len(at), np.nan, np.float32)
     passed = np.diff(at)
-    near = (passed > 0) & (passed <= STATUS_HOLDS_US)
+    near = (passed > 0) & (passed <= holds_us)
     change[1:][near] = np.diff(temperature)[near] / (passed[near] / (60 * US))
     return change
 
@@ -236,8 +278,11 @@ def _count_flags(counts: dict[str, int], rows: Columns, start: int, end: int) ->
         counts[name] += int(np.count_nonzero(quality & bit))
 
 
-def _power_of_rows(rows: Columns) -> NDArray[np.float64]:
-    """Power at each reading; where only the counter was reported, the mean of the interval that ends there."""
+def _power_of_rows(rows: Columns, spans: bool) -> NDArray[np.float64]:
+    """Power at each reading; where only energy was reported, the mean of the interval that ends there.
+
+    `spans`: the meter reports intervals, and a gap lies before them.
+    """
     power = rows["power_w"]
     silent = np.isnan(power)
     if silent.any():
@@ -245,7 +290,7 @@ def _power_of_rows(rows: Columns) -> NDArray[np.float64]:
         mean = np.where(
             rows["interval_start"] != NO_TIME, rows["delta_wh"] * 3600 / np.where(seconds > 0, seconds, np.nan), np.nan
         )
-        power = np.where(silent & ((rows["quality"] & GAP) == 0), mean, power)
+        power = np.where(silent & (((rows["quality"] & GAP) == 0) | spans), mean, power)
     return power
 
 
@@ -276,12 +321,15 @@ def _from_rollups(snapshot: Snapshot, device: Device, meter: Meter, start: int, 
         if stored:
             table = AsIs(level.table)
             rows = snapshot.columns(
-                "rollup", table=table, meter=meter.meter_id, device=device.device_id, **_range(t0, t1)
+                "rollup", table=table, meter_key=meter.meter_key, device_key=device.device_key, **_range(t0, t1)
             )
             found.append(clipped(segments_of_rollup(rows, level.bucket_s), start, end))
         else:
-            rows = snapshot.columns("readings", meter=meter.meter_id, **_range(t0, t1))
-            found.append(clipped(segments_of_readings(rows), t0, t1))
+            parts = []
+            for part in map(Part._make, meter.parts):
+                rows = snapshot.columns("readings", meter_key=part.meter_key, **_range(t0, t1))
+                parts.append((clipped(segments_of_readings(rows, part.spans), t0, t1), part.factor))
+            found.append(weighted(parts))
     return joined(found)
 
 
@@ -310,11 +358,11 @@ def _rows_of_buckets(line: EnergyLine, start: int, end: int, level: Level) -> Co
     return {"at": (edges[:-1] + bucket // 2)[known], "power_w": energy[known] * 3600 / covered[known]}
 
 
-def _join_statuses(rows: Columns, statuses: Columns) -> None:
-    """Adds the latest status at or before each row, not older than five minutes."""
+def _join_statuses(rows: Columns, statuses: Columns, holds_us: int) -> None:
+    """Adds the latest status at or before each row that still holds there."""
     found = np.searchsorted(statuses["at"], rows["at"], "right") - 1
     if len(statuses["at"]):
-        found = np.where((found >= 0) & (rows["at"] - statuses["at"][found] <= STATUS_HOLDS_US), found, -1)
+        found = np.where((found >= 0) & (rows["at"] - statuses["at"][found] <= holds_us), found, -1)
     rows["status"] = found
 
 
@@ -323,7 +371,7 @@ def _join_climate(snapshot: Snapshot, device: Device, rows: Columns) -> None:
     place = None
     if len(rows["at"]):
         found = snapshot.row("environment_place", device=device.device_id, location=device.location or "")
-        place = found and found["location_id"]
+        place = found and found["location_key"]
     if place is None:
         rows.update({name: np.full(len(rows["at"]), np.nan) for name in CLIMATE})
         return
@@ -360,7 +408,7 @@ def _material_names(snapshot: Snapshot, device: Device, statuses: Columns) -> di
     if not np.any(codes != 0):
         return {}
     times = [instant(us) for us in statuses["at"][first[codes != 0]]]
-    return {row["code"]: row["name"] for row in snapshot.rows("materials", device=device.device_id, times=times)}
+    return {row["code"]: row["name"] for row in snapshot.rows("materials", device_key=device.device_key, times=times)}
 
 
 def _frozen_phases(
@@ -372,7 +420,8 @@ def _frozen_phases(
     if first >= last:
         return {}, (start, start)
     found: dict[int, tuple[float, float]] = {}
-    for row in snapshot.rows("phases_frozen", device=device.device_id, **_range(first, last)):
-        seconds, energy = found.get(PHASE_OF_STATE[row["state"]], (0.0, 0.0))
-        found[PHASE_OF_STATE[row["state"]]] = (seconds + row["seconds"], energy + (row["energy_wh"] or 0.0))
+    for row in snapshot.rows("phases_frozen", device_key=device.device_key, **_range(first, last)):
+        phase = phase_of_name(row["phase"])
+        seconds, energy = found.get(phase, (0.0, 0.0))
+        found[phase] = (seconds + row["seconds"], energy + (row["energy_wh"] or 0.0))
     return found, (first, last) if found else (start, start)

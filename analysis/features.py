@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .core.states import STATES
+from .core.states import HEATING, IDLE, IN_PRINT, PAUSED, PRINTING, States
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -31,14 +31,10 @@ MEASURED = (
     "nozzle_rate",
     "bed_rate",
 )
-STATE_FEATURES = {
-    "state_heating": ("heating",),
-    "state_printing": ("printing",),
-    "state_paused": ("paused", "attention"),
-    "state_resting": ("idle", "ready", "finished", "cancelled"),
-    "state_error": ("error", "unknown"),
-}
-IN_PRINT = ("heating", "printing", "paused", "attention")
+# A state counts by its phase, so that one that is added has its feature; one that is trouble has STATE_ERROR.
+STATE_PHASES = {"state_heating": HEATING, "state_printing": PRINTING, "state_paused": PAUSED, "state_resting": IDLE}
+STATE_ERROR = "state_error"
+STATE_FEATURES = (*STATE_PHASES, STATE_ERROR)
 # At rest some printers report the last print's, some nothing: a model must not learn how a protocol reports rest.
 OF_PRINT = ("z_height_mm", "progress_percent")
 # What is known of the machine itself.
@@ -49,7 +45,7 @@ DEVICE_FEATURES = ("rated_power_w", "idle_power_w", "bed_area_cm2")
 GROUPS = {
     "nozzle temperature": ("nozzle_temp_actual", "nozzle_temp_target", "nozzle_missing_c", "nozzle_rate"),
     "bed temperature": ("bed_temp_actual", "bed_temp_target", "bed_missing_c", "bed_rate", "bed_above_room_c"),
-    "state": tuple(STATE_FEATURES),
+    "state": STATE_FEATURES,
     "progress and height": ("progress_percent", "z_height_mm"),
     "speed": ("speed_multiplier_percent",),
     "fan": ("fan_rpm",),
@@ -116,17 +112,19 @@ def build(
     climate_c: NDArray[np.float64],
     devices: Mapping[str, Any],
     categories: Categories,
+    states: States,
 ) -> Features:
     """Features of n instants; NaN or None is unknown.
 
-    statuses: the columns MEASURED and `state` (index into STATES), shape (n,). materials: n names. climate_c: °C of the
-    room, shape (n,). devices: for each of DEVICE_COLUMNS one value for all, or n of them (W, mm, a name).
+    statuses: the columns MEASURED and `state` (places in `states`), shape (n,). materials: n names. climate_c: °C of
+    the room, shape (n,). devices: for each of DEVICE_COLUMNS one value for all, or n of them (W, mm, a name).
     """
     n = len(statuses["state"])
     values = np.full((n, len(names(categories))), np.nan, np.float32)
     column = {name: values[:, place] for place, name in enumerate(names(categories))}
     state = np.asarray(statuses["state"])
-    in_print = np.isin(state, [STATES.index(name) for name in IN_PRINT])
+    phase = states.phase[state]
+    in_print = np.isin(phase, IN_PRINT)
     for name in MEASURED:
         column[name][:] = np.where(in_print, statuses[name], np.nan) if name in OF_PRINT else statuses[name]
     room = np.where(np.isnan(climate_c), ROOM_C, climate_c)
@@ -138,8 +136,9 @@ def build(
         np.where(np.asarray(statuses["bed_temp_target"]) > 0, statuses["bed_temp_target"], room) - room
     )
     column["temperature_c"][:] = climate_c
-    for name, members in STATE_FEATURES.items():
-        column[name][:] = np.isin(state, [STATES.index(member) for member in members])
+    for name, wanted in STATE_PHASES.items():
+        column[name][:] = phase == wanted
+    column[STATE_ERROR][:] = states.trouble[state]
     column["rated_power_w"][:] = _number(devices["rated_power_w"])
     column["idle_power_w"][:] = _number(devices["idle_power_w"])
     column["bed_area_cm2"][:] = _number(devices["bed_width"]) * _number(devices["bed_depth"]) / 100
@@ -168,6 +167,7 @@ def of_dataset(dataset: "Dataset", categories: Categories, rows: NDArray[np.inte
         dataset.rows["temperature_c"][rows],
         {name: getattr(dataset.device, name) for name in DEVICE_COLUMNS},
         categories,
+        dataset.states,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from common.estimate import estimated
+
 from .core.states import ACTIVE, COOLING, HEATING, IDLE, NO_DATA, PAUSED, PHASES, PRINTING
 from .core.statistics import Correlation, LeastSquares
 from .dataset import Dataset
@@ -128,11 +130,13 @@ def phase_sentences(sums: PhaseSums) -> list[str]:
     if total_wh <= 0:
         return []
     found = []
+    # What a machine does that is no printer has no other name.
+    active = "Other activity" if sums.seconds[[PRINTING, HEATING]].any() else "Activity"
     for index in (PRINTING, HEATING, ACTIVE, IDLE, COOLING, PAUSED, NO_DATA):
         time, share = 100 * sums.seconds[index] / total_s, 100 * sums.energy_wh[index] / total_wh
         # Time whose state and energy are both unknown is in the sentences about the data.
         if max(time, share) >= 1 and sums.known_s[index] > 0.01 * sums.seconds[index]:
-            what = {NO_DATA: "Time without a known state", ACTIVE: "Other activity"}.get(index, PHASES[index])
+            what = {NO_DATA: "Time without a known state", ACTIVE: active}.get(index, PHASES[index])
             found.append((share, f"{what} took {percent(time)} of the time and {percent(share)} of the energy."))
     return [text for _, text in sorted(found, key=lambda item: -item[0])]
 
@@ -235,7 +239,7 @@ def savings(
         kwh = float(wh) / 1000
         if kwh < WORTH_KWH:
             continue
-        cost = kwh * price if price is not None else None
+        cost = estimated(kwh, price)
         worth = f"{digits(kwh, 2)} kWh" + (f", {money(cost, currency)}" if cost is not None else "")
         found.append(
             {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from .core.energy import Segments
 from .core.states import ACTIVE, AT_WORK, IDLE, NO_DATA, PHASES
 from .core.times import US
-from .dataset import STATUS_HOLDS_US, Dataset
+from .dataset import Dataset
 
 # Without a status, a machine is active above this multiple of its idle power, or this share of its usual maximum.
 ACTIVE_ABOVE_IDLE, ACTIVE_ABOVE_PEAK = 1.5, 0.2
@@ -87,7 +87,7 @@ def _spans_by_status(dataset: Dataset) -> tuple[NDArray[np.int64], NDArray[np.in
     at = dataset.statuses["at"]
     if not len(at):
         return at, at, np.empty(0, np.int64)
-    until = np.minimum(np.append(at[1:], dataset.end), at + STATUS_HOLDS_US)
+    until = np.minimum(np.append(at[1:], dataset.end), at + dataset.device.holds_us)
     # Statuses that are still there don't count again in what the stored hours cover.
     first, last = dataset.frozen_span
     begin = np.concatenate([np.maximum(at, dataset.start), np.maximum(at, last)])

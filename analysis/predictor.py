@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 import numpy as np
 
 from .core.database import Row, Snapshot
-from .core.states import STATES
+from .core.states import States
 from .core.times import EPOCH, US, iso
-from .dataset import heating_rates
+from .dataset import heating_rates, states_of
 from .features import DEVICE_COLUMNS, MEASURED, build
 from .models import Model, Models
 
@@ -36,7 +36,8 @@ class Predictions(TypedDict):
 
 
 def predict(snapshot: Snapshot, models: Models) -> Predictions:
-    """The Predictions for all active printers with a status of the last five minutes."""
+    """The Predictions for all active printers with a status that still holds."""
+    states = states_of(snapshot)
     printers = snapshot.rows("latest")
     by_model: dict[int, tuple[Model, list[Row]]] = {}
     note = None
@@ -45,9 +46,9 @@ def predict(snapshot: Snapshot, models: Models) -> Predictions:
         note = note or problem
         if model:
             by_model.setdefault(id(model), (model, []))[1].append(printer)
-    rows = [row for model, members in by_model.values() for row in _rows(model, members)]
+    rows = [row for model, members in by_model.values() for row in _rows(model, members, states)]
     if not printers:
-        note = "No active printer has a status of the last five minutes."
+        note = "No active printer has a status that still holds."
     return {
         "rows": sorted(rows, key=lambda row: row["device_id"]),
         "count": len(rows),
@@ -58,17 +59,18 @@ def predict(snapshot: Snapshot, models: Models) -> Predictions:
     }
 
 
-def _rows(model: Model, printers: Sequence[Row]) -> list[Prediction]:
+def _rows(model: Model, printers: Sequence[Row], states: States) -> list[Prediction]:
     statuses = {name: np.array([_number(p.get(name)) for p in printers]) for name in MEASURED}
     for part in ("nozzle", "bed"):
         statuses[f"{part}_rate"] = np.array([_rate(p, f"before_{part}", f"{part}_temp_actual") for p in printers])
-    statuses["state"] = np.array([STATES.index(p["state"]) for p in printers])
+    statuses["state"] = states.places(np.array([p["state_key"] for p in printers]))
     features = build(
         statuses,
         [p["material"] for p in printers],
         np.array([_number(p["temperature_c"]) for p in printers]),
         {name: [p[name] for p in printers] for name in DEVICE_COLUMNS},
         model.categories,
+        states,
     )
     watts = model.predict(features)
     return [
@@ -92,4 +94,4 @@ def _rate(printer: Row, before: str, now: str) -> float:
         return math.nan
     at = np.array([int(printer["before_at"] * US), int(printer["at"] * US)])
     temperature = np.array([_number(printer[before]), _number(printer[now])], np.float32)
-    return float(heating_rates(at, temperature)[1])
+    return float(heating_rates(at, temperature, round(printer["holds_s"] * US))[1])

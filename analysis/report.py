@@ -23,8 +23,8 @@ from .phases import PhaseSums
 from .request import DRIVERS, Request
 
 OFTEN_UNKNOWN = 0.1
-# Tariffs that change by the hour over years take long to look up; the answer does not wait for them.
-RATES_S = 2
+# Tariffs that change by the hour over years take long to apply; the answer does not wait for them.
+COST_S = 2
 # The dashboard of one machine, with its variable.
 GRAFANA_DASHBOARD = "/grafana/d/enms-machine/machine?var-device={device}&from={start}&to={end}"
 
@@ -37,18 +37,18 @@ def make(snapshot: Snapshot, request: Request, models: Models, clock: Clock) -> 
     device = device_of(snapshot, request.device_id)
     dataset = build(snapshot, device, micros(request.start) if request.start else None, micros(request.end))
     span = {"from": instant(dataset.start), "to": instant(dataset.end)}
-    rates = snapshot.rows_within(RATES_S, "rates", factory=device.factory_id, **span)
+    cost = snapshot.rows_within(COST_S, "cost", device=device.device_id, **span)
     clock.lap("dataset_ms", snapshot.seconds)
 
     sums = phases.split(dataset)
     metrics = phases.metrics(sums)
-    account = money.account(dataset.line, [money.Rate(**row) for row in rates or ()])
+    account = money.account(cost[0]) if cost else money.Account()
     row_phases = phases.phase_of_rows(dataset, sums)
     clock.lap("phases_ms")
 
     columns, notes = driver_columns(dataset, request.drivers)
-    if rates is None:
-        notes.append("The tariffs of so long a range could not be looked up in time: cost and CO2 are missing.")
+    if cost is None:
+        notes.append("The tariffs of so long a range could not be applied in time: cost and CO2 are missing.")
     correlation = correlations(dataset, columns)
     regression = regress(dataset, columns, notes, everywhere=request.drivers is None)
     clock.lap("statistics_ms")
@@ -235,7 +235,7 @@ def predict(dataset: Dataset, models: Models, sums: PhaseSums) -> Prediction:
     if model is None:
         return without(problem)
     if not len(rows):
-        return without("No reading with a status of the last five minutes: nothing to predict from.")
+        return without("No reading with a status that still held: nothing to predict from.")
     chosen = explain.spread(rows, explain.PREDICTED_ROWS)
     known = features.of_dataset(dataset, model.categories, chosen)
     known = features.Features(model.features, known.ordered(model.features))
@@ -315,7 +315,7 @@ def quality(dataset: Dataset, sums: PhaseSums, notes: list[str]) -> dict[str, An
     ages = (rows["at"][with_status] - dataset.statuses["at"][found[with_status]]) / US
     newest = max((meter.last_reading for meter in dataset.meters if meter.last_reading is not None), default=None)
     if not dataset.meters:
-        notes = ["No main electricity meter is assigned to this device.", *notes]
+        notes = ["No electricity meter is assigned to this device.", *notes]
     if dataset.resolution_s:
         mean_of = insights.duration(dataset.resolution_s)
         notes = [f"The range is long: one row is the mean of {mean_of}, from the stored rollups.", *notes]

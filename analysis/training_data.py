@@ -20,14 +20,32 @@ from . import features
 from .core.columns import Columns
 from .core.database import Database, Snapshot
 from .core.errors import AnalysisError
-from .core.states import STATES, phases_of_statuses
+from .core.states import IN_PRINT, States, phases_of_statuses
 from .core.times import US, micros
-from .dataset import LAST_S, STATUS_HOLDS_US, build, device_of, heating_rates
+from .dataset import LAST_S, build, device_of, heating_rates, states_of
 
 CHUNK = timedelta(days=7)
 NUMBERS = (*features.MEASURED, *features.DEVICE_NUMBERS, "temperature_c", "power_w")
 # Of a CSV file: heating rates are computed from its temperatures.
 CSV_NUMBERS = tuple(name for name in NUMBERS if not name.endswith("_rate"))
+# A file has no database beside it: these are the states of printers as a new database has them, and for how long a
+# status of a printer holds that is asked often. Tests hold them equal to the tables.
+FILE_STATES = States(
+    (
+        (0, "offline", "off", "No data"),
+        (1, "idle", "ready", "Idle"),
+        (2, "ready", "ready", "Idle"),
+        (3, "heating", "productive", "Heating"),
+        (4, "printing", "productive", "Printing"),
+        (5, "paused", "ready", "Paused"),
+        (6, "attention", "down", "Paused"),
+        (7, "finished", "ready", "Idle"),
+        (8, "cancelled", "ready", "Idle"),
+        (9, "error", "down", "Active"),
+        (10, "unknown", None, "No data"),
+    )
+)
+FILE_HOLDS_US = 5 * 60 * US
 # A material or printer model of fewer rows than this share is too rare to learn.
 RARE = 0.002
 
@@ -48,12 +66,13 @@ class Job:
 class TrainingSet:
     """Rows in order of time, and where they are from.
 
-    `columns`: `at` (µs), `state` (index into STATES), `phase` (index into PHASES), NUMBERS (float, NaN unknown), and
+    `columns`: `at` (µs), `state` (places in `states`), `phase` (index into PHASES), NUMBERS (float, NaN unknown), and
     `device_id`, `device_model`, `material`, `group` (text or None).
     """
 
     columns: Columns
     source: str
+    states: States
 
     def __len__(self) -> int:
         return len(self.columns["at"])
@@ -63,7 +82,7 @@ class TrainingSet:
         if len(self) <= most:
             return self
         chosen = np.linspace(0, len(self) - 1, most).astype(int)
-        return TrainingSet({name: values[chosen] for name, values in self.columns.items()}, self.source)
+        return TrainingSet({name: values[chosen] for name, values in self.columns.items()}, self.source, self.states)
 
     def categories(self) -> features.Categories:
         """The materials and printer models that are frequent enough to be features."""
@@ -84,6 +103,7 @@ class TrainingSet:
             c["temperature_c"],
             {name: c[name] for name in features.DEVICE_COLUMNS},
             categories,
+            self.states,
         )
 
     def fingerprint(self) -> str:
@@ -103,11 +123,12 @@ class TrainingSet:
 def from_database(database: Database, start: datetime, end: datetime, device_model: str | None = None) -> TrainingSet:
     """The TrainingSet of all printers (or one model's) in [start, end); raises NoTrainingData.
 
-    A row is a reading with a status of the last five minutes.
+    A row is a reading with a status that held.
     """
     parts = []
     with database.snapshot() as snapshot:
         devices = [row["device_id"] for row in snapshot.rows("training_devices", device_model=device_model)]
+        states = states_of(snapshot)
     for device_id in devices:
         with database.snapshot() as snapshot:
             rows = snapshot.rows("training_jobs", device=device_id, **{"from": start, "to": end})
@@ -116,7 +137,7 @@ def from_database(database: Database, start: datetime, end: datetime, device_mod
         while at < end:
             until = min(at + CHUNK, end)
             with database.snapshot() as snapshot:
-                parts.append(_of_device(snapshot, device_id, jobs, at, until))
+                parts.append(_of_device(snapshot, device_id, jobs, at, until, states))
             at = until
     parts = [part for part in parts if part is not None]
     if not parts:
@@ -124,18 +145,18 @@ def from_database(database: Database, start: datetime, end: datetime, device_mod
         raise NoTrainingData(
             f"No {what} has readings with a status between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC."
         )
-    return _in_order(parts, "database")
+    return _in_order(parts, "database", states)
 
 
 def _of_device(
-    snapshot: Snapshot, device_id: str, jobs: Sequence[Job], start: datetime, end: datetime
+    snapshot: Snapshot, device_id: str, jobs: Sequence[Job], start: datetime, end: datetime, states: States
 ) -> Columns | None:
     """The columns of one device, None when it has no row."""
     device = device_of(snapshot, device_id)
-    data = build(snapshot, device, micros(start), micros(end))
+    data = build(snapshot, device, micros(start), micros(end), states)
     rows = np.flatnonzero((data.rows["status"] >= 0) & ~np.isnan(data.rows["power_w"]))
     if len(rows):
-        rows = rows[data.statuses["state"][data.rows["status"][rows]] != STATES.index("offline")]
+        rows = rows[~states.off[data.statuses["state"][data.rows["status"][rows]]]]
     if not len(rows):
         return None
     found = data.rows["status"][rows]
@@ -198,11 +219,11 @@ def from_csv(path: str | Path, device_model: str | None = None) -> TrainingSet:
         }
         columns |= {name: np.array([row[name] for row in mine], np.int64) for name in ("at", "state")}
         for part in ("nozzle", "bed"):
-            columns[f"{part}_rate"] = heating_rates(columns["at"], columns[f"{part}_temp_actual"])
-        columns["phase"] = phases_of_statuses(columns).astype(np.int64)
+            columns[f"{part}_rate"] = heating_rates(columns["at"], columns[f"{part}_temp_actual"], FILE_HOLDS_US)
+        columns["phase"] = phases_of_statuses(columns, FILE_STATES).astype(np.int64)
         columns["group"] = _groups_of_rows(device_id, mine)
         parts.append(columns)
-    return _in_order(parts, str(path))
+    return _in_order(parts, str(path), FILE_STATES)
 
 
 def _csv_rows(path: str | Path) -> list[dict[str, Any]]:
@@ -232,8 +253,8 @@ def _csv_row(row: Mapping[str, str | None]) -> dict[str, Any] | None:
     """A line's values, None when it has no power or no state; raises ValueError when it can't be understood."""
     power = _csv_number(row, "power_watts")
     state = (row["state"] or "").strip().lower()
-    if state and state not in STATES:
-        raise ValueError(f"unknown state {state[:40]!r}; known are {', '.join(STATES)}")
+    if state and state not in FILE_STATES.names:
+        raise ValueError(f"unknown state {state[:40]!r}; known are {', '.join(FILE_STATES.names)}")
     if power is None or not state or state == "offline":
         return None
     time = row["timestamp"]
@@ -250,7 +271,7 @@ def _csv_row(row: Mapping[str, str | None]) -> dict[str, Any] | None:
         **words,
         "device_id": words["device_id"] or "printer",
         "at": micros(at.astimezone(UTC)),
-        "state": STATES.index(state),
+        "state": FILE_STATES.names.index(state),
         "power_w": power,
     }
 
@@ -270,18 +291,17 @@ def _csv_number(row: Mapping[str, str | None], name: str) -> float | None:
 
 def _groups_of_rows(device_id: str, rows: Sequence[Mapping[str, Any]]) -> NDArray[np.object_]:
     """Groups from the column job; without it a print is a stretch of printing, heating or pausing."""
-    busy = {STATES.index(state) for state in features.IN_PRINT}
     names, number, last = np.empty(len(rows), object), 0, None
     for place, row in enumerate(rows):
-        key = row["job"] if row["job"] is not None else row["state"] in busy
-        hole = place and row["at"] - rows[place - 1]["at"] > 12 * STATUS_HOLDS_US
+        key = row["job"] if row["job"] is not None else FILE_STATES.phase[row["state"]] in IN_PRINT
+        hole = place and row["at"] - rows[place - 1]["at"] > 12 * FILE_HOLDS_US
         if key != last or hole:
             number, last = number + 1, key
         names[place] = f"{device_id} {number}"
     return names
 
 
-def _in_order(parts: Sequence[Columns], source: str) -> TrainingSet:
+def _in_order(parts: Sequence[Columns], source: str, states: States) -> TrainingSet:
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(columns["at"], kind="stable")
-    return TrainingSet({name: values[order] for name, values in columns.items()}, source)
+    return TrainingSet({name: values[order] for name, values in columns.items()}, source, states)

@@ -15,7 +15,7 @@ from psycopg2 import sql
 
 from common.errors import EnmsError
 from common.postgres import connection_settings, program
-from database import migrate
+from database import migrate, series_copy
 
 from .archive import SavedDatabase
 
@@ -25,13 +25,15 @@ REGISTRY = "devices"
 REGISTRY_COLUMNS = """
 SELECT attname, has_column_privilege('enms_api', attrelid, attnum, 'SELECT') FROM pg_attribute
 WHERE attrelid = 'public.devices'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
-# Our tables, and which are time series (they have a time in their key).
+# Our tables, and which are time series (they have a time in their key); not the months of each.
 TABLES = """
-SELECT c.relname, coalesce(min(a.attname) FILTER (WHERE a.attname IN ('timestamp', 'bucket')), '') FROM pg_class c
+SELECT CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
+       coalesce(min(a.attname) FILTER (WHERE a.attname IN ('timestamp', 'bucket')), '')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+WHERE n.nspname IN ('public', 'series') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
-GROUP BY c.relname ORDER BY c.relname"""
+GROUP BY 1 ORDER BY 1"""
 SERVICES = ("enms-nodered", "enms-api")  # what writes and reads while the stack runs, by application_name
 
 Query = str | sql.Composable
@@ -161,7 +163,7 @@ class Snapshot:
                 FROM energy_data GROUP BY 1, 2 ORDER BY 1, 2""",
             "energy of each device and day, from the daily rollups": """
                 SELECT device_id, bucket, sum(energy_wh::numeric)
-                FROM energy_rollup_1day GROUP BY 1, 2 ORDER BY 1, 2""",
+                FROM series.energy_1day LEFT JOIN devices USING (device_key) GROUP BY 1, 2 ORDER BY 1, 2""",
             "prints of each device, with energy, cost and CO2": """
                 SELECT device_id, count(*), sum(session_energy_wh::numeric), sum(cost::numeric), sum(co2_g::numeric)
                 FROM print_jobs GROUP BY 1 ORDER BY 1""",
@@ -280,7 +282,7 @@ def restore(
             migrate.prepare(target, env)
             _fill(target, manifest, dump, registry)
             say("compared", _compare(target, checks))
-            result = migrate.migrate(target, env)
+            result = migrate.migrate(target, env, lambda line: _say_progress(line, say))
             if result["applied"]:
                 say("migrated", f"brought up to date by {', '.join(result['applied'])}")
             say("credentials", _put_credentials(env, target, credentials))
@@ -289,6 +291,11 @@ def restore(
             drop(cursor, fresh)
             raise
         drop(cursor, _before(name))
+
+
+def _say_progress(line: str, say: Callable[[str, str], None]) -> None:
+    if line.startswith(series_copy.PREFIX):
+        say("migrated", line)
 
 
 def _refuse_other_server(cursor: psycopg2.extensions.cursor, manifest: SavedDatabase) -> None:

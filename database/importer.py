@@ -2,11 +2,15 @@
 
 The header decides the kind (names as in the database):
 
-* readings: ``device_id`` or ``meter_id``, ``timestamp``, ``power_watts`` and/or ``energy_total_wh`` (+ voltage,
-  current_amps, power_factor, frequency_hz, plug_temp_c),
+* readings: ``device_id`` or ``meter_id``, ``timestamp`` and any of ``power_watts``, ``energy_total_wh`` (the counter)
+  and ``energy_wh`` (the energy of the interval that ends then; its length is ``interval_s``, else the meter's) (+
+  voltage, current_amps, power_factor, frequency_hz, plug_temp_c),
 * jobs: ``device_id, filename, start_time, end_time, status`` (+ other columns of print_jobs that a person can know);
   one that still runs has no end_time, the status printing or paused, and where known last_seen,
 * statuses: ``device_id, timestamp, state`` (+ other columns of printer_status).
+
+A time without an offset is one of the factory of its device; a meter's device is the one to which it is assigned, and
+what has none belongs to the default factory.
 
 Readings go through ``ingest_energy``, the accounting of live readings, so a file may be repeated without doubling
 anything. A bad line is counted with its number and reason and recorded in ingest_rejects; the other lines are imported.
@@ -21,7 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 from zoneinfo import ZoneInfo
@@ -39,6 +43,8 @@ JSON_CHUNK_ROWS = 2_000
 READING_VALUES = (
     "power_watts",
     "energy_total_wh",
+    "energy_wh",
+    "interval_s",
     "voltage",
     "current_amps",
     "power_factor",
@@ -139,7 +145,7 @@ def import_file(dsn: str, path: str | Path, progress: Callable[[int], object] | 
             lines = _Lines(file)
             kind = _kind(lines.header)
             report = Report(kind)
-            times = _Times(first_row(cursor, "SELECT factory_zone()")[0])
+            times = _Times(cursor)
             notify = progress or (lambda count: None)
             {"readings": _readings, "statuses": _statuses, "jobs": _jobs}[kind](cursor, lines, times, report, notify)
             report.store_rejects(cursor, path.name)
@@ -204,17 +210,23 @@ class _Lines:
 
 
 class _Times:
-    """Reads ISO 8601 times; those without an offset are in the factory's zone."""
+    """Reads ISO 8601 times; those without an offset are in the zone of the factory of a device."""
 
-    def __init__(self, zone: str) -> None:
-        self.zone = ZoneInfo(zone)
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+        self.zones: dict[str | None, ZoneInfo] = {}
 
-    def __call__(self, name: str, text: str) -> datetime:
+    def of(self, device: str | None, name: str, text: str) -> datetime:
+        """The time in the field `name` of a line about `device`; None: that of the default factory. Raises BadLine."""
         try:
             moment = datetime.fromisoformat(text.strip())
         except ValueError:
             raise BadLine(f"{name} is not an ISO 8601 time") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
+        if moment.tzinfo:
+            return moment
+        if device not in self.zones:
+            self.zones[device] = ZoneInfo(first_row(self.cursor, "SELECT device_zone(%s)", device)[0])
+        return moment.replace(tzinfo=self.zones[device])
 
 
 def _kind(header: Sequence[str]) -> Kind:
@@ -225,11 +237,13 @@ def _kind(header: Sequence[str]) -> Kind:
         return "jobs"
     if {"device_id", "timestamp", "state"} <= names:
         return "statuses"
-    if "timestamp" in names and names & {"device_id", "meter_id"} and names & {"power_watts", "energy_total_wh"}:
+    told = names & {"power_watts", "energy_total_wh", "energy_wh"}
+    if "timestamp" in names and names & {"device_id", "meter_id"} and told:
         return "readings"
     raise ImportProblem(
-        "the header tells no known kind: readings need device_id or meter_id, timestamp and power_watts or "
-        "energy_total_wh; statuses device_id, timestamp, state; jobs device_id, filename, start_time, end_time, status"
+        "the header tells no known kind: readings need device_id or meter_id, timestamp and power_watts, "
+        "energy_total_wh or energy_wh; statuses device_id, timestamp, state; jobs device_id, filename, start_time, "
+        "end_time, status"
     )
 
 
@@ -242,45 +256,68 @@ def _unknown_device(device: str | None) -> str:
     return f"unknown device {device}: add it first (./enms device add --id {device} …)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    meter_id: str
+    reports_intervals: bool
+    device: str | None  # whose time it is in
+
+
 class _Meters:
     """The meter of a line: by meter_id, or the one main meter of its device."""
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
-        self.by_device: dict[str | None, str | BadLine] = {}
-        self.known: set[tuple[str, str | None]] = set()
+        self.by_device: dict[str | None, _Meter | BadLine] = {}
+        self.by_id: dict[tuple[str, str | None], _Meter] = {}
         self.devices = _known_devices(cursor)
 
-    def of(self, device: str | None, meter: str | None) -> str:
+    def of(self, device: str | None, meter: str | None, kind: str) -> _Meter:
+        """The meter, registered when it is new: of the kind of its first line. Raises BadLine."""
         if meter:
-            if (meter, device) not in self.known:
-                self._register(meter, device)
-            return meter
-        found = self.by_device.get(device)
-        if found is None:
-            found = self.by_device[device] = self._meter_of_device(device)
-        if isinstance(found, BadLine):
-            raise found
-        return found
+            found = self.by_id.get((meter, device))
+            if found is None:
+                found = self.by_id[meter, device] = self._registered(meter, device, kind)
+            return found
+        known = self.by_device.get(device)
+        if known is None:
+            known = self.by_device[device] = self._meter_of_device(device, kind)
+        if isinstance(known, BadLine):
+            raise known
+        return known
 
-    def _register(self, meter: str, device: str | None) -> None:
+    def _registered(self, meter: str, device: str | None, kind: str) -> _Meter:
         if device and device not in self.devices:
             raise BadLine(_unknown_device(device))
         protocol = "shelly_gen2" if any(part in meter for part in ("/switch:", "/pm1:", "/em:")) else "import"
-        self.cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY[%s])", (meter, protocol))
+        self.cursor.execute("SELECT register_meters(ARRAY[%s], ARRAY[%s], NULL, ARRAY[%s])", (meter, protocol, kind))
         if device:
             self.cursor.execute(
                 "SELECT set_assignment(%(meter)s, %(device)s, 'main', NULL) WHERE EXISTS (SELECT 1 FROM meters WHERE "
                 "meter_id = %(meter)s) AND NOT EXISTS (SELECT 1 FROM meter_assignments WHERE meter_id = %(meter)s)",
                 {"meter": meter, "device": device},
             )
-        self.known.add((meter, device))
+        return self._known(meter)
 
-    def _meter_of_device(self, device: str | None) -> str | BadLine:
+    def _known(self, meter: str) -> _Meter:
+        self.cursor.execute(
+            "SELECT m.reading_kind = 'interval', a.device_id "
+            "FROM meters m LEFT JOIN meter_assignments a USING (meter_id) WHERE m.meter_id = %s "
+            "ORDER BY a.valid_from DESC NULLS LAST LIMIT 1",
+            (meter,),
+        )
+        # One that could not be registered is refused by the accounting, which says why.
+        reports_intervals, device = self.cursor.fetchone() or (False, None)
+        return _Meter(meter, bool(reports_intervals), device)
+
+    def _meter_of_device(self, device: str | None, kind: str) -> _Meter | BadLine:
         if device not in self.devices:
             return BadLine(_unknown_device(device) if device else "neither device_id nor meter_id")
+        metered = "SELECT EXISTS (SELECT 1 FROM meter_assignments WHERE device_id = %s AND valid_to = 'infinity')"
+        if kind == "interval" and not first_row(self.cursor, metered, device)[0]:
+            return self._registered(f"import/{device}", device, kind)
         try:
-            return first_row(self.cursor, "SELECT meter_for_import(%s)", device)[0]
+            return self._known(first_row(self.cursor, "SELECT meter_for_import(%s)", device)[0])
         except psycopg2.DataError as error:
             return BadLine(error.diag.message_primary)
 
@@ -289,13 +326,15 @@ def _readings(cursor: Cursor, lines: _Lines, times: _Times, report: Report, noti
     at = {name: lines.header.index(name) for name in lines.header}
     values = [(name, at.get(name)) for name in READING_VALUES]
     device_at, meter_at, time_at = at.get("device_id"), at.get("meter_id"), at["timestamp"]
+    kind_of_file = "interval" if "energy_wh" in at and "energy_total_wh" not in at else "counter"
     meters = _Meters(cursor)
     touched = set()
     cursor.execute(
-        "CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, counter float8, "
-        "voltage float8, amps float8, pf float8, hz float8, temp float8)"
+        "CREATE TEMP TABLE import_readings (meter_id text, at timestamptz, power float8, energy float8, "
+        "seconds float8, voltage float8, amps float8, pf float8, hz float8, temp float8)"
     )
     rows: list[str] = []
+    span_of_file: list[datetime] = []
 
     def flush() -> None:
         if not rows:
@@ -304,11 +343,13 @@ def _readings(cursor: Cursor, lines: _Lines, times: _Times, report: Report, noti
         rows.clear()
         cursor.execute("TRUNCATE import_readings")
         cursor.copy_expert("COPY import_readings FROM STDIN", buffer)
-        (counts,) = first_row(
+        counts, *times_of_rows = first_row(
             cursor,
-            "SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(counter), "
-            "array_agg(voltage), array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp)) FROM import_readings",
+            "SELECT ingest_energy(array_agg(meter_id), array_agg(at), array_agg(power), array_agg(energy), "
+            "array_agg(voltage), array_agg(amps), array_agg(pf), array_agg(hz), array_agg(temp), "
+            "p_interval_s => array_agg(seconds)), min(at), max(at) FROM import_readings",
         )
+        span_of_file.extend(times_of_rows)
         report.accepted += counts["accepted"]
         report.repeated += counts["repeated"]
         if counts["rejected"]:
@@ -321,19 +362,25 @@ def _readings(cursor: Cursor, lines: _Lines, times: _Times, report: Report, noti
     for number, text, fields in lines.rows(report):
         try:
             device = fields[device_at].strip() if device_at is not None else None
-            meter = meters.of(device, fields[meter_at].strip() if meter_at is not None else None)
-            moment = times("timestamp", fields[time_at])
-            numbers = [None if i is None else lines.number_of(name, fields[i]) for name, i in values]
+            power, counter, span, *rest = [
+                None if i is None else lines.number_of(name, fields[i]) for name, i in values
+            ]
+            kind = kind_of_file if counter is None and span is None else "interval" if counter is None else "counter"
+            meter = meters.of(device, fields[meter_at].strip() if meter_at is not None else None, kind)
+            energy = span if meter.reports_intervals else counter
+            if energy is None and not (counter is None and span is None):
+                raise BadLine(_wrong_kind(meter))
+            moment = times.of(meter.device, "timestamp", fields[time_at])
         except BadLine as problem:
             report.reject(number, text, str(problem))
             continue
-        touched.add(meter)
+        touched.add(meter.meter_id)
         rows.append(
             "\t".join(
                 [
-                    meter.replace("\\", "\\\\").replace("\t", "\\t"),
+                    meter.meter_id.replace("\\", "\\\\").replace("\t", "\\t"),
                     moment.isoformat(),
-                    *("\\N" if value is None else repr(value) for value in numbers),
+                    *("\\N" if value is None else repr(value) for value in (power, energy, *rest)),
                 ]
             )
             + "\n"
@@ -341,13 +388,27 @@ def _readings(cursor: Cursor, lines: _Lines, times: _Times, report: Report, noti
         if len(rows) >= CHUNK_ROWS:
             flush()
     flush()
-    _settle(cursor, sorted(touched))
+    if span_of_file:
+        _settle(cursor, sorted(touched), min(span_of_file), max(span_of_file))
 
 
-def _settle(cursor: Cursor, meters: list[str]) -> None:
+def _wrong_kind(meter: _Meter) -> str:
+    if meter.reports_intervals:
+        return f"meter {meter.meter_id} reports intervals: give energy_wh, a counter alone is none"
+    return f"meter {meter.meter_id} counts: give energy_total_wh, the energy of an interval is no counter"
+
+
+def _settle(cursor: Cursor, meters: list[str], first: datetime, last: datetime) -> None:
     """Makes rollups, phases and jobs of what was imported current; each step is a transaction of its own."""
     cursor.execute("SELECT learn_reporting_intervals(%s)", (meters,))
-    for table in ("energy_data", "meter_state"):
+    # Of a partitioned series only the months of the file: the others are as they were.
+    cursor.execute(
+        "SELECT relid::regclass::text FROM pg_partition_tree('series.energy') "
+        "WHERE isleaf AND right(relid::regclass::text, 7) BETWEEN %s AND %s",
+        (f"{first.astimezone(UTC):%Y_%m}", f"{last.astimezone(UTC):%Y_%m}"),
+    )
+    tables = [name for (name,) in cursor.fetchall()] or ["series.energy"]
+    for table in (*tables, "meter_state"):
         if _may_analyze(cursor, table):
             cursor.execute("ANALYZE " + table)
     for meter in meters:
@@ -370,10 +431,13 @@ def _phases(cursor: Cursor) -> None:
 
 def _statuses(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: Callable[[int], object]) -> None:
     cursor.execute(
-        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'printer_status'::regclass "
-        "AND attnum > 0 AND NOT attisdropped"
+        "SELECT attname, format_type(atttypid, NULL) FROM pg_attribute "
+        "WHERE attrelid = 'series.device_status'::regclass AND attnum > 0 AND NOT attisdropped "
+        "AND attname NOT IN ('device_key', 'state_key')"
     )
-    kinds = dict(cursor.fetchall())
+    kinds = {"device_id": "text", "state": "text", **dict(cursor.fetchall())}
+    cursor.execute("SELECT state FROM states ORDER BY state_key")
+    states = [state for (state,) in cursor.fetchall()]
     unknown = [name for name in lines.header if name not in kinds]
     if unknown:
         raise ImportProblem(f"statuses have no column {', '.join(unknown)}")
@@ -404,6 +468,8 @@ def _statuses(cursor: Cursor, lines: _Lines, times: _Times, report: Report, noti
             row = _typed(lines, times, kinds, fields)
             if row.get("device_id") not in devices:
                 raise BadLine(_unknown_device(row.get("device_id")))
+            if row["state"] not in states:
+                raise BadLine(f"there is no state {row['state'][:40]}: use one of {', '.join(states)}")
             rows.append((number, text, row))
         except BadLine as problem:
             report.reject(number, text, str(problem))
@@ -428,7 +494,7 @@ def _typed(lines: _Lines, times: _Times, kinds: Mapping[str, str], fields: Seque
                 raise BadLine(f"{name} is not true or false")
             row[name] = text.lower() in ("true", "1", "t", "yes")
         elif kind.startswith("timestamp"):
-            row[name] = times(name, text).isoformat()
+            row[name] = times.of(fields[lines.header.index("device_id")].strip(), name, text).isoformat()
         else:
             number = row[name] = lines.number_of(name, text)
             if number is not None and not abs(number) < 1e30:
@@ -446,6 +512,7 @@ def _jobs(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: 
             + ", ".join(sorted(JOB_TEXTS | JOB_NUMBERS | JOB_TIMES))
         )
     devices = _known_devices(cursor)
+    device_at = lines.header.index("device_id")
     for number, text, fields in lines.rows(report):
         row: dict[str, Any] = {}
         try:
@@ -453,7 +520,7 @@ def _jobs(cursor: Cursor, lines: _Lines, times: _Times, report: Report, notify: 
                 if not value.strip():
                     continue
                 if name in JOB_TIMES:
-                    row[name] = times(name, value).isoformat()
+                    row[name] = times.of(fields[device_at].strip(), name, value).isoformat()
                 elif name in JOB_NUMBERS:
                     row[name] = lines.number_of(name, value)
                 else:

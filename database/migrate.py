@@ -1,9 +1,12 @@
 """Brings a database to the current schema: ``python -m database.migrate`` or ``migrate(dsn)``.
 
 * ``migrations/NNNN_*.sql`` run once each, in order, forward only; an applied file that was changed is an error.
+* 0003 moves the time series of 0.1.0 aside; their rows are copied by series_copy.py, which goes on where it was
+  interrupted.
 * Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``seed.sql``) is dropped and
   created again as a whole, in one transaction, when any of those files changed: no old overload or column can remain.
-* The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``.
+* The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``; a migration that
+  makes time series is followed by its part in ``engines/``.
 
 An advisory lock keeps two runs apart. A superuser or the database's owner may run it; as superuser it creates the role
 ``enms_owner`` and makes it the owner of the database.
@@ -11,6 +14,7 @@ An advisory lock keeps two runs apart. A superuser or the database's owner may r
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import os
 import sys
@@ -25,6 +29,9 @@ from psycopg2 import sql
 from common.errors import EnmsError
 from common.postgres import connection_settings
 
+from . import series_copy
+from .series_copy import MigrationError
+
 Cursor = psycopg2.extensions.cursor
 
 HERE = Path(__file__).resolve().parent
@@ -34,11 +41,10 @@ SERVICE_ROLES = {
     "enms_api": "ENMS_DB_API_PASSWORD",
     "enms_grafana": "ENMS_DB_GRAFANA_PASSWORD",
 }
+# What an engine adds to the tables of a migration.
+ENGINE_PARTS = {"0001_tables.sql": "{engine}.sql", "0003_plant.sql": "{engine}_series.sql"}
+SETTING = "setting: "  # of every line about a variable that does not count; `./enms up` shows them
 DERIVED_SINGLE_FILES = ("views.sql", "comments.sql", "roles.sql", "seed.sql")
-
-
-class MigrationError(EnmsError):
-    """A migration that can't be applied; the text says why and what to do."""
 
 
 class Result(TypedDict):
@@ -83,8 +89,8 @@ def migrate(dsn: str, env: Mapping[str, str] = os.environ, report: Callable[[str
     """Migrates the database of ``dsn``.
 
     ``env`` gives passwords and the values of the seed (ENMS_FACTORY_NAME, ENMS_TIMEZONE, ENMS_CURRENCY,
-    ENMS_PRICE_PER_KWH, ENMS_G_CO2_PER_KWH); ``report`` is called with a line of text per step. Raises MigrationError or
-    psycopg2.Error.
+    ENMS_PRICE_PER_KWH, ENMS_G_CO2_PER_KWH), and ENMS_DB_DIR, a folder on the disk of the server's data where that is
+    this machine's. ``report`` is called with a line of text per step. Raises MigrationError or psycopg2.Error.
     """
     began = time.monotonic()
     say = report or (lambda line: None)
@@ -141,8 +147,15 @@ def _migrate(cursor: Cursor, env: Mapping[str, str], say: Callable[[str], object
     if first_row(cursor, "SELECT to_regclass('public.schema_migrations') IS NOT NULL")[0]:
         cursor.execute("SELECT name, checksum FROM schema_migrations")
         done = dict(cursor.fetchall())
-    applied = _apply_migrations(cursor, done, available, database, say)
+    _refuse_unknown_zone(cursor, env)
+    applied = _apply_migrations(cursor, done, available, database, env, say)
+    if series_copy.pending(cursor):
+        # Triggers and functions of before must not run meanwhile, and they depend on the old tables.
+        _forget_derived(cursor)
+        done.pop("derived", None)
+        series_copy.run(cursor, say)
     derived = _apply_derived(cursor, done, env, say)
+    _compare_settings(cursor, env, say)
     (engine,) = first_row(cursor, "SELECT value FROM settings WHERE name = 'engine'")
     return engine, applied, derived
 
@@ -196,7 +209,12 @@ def _prepare_extension(cursor: Cursor) -> bool:
 
 
 def _apply_migrations(
-    cursor: Cursor, done: Mapping[str, str], timescale_available: bool, database: str, say: Callable[[str], object]
+    cursor: Cursor,
+    done: Mapping[str, str],
+    timescale_available: bool,
+    database: str,
+    env: Mapping[str, str],
+    say: Callable[[str], object],
 ) -> list[str]:
     applied = []
     files = sorted((HERE / "migrations").glob("[0-9][0-9][0-9][0-9]_*.sql"))
@@ -206,6 +224,11 @@ def _apply_migrations(
             f"the database knows migrations that this version has not: {', '.join(sorted(unknown))}; "
             "it was migrated by a newer version"
         )
+    engine = "timescale" if timescale_available else "plain"
+    if "0001_tables.sql" in done:
+        (engine,) = first_row(cursor, "SELECT value FROM settings WHERE name = 'engine'")
+        if "0003_plant.sql" not in done or series_copy.pending(cursor):
+            series_copy.check_disk(cursor, env.get("ENMS_DB_DIR"), say)
     for path in files:
         digest = checksum(path)
         if path.name in done:
@@ -218,9 +241,10 @@ def _apply_migrations(
         cursor.execute("BEGIN")
         try:
             cursor.execute(path.read_text())
+            if path.name in ENGINE_PARTS:
+                part = ENGINE_PARTS[path.name].format(engine=engine)
+                cursor.execute((HERE / "engines" / part).read_text())
             if path.name.startswith("0001_"):
-                engine = "timescale" if timescale_available else "plain"
-                cursor.execute((HERE / "engines" / f"{engine}.sql").read_text())
                 cursor.execute(
                     "INSERT INTO settings VALUES ('engine', %s, %s)",
                     (engine, "database engine: timescale or plain; decided at the first migration"),
@@ -254,6 +278,50 @@ END $$;
 """
 
 
+def _forget_derived(cursor: Cursor) -> None:
+    """Drops everything derived; it is made again when nothing is on record about it."""
+    cursor.execute("BEGIN")
+    try:
+        cursor.execute(DROP_DERIVED)
+        cursor.execute("DELETE FROM schema_migrations WHERE name = 'derived'")
+        cursor.execute("COMMIT")
+    except psycopg2.Error:
+        cursor.execute("ROLLBACK")
+        raise
+
+
+def _refuse_unknown_zone(cursor: Cursor, env: Mapping[str, str]) -> None:
+    """Raises MigrationError when a variable or a factory names a time zone that does not exist.
+
+    Before anything is changed: every day, tariff and chart would fail with it.
+    """
+    known = "SELECT EXISTS (SELECT 1 FROM pg_timezone_names WHERE name = %s)"
+    zone = env.get("ENMS_TIMEZONE")
+    if zone and not first_row(cursor, known, zone)[0]:
+        raise MigrationError(
+            f"there is no time zone {zone}: set ENMS_TIMEZONE to an IANA name such as Europe/Berlin or America/New_York"
+        )
+    if first_row(cursor, "SELECT to_regclass('public.factories') IS NOT NULL")[0]:
+        cursor.execute("SELECT slug, timezone FROM factories ORDER BY slug")
+        for slug, zone in cursor.fetchall():
+            if not first_row(cursor, known, zone)[0]:
+                raise MigrationError(
+                    f"the factory {slug} has the time zone {zone}, which does not exist: "
+                    f"UPDATE factories SET timezone = 'Europe/Berlin' WHERE slug = '{slug}' (or another IANA name)"
+                )
+
+
+def _compare_settings(cursor: Cursor, env: Mapping[str, str], say: Callable[[str], object]) -> None:
+    """Says which variables of the seed differ from the default factory: they count at the first start only."""
+    slug, *stored = first_row(cursor, "SELECT slug, name, timezone, currency FROM factories WHERE is_default")
+    for variable, value in zip(("ENMS_FACTORY_NAME", "ENMS_TIMEZONE", "ENMS_CURRENCY"), stored, strict=True):
+        if env.get(variable, value) != value:
+            say(
+                f"{SETTING}{variable} is {env[variable]}, but the factory {slug} has {value}, which counts: "
+                "the variable is for the first start"
+            )
+
+
 def _apply_derived(
     cursor: Cursor, done: Mapping[str, str], env: Mapping[str, str], say: Callable[[str], object]
 ) -> bool:
@@ -270,6 +338,11 @@ def _apply_derived(
             "price_per_kwh": env.get("ENMS_PRICE_PER_KWH", "0.30"),
             "g_co2_per_kwh": env.get("ENMS_G_CO2_PER_KWH", "380"),
         }
+        cursor.execute("SELECT 1 FROM currencies WHERE currency = %s", (seed["currency"],))
+        if cursor.fetchone() is None:
+            raise MigrationError(
+                f"there is no currency {seed['currency']}: set ENMS_CURRENCY to an ISO 4217 code such as EUR or USD"
+            )
         for name, value in seed.items():
             cursor.execute("SELECT set_config(%s, %s, true)", ("enms." + name, value))
         cursor.execute("SET LOCAL check_function_bodies = off")
@@ -299,7 +372,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dsn", help="connection string; default: from the ENMS_* environment variables")
     options = parser.parse_args(arguments)
     try:
-        result = migrate(options.dsn or dsn_from_environment(), report=print)
+        result = migrate(options.dsn or dsn_from_environment(), report=functools.partial(print, flush=True))
     except (EnmsError, psycopg2.Error) as error:
         print(f"migration failed: {error}".rstrip(), file=sys.stderr)
         return 1

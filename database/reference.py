@@ -1,7 +1,7 @@
 """Writes docs/schema.md from the comments and rights of a migrated database: ``python -m database.reference``.
 
-The connection comes from the ENMS_* variables, as for the migration. Any database of the plain engine will do: its data
-are not read.
+The connection comes from the ENMS_* variables, as for the migration. Any database of the plain engine will do: of its
+data only the kinds, sources, states and energy types are read that it was delivered with or got later.
 """
 
 import argparse
@@ -33,6 +33,7 @@ TABLES: tuple[Group, ...] = (
         "the energy of a reading by the time in which it flowed, so each level sums to the one below.",
         (
             ("energy_readings_1min", "energy_readings_15min", "energy_readings_1hour", "energy_readings_1day"),
+            "device_state_1hour",
             "printer_phase_1hour",
         ),
     ),
@@ -42,15 +43,36 @@ TABLES: tuple[Group, ...] = (
         "Machines, the meters on them, and who measured what when.",
         ("factories", "devices", "meters", "meter_assignments", "device_latest"),
     ),
+    (
+        "What there is to choose from",
+        "Rows, not code: a new kind of machine, source, state or carrier is one row more, and every part of ENMS\n"
+        "knows it.",
+        ("device_kinds", "sources", "states", "energy_types", "currencies"),
+    ),
+    (
+        "What people change about meters",
+        "Written by [functions](#functions-meters) that keep the raw rows, count the energy again and fill\n"
+        "`audit_log`.",
+        ("virtual_meter_parts", "meter_replacements", "meter_factors", "meter_corrections"),
+    ),
     ("Prices and carbon", "", ("energy_tariffs", "carbon_factors")),
     (
         "Readings as they came",
-        "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). The key of\n"
-        "each is what was measured, then the time; none has a foreign key.",
+        "Kept for six months unless set otherwise ([operations](operations.md#how-long-data-are-kept)). These are\n"
+        "views: the rows are in tables of the schema `series` with small integer keys. Ask for a meter or device and\n"
+        "a range of time; for the newest row of one read the table: `SELECT * FROM series.energy WHERE meter_key =\n"
+        "(SELECT meter_key('SPPS-02/switch:0')) ORDER BY timestamp DESC LIMIT 1`.",
         (
             "energy_data",
+            "phase_data",
+            "device_status",
             "printer_status",
+            "production_data",
+            "environmental_data",
             "environment_data",
+            "signals",
+            "signal_data",
+            ("signal_data_1min", "signal_data_15min", "signal_data_1hour", "signal_data_1day"),
             "smartplug_data",
             "max6675_temperature_data",
             "mpu6050_accelerometer_data",
@@ -64,20 +86,33 @@ TABLES: tuple[Group, ...] = (
 INTERNAL_TABLES = (
     "meter_state",
     "rollup_dirty",
+    "signal_dirty",
+    "locations",
+    "sensors",
     "schema_migrations",
-    "energy_rollup_1min",
-    "energy_rollup_15min",
-    "energy_rollup_1hour",
-    "energy_rollup_1day",
 )
+# Of these tables the page lists the rows, by this column.
+VALUES = {"device_kinds": "device_kind", "sources": "source", "states": "state", "energy_types": "energy_type"}
 
 FUNCTIONS: tuple[Group, ...] = (
     (
         "Energy of a range",
         "Exact to the second; all of them agree. NULL, never 0, when nothing is known.",
-        ("energy_between", "meter_energy", "meters_energy", "device_energy", "devices_energy", "device_energy_detail"),
+        (
+            "energy_between",
+            "meter_energy",
+            "meters_energy",
+            "device_energy",
+            "devices_energy",
+            "device_energy_detail",
+            "sub_meter_balance",
+        ),
     ),
-    ("Cost and carbon", "", ("device_energy_cost", "devices_energy_cost", "tariff_at", "carbon_at", "rates_between")),
+    (
+        "Cost and carbon",
+        "",
+        ("device_energy_cost", "devices_energy_cost", "tariff_at", "carbon_at", "rates_between", "at_rate"),
+    ),
     (
         "Charts",
         "Rows of a chart at the step that `series_step` chooses; holes remain holes.",
@@ -86,19 +121,40 @@ FUNCTIONS: tuple[Group, ...] = (
     (
         "States, alarms, settings",
         "",
-        ("device_states", "alarms", "has_flag", "engine", "setting", "factory_zone", "rollup_spans"),
+        (
+            "device_states",
+            "utilisation",
+            "production_between",
+            "device_power",
+            "holds",
+            "alarms",
+            "has_flag",
+            "engine",
+            "setting",
+            "default_factory",
+            "factory_zone",
+            "device_zone",
+            "meter_key",
+            "device_key",
+            "location_key",
+            "rollup_spans",
+        ),
     ),
     (
         "Ingest",
-        "Called by the flows. Arrays go in, all of one length; a repeated call changes nothing.",
+        "Called by the flows. Records go in, or arrays of one length; a repeated call changes nothing.",
         (
             "ingest_readings",
             "record_status",
+            "record_signals",
+            "record_production",
+            "record_environmental",
             "record_smartplug",
             "record_environment",
             "record_sensor",
             "record_predictions",
             "record_rejects",
+            "ensure_months",
         ),
     ),
     (
@@ -106,6 +162,18 @@ FUNCTIONS: tuple[Group, ...] = (
         "Called by the devices API. Bad input of a person is SQLSTATE 22023 with a sentence; every change is in\n"
         "`audit_log`.",
         ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device"),
+    ),
+    (
+        "Meters",
+        "What people change about meters, with an actor for `audit_log`; bad input is SQLSTATE 22023 with a sentence.",
+        (
+            "virtual_meter_save",
+            "meter_replace",
+            "meter_factor_save",
+            "meter_correct",
+            "meter_correction_withdraw",
+            "meter_reading_save",
+        ),
     ),
     (
         "G-code of prints",
@@ -120,6 +188,7 @@ FUNCTIONS: tuple[Group, ...] = (
             "run_rollups",
             "refresh_rollups",
             "refresh_phases",
+            "refresh_signals",
             "finalize_jobs",
             "finalize_job",
             "reap_devices",
@@ -150,7 +219,8 @@ they are.
 
 Every time is a `timestamptz` in UTC. **A missing value is NULL, never 0.** The unit is in the column's name or in its
 meaning. How energy is counted: [accounting.md](accounting.md). To connect: [integrator.md](integrator.md#sql). Both
-engines have the same tables, views and functions; on TimescaleDB the readings are hypertables.
+engines have the same tables, views and functions; the tables of the schema `series` below the views are hypertables on
+TimescaleDB, and partitioned by month on the plain engine.
 
 """
 
@@ -233,6 +303,11 @@ class Catalog:
             name,
         )
         return [(kind, columns, other) for kind, columns, other in rows]
+
+    def values(self, name: str) -> list[str]:
+        """The rows of a table of VALUES by name, in the order in which lists show them."""
+        rows = self.rows(f"SELECT {VALUES[name]} FROM {name} ORDER BY {'state_key' if name == 'states' else 'sort'}, 1")
+        return [value for (value,) in rows]
 
     def unique_indexes(self, name: str) -> list[str]:
         """Comments of the unique indexes that are no constraints: rules that a key can't express."""
@@ -368,8 +443,9 @@ def role_table(catalog: Catalog) -> str:
         )
         lines.append(f"| `{role}` | {purpose} | {reads} | {writes} | {calls} |")
     return (
-        "\n".join(lines) + "\n\nOnly the owner changes the schema. A function runs with the rights of its caller, "
-        "unless its comment says otherwise.\n\n"
+        "\n".join(lines)
+        + "\n\nThe same holds for the tables of the schema `series`. Only the owner changes the schema. "
+        "A function runs with the rights of its caller, unless its comment says otherwise.\n\n"
     )
 
 
@@ -396,6 +472,8 @@ def section(catalog: Catalog, entry: Entry) -> str:
     keys = key_sentence(catalog, members[0]) if is_table else ""
     if keys:
         lines += [keys, ""]
+    if members[0] in VALUES:
+        lines += [f"There are: {names(catalog.values(members[0]))}.", ""]
     lines += (
         ["| column | type | NULL | meaning |", "|---|---|---|---|"]
         if is_table

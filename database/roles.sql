@@ -1,9 +1,12 @@
 -- ingest writes data and reads credentials; api and grafana only read, and no credential columns.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, enms_ingest, enms_api, enms_grafana;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA public FROM PUBLIC, enms_ingest, enms_api, enms_grafana;
-GRANT USAGE ON SCHEMA public TO enms_ingest, enms_api, enms_grafana;
-GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO enms_ingest;
-REVOKE INSERT, UPDATE, DELETE ON schema_migrations, settings FROM enms_ingest;
+REVOKE ALL ON ALL TABLES IN SCHEMA series FROM PUBLIC, enms_ingest, enms_api, enms_grafana;
+GRANT USAGE ON SCHEMA public, series TO enms_ingest, enms_api, enms_grafana;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, series TO enms_ingest;
+-- Functions that read the series run with the caller's rights. A month that is made later is read through its series.
+GRANT SELECT ON ALL TABLES IN SCHEMA series TO enms_api, enms_grafana;
+REVOKE INSERT, UPDATE, DELETE ON schema_migrations, settings, device_kinds, sources, states, energy_types, currencies FROM enms_ingest;
 REVOKE UPDATE, DELETE ON audit_log FROM enms_ingest;
 GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO enms_ingest;
 

@@ -6,12 +6,13 @@ INSERT INTO settings (name, value, comment) VALUES
     ('plant_full_kwh', '0.4', 'energy of a print at which its plant is full grown, kWh'),
     ('retention_1min', '2 years', 'how long one-minute rollups are kept (interval)'),
     ('compress_after', '7 days', 'TimescaleDB: chunks that end that long ago are compressed (interval)'),
+    ('unaccounted_percent', '20', 'share of a device''s energy that its sub meters may leave unaccounted before there is an alarm, %'),
     ('database_budget_gb', '100', 'room that the database may take, GB; Grafana warns at 90 %'),
     ('frozen_before', '-infinity', 'raw rows before this are gone; their buckets are frozen, set by apply_retention()')
 ON CONFLICT DO NOTHING;
 
-INSERT INTO factories (slug, name, timezone, currency)
-SELECT 'main', current_setting('enms.factory_name'), current_setting('enms.timezone'), current_setting('enms.currency')
+INSERT INTO factories (slug, name, timezone, currency, is_default)
+SELECT 'main', current_setting('enms.factory_name'), current_setting('enms.timezone'), current_setting('enms.currency'), true
 WHERE NOT EXISTS (SELECT 1 FROM factories);
 
 INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from . import config
 from .config import Json
-from .queries import now, statement
+from .queries import WAITS, now, statement
 
 EXPRESSION: Json = {"type": "__expr__", "uid": "__expr__"}
 EVERY_DEVICE = "(SELECT device_id FROM devices)"
@@ -59,7 +59,7 @@ RULES = (
         panel=("enms-fleet", "Machines now"),
         sql=f"""
             SELECT now() AS time, n.device_id, n.friendly_name AS machine, n.power_w - n.idle_power_w AS watts
-            FROM {MACHINES} WHERE n.state IN ('idle', 'ready') AND n.power_w - n.idle_power_w IS NOT NULL ORDER BY 1""",
+            FROM {MACHINES} WHERE {WAITS} AND n.power_w - n.idle_power_w IS NOT NULL ORDER BY 1""",
         summary="{{ .Labels.machine }} draws much while it idles",
         description=(
             '{{ printf "%.0f" .Values.B.Value }} W above the idle power that is set for it, for half an hour. A heater,'
@@ -71,16 +71,18 @@ RULES = (
         title="No readings arrive",
         severity="critical",
         lasting="1m",
-        above=config.SILENT_S,
+        above=0,
         panel=("enms-quality", "Newest reading"),
-        sql=(
-            "SELECT now() AS time, extract(epoch FROM now() - max(last_at))::float8 AS seconds FROM meter_state"
-            " HAVING max(last_at) IS NOT NULL"
-        ),
-        summary="No meter has said anything for minutes",
+        sql="""
+            SELECT now() AS time,
+                   extract(epoch FROM now() - s.last_at - holds(m.reporting_interval_s))::float8 AS seconds
+            FROM meter_state s JOIN meters m USING (meter_id)
+            WHERE s.last_at IS NOT NULL ORDER BY s.last_at DESC LIMIT 1""",
+        summary="No meter says anything any more",
         description=(
-            'The newest reading is {{ printf "%.0f" .Values.B.Value }} seconds old. Do the broker, Node-RED and the'
-            " network run? ./enms status and ./enms doctor tell."
+            "The newest reading does not hold any more: not even the next but two of its meter came, and that is"
+            ' {{ printf "%.0f" .Values.B.Value }} seconds ago. Do the broker, Node-RED and the network run?'
+            " ./enms status and ./enms doctor tell."
         ),
     ),
     Rule(

@@ -1,6 +1,6 @@
 """Panels that several dashboards show."""
 
-from .config import COUNT, KG, KWH, PERCENT, RESULTS, SHARE_GOOD, STATES, WH, G, H, Json, Names, S, W
+from .config import COUNT, KG, KWH, PERCENT, RESULTS, SHARE_GOOD, STATE_COLORS, WH, G, H, Json, Names, S, W
 from .links import PRINT_OF_ROW
 from .panels import donut, hidden, judged, linked, named, number, stacked, stat, states, table, time_column, timeseries
 from .queries import COST, DEVICES, ENDED, ENERGY, PHASES, RANGE, bar_of, bars, together
@@ -20,7 +20,7 @@ def energy_total(width: int = 3) -> Json:
     """Energy of the chosen machines over the range."""
     return stat(
         "Energy",
-        "Energy of the chosen machines over the range, from the counters of their main meters. Sub meters are not"
+        "Energy of the chosen machines over the range, from their meters (main, dryer, accessory). Sub meters are not"
         " added: they measure a part of it.",
         f"SELECT sum(energy_wh) / 1000 AS kwh FROM {ENERGY} e",
         KWH,
@@ -84,8 +84,9 @@ def energy_bars() -> Json:
     """Energy by hour or day, the eight largest machines apart."""
     return stacked(
         "Energy by hour or day",
-        "Up to three days a bar is an hour, beyond that a day of the factory that begins in the range. The eight"
-        " machines that took most are shown apart.",
+        "Up to three days a bar is an hour, beyond that a day that begins in the range, of each machine's own factory:"
+        " days of factories in different time zones stand beside each other. The eight machines that took most are"
+        " shown apart.",
         f"""
             WITH s AS MATERIALIZED (SELECT * FROM {bars()} s WHERE energy_wh IS NOT NULL),
                  top AS (SELECT device_id FROM s GROUP BY device_id ORDER BY sum(energy_wh) DESC LIMIT 8)
@@ -101,10 +102,11 @@ def state_bands(height: int = 8) -> Json:
     return states(
         "What the machines did",
         "Exact up to 300 machine hours (12 machines for a day); beyond that the state that held longest in each hour"
-        " or, after eight days, in each day.",
+        " or, after eight days, in each day of the machine's factory.",
         f"""
-            SELECT s.time, d.friendly_name AS metric, s.device_id, s.state
-            FROM state_series({DEVICES}, {RANGE}) s JOIN devices d USING (device_id) ORDER BY 1, 2""",
+            SELECT s.time, d.friendly_name AS metric, s.device_id, n.name AS state
+            FROM state_series({DEVICES}, {RANGE}) s JOIN devices d USING (device_id) JOIN states n USING (state)
+            ORDER BY 1, 2""",
         height=height,
     )
 
@@ -115,11 +117,10 @@ def energy_by_state(width: int = 6, height: int = 8) -> Json:
         "Electricity by state",
         "What the machines drew while they printed, heated, waited: whole hours that the range touches.",
         f"""
-            SELECT n.name AS "State", sum(p.energy_wh) / 1000 AS kwh
-            FROM {PHASES} p JOIN {words(STATES)} ON n.value = p.state GROUP BY 1 HAVING sum(p.energy_wh) > 0
-            ORDER BY 2 DESC""",
+            SELECT p.name AS "State", sum(p.energy_wh) / 1000 AS kwh
+            FROM {PHASES} p GROUP BY 1 HAVING sum(p.energy_wh) > 0 ORDER BY 2 DESC""",
         KWH,
-        colors(STATES),
+        STATE_COLORS,
         width,
         height,
     )
@@ -129,13 +130,12 @@ def time_by_state() -> Json:
     """Where the hours went."""
     return donut(
         "Time by state",
-        "Machine hours in each state; no data: nothing was heard for more than five minutes. Whole hours that the"
-        " range touches.",
+        "Machine hours in each state; no data: nothing was heard for three of the machine's intervals (at least five"
+        " minutes). Whole hours that the range touches.",
         f"""
-            SELECT n.name AS "State", sum(p.seconds) / 3600 AS hours
-            FROM {PHASES} p JOIN {words(STATES)} ON n.value = p.state GROUP BY 1 ORDER BY 2 DESC""",
+            SELECT p.name AS "State", sum(p.seconds) / 3600 AS hours FROM {PHASES} p GROUP BY 1 ORDER BY 2 DESC""",
         H,
-        colors(STATES),
+        STATE_COLORS,
     )
 
 
@@ -143,10 +143,11 @@ def prints_by_result() -> Json:
     """Ended prints by result."""
     return stacked(
         "Prints by result",
-        "Prints that ended, by hour or day.",
+        "Prints that ended, by hour or day of the machine's factory.",
         f"""
-            SELECT {bar_of("j.end_time")} AS time, n.name AS metric, count(*) AS prints
-            FROM {ENDED} j JOIN {words(RESULTS)} ON n.value = j.status GROUP BY 1, 2 ORDER BY 1, 2""",
+            SELECT {bar_of("j.end_time", "f.timezone")} AS time, n.name AS metric, count(*) AS prints
+            FROM {ENDED} j JOIN devices d USING (device_id) JOIN factories f USING (factory_id)
+            JOIN {words(RESULTS)} ON n.value = j.status GROUP BY 1, 2 ORDER BY 1, 2""",
         COUNT,
         colors=colors(RESULTS),
         decimals=0,

@@ -21,20 +21,27 @@ EDITOR = "../../../../nodered/"
 # Grafana's own colour names follow the light and the dark theme.
 GOOD, WARN, BAD, CALM, COLD = "green", "orange", "red", "blue", "text"
 
-STATES: Names = {
-    "printing": ("Printing", "green"),
-    "heating": ("Heating", "orange"),
-    "paused": ("Paused", "yellow"),
-    "attention": ("Attention", "purple"),
-    "error": ("Error", "red"),
-    "idle": ("Idle", "blue"),
-    "ready": ("Ready", "super-light-blue"),
-    "finished": ("Finished", "light-green"),
-    "cancelled": ("Cancelled", "semi-dark-yellow"),
-    "offline": ("Offline", "#8e8e8e"),
-    "no_data": ("No data", "#c4c4c4"),
-    "unknown": ("Unknown", "#a0a0a0"),
+# By the names that the table states has in a new database; a state that is added is shown in Grafana's own colour.
+STATE_COLORS = {
+    "Printing": "green",
+    "Running": "semi-dark-green",
+    "Heating": "orange",
+    "Set-up": "light-orange",
+    "Paused": "yellow",
+    "Needs attention": "purple",
+    "Error": "red",
+    "Fault": "dark-red",
+    "Maintenance": "light-purple",
+    "Idle": "blue",
+    "Standby": "dark-blue",
+    "Ready": "super-light-blue",
+    "Finished": "light-green",
+    "Cancelled": "semi-dark-yellow",
+    "Offline": "#8e8e8e",
+    "No data": "#c4c4c4",
+    "Unknown": "#a0a0a0",
 }
+STATES: Names = {name: (name, color) for name, color in STATE_COLORS.items()}
 RESULTS: Names = {
     "printing": ("Printing", "green"),
     "paused": ("Paused", "yellow"),
@@ -82,5 +89,4 @@ NEUTRAL: Steps = ((None, COLD),)
 # Limits of the alert rules; the dashboards show the same ones.
 IDLE_MARGIN_W = 5  # above a machine's idle power, as in the app's tips
 IDLE_HIGH_MINUTES = 30
-SILENT_S = 300
 DISK_PERCENT = 90  # of the setting database_budget_gb

@@ -11,8 +11,9 @@ SELECT d.friendly_name
            || CASE WHEN {NAMESAKES} > 1 THEN ' (' || d.device_id || ')' ELSE '' END AS __text,
        d.device_id AS __value
 FROM devices d JOIN factories f USING (factory_id) WHERE d.is_active AND f.slug = ANY ({FACTORIES}) ORDER BY 1"""
-ENERGY_TYPE_SQL = """SELECT initcap(replace(energy_type, '_', ' ')) AS __text, energy_type AS __value
-FROM (SELECT energy_type FROM meters UNION SELECT 'electricity') t ORDER BY energy_type <> 'electricity', 1"""
+ENERGY_TYPE_SQL = """SELECT t.name AS __text, t.energy_type AS __value FROM energy_types t
+WHERE t.energy_type = 'electricity' OR EXISTS (SELECT 1 FROM meters m WHERE m.energy_type = t.energy_type)
+ORDER BY t.sort, 1"""
 
 ALL = {"text": ["All"], "value": ["$__all"]}
 ELECTRICITY = {"text": "Electricity", "value": "electricity"}

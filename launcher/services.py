@@ -27,7 +27,7 @@ class Service:
     All functions get the stack's variables. `command` returns argv and further Popen arguments, `prepare` runs before
     every start, `probe` returns '' when the service is ready, otherwise what is missing; `extra` returns variables of
     its own. `needs` names the services that must be ready before it, `secrets` the secrets that its environment may
-    contain, `port` the variable with its port.
+    contain, `port` the variable with its port; lines of its log that begin with one of `progress` are shown by `up`.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Service:
     grace: float = 10.0
     ready_seconds: float = 60.0
     demo: bool = False
+    progress: tuple[str, ...] = ()
 
 
 def where(env: Mapping[str, str]) -> Paths:
@@ -243,6 +244,8 @@ SERVICES = (
         needs=("postgres",),
         secrets=tuple(name for name in SECRETS if name.startswith("ENMS_DB_")),
         extra=lambda env: {"ENMS_DATABASE_URL": superuser_url(env)},
+        # of database/series_copy.py (minutes, after an upgrade) and database/migrate.py
+        progress=("old rows: ", "setting: "),
     ),
     Service(
         "nodered",

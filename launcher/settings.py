@@ -70,6 +70,7 @@ DECIDED = (
     "ENMS_RUN_DIR",
     "ENMS_ENV_DIR",
     "ENMS_DB_HOST",
+    "ENMS_DB_DIR",
     "ENMS_MQTT_HOST",
     "ENMS_DATABASE_URL",
     "ENMS_DATABASE_READ_URL",
@@ -292,6 +293,7 @@ def build(where: Paths, environ: Mapping[str, str] = os.environ, root: Path = RO
             "ENMS_NODE": str(node_binary(where)),
             "NODE_PATH": str(where.modules),
             "ENMS_DB_HOST": "127.0.0.1",
+            "ENMS_DB_DIR": str(where.postgres),
             "ENMS_MQTT_HOST": host.strip("[]"),
             "ENMS_HTTP_URL": f"http{'s' if chosen['ENMS_TLS_CERT'] else ''}://{host}:{values['ENMS_HTTP_PORT']}",
         }

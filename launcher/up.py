@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from common import files
@@ -207,6 +208,7 @@ def launched(
 def wait_ready(where: Paths, env: Mapping[str, str], child: subprocess.Popen[bytes], steps: Steps) -> None:
     """Waits until every service is ready, reporting each; raises EnmsError for one that doesn't come up."""
     reported = set()
+    shown: dict[str, int] = {}  # up to which byte of its log the progress of a service was shown
     while True:
         known = running(where)
         if child.poll() is not None:
@@ -217,6 +219,11 @@ def wait_ready(where: Paths, env: Mapping[str, str], child: subprocess.Popen[byt
             for name, service in known["services"].items():
                 if name in reported:
                     continue
+                if services.BY_NAME[name].progress:
+                    lines, shown[name] = new_lines(where.log(name), shown.get(name, service["log_from"]))
+                    for line in lines:
+                        if line.startswith(services.BY_NAME[name].progress):
+                            steps.say(name, line)
                 if service["state"] in ("ready", "done"):
                     reported.add(name)
                     port = services.BY_NAME[name].port
@@ -227,6 +234,17 @@ def wait_ready(where: Paths, env: Mapping[str, str], child: subprocess.Popen[byt
             if all(name in reported or services.BY_NAME[name].background for name in known["services"]):
                 return
         time.sleep(0.05)
+
+
+def new_lines(path: Path, since: int) -> tuple[list[str], int]:
+    """The whole lines of a log from byte `since` on, and where the next ones begin."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(since)
+            whole, end, _ = log.read().rpartition(b"\n")
+    except OSError:
+        return [], since
+    return whole.decode(errors="replace").splitlines(), since + len(whole + end)
 
 
 def refuse_failed(name: str, where: Paths, service: ServiceRecord) -> None:
@@ -244,8 +262,15 @@ def refuse_failed(name: str, where: Paths, service: ServiceRecord) -> None:
 def remedy_for(name: str, where: Paths, service: ServiceRecord) -> str:
     """What to do about a service that doesn't start, as far as its log shows."""
     text = "\n".join(files.last_lines(where.log(name), 30, service["log_from"]))
+    if "start again. The old rows are as they were" in text:
+        return (
+            "Free that much space, then run ./enms up again; or go back to the old version: its database is unchanged "
+            "as long as nothing was copied."
+        )
     if "No space left" in text or "disk full" in text.lower():
         return "The disk is full: free at least 1 GB, then run ./enms up again."
+    if "there is no time zone" in text or "there is no currency" in text:
+        return "Correct it in .env, then run ./enms up again."
     if "migrated by a newer version" in text:
         return (
             "Update the checkout (git pull), or go back with the backup from before the upgrade: "

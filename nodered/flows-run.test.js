@@ -7,6 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const mqtt = require('mqtt');
+const { Journal, HEADER_BYTES } = require('./nodes/journal');
 const { until, editor, temporaryDatabase, startBroker, startNodeRed, NODERED, PYTHON } = require('./nodes/testing');
 const { temporaryFolder } = require('./lib/testing');
 
@@ -14,10 +15,12 @@ const REPOSITORY = path.join(NODERED, '..');
 /** @type {Record<string, string>} */
 const BASIC = { authorization: `Basic ${Buffer.from('operator:test').toString('base64')}` };
 const PLUG = { id: 0, apower: 100.5, voltage: 230, aenergy: { total: 1000.5 } };
+const THREE_PHASES = { id: 0, total_act_power: 300, a_act_power: 100, b_act_power: 250, c_act_power: -50, c_voltage: 231 };
 const TASMOTA = { Time: '2025-02-12T22:47:39', ENERGY: { Total: 0.904, Power: 122, ReactivePower: 33 } };
 /** Messages of all families, and one that is no reading. */
 const MESSAGES = {
   'plug-1/status/switch:0': JSON.stringify(PLUG),
+  'hall/em/status/em:0': JSON.stringify(THREE_PHASES),
   'shellies/old/relay/0/power': '60.5',
   'tele/tas/SENSOR': JSON.stringify(TASMOTA),
   'esp32/hub/max6675/temperature_c': '45.5',
@@ -36,6 +39,21 @@ const TABLES = [
   'smartplug_data', 'ingest_rejects',
 ];
 
+/** What Node-RED 0.1.0 left on disk when it could not reach the database: rows for the columns of its statement. */
+async function spoolOf010(stateDir) {
+  const row = {
+    meter_id: 'spooled/switch:0', protocol: 'shelly_gen2', energy_type: 'electricity', arrived: new Date().toISOString(),
+    device_time: null, backlog: false, power_watts: 5, energy_total_wh: 77.5, voltage: null, current_amps: null,
+    power_factor: null, frequency_hz: null, plug_temp_c: null, topic: 'spooled/status/switch:0',
+  };
+  const node = JSON.parse(fs.readFileSync(path.join(NODERED, 'flows', '020-ingest-shelly-mqtt.json'), 'utf8'))
+    .find(({ name }) => name === 'ingest_readings');
+  const spool = new Journal(path.join(stateDir, 'nodered', 'spool', node.id));
+  spool.append(Buffer.concat([Buffer.alloc(HEADER_BYTES), Buffer.from(JSON.stringify([row]))]));
+  await spool.sync();
+  spool.close();
+}
+
 async function setup(t) {
   const database = await temporaryDatabase(t, 'SELECT 1');
   const env = { ...process.env, ENMS_DATABASE_URL: database.url.href, ENMS_DB_INGEST_PASSWORD: '' };
@@ -44,7 +62,9 @@ async function setup(t) {
   const flowsDir = temporaryFolder(t, 'flows');
   fs.cpSync(path.join(NODERED, 'flows'), flowsDir, { recursive: true });
   const { name: databaseName, url: { port: databasePort } } = database;
-  const nodered = await startNodeRed(t, { flowsDir, broker, databasePort, databaseName });
+  const stateDir = temporaryFolder(t, 'state');
+  await spoolOf010(stateDir);
+  const nodered = await startNodeRed(t, { flowsDir, stateDir, broker, databasePort, databaseName });
   await until('ready', async () => (await nodered.health())?.ok);
   const api = async (method, url, body, headers = BASIC) => {
     const response = await fetch(`http://127.0.0.1:${nodered.port}/api${url}`, {
@@ -63,6 +83,12 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
   const device = {
     device_id: 'P-1', source: 'prusalink', api_ip: '127.0.0.1:9', api_key: 'not-to-be-seen', shelly_id: 'plug-1',
   };
+
+  await t.test('rows that an older version spooled reach the database', async () => {
+    const spooled = "SELECT power_watts, energy_total_wh FROM energy_data WHERE meter_id = 'spooled/switch:0'";
+    await until('a row', async () => (await select(spooled)).length === 1);
+    assert.deepEqual(await select(spooled), [{ power_watts: 5, energy_total_wh: 77.5 }]);
+  });
 
   await t.test('nothing is changed without a login', async () => {
     for (const [method, url] of [
@@ -122,9 +148,34 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
     await client.endAsync();
     const count = async (table) => Number((await select(`SELECT count(*) FROM ${table}`))[0].count);
     for (const table of TABLES) await until(table, async () => (await count(table)) >= 1);
-    await until('energy_data', async () => (await count('energy_data')) === 3);
+    await until('energy_data', async () => (await count('energy_data')) === 5);
     const rows = await select("SELECT device_id, power_watts FROM energy_data WHERE meter_id = 'plug-1/switch:0'");
     assert.deepEqual(rows, [{ device_id: 'P-1', power_watts: 100.5 }]);
+    const phases = await select('SELECT phase, power_watts, voltage FROM series.phase ORDER BY phase');
+    assert.deepEqual(phases, [
+      { phase: 1, power_watts: 100, voltage: null }, { phase: 2, power_watts: 250, voltage: null },
+      { phase: 3, power_watts: -50, voltage: 231 },
+    ]);
+  });
+
+  await t.test('kinds and sources are rows, a meter has one of four roles', async () => {
+    const lathe = { device_id: 'L-1', device_type: 'lathe', source: 'opcua' };
+    assert.match((await api('POST', '/devices', lathe)).body.error, /^(device_type lathe|source opcua) is not allowed: /);
+    assert.match((await api('POST', '/devices/test', lathe)).body.error, /^source must be one of prusalink, .*, none\.$/);
+    await select(`INSERT INTO device_kinds (device_kind, name) VALUES ('lathe', 'Lathe');
+      INSERT INTO sources (source, name, polled) VALUES ('opcua', 'OPC UA', false)`);
+    const added = await api('POST', '/devices', { ...lathe, data_interval_seconds: 1 });
+    assert.deepEqual([added.status, added.body.device_type, added.body.source], [201, 'lathe', 'opcua']);
+    assert.equal((await api('POST', '/devices/test', lathe)).body.ok, true);
+    const assign = { meterId: 'hall/em/em:0', deviceId: 'L-1', role: 'dryer' };
+    assert.equal((await api('POST', '/meters/assign', assign)).status, 200);
+    const [device] = (await api('GET', '/devices')).body.filter(({ device_id }) => device_id === 'L-1');
+    assert.deepEqual(device.meters, [{ meter_id: 'hall/em/em:0', role: 'dryer' }]);
+    const [meter] = (await api('GET', '/meters')).body.filter(({ meter_id }) => meter_id === 'hall/em/em:0');
+    assert.deepEqual([meter.role, meter.energy_type, meter.power_watts], ['dryer', 'electricity', 300]);
+    const wrong = await api('POST', '/meters/assign', { ...assign, role: 'boss' });
+    assert.deepEqual([wrong.status, /^role is main, dryer/.test(wrong.body.error)], [400, true]);
+    assert.match((await api('PATCH', '/devices/P-1', { data_interval_seconds: 1 })).body.error, /polled/);
   });
 
   await t.test('a test of a device reports what printer and plug answer', async () => {
@@ -137,7 +188,7 @@ test('the flows of the repository', { timeout: 120000 }, async (t) => {
   });
 
   await t.test('a printer that does not answer is polled, and its error shown', async () => {
-    await until('a failed poll', async () => (await api('GET', '/devices')).body[0].last_error !== null, 30);
+    await until('a failed poll', async () => (await api('GET', '/devices')).body.find(({ device_id }) => device_id === 'P-1').last_error !== null, 30);
   });
 
   await t.test('moving one node in the editor changes two lines of one file', async () => {

@@ -27,12 +27,9 @@ def device(enms):
     name = f"analysed-{uuid.uuid4().hex[:6]}"
     enms.add_device({"device_id": name, "source": "none", "device_type": "pump", "shelly_id": name})
     enms.rows(
-        """SELECT ingest_readings(array_agg(%s || '/switch:0'), array_agg(t), array_agg(NULL::timestamptz),
-                                  array_agg(false), array_agg(100.0::float8),
-                                  array_agg(1000 + extract(epoch FROM t - now())::float8 / 36),
-                                  array_agg(230.0::float8), array_agg(NULL::float8), array_agg(NULL::float8),
-                                  array_agg(NULL::float8), array_agg(NULL::float8), array_agg('shelly_gen2'::text),
-                                  array_agg(%s || '/status/switch:0'))
+        """SELECT ingest_readings(json_agg(json_build_object(
+               'meter_id', %s || '/switch:0', 'protocol', 'shelly_gen2', 'topic', %s || '/status/switch:0', 'arrived', t,
+               'power_watts', 100, 'energy_total_wh', 1000 + extract(epoch FROM t - now())::float8 / 36, 'voltage', 230)))
            FROM generate_series(now() - interval '1 hour', now(), interval '30 seconds') AS t""",
         name,
         name,

@@ -2,10 +2,11 @@
 
 This is the numpy twin of the database's accounting in `database/functions/30_energy_between.sql` (`energy_between()`,
 `energy_edge()`), which is the one that counts. The rule of both: a reading's power holds until the next row; the energy
-of an interval is shared among its pieces in proportion to power × time, evenly when no power of it is known. Two
-property tests in `analysis/tests/test_balance.py` hold them equal on random meters, faults and ranges:
-`test_any_meter_balances` at every cut, `test_any_device_balances` for every phase of a device. A change here needs the
-same change there.
+of an interval is shared among its pieces in proportion to power × time, evenly when no power of it is known. An
+interval meter's interval may begin after the row before it: between them is a gap of which nothing is known. Property
+tests in `analysis/tests/test_balance.py` hold them equal on random meters, faults and ranges: `test_any_meter_balances`
+and `test_any_interval_meter_balances` at every cut, `test_any_device_balances` for every phase of a device. A change
+here needs the same change there.
 
 Units: times are int64 microseconds since 1970, energy is Wh, power is W. NaN is unknown, never zero.
 """
@@ -20,7 +21,7 @@ from .columns import Columns
 from .times import NO_TIME, US
 
 # Bits of `quality`, as readings.sql sends them.
-GAP, RESET, JUMP, BACK, INTEGRATED = 1, 2, 4, 8, 16
+GAP, RESET, JUMP, BACK, INTEGRATED, EXCLUDED = 1, 2, 4, 8, 16, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Segments:
     """n consecutive pieces of a meter's time, ascending, without overlap; there may be holes between them.
 
     `start`, `end`: µs, shape (n,). `energy_wh`: Wh of the piece, NaN unknown. `power_w`: W while it lasts, NaN unknown.
-    `gap`: the meter was silent; the energy is then known in sum only.
+    `gap`: the meter was silent, or what it said does not count; the energy is then known in sum only, or not at all.
     """
 
     start: NDArray[np.int64]
@@ -43,32 +44,46 @@ class Segments:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, bool))
 
 
-def segments_of_readings(rows: Columns) -> Segments:
-    """The Segments between n readings of one meter: n − 1, or n when the first interval begins before the first row.
+def segments_of_readings(rows: Columns, spans: bool) -> Segments:
+    """The Segments between n readings of one meter: n − 1, and more where an interval begins where no row is.
 
     `rows` are the columns of readings.sql in time order: `at` (µs), `power_w` (W, NaN unknown), `delta_wh` (Wh of the
     interval that ends here, NaN unknown), `interval_start` (µs, NO_TIME when none ends here), `quality` (bits).
+    `spans`: the meter reports intervals, which may begin after the row before them.
     """
     at, power, delta, begin = rows["at"], rows["power_w"], rows["delta_wh"], rows["interval_start"]
     flags = rows["quality"]
     owner = np.flatnonzero(begin != NO_TIME)
-    if len(owner):
-        # An interval whose begin has no row: the first of an interval meter, or rows gone by retention.
-        first = begin[owner[0]]
+    # Without `spans` only the first can begin where no row is: rows that are gone by retention.
+    first = begin[owner] if spans else begin[owner[:1]]
+    first = first[at[np.searchsorted(at, first)] != first]
+    if len(first):
         place = np.searchsorted(at, first)
-        if at[place] != first:
-            at, power, delta, begin = (
-                np.insert(values, place, value)
-                for values, value in ((at, first), (power, np.nan), (delta, np.nan), (begin, NO_TIME))
+        at, power, delta, begin, flags = (
+            np.insert(values, place, value)
+            for values, value in (
+                (at, first),
+                (power, np.nan),
+                (delta, np.nan),
+                (begin, NO_TIME),
+                (flags, GAP if spans else 0),
             )
-            flags = np.insert(flags, place, flags[place])
-            owner = owner + 1
+        )
+        owner = np.flatnonzero(begin != NO_TIME)
     start, end, held = at[:-1], at[1:], power[:-1]
-    energy = _shared(start, end, held, owner, begin, delta)
-    gap = (flags[1:] & GAP) != 0
+    # Segment i ends at row i + 1; the interval around it ends at the first owning row from there on.
+    group = np.searchsorted(owner, np.arange(1, len(at)))
+    energy = _shared(start, end, held, owner, begin, delta, group)
+    gap = (flags[1:] & (GAP | EXCLUDED)) != 0
     seconds = (end - start) / US
+    mean = energy * 3600 / seconds
     # A piece without a power reading shows the mean that its energy implies; in a gap nobody knows the shape.
-    power_w = np.where(np.isnan(held) & ~gap, energy * 3600 / seconds, held)
+    power_w = np.where(np.isnan(held) & ~gap, mean, held)
+    if spans:
+        # An interval is no gap itself: the flag is about what lies before it.
+        gap = np.where(begin[1:] <= start, (flags[1:] & EXCLUDED) != 0, gap)
+        alone = np.bincount(group, minlength=1)[group] == 1
+        power_w = np.where((alone & ~np.isnan(energy)) | (np.isnan(held) & ~gap), mean, held)
     return Segments(start, end, energy, power_w, gap)
 
 
@@ -79,17 +94,16 @@ def _shared(
     owner: NDArray[np.integer],
     begin: NDArray[np.int64],
     delta: NDArray[np.float64],
+    place: NDArray[np.integer],
 ) -> NDArray[np.float64]:
     """Wh of each segment: its share of the interval around it, NaN outside of any.
 
     `held` is the power of each segment; `owner` are the rows at which an interval ends, `begin` and `delta` its start
-    and energy at each row.
+    and energy at each row; `place` is the place in `owner` of each segment's.
     """
     energy = np.full(len(start), np.nan)
     if not len(owner) or not len(start):
         return energy
-    # Segment i ends at row i + 1; the interval around it ends at the first owning row from there on.
-    place = np.searchsorted(owner, np.arange(1, len(start) + 1))
     inside = place < len(owner)
     row = owner[np.minimum(place, len(owner) - 1)]
     inside &= start >= begin[row]
@@ -148,22 +162,57 @@ def summed(meters: Sequence[Segments]) -> Segments:
     """
     if len(meters) == 1:
         return meters[0]
-    edges = np.unique(np.concatenate([edge for meter in meters for edge in (meter.start, meter.end)]))
-    start, end = edges[:-1], edges[1:]
+    start, end, parts = _laid_over(meters)
     energy, power = np.full(len(start), np.nan), np.full(len(start), np.nan)
     gap = np.zeros(len(start), bool)
-    for meter in meters:
-        if not len(meter.start):
-            continue
-        place = np.clip(np.searchsorted(meter.start, start, "right") - 1, 0, None)
-        inside = (meter.start[place] <= start) & (end <= meter.end[place])
-        share = (end - start) / np.maximum(meter.end[place] - meter.start[place], 1)
-        for total, part in ((energy, meter.energy_wh[place] * share), (power, meter.power_w[place])):
-            add = inside & ~np.isnan(part)
-            total[add] = np.nan_to_num(total[add]) + part[add]
-        gap |= inside & meter.gap[place]
+    for part in parts:
+        for total, amount in ((energy, part.energy_wh), (power, part.power_w)):
+            add = ~np.isnan(amount)
+            total[add] = np.nan_to_num(total[add]) + amount[add]
+        gap |= part.gap
     some = ~np.isnan(energy) | ~np.isnan(power) | gap
     return Segments(start[some], end[some], energy[some], power[some], gap[some])
+
+
+def weighted(parts: Sequence[tuple[Segments, float]]) -> Segments:
+    """The Segments of a virtual meter, Σ factor × part, from those of its parts (at least one).
+
+    What one part does not know the sum does not know; a gap of any is a gap.
+    """
+    meters, factors = zip(*parts)
+    if len(meters) == 1:
+        one, factor = meters[0], factors[0]
+        return Segments(one.start, one.end, factor * one.energy_wh, factor * one.power_w, one.gap)
+    start, end, pieces = _laid_over(meters)
+    energy = np.sum([factor * part.energy_wh for part, factor in zip(pieces, factors)], axis=0)
+    power = np.sum([factor * part.power_w for part, factor in zip(pieces, factors)], axis=0)
+    return Segments(start, end, energy, power, np.any([part.gap for part in pieces], axis=0))
+
+
+def _laid_over(
+    meters: Sequence[Segments],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Segments]]:
+    """Starts and ends of the pieces into which all edges of the meters cut time, and each meter in these pieces."""
+    edges = np.unique(np.concatenate([edge for meter in meters for edge in (meter.start, meter.end)]))
+    start, end = edges[:-1], edges[1:]
+    return start, end, [_cut(meter, start, end) for meter in meters]
+
+
+def _cut(meter: Segments, start: NDArray[np.int64], end: NDArray[np.int64]) -> Segments:
+    """The meter in pieces that none of its edges cuts; NaN where it has no segment."""
+    if not len(meter.start):
+        nothing = np.full(len(start), np.nan)
+        return Segments(start, end, nothing, nothing, np.zeros(len(start), bool))
+    place = np.clip(np.searchsorted(meter.start, start, "right") - 1, 0, None)
+    inside = (meter.start[place] <= start) & (end <= meter.end[place])
+    share = (end - start) / np.maximum(meter.end[place] - meter.start[place], 1)
+    return Segments(
+        start,
+        end,
+        np.where(inside, meter.energy_wh[place] * share, np.nan),
+        np.where(inside, meter.power_w[place], np.nan),
+        inside & meter.gap[place],
+    )
 
 
 class EnergyLine:

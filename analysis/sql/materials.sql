@@ -1,4 +1,4 @@
 -- The names behind the hashes of statuses.sql, from one status row of each.
 SELECT DISTINCT hashtext(s.material) AS code, s.material AS name
-FROM printer_status s
-WHERE s.device_id = %(device)s AND s.timestamp = ANY (%(times)s) AND s.material IS NOT NULL
+FROM series.device_status s
+WHERE s.device_key = %(device_key)s AND s.timestamp = ANY (%(times)s) AND s.material IS NOT NULL

@@ -1,5 +1,5 @@
 -- Seconds and energy per state of whole hours whose statuses are gone by retention.
-SELECT p.state, sum(p.seconds)::float8 AS seconds, sum(p.energy_wh)::float8 AS energy_wh
-FROM printer_phase_1hour p
-WHERE p.device_id = %(device)s AND p.bucket >= %(from)s AND p.bucket < %(to)s AND p.state <> 'no_data'
-GROUP BY p.state
+SELECT n.phase, sum(s.seconds)::float8 AS seconds, sum(s.energy_wh)::float8 AS energy_wh
+FROM series.device_state_1hour s JOIN states n USING (state_key)
+WHERE s.device_key = %(device_key)s AND s.bucket >= %(from)s AND s.bucket < %(to)s AND n.state <> 'no_data'
+GROUP BY n.phase

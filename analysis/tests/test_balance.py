@@ -1,9 +1,11 @@
 """The account of an analysis: phases sum to the range in time and energy, and the total is what the database counts."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,11 @@ PHASE_OF = {
     "finished": "Idle",
     "cancelled": "Idle",
     "error": "Active",
+    "running": "Active",
+    "standby": "Idle",
+    "setup": "Active",
+    "maintenance": "Idle",
+    "fault": "Active",
     "offline": "No data",
     "unknown": "No data",
     "no_data": "No data",
@@ -62,7 +69,7 @@ def by_sql(plant, device, start, end):
         """SELECT s.state, sum(extract(epoch FROM s.t1 - s.t0))::float8,
                       sum((SELECT sum(energy_between(a.meter_id, greatest(a.valid_from, s.t0), least(a.valid_to, s.t1)))
                            FROM meter_assignments a
-                           WHERE a.device_id = %s AND a.role = 'main' AND a.valid_from < s.t1 AND a.valid_to > s.t0))
+                           WHERE a.device_id = %s AND a.adds AND a.valid_from < s.t1 AND a.valid_to > s.t0))
                FROM device_states(%s, %s, %s) s GROUP BY s.state""",
         device,
         device,
@@ -275,8 +282,8 @@ def test_what_retention_left_still_balances(plant, service):
         plant.all("UPDATE settings SET value = %s WHERE name = 'frozen_before'", cut.isoformat())
         # Rows go in small steps, or by whole chunks: for a while they are there together with what replaces them.
         still_there = analysed(service, device, begin + timedelta(hours=6), end)
-        plant.all("DELETE FROM energy_data WHERE meter_id = %s AND timestamp < %s", meter, cut)
-        plant.all("DELETE FROM printer_status WHERE device_id = %s AND timestamp < %s", device, cut)
+        plant.all("DELETE FROM series.energy WHERE meter_key = meter_key(%s) AND timestamp < %s", meter, cut)
+        plant.all("DELETE FROM series.device_status WHERE device_key = device_key(%s) AND timestamp < %s", device, cut)
         after = analysed(service, device, begin + timedelta(hours=6), end)
         old = analysed(
             service, device, begin + timedelta(hours=7.5), begin + timedelta(hours=9, minutes=20, seconds=30)
@@ -350,13 +357,15 @@ def test_cost_follows_the_tariffs(plant, service, at):
     assert results["summary"]["co2_g"] == pytest.approx(co2)
 
 
-def test_only_main_electricity_meters_count(plant, service, at):
-    """A sub meter measures a part, and gas is no electricity."""
+def test_only_electricity_meters_that_add_up_count(plant, service, at):
+    """A sub meter measures a part, gas is no electricity, and what flows out is not consumed; a dryer counts."""
     device = plant.printer()
-    meters = [plant.meter(device=device) for _ in range(3)]
+    meters = [plant.meter(device=device) for _ in range(5)]
     plant.all("UPDATE meter_assignments SET role = 'sub' WHERE meter_id = %s", meters[1])
     plant.all("UPDATE meters SET energy_type = 'natural_gas' WHERE meter_id = %s", meters[2])
-    for meter, watts in zip(meters, (100.0, 30.0, 5000.0)):
+    plant.all("UPDATE meter_assignments SET role = 'dryer' WHERE meter_id = %s", meters[3])
+    plant.all("UPDATE meters SET direction = 'export' WHERE meter_id = %s", meters[4])
+    for meter, watts in zip(meters, (80.0, 30.0, 5000.0, 20.0, 700.0)):
         plant.ingest(meter, [(at(s), 10 + s * watts / 3600, watts) for s in range(0, 3601, 10)])
     results = analysed(service, device, at(0), at(3600))
     assert (
@@ -395,6 +404,202 @@ def test_any_meter_balances(plant, dataset_of, data):
         known = plant.one("SELECT energy_between(%s, %s, %s)", meter, a, b) or 0.0
         ours = float(dataset.line.wh_until(micros(b)) - dataset.line.wh_until(micros(a)))
         assert ours == pytest.approx(known, abs=1e-6)
+
+
+INTERVAL = st.tuples(
+    st.sampled_from([None, "power", "lost", "told", "told", "told"]), st.floats(0, 50), st.integers(0, 300)
+)
+
+
+def put_intervals(plant, meter, begin, slots):
+    """Every 300 s an interval's energy, some lost, with readings of power between them; returns the last second."""
+    now, rows = 0, []
+    for kind, wh, shift in slots:
+        now += 300
+        if kind == "power":
+            rows.append((begin + timedelta(seconds=now - shift), None, wh, None))
+        elif kind == "told":
+            # a device's interval may be shorter or longer than the time between its messages
+            rows.append((begin + timedelta(seconds=now), wh, None, None if shift % 2 else 150 + 2 * shift))
+    if rows:
+        rows = list({row[0]: row for row in rows}.values())
+        plant.one(
+            "SELECT ingest_energy(%s, %s::timestamptz[], %s::float8[], %s::float8[], p_interval_s => %s::float8[])",
+            [meter] * len(rows),
+            [row[0] for row in rows],
+            [row[2] for row in rows],
+            [row[1] for row in rows],
+            [row[3] for row in rows],
+        )
+    return now
+
+
+def check_line(plant, dataset_of, device, cuts):
+    """Energy and coverage between any two cuts are those of the database."""
+    dataset = dataset_of(device, cuts[0], cuts[-1])
+    for a, b in pairwise(cuts):
+        if a == b:
+            continue
+        between = np.array([micros(a), micros(b)])
+        wh, covered = plant.one("SELECT energy_wh, coverage_s FROM device_energy_detail(%s, %s, %s)", device, a, b)
+        assert np.diff(dataset.line.wh_until(between))[0] == pytest.approx(wh or 0.0, abs=1e-6)
+        assert (np.diff(dataset.line.known_s_until(between))[0] > 0) == (wh is not None)
+        assert np.diff(dataset.line.covered_s_until(between))[0] == pytest.approx(covered, abs=1e-5)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_interval_meter_balances(plant, dataset_of, data):
+    """Lost readings, intervals of any length and spans that do not count: equal at every cut, with their coverage."""
+    begin = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=20)
+    device = plant.printer()
+    meter = plant.meter(device=device, reading_kind="interval", interval_s=300)
+    slots = data.draw(st.lists(INTERVAL, min_size=1, max_size=12))
+    # without readings of power the coverage is a matter of intervals alone
+    with_power = data.draw(st.booleans())
+    now = put_intervals(plant, meter, begin, [slot for slot in slots if with_power or slot[0] != "power"])
+    if data.draw(st.booleans()):
+        first, last = sorted(data.draw(st.lists(st.integers(0, now), min_size=2, max_size=2, unique=True)))
+        plant.one(
+            "SELECT meter_correct(%s, %s, %s, NULL, 'broken', 'test')",
+            meter,
+            begin + timedelta(seconds=first),
+            begin + timedelta(seconds=last),
+        )
+    cuts = sorted(
+        data.draw(st.lists(st.floats(-100, now + 100), min_size=2, max_size=6, unique_by=lambda s: round(s, 3)))
+    )
+    cuts = [begin + timedelta(seconds=round(cut, 3)) for cut in cuts]
+    if not with_power:
+        check_line(plant, dataset_of, device, cuts)
+    dataset = dataset_of(device, cuts[0], cuts[-1])
+    for a, b in pairwise(cuts):
+        ours = float(dataset.line.wh_until(micros(b)) - dataset.line.wh_until(micros(a)))
+        assert ours == pytest.approx(plant.one("SELECT energy_between(%s, %s, %s)", meter, a, b) or 0.0, abs=1e-6)
+
+
+def test_a_lost_interval_is_a_gap_without_energy(plant, dataset_of, service, at):
+    """Five quarters of an hour of 10 kWh, the third lost: 40 kWh, and the energy of the others stays where it was."""
+    device = plant.printer(device_type="compressor")
+    meter = plant.meter(device=device, reading_kind="interval", interval_s=900, max_power_w=1e6)
+    plant.ingest(meter, [(at(900 * n), 10_000.0) for n in (1, 2, 4, 5)])
+    results = analysed(service, device, at(0), at(4500))
+    assert results["summary"]["total_kwh"] == pytest.approx(40)
+    line = dataset_of(device, at(0), at(4500)).line
+    edges = np.array([micros(at(900 * n)) for n in range(6)])
+    assert np.diff(line.wh_until(edges)) == pytest.approx([10_000, 10_000, 0, 10_000, 10_000])
+    assert np.diff(line.covered_s_until(edges)) == pytest.approx([900, 900, 0, 900, 900])
+    assert np.diff(line.gap_s_until(edges)) == pytest.approx([0, 0, 900, 0, 0])
+    assert results["data_quality"]["gaps"] == 1
+    # the mean that the energy implies is the power of an interval, and of the reading that ends it
+    assert results["series"]["actual"] == [40_000.0] * 4
+    assert results["new_metrics"]["avg_power_overall"] == pytest.approx(40_000)
+
+
+def test_readings_of_all_time_begin_with_the_first_interval(plant, service):
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    device = plant.printer(device_type="compressor")
+    meter = plant.meter(device=device, reading_kind="interval", interval_s=900, max_power_w=1e6)
+    plant.ingest(meter, [(hour - timedelta(seconds=900 * n), 10_000.0) for n in (4, 3, 2, 1)])
+    results = service.analyze({"deviceId": device, "timeRange": "all"})["results"]
+    assert results["summary"]["total_kwh"] == pytest.approx(40)
+
+
+@pytest.mark.parametrize("factors", [(1, 1), (1, -1), (0.3,)], ids=["sum", "difference", "share"])
+@pytest.mark.parametrize("days", [0.1, 9], ids=["readings", "rollups"])
+def test_a_virtual_meter_is_the_sum_of_its_parts(plant, service, dataset_of, factors, days):
+    """From readings, and from stored rollups with readings where these are not current."""
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    begin, step = end - timedelta(days=days), 20 if days < 1 else 60
+    device = plant.printer(idle_power_w=9)
+    parts = [plant.meter() for _ in factors]
+    virtual = f"v-{device}"
+    for meter, watts in zip(parts, (100.0, 40.0)):
+        plant.ingest(
+            meter,
+            [
+                (begin + timedelta(seconds=s), 10 + s * watts / 3600, watts)
+                for s in range(0, int(86400 * days) + 1, step)
+            ],
+        )
+    plant.one("SELECT virtual_meter_save(%s, %s, 'test')", virtual, json.dumps(dict(zip(parts, factors))))
+    plant.one("SELECT meter_assign(%s, %s, 'main', NULL, 'test')", virtual, device)
+    if days > 1:
+        plant.all("CALL run_rollups()")
+    start, watts = begin + timedelta(seconds=1234), sum(f * w for f, w in zip(factors, (100, 40)))
+    results = analysed(service, device, start, end)
+    known = plant.one("SELECT device_energy(%s, %s, %s)", device, start, end)
+    assert results["summary"]["total_kwh"] == pytest.approx(known / 1000, rel=1e-9)
+    assert known == pytest.approx(watts * (end - start).total_seconds() / 3600, rel=1e-6)
+    assert results["summary"]["peak_power_w"] == pytest.approx(watts)
+    assert results["summary"]["avg_power_w"] == pytest.approx(watts)
+    assert results["data_quality"]["coverage_percent"] == pytest.approx(100)
+
+
+def test_what_one_part_does_not_know_a_virtual_meter_does_not_know(plant, dataset_of, at):
+    device, parts = plant.printer(), [plant.meter() for _ in range(2)]
+    for meter, first, last in zip(parts, (0, 1800), (3600, 5400)):
+        plant.ingest(meter, [(at(s), 10 + s / 36, 100.0) for s in range(first, last + 1, 10)])
+    plant.one("SELECT virtual_meter_save(%s, %s, 'test')", f"v-{device}", json.dumps(dict.fromkeys(parts, 1)))
+    plant.one("SELECT meter_assign(%s, %s, 'main', NULL, 'test')", f"v-{device}", device)
+    line = dataset_of(device, at(0), at(5400)).line
+    edges = np.array([micros(at(s)) for s in (0, 1800, 3600, 5400)])
+    assert np.diff(line.wh_until(edges)) == pytest.approx([0, 100, 0])
+    assert np.diff(line.known_s_until(edges)) == pytest.approx([0, 1800, 0])
+
+
+def test_a_span_that_does_not_count_is_unknown(plant, service, dataset_of, at):
+    """Excluded by a correction: no energy, not covered; the rest keeps its own."""
+    device = plant.printer()
+    meter = plant.meter(device=device)
+    plant.ingest(meter, [(at(s), 100 + s / 36, 100.0) for s in range(0, 3601, 10)])
+    plant.one("SELECT meter_correct(%s, %s, %s, NULL, 'clamp open', 'test')", meter, at(1200), at(1800))
+    plant.statuses(device, [(at(s), "printing") for s in range(0, 3600, 60)])
+    results = analysed(service, device, at(0), at(3600))
+    check_balance(plant, results, device, at(0), at(3600))
+    assert results["summary"]["total_kwh"] == pytest.approx(0.1 * 5 / 6)
+    assert results["data_quality"]["unknown_minutes"] == pytest.approx(10)
+    assert results["data_quality"]["coverage_percent"] == pytest.approx(100 * 5 / 6)
+    check_line(plant, dataset_of, device, [at(s) for s in (0, 1000, 1500, 1700.5, 3600)])
+
+
+@pytest.mark.parametrize("device_type", ["printer", "compressor"])
+def test_a_status_holds_three_intervals(plant, service, at, device_type):
+    """Asked each half hour, always at work: nothing of two hours is without data."""
+    device = plant.printer(device_type=device_type, data_interval_seconds=1800, source="mqtt")
+    plant.ingest(plant.meter(device=device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 7201, 10)])
+    plant.statuses(
+        device, [(at(s), "printing" if device_type == "printer" else "running") for s in range(0, 7200, 1800)]
+    )
+    results = analysed(service, device, at(0), at(7200))
+    check_balance(plant, results, device, at(0), at(7200))
+    phase = "Printing" if device_type == "printer" else "Active"
+    assert results["phase_analysis"][phase]["duration_minutes"] == pytest.approx(120)
+    assert results["data_quality"]["rows_without_status"] == 0
+    after = analysed(service, device, at(0), at(5400 + 5400 + 600))
+    assert after["phase_analysis"]["No data"]["duration_minutes"] == pytest.approx(10)
+
+
+def test_a_kind_and_a_state_that_are_added_are_rows(plant, service, at):
+    """A laser that engraves: one row each, and the analysis knows what it does."""
+    plant.all("INSERT INTO device_kinds (device_kind, name) VALUES ('laser', 'Laser cutter')")
+    plant.all(
+        "INSERT INTO states (state_key, state, name, class, phase) VALUES"
+        " (70, 'engraving', 'Engraving', 'productive', 'Printing'), (71, 'airing', 'Airing', 'ready', 'Ventilation')"
+    )
+    device = plant.printer(device_type="laser", source="mqtt")
+    plant.ingest(plant.meter(device=device), [(at(s), 100 + s / 36, 100.0) for s in range(0, 3601, 10)])
+    plant.statuses(
+        device,
+        [(at(s), "engraving" if s < 1800 else "airing" if s < 2700 else "standby") for s in range(0, 3600, 30)],
+    )
+    results = analysed(service, device, at(0), at(3600))
+    minutes = {name: phase["duration_minutes"] for name, phase in results["phase_analysis"].items()}
+    assert {name: one for name, one in minutes.items() if one} == pytest.approx(
+        {"Printing": 30, "Active": 15, "Idle": 15}
+    )
+    assert results["summary"]["deviceType"] == "laser"
+    assert "describes printers" in results["ml_prediction_summary"]["note"]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from psycopg2.extensions import AsIs
 
 from analysis.core.database import decode, query_layout
-from analysis.core.states import STATES
+from analysis.core.states import PHASES, States
 from analysis.core.times import instant, micros
-from analysis.dataset import build, device_of
+from analysis.dataset import build, device_of, states_of
 from analysis.request import DRIVERS
+from analysis.training_data import FILE_HOLDS_US, FILE_STATES
 
 PLAIN = """
 SELECT e.timestamp, e.power_watts, s.state, s.material, s.nozzle_temp_actual, s.bed_temp_target, s.progress_percent,
@@ -45,7 +46,7 @@ def number(value):
 @given(
     readings=st.lists(SECONDS, min_size=1, max_size=12, unique=True),
     statuses=st.lists(
-        st.tuples(SECONDS, st.sampled_from(STATES), TEMPERATURE, st.sampled_from([None, "PLA", "PETG"])),
+        st.tuples(SECONDS, st.sampled_from(FILE_STATES.names), TEMPERATURE, st.sampled_from([None, "PLA", "PETG"])),
         max_size=10,
         unique_by=lambda s: s[0],
     ),
@@ -107,7 +108,7 @@ def test_same_rows_as_lateral_sql(plant, dataset_of, readings, statuses, climate
         (
             instant(data.rows["at"][i]),
             data.rows["power_w"][i],
-            STATES[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
+            data.states.names[data.statuses["state"][found[i]]] if found[i] >= 0 else None,
             data.materials.get(data.statuses["material"][found[i]]) if found[i] >= 0 else None,
             number(nozzle[i]),
             number(bed[i]),
@@ -163,9 +164,8 @@ def test_climate_is_read_where_there_are_rows(plant, database, monkeypatch, at):
     assert climate["from"] >= at(-3600) and climate["to"] <= at(7200)
 
 
-def test_layouts_name_what_the_queries_return(plant, database, at):
+def test_layouts_name_what_the_queries_return(database, at):
     """A column that is NULL or of another type than its file says is an error, not a shifted number."""
-    device = plant.printer()
     with database.snapshot() as snapshot:
         for query in (
             "readings",
@@ -176,10 +176,11 @@ def test_layouts_name_what_the_queries_return(plant, database, at):
         ):
             empty = snapshot.columns(
                 query,
-                meter="none",
-                device=device,
-                table=AsIs("energy_rollup_1min"),
-                place="none",
+                meter_key=-1,
+                device_key=-1,
+                holds_s=300.0,
+                table=AsIs("series.energy_1min"),
+                place=-1,
                 step_min=5,
                 **{"from": at(0), "to": at(3600)},
             )
@@ -189,12 +190,42 @@ def test_layouts_name_what_the_queries_return(plant, database, at):
         decode(b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"\x00\x01\xff\xff\xff\xff" + b"\xff\xff", (("at", "time"),))
 
 
-def test_state_numbers_are_those_of_the_query(plant, database, at):
+def test_states_are_rows(plant, dataset_of, database, at):
+    """Each status has the state that was recorded, also one that was added and one whose row is gone."""
+    plant.all(
+        "INSERT INTO states (state_key, state, name, class, phase) VALUES"
+        " (-5, 'drying', 'Drying', 'productive', 'Heating'), (900, 'gone', 'Gone', 'ready', 'Idle')"
+    )
     device = plant.printer()
-    plant.statuses(device, [(at(10 * i), state) for i, state in enumerate(STATES)])
+    names = [name for (name,) in plant.all("SELECT state FROM states WHERE state <> 'no_data' ORDER BY random()")]
+    plant.statuses(device, [(at(10 * i), state) for i, state in enumerate(names)])
+    plant.all("DELETE FROM states WHERE state = 'gone'")
+    data = dataset_of(device, at(0), at(3600))
+    known = [*data.states.names, "gone"]
+    assert [known[place] for place in data.statuses["state"]] == names
+    phases = dict(plant.all("SELECT state, phase FROM states"))
+    # a phase of which the analysis has not heard is activity
+    known_phases = {name: phase if phase in PHASES else "Active" for name, phase in phases.items()}
+    assert [known_phases.get(name, "No data") for name in names] == [PHASES[phase] for phase in data.statuses["phase"]]
     with database.snapshot() as snapshot:
-        statuses = snapshot.columns("statuses", device=device, **{"from": at(0), "to": at(3600)})
-    assert list(statuses["state"]) == list(range(len(STATES)))
+        assert states_of(snapshot).places(np.array([-5, 4, 899])).tolist() == [0, 5, len(data.states.names)]
+    plant.all("DELETE FROM states WHERE state = 'drying'")
+
+
+def test_no_state_at_all_is_no_fault():
+    nothing = States(())
+    assert nothing.places(np.array([4, -1])).tolist() == [0, 0] and nothing.names == ()
+    assert PHASES[nothing.phase[0]] == "No data" and nothing.trouble[0] and not nothing.off[0]
+
+
+def test_a_file_has_the_states_of_a_new_database(plant):
+    """Training from a file has no database beside it."""
+    rows = plant.all("SELECT state_key, state, class, phase FROM states WHERE state_key BETWEEN 0 AND 10")
+    wanted = States(rows)
+    assert FILE_STATES.names == wanted.names
+    for name in ("phase", "off", "trouble"):
+        assert getattr(FILE_STATES, name).tolist() == getattr(wanted, name).tolist()
+    assert plant.one("SELECT extract(epoch FROM holds(10))") * 1_000_000 == FILE_HOLDS_US
 
 
 def test_every_driver_is_a_column(plant, dataset_of, at):

@@ -13,8 +13,18 @@ import numpy as np
 import pytest
 
 from analysis import candidates, explain, features, model_card, models, predictor, train_model
-from analysis.core.states import STATES
-from analysis.training_data import Job, NoTrainingData, TrainingSet, from_csv, from_database, groups_of_jobs
+from analysis.core.states import States
+from analysis.training_data import (
+    FILE_STATES,
+    Job,
+    NoTrainingData,
+    TrainingSet,
+    from_csv,
+    from_database,
+    groups_of_jobs,
+)
+
+STATES = FILE_STATES.names
 
 
 def fleet(prints=24, rows=60, seed=3, shuffled=False):
@@ -64,7 +74,7 @@ def fleet(prints=24, rows=60, seed=3, shuffled=False):
     columns = {name: values[order] for name, values in columns.items()}
     if shuffled:
         columns["power_w"] = dice.permutation(columns["power_w"])
-    return TrainingSet(columns, "made for the test")
+    return TrainingSet(columns, "made for the test", FILE_STATES)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -120,7 +130,7 @@ def printing_rows(n=5, **more):
         | more
     )
     device = {"rated_power_w": 300, "idle_power_w": 10, "bed_width": 250, "bed_depth": 210, "device_model": "MK4"}
-    return lambda categories: features.build(statuses, ["PLA"] * n, np.full(n, np.nan), device, categories)
+    return lambda categories: features.build(statuses, ["PLA"] * n, np.full(n, np.nan), device, categories, FILE_STATES)
 
 
 def test_a_gain_is_promoted_with_a_card(trained):
@@ -273,6 +283,46 @@ def test_at_rest_it_does_not_matter_what_a_printer_says_of_its_last_print(traine
     assert np.array_equal(silent.values, talkative.values, equal_nan=True)
     busy = printing_rows(z_height_mm=np.full(5, 48.2))(model.categories)
     assert (busy.values[:, busy.names.index("z_height_mm")] == np.float32(48.2)).all()
+
+
+def test_a_state_that_is_added_has_the_feature_of_its_phase():
+    rows = [
+        (40, "purging", "productive", "Heating"),
+        (41, "jammed", "down", "Active"),
+        (42, "sleeping", "ready", "Idle"),
+    ]
+    states = States(rows)
+    statuses = {name: np.full(3, 1.0) for name in features.MEASURED} | {"state": states.places(np.array([40, 41, 42]))}
+    device: dict[str, float | None] = dict.fromkeys(features.DEVICE_COLUMNS)
+    known = features.build(statuses, [None] * 3, np.full(3, np.nan), device, features.Categories(), states)
+    by_name = {name: known.values[:, known.names.index(name)].tolist() for name in features.STATE_FEATURES}
+    assert by_name == {
+        "state_heating": [1, 0, 0],
+        "state_printing": [0, 0, 0],
+        "state_paused": [0, 0, 0],
+        "state_resting": [0, 0, 1],
+        "state_error": [0, 1, 0],
+    }
+    # the progress of a print is one of a print
+    assert np.isnan(known.values[:, known.names.index("progress_percent")]).tolist() == [False, True, True]
+
+
+def test_the_states_of_printers_have_the_features_that_models_were_trained_with():
+    """A model of an earlier version still means the same by them."""
+    features_of = {
+        "state_heating": ("heating",),
+        "state_printing": ("printing",),
+        "state_paused": ("paused", "attention"),
+        "state_resting": ("idle", "ready", "finished", "cancelled"),
+        "state_error": ("error", "unknown"),
+    }
+    n = len(STATES)
+    statuses = {name: np.full(n, 1.0) for name in features.MEASURED} | {"state": np.arange(n)}
+    device: dict[str, float | None] = dict.fromkeys(features.DEVICE_COLUMNS)
+    known = features.build(statuses, [None] * n, np.full(n, np.nan), device, features.Categories(), FILE_STATES)
+    for name, members in features_of.items():
+        column = known.values[:, known.names.index(name)]
+        assert {state for state, value in zip(STATES, column) if value} == set(members), name
 
 
 def test_a_worker_loads_xgboost_without_what_it_does_not_need():
@@ -452,6 +502,16 @@ def test_predictions_answer_for_all_and_say_why_not(plant, service, printing, tr
     answer = service.predict_all()
     assert printing in [row["device_id"] for row in answer["rows"]] and answer["error"] is None
     assert set(answer["rows"][0]) == {"device_id", "timestamp", "predicted_power_watts", "model_version"}
+
+
+def test_a_printer_that_is_asked_rarely_is_predicted_while_its_status_holds(plant, service, trained, tmp_path):
+    settle(trained, models.folder(tmp_path))
+    now, printers = datetime.now(UTC), {}
+    for interval, age in ((10, 400), (1800, 4000), (1800, 5500)):
+        printers[interval, age] = plant.printer(data_interval_seconds=interval, device_model="MK4")
+        plant.statuses(printers[interval, age], [(now - timedelta(seconds=age), "printing")])
+    found = {row["device_id"] for row in service.predict_all()["rows"]}
+    assert {key for key, device in printers.items() if device in found} == {(1800, 4000)}
 
 
 def test_analysis_with_a_model_has_its_parts(service, printing, trained, tmp_path):

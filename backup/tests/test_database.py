@@ -86,20 +86,19 @@ class Saved:
 
 
 def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
-    older = tmp_path / "older"
-    shutil.copytree(migrate.HERE, older, ignore=shutil.ignore_patterns("tests", "__pycache__"))
-    for path in sorted((older / "migrations").glob("*.sql"))[1:]:
-        path.unlink()
-    with monkeypatch.context() as patched:
-        patched.setattr(migrate, "HERE", older)
-        db = made(env)
+    db = made(env)
     before = db.all("SELECT device_id, bucket, energy_wh FROM energy_readings_1day ORDER BY 1, 2")
     db.connection.close()
     saved = Saved(env, tmp_path)
-    assert saved.manifest["migrations"] == ["0001_tables.sql"] and saved.manifest["engine"] == "plain"
+    assert saved.manifest["migrations"][0] == "0001_tables.sql" and saved.manifest["engine"] == "plain"
     archive.refuse_newer("x", saved.manifest["migrations"], "older")
-    said = saved.restore(env)
-    assert "brought up to date by 0002_gcode_queue.sql" in said["migrated"]
+    newer = tmp_path / "newer"
+    shutil.copytree(migrate.HERE, newer, ignore=shutil.ignore_patterns("tests", "__pycache__"))
+    (newer / "migrations/9000_later.sql").write_text("CREATE TABLE later (a integer)")
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate, "HERE", newer)
+        said = saved.restore(env)
+    assert "brought up to date by 9000_later.sql" in said["migrated"]
     again = Database(database.dsn(env, "postgres"), "plain")
     assert again.all("SELECT device_id, bucket, energy_wh FROM energy_readings_1day ORDER BY 1, 2") == before
     assert (
@@ -113,7 +112,22 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
     meter = again.one("SELECT meter_id FROM meters")
     assert again.ingest(meter, [(NOW, 430.5, 60)])["accepted"] == 1
     assert again.one("SELECT energy_delta_wh FROM energy_data ORDER BY timestamp DESC LIMIT 1") == pytest.approx(1.5)
+    # keys are not given again, and the months of a series came along
+    keys = again.all("SELECT device_key FROM devices")
+    again.device("C", source="none")
+    assert again.all("SELECT device_key FROM devices WHERE device_id = 'C'")[0] not in keys
+    assert again.one("SELECT count(*) FROM series.energy") == 431
     again.connection.close()
+
+
+def test_a_series_is_one_check_and_its_months_are_none(env, tmp_path):
+    db = made(env)
+    months = db.one("SELECT count(*) FROM pg_inherits WHERE inhparent = 'series.energy'::regclass")
+    db.connection.close()
+    names = [check["name"] for check in Saved(env, tmp_path).checks]
+    assert months and "rows of series.energy" in names and "rows of series.device_status" in names
+    assert not [name for name in names if "_20" in name or "before" in name]
+    assert "content of states" in names and "content of devices" in names
 
 
 def test_what_differs_does_not_take_over(env, tmp_path):

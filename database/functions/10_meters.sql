@@ -1,12 +1,13 @@
 -- Meters appear by themselves; the protocol gives the defaults that their owner may change.
 
-CREATE FUNCTION default_max_power_w(p_meter text, p_protocol text) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+CREATE FUNCTION default_max_power_w(p_meter text, p_protocol text, p_energy_type text DEFAULT 'electricity') RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
     -- Generous on purpose: a limit that is too low turns real energy into jumps. 3,680 W = 16 A at 230 V.
-    SELECT CASE WHEN p_protocol = 'factory' THEN 2000000
+    SELECT CASE WHEN p_energy_type <> 'electricity' THEN 20000000
+                WHEN p_protocol = 'factory' THEN 2000000
                 WHEN p_meter ~ '/em1?:\d+$' THEN 82800      -- three phases of 120 A
                 ELSE 3680 END::double precision
 $$;
-COMMENT ON FUNCTION default_max_power_w(text, text) IS 'Highest plausible power of a new meter in W, by kind.';
+COMMENT ON FUNCTION default_max_power_w(text, text, text) IS 'Highest plausible power of a new meter in W, by kind.';
 
 -- Otherwise any client of the broker could add meters without end.
 CREATE FUNCTION room_for_meters() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
@@ -20,7 +21,8 @@ CREATE FUNCTION is_meter_name(p_name text) RETURNS boolean LANGUAGE sql IMMUTABL
 COMMENT ON FUNCTION is_meter_name(text) IS
     'Whether a meter may have that name: 1 to 200 characters, no control characters.';
 
-CREATE FUNCTION register_meters(p_meter text[], p_protocol text[]) RETURNS integer LANGUAGE plpgsql AS $$
+CREATE FUNCTION register_meters(p_meter text[], p_protocol text[], p_energy_type text[] DEFAULT NULL, p_kind text[] DEFAULT NULL,
+    p_direction text[] DEFAULT NULL, p_interval_s float8[] DEFAULT NULL) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     v_new text[];
     v_room bigint;
@@ -35,17 +37,21 @@ BEGIN
     INSERT INTO meter_state (meter_id) SELECT meter_id FROM meters WHERE meter_id = ANY (v_new) ON CONFLICT DO NOTHING;
     v_room := room_for_meters();
     WITH wanted AS (
-        SELECT DISTINCT ON (u.id) u.id, coalesce(u.protocol, 'unknown') AS protocol
-        FROM unnest(p_meter, p_protocol) AS u (id, protocol)
+        SELECT DISTINCT ON (u.id) u.id, coalesce(u.protocol, 'unknown') AS protocol, t.energy_type, coalesce(u.kind, 'counter') AS kind,
+               CASE WHEN u.direction = 'export' THEN 'export' ELSE 'import' END AS direction, u.seconds,
+               CASE WHEN t.energy_type = 'electricity' THEN 'Wh' ELSE t.unit END AS unit, CASE WHEN t.energy_type = 'electricity' THEN 1 ELSE t.wh_per_unit END AS wh_per_unit
+        FROM unnest(p_meter, p_protocol, p_energy_type, p_kind, p_direction, p_interval_s) WITH ORDINALITY AS u (id, protocol, energy_type, kind, direction, seconds, n)
+        JOIN energy_types t ON t.energy_type = coalesce(u.energy_type, 'electricity')
         WHERE u.id = ANY (v_new) AND is_meter_name(u.id)
           AND NOT EXISTS (SELECT 1 FROM meters m WHERE m.meter_id = u.id)
-        ORDER BY u.id
+        ORDER BY u.id, u.n      -- what the first one of a meter says
     ), ranked AS (
         SELECT w.*, count(*) FILTER (WHERE d.device_id IS NULL) OVER (ORDER BY w.id) AS unassigned
         FROM wanted w LEFT JOIN LATERAL (SELECT device_id FROM meter_claim(w.id)) d ON true
     ), made AS (
-        INSERT INTO meters (meter_id, protocol, max_power_w, reporting_interval_s)
-        SELECT id, protocol, default_max_power_w(id, protocol), CASE WHEN protocol = 'tasmota' THEN 300 END
+        INSERT INTO meters (meter_id, protocol, energy_type, reading_kind, direction, unit, wh_per_unit, max_power_w, reporting_interval_s)
+        SELECT id, protocol, energy_type, kind, direction, unit, wh_per_unit, default_max_power_w(id, protocol, energy_type),
+               CASE WHEN protocol = 'tasmota' THEN 300 WHEN seconds > 0 AND seconds <= 31 * 86400 THEN seconds END
         FROM ranked WHERE unassigned <= v_room
         ON CONFLICT DO NOTHING RETURNING meter_id
     )
@@ -54,8 +60,9 @@ BEGIN
         WHERE EXISTS (SELECT 1 FROM meters WHERE meter_id = id);
     RETURN cardinality(v_new);
 END $$;
-COMMENT ON FUNCTION register_meters(text[], text[]) IS
-    'Registers unknown meters (at most 1,000 without a device) and assigns those that a device names in shelly_id.';
+COMMENT ON FUNCTION register_meters(text[], text[], text[], text[], text[], float8[]) IS
+    'Registers unknown meters (at most 1,000 without a device; those of an unknown energy type are not) with protocol, '
+    'energy type, kind, direction and interval in s, and assigns those that a device names in shelly_id.';
 
 -- Which device names this meter in shelly_id: the meter itself, or the plug of which it is one channel.
 CREATE FUNCTION meter_claim(p_meter text) RETURNS TABLE (device_id text) LANGUAGE sql STABLE AS $$
@@ -93,7 +100,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY d.seconds) AS median, count(*) AS n
             FROM (SELECT extract(epoch FROM e.timestamp - lag(e.timestamp) OVER (ORDER BY e.timestamp))::float8 AS seconds
-                  FROM (SELECT timestamp FROM energy_data WHERE meter_id = m.meter_id ORDER BY timestamp DESC LIMIT 61) e) d
+                  FROM (SELECT timestamp FROM series.energy WHERE meter_key = m.meter_key ORDER BY timestamp DESC LIMIT 61) e) d
             WHERE d.seconds IS NOT NULL) l
         WHERE (p_meters IS NULL OR m.meter_id = ANY (p_meters)) AND l.n >= 10 AND l.median > 0
           AND (m.reporting_interval_s IS NULL OR l.median NOT BETWEEN m.reporting_interval_s * 0.67 AND m.reporting_interval_s * 1.5)
@@ -102,7 +109,7 @@ BEGIN
         PERFORM 1 FROM meter_state WHERE meter_id = item.meter_id FOR UPDATE;
         UPDATE meters SET reporting_interval_s = round(item.median::numeric, 1)
             WHERE meter_id = item.meter_id AND round(item.median::numeric, 1) > 0;
-        IF greatest(60, 3 * item.median) <> greatest(60, 3 * coalesce(item.reporting_interval_s, 20)) THEN
+        IF gap_threshold_s(item.median) <> gap_threshold_s(item.reporting_interval_s) THEN
             PERFORM flag_gaps(item.meter_id, greatest(raw_floor(), item.last_at - interval '7 days'));
         END IF;
         v_changed := v_changed + 1;

@@ -49,40 +49,47 @@ CREATE FUNCTION plausible_power_w(d devices) RETURNS double precision LANGUAGE s
 COMMENT ON FUNCTION plausible_power_w(devices) IS
     'Generous limit in W of what a meter of the device may measure: twice its rated power; NULL when that is unknown.';
 
--- Gives stored rows the device of their time again and marks rollups and jobs that this changes. No nested loops: the
--- statistics may not know the meter's rows yet, and the planner would then join all of them with all of them. Without
--- such loops e needs a bound of its own, or rows before p_from are read in vain.
-CREATE FUNCTION reattribute(p_meter text, p_from timestamptz, p_devices text[]) RETURNS void
-LANGUAGE plpgsql SET enable_nestloop = off AS $$
+-- The rows themselves have no device: only rollups and prints must follow.
+CREATE FUNCTION reattribute(p_meter text, p_from timestamptz, p_devices text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+    v_key integer := meter_key(p_meter);
     v_first timestamptz;
     v_last timestamptz;
     v_floor timestamptz;
     v_level text;
 BEGIN
     v_floor := setting('frozen_before')::timestamptz;
-    UPDATE energy_data e SET device_id = a.device_id
-        FROM (SELECT r.timestamp, x.device_id FROM energy_data r
-              LEFT JOIN meter_assignments x ON x.meter_id = r.meter_id AND x.valid_from <= r.timestamp AND r.timestamp < x.valid_to
-              WHERE r.meter_id = p_meter AND r.timestamp >= p_from AND r.device_id IS DISTINCT FROM x.device_id) a
-        WHERE e.meter_id = p_meter AND e.timestamp >= p_from AND e.timestamp = a.timestamp;
-    -- Frozen buckets can't be computed again from rows; they go to the device of their start.
-    FOR v_level IN SELECT name FROM rollup_levels() LOOP
-        EXECUTE format('UPDATE energy_rollup_%s r SET device_id = device_at($1, r.bucket)
-            WHERE r.meter_id = $1 AND r.bucket >= $2 AND r.bucket < $3 AND r.device_id <> device_at($1, r.bucket)', v_level)
-            USING p_meter, p_from, v_floor;
+    -- Frozen buckets can't be computed again from rows; they go to the device of their start. One may have had two devices.
+    FOR v_level IN SELECT name FROM rollup_levels() WHERE step < 86400 LOOP
+        EXECUTE format('WITH wrong AS (
+                SELECT DISTINCT r.bucket, coalesce(d.device_key, 0) AS owner_key FROM series.energy_%1$s r
+                LEFT JOIN meter_assignments a ON a.meter_id = $1 AND a.valid_from <= r.bucket AND r.bucket < a.valid_to
+                LEFT JOIN devices d ON d.device_id = a.device_id
+                WHERE r.meter_key = $4 AND r.bucket >= $2 AND r.bucket < $3 AND r.device_key <> coalesce(d.device_key, 0)
+            ), gone AS (
+                DELETE FROM series.energy_%1$s r USING wrong w WHERE r.meter_key = $4 AND r.bucket >= $2 AND r.bucket < $3 AND r.bucket = w.bucket
+                RETURNING r.*, w.owner_key
+            )
+            INSERT INTO series.energy_%1$s
+            SELECT bucket, sum(energy_wh), sum(avg_power_w * coverage_s) / nullif(sum(coverage_s), 0), min(min_power_w), max(max_power_w),
+                   sum(coverage_s), meter_key, owner_key, sum(reading_count)::integer FROM gone GROUP BY bucket, meter_key, owner_key', v_level)
+            USING p_meter, p_from, v_floor, v_key;
     END LOOP;
-    SELECT min(coalesce(interval_start, timestamp)), max(timestamp) INTO v_first, v_last FROM energy_data
-        WHERE meter_id = p_meter AND timestamp >= p_from;
+    -- a virtual meter has the rows of its parts
+    SELECT min(coalesce(interval_start, timestamp)), max(timestamp) INTO v_first, v_last FROM series.energy
+        WHERE meter_key = ANY (ARRAY(SELECT v_key UNION ALL SELECT meter_key(v.part_id) FROM virtual_meter_parts v WHERE v.meter_id = p_meter))
+          AND timestamp >= p_from;
     IF v_last IS NOT NULL THEN
-        PERFORM mark_dirty(p_meter, greatest(v_first, p_from), v_last);
+        PERFORM mark_dirty(p_meter, greatest(v_first, p_from), v_last + interval '1 microsecond');
         UPDATE print_jobs SET energy_final = false
             WHERE device_id = ANY (p_devices) AND energy_final AND end_time > greatest(v_first, p_from) AND start_time < v_last;
     END IF;
+    -- The days of the new device are those of its factory.
+    PERFORM mark_days(p_meter);
     PERFORM refresh_device_power(array_remove(p_devices, NULL));
 END $$;
 COMMENT ON FUNCTION reattribute(text, timestamptz, text[]) IS
-    'After a change of assignment: corrects the device of stored rows, marks rollups and jobs to be computed again.';
+    'After a change of assignment: marks rollups and jobs to be computed again.';
 
 CREATE FUNCTION device_at(p_meter text, p_at timestamptz) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT device_id FROM meter_assignments
@@ -90,6 +97,13 @@ CREATE FUNCTION device_at(p_meter text, p_at timestamptz) RETURNS text LANGUAGE 
 $$;
 COMMENT ON FUNCTION device_at(text, timestamptz) IS
     'The device that the meter measures at that time; empty text when none.';
+
+CREATE FUNCTION device_key_at(p_meter text, p_at timestamptz) RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT d.device_key FROM meter_assignments a JOIN devices d USING (device_id)
+                     WHERE a.meter_id = p_meter AND a.valid_from <= p_at AND p_at < a.valid_to), 0)
+$$;
+COMMENT ON FUNCTION device_key_at(text, timestamptz) IS
+    'The key of the device that the meter measures at that time; 0 when none.';
 
 CREATE FUNCTION mark_dirty(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -101,3 +115,43 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION mark_dirty(text, timestamptz, timestamptz) IS
     'Marks the range: its rollups of the meter must be computed again.';
+
+CREATE FUNCTION mark_days(p_meter text) RETURNS void LANGUAGE sql AS $$
+    -- The days of a device that has the meter no longer: nothing else would find them before the next refresh.
+    DELETE FROM series.energy_1day r USING meters m WHERE m.meter_id = p_meter AND r.meter_key = m.meter_key AND r.device_key <> 0
+        AND r.device_key NOT IN (SELECT d.device_key FROM meter_assignments a JOIN devices d USING (device_id) WHERE a.meter_id = p_meter);
+    INSERT INTO rollup_dirty (meter_id, from_ts, to_ts, step)
+    -- a day of another zone may begin before the first quarter of an hour
+    SELECT m.meter_id, min(r.bucket) - interval '2 days', 'infinity', 86400
+    FROM meters m JOIN series.energy_15min r USING (meter_key)
+    WHERE m.meter_id = p_meter AND NOT EXISTS (SELECT 1 FROM rollup_dirty d WHERE d.meter_id = p_meter AND d.step = 86400)
+    GROUP BY m.meter_id
+$$;
+COMMENT ON FUNCTION mark_days(text) IS
+    'Marks all days of the meter: where they begin has changed. They are made of the quarters of an hour, which stay.';
+
+-- A device that moves to another factory, or a factory that gets another zone, has other days.
+CREATE FUNCTION follow_device_zone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_registry(true);
+    PERFORM mark_days(m.meter_id) FROM (SELECT DISTINCT meter_id FROM meter_assignments WHERE device_id = NEW.device_id) m;
+    PERFORM mark_signal_days(NEW.device_id);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION follow_device_zone() IS 'Trigger: marks the days of the meters and signals of a device that moved to another factory.';
+
+CREATE FUNCTION follow_factory_zone() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM lock_registry(true);
+    PERFORM mark_days(m.meter_id) FROM meters m
+        WHERE NEW.is_default OR EXISTS (SELECT 1 FROM meter_assignments a JOIN devices d USING (device_id)
+                                        WHERE a.meter_id = m.meter_id AND d.factory_id = NEW.factory_id);
+    PERFORM mark_signal_days(d.device_id) FROM devices d WHERE d.factory_id = NEW.factory_id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION follow_factory_zone() IS 'Trigger: marks the days of the meters and signals of a factory that got another zone.';
+
+CREATE TRIGGER devices_follow_zone AFTER UPDATE OF factory_id ON devices
+    FOR EACH ROW WHEN (NEW.factory_id <> OLD.factory_id) EXECUTE FUNCTION follow_device_zone();
+CREATE TRIGGER factories_follow_zone AFTER UPDATE OF timezone, is_default ON factories
+    FOR EACH ROW WHEN (NEW.timezone <> OLD.timezone OR NEW.is_default <> OLD.is_default) EXECUTE FUNCTION follow_factory_zone();

@@ -72,7 +72,7 @@ COMMENT ON FUNCTION rates_between(uuid, text, timestamptz, timestamptz) IS
 
 -- Energy times rates for many devices and ranges at once, cut where a rate changes. cost_series() does the same with
 -- stored buckets.
-CREATE FUNCTION devices_energy_cost(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity')
+CREATE FUNCTION devices_energy_cost(p_device text[], p_from timestamptz[], p_to timestamptz[], p_energy_type text DEFAULT 'electricity', p_job boolean DEFAULT false)
 RETURNS TABLE (n bigint, energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
 LANGUAGE plpgsql STABLE SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
@@ -90,10 +90,10 @@ BEGIN RETURN QUERY
     ), known AS (       -- the pieces of one rate together: there are few rates and many pieces
         SELECT p.n, p.tariff_id, p.price_per_kwh, p.currency, p.factor_id, p.g_co2_per_kwh, sum(e.energy_wh) AS wh, bool_or(e.energy_wh <> 0) AS used FROM pieces p
         LEFT JOIN devices_energy((SELECT array_agg(device_id ORDER BY piece) FROM pieces), (SELECT array_agg(t0 ORDER BY piece) FROM pieces),
-                                 (SELECT array_agg(t1 ORDER BY piece) FROM pieces), p_energy_type) e ON e.n = p.piece
+                                 (SELECT array_agg(t1 ORDER BY piece) FROM pieces), p_energy_type, p_job) e ON e.n = p.piece
         GROUP BY p.n, p.tariff_id, p.price_per_kwh, p.currency, p.factor_id, p.g_co2_per_kwh
     ), sums AS (
-        SELECT k.n, sum(wh) AS wh, sum(wh / 1000 * price_per_kwh) AS cost, min(k.currency) AS currency, sum(wh / 1000 * k.g_co2_per_kwh) AS co2,
+        SELECT k.n, sum(wh) AS wh, sum(at_rate(wh, price_per_kwh)) AS cost, min(k.currency) AS currency, sum(at_rate(wh, k.g_co2_per_kwh)) AS co2,
                array_agg(DISTINCT k.tariff_id ORDER BY k.tariff_id) FILTER (WHERE wh IS NOT NULL AND k.tariff_id IS NOT NULL) AS tariffs,
                array_agg(DISTINCT k.factor_id ORDER BY k.factor_id) FILTER (WHERE wh IS NOT NULL AND k.factor_id IS NOT NULL) AS factors,
                -- energy without a rate, or in two currencies, has no cost
@@ -105,16 +105,16 @@ BEGIN RETURN QUERY
            CASE WHEN NOT s.no_co2 THEN s.co2 END, s.tariffs, s.factors
     FROM sums s;
 END $$;
-COMMENT ON FUNCTION devices_energy_cost(text[], timestamptz[], timestamptz[], text) IS
+COMMENT ON FUNCTION devices_energy_cost(text[], timestamptz[], timestamptz[], text, boolean) IS
     'Wh, cost, currency and g CO2 of each (device, from, to) by its place n in the arrays: Σ energy × rate at that '
-    'time; cost or CO2 NULL when a part has no rate.';
+    'time; cost or CO2 NULL when a part has no rate. p_job: only over meters that count to a print.';
 
-CREATE FUNCTION device_energy_cost(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity')
+CREATE FUNCTION device_energy_cost(p_device text, p_from timestamptz, p_to timestamptz, p_energy_type text DEFAULT 'electricity', p_job boolean DEFAULT false)
 RETURNS TABLE (energy_wh double precision, cost double precision, currency text, co2_g double precision, tariff_ids bigint[], factor_ids bigint[])
 LANGUAGE sql STABLE AS $$
     SELECT c.energy_wh, c.cost, c.currency, c.co2_g, c.tariff_ids, c.factor_ids
-    FROM (SELECT) AS one LEFT JOIN devices_energy_cost(ARRAY[p_device], ARRAY[p_from], ARRAY[p_to], p_energy_type) c ON true
+    FROM (SELECT) AS one LEFT JOIN devices_energy_cost(ARRAY[p_device], ARRAY[p_from], ARRAY[p_to], p_energy_type, p_job) c ON true
 $$;
-COMMENT ON FUNCTION device_energy_cost(text, timestamptz, timestamptz, text) IS
+COMMENT ON FUNCTION device_energy_cost(text, timestamptz, timestamptz, text, boolean) IS
     'Wh, cost, currency and g CO2 of the device in [from, to), as from devices_energy_cost; one row, of NULLs when '
     'nothing is known.';

@@ -32,11 +32,12 @@ BEGIN
         END IF;
         BEGIN
             v_at := (s ->> 'timestamp')::timestamptz;
-            IF v_at IS NULL OR v_at > now() + interval '5 minutes' OR v_at < v_floor THEN
+            IF v_at IS NULL OR v_at > newest_allowed() OR v_at < v_floor THEN
                 RAISE EXCEPTION 'time missing, in the future or older than the raw rows kept' USING ERRCODE = '22023';
             END IF;
             IF s ->> 'state' IS NOT NULL THEN
-                INSERT INTO printer_status SELECT (status_row(v_device, v_at, s)).* ON CONFLICT DO NOTHING;
+                PERFORM ensure_months('device_status', v_at, v_at);
+                INSERT INTO series.device_status SELECT r.* FROM status_row(v_device, v_at, s) r ON CONFLICT DO NOTHING;
                 GET DIAGNOSTICS v_rows = ROW_COUNT;
                 v_stored := v_stored + v_rows; v_repeated := v_repeated + 1 - v_rows;
                 IF v_rows > 0 THEN
@@ -51,7 +52,7 @@ BEGIN
             END IF;
         EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
             -- one bad status never stops the others
-            PERFORM record_rejects(ARRAY['status'], ARRAY[v_device], ARRAY[s::text], ARRAY[SQLERRM]);
+            PERFORM record_rejects(ARRAY['status'], ARRAY[v_device], ARRAY[s::text], ARRAY[status_refusal(s, SQLERRM)]);
             v_rejected := v_rejected + 1;
             CONTINUE;
         END;
@@ -74,17 +75,32 @@ COMMENT ON FUNCTION record_status(jsonb) IS
     'Statuses of printers in order, each with its job actions (open, progress, pause, resume, close); returns stored, '
     'repeated, rejected and the jobs that changed. A replay changes nothing.';
 
-CREATE FUNCTION status_row(p_device text, p_at timestamptz, s jsonb) RETURNS printer_status LANGUAGE sql STABLE AS $$
-    SELECT jsonb_populate_record(NULL::printer_status, (s - 'actions') || jsonb_build_object('device_id', p_device, 'timestamp', p_at))
+CREATE FUNCTION status_row(p_device text, p_at timestamptz, s jsonb) RETURNS series.device_status LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_state smallint;
+BEGIN
+    SELECT state_key INTO v_state FROM states WHERE state = s ->> 'state';
+    IF v_state IS NULL THEN
+        PERFORM bad_input(format('unknown state %s: one of %s is needed', s ->> 'state', (SELECT string_agg(state, ', ' ORDER BY state_key) FROM states)));
+    END IF;
+    RETURN jsonb_populate_record(NULL::series.device_status,
+        (s - 'actions') || jsonb_build_object('device_key', device_key(p_device), 'timestamp', p_at, 'state_key', v_state));
+END $$;
+COMMENT ON FUNCTION status_row(text, timestamptz, jsonb) IS 'A row of series.device_status from the JSON of a status.';
+
+CREATE FUNCTION status_refusal(s jsonb, p_message text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN p_message LIKE '%progress_percent_check%' THEN format('progress_percent %s is not within 0 and 100', s ->> 'progress_percent')
+                WHEN p_message LIKE 'invalid input syntax%' OR p_message LIKE '%out of range%' THEN 'a value has the wrong type: ' || p_message
+                ELSE p_message END
 $$;
-COMMENT ON FUNCTION status_row(text, timestamptz, jsonb) IS 'A row of printer_status from the JSON of a status.';
+COMMENT ON FUNCTION status_refusal(jsonb, text) IS 'Why a status was refused, in a sentence for people.';
 
 CREATE FUNCTION status_to_latest(p_device text, p_at timestamptz) RETURNS void LANGUAGE sql AS $$
     UPDATE device_latest l SET
-        state_since = CASE WHEN p.timestamp < l.status_at THEN l.state_since WHEN l.state IS DISTINCT FROM p.state THEN p.timestamp ELSE coalesce(l.state_since, p.timestamp) END,
-        phases_dirty_from = least(l.phases_dirty_from, coalesce((SELECT max(q.timestamp) FROM printer_status q WHERE q.device_id = p_device AND q.timestamp < p_at), p_at)),
+        state_since = CASE WHEN p.timestamp < l.status_at THEN l.state_since WHEN l.state IS DISTINCT FROM n.state THEN p.timestamp ELSE coalesce(l.state_since, p.timestamp) END,
+        phases_dirty_from = least(l.phases_dirty_from, coalesce((SELECT max(q.timestamp) FROM series.device_status q WHERE q.device_key = p.device_key AND q.timestamp < p_at), p_at)),
         status_at = greatest(l.status_at, p.timestamp),
-        state = CASE WHEN p.timestamp < l.status_at THEN l.state ELSE p.state END,
+        state = CASE WHEN p.timestamp < l.status_at THEN l.state ELSE n.state END,
         state_text = CASE WHEN p.timestamp < l.status_at THEN l.state_text ELSE p.state_text END,
         nozzle_temp_actual = CASE WHEN p.timestamp < l.status_at THEN l.nozzle_temp_actual ELSE p.nozzle_temp_actual END,
         nozzle_temp_target = CASE WHEN p.timestamp < l.status_at THEN l.nozzle_temp_target ELSE p.nozzle_temp_target END,
@@ -98,7 +114,7 @@ CREATE FUNCTION status_to_latest(p_device text, p_at timestamptz) RETURNS void L
         source_job_id = CASE WHEN p.timestamp < l.status_at THEN l.source_job_id ELSE p.source_job_id END,
         progress_percent = CASE WHEN p.timestamp < l.status_at THEN l.progress_percent ELSE p.progress_percent END,
         time_left_seconds = CASE WHEN p.timestamp < l.status_at THEN l.time_left_seconds ELSE p.time_left_seconds END
-    FROM printer_status p WHERE p.device_id = p_device AND p.timestamp = p_at AND l.device_id = p_device
+    FROM series.device_status p JOIN states n USING (state_key) WHERE p.device_key = (SELECT d.device_key FROM devices d WHERE d.device_id = p_device) AND p.timestamp = p_at AND l.device_id = p_device
 $$;
 COMMENT ON FUNCTION status_to_latest(text, timestamptz) IS
     'Updates device_latest to that status, unless a newer one is stored.';
@@ -199,9 +215,9 @@ COMMENT ON FUNCTION close_job(uuid, timestamptz, text, text, boolean) IS
 
 CREATE FUNCTION idle_since(p_device text, p_from timestamptz, p_to timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS $$
     SELECT min(e.timestamp)
-    FROM devices d JOIN meter_assignments a ON a.device_id = d.device_id AND a.role = 'main'
-    JOIN energy_data e ON e.meter_id = a.meter_id AND e.timestamp >= a.valid_from AND e.timestamp < a.valid_to
-    WHERE d.device_id = p_device AND d.idle_power_w IS NOT NULL AND e.timestamp > p_from AND e.timestamp < p_to
+    FROM devices d JOIN meter_assignments a ON a.device_id = d.device_id AND a.role = 'main' JOIN meters m USING (meter_id)
+    JOIN series.energy e ON e.meter_key = m.meter_key AND e.timestamp >= a.valid_from AND e.timestamp < a.valid_to
+    WHERE d.device_id = p_device AND d.idle_power_w IS NOT NULL AND m.energy_type = 'electricity' AND e.timestamp > p_from AND e.timestamp < p_to
       AND e.power_watts <= d.idle_power_w * 1.25 + 1
 $$;
 COMMENT ON FUNCTION idle_since(text, timestamptz, timestamptz) IS
@@ -209,10 +225,11 @@ COMMENT ON FUNCTION idle_since(text, timestamptz, timestamptz) IS
 
 CREATE FUNCTION counter_at(p_device text, p_at timestamptz) RETURNS double precision LANGUAGE sql STABLE AS $$
     SELECT CASE WHEN count(*) = 1 THEN max(x.wh) END
-    FROM (SELECT (SELECT e.energy_total_wh FROM energy_data e WHERE e.meter_id = a.meter_id AND e.timestamp <= p_at AND e.energy_total_wh IS NOT NULL
+    FROM (SELECT (SELECT e.reading_wh FROM series.energy e WHERE e.meter_key = m.meter_key AND e.timestamp <= p_at AND e.reading_wh IS NOT NULL
                   AND e.timestamp > p_at - interval '1 day' ORDER BY e.timestamp DESC LIMIT 1) AS wh
           FROM meter_assignments a JOIN meters m USING (meter_id)
-          WHERE a.device_id = p_device AND a.role = 'main' AND m.energy_type = 'electricity' AND a.valid_from <= p_at AND p_at < a.valid_to) x
+          WHERE a.device_id = p_device AND a.adds AND m.energy_type = 'electricity' AND m.direction = 'import' AND m.reading_kind = 'counter'
+            AND a.valid_from <= p_at AND p_at < a.valid_to) x
 $$;
 COMMENT ON FUNCTION counter_at(text, timestamptz) IS
     'Counter in Wh of the device''s main meter at or before that time (for people; energy is never computed from it); '
@@ -236,8 +253,9 @@ BEGIN
                                                                >= least(j.end_time, a.valid_to), false)),
            CASE WHEN bool_and(m.reading_kind = 'power_only') THEN 'integrated' WHEN bool_or(m.reading_kind = 'power_only') THEN 'mixed' ELSE 'counter' END
         INTO v_meters, v_passed, v_method
-        FROM meter_assignments a JOIN meters m USING (meter_id) LEFT JOIN meter_state s USING (meter_id)
-        WHERE a.device_id = j.device_id AND a.role = 'main' AND m.energy_type = 'electricity'
+        FROM meter_assignments a JOIN meters k USING (meter_id) LEFT JOIN virtual_meter_parts v USING (meter_id)
+        JOIN meters m ON m.meter_id = coalesce(v.part_id, k.meter_id) LEFT JOIN meter_state s ON s.meter_id = m.meter_id
+        WHERE a.device_id = j.device_id AND a.adds AND a.counts_to_job AND k.energy_type = 'electricity' AND k.direction = 'import'
           AND a.valid_from < greatest(j.end_time, j.start_time + interval '1 microsecond') AND a.valid_to > j.start_time;
     IF v_meters = 0 THEN
         v_passed := true; v_method := 'none';
@@ -246,7 +264,7 @@ BEGIN
             RETURN false;
         END IF;
     END IF;
-    SELECT * INTO c FROM device_energy_cost(j.device_id, j.start_time, j.end_time);
+    SELECT * INTO c FROM device_energy_cost(j.device_id, j.start_time, j.end_time, p_job => true);
     SELECT * INTO d FROM device_energy_detail(j.device_id, j.start_time, j.end_time);
     v_quality := jsonb_build_object('method', v_method,
         'coverage_pct', CASE WHEN v_meters > 0 AND j.end_time > j.start_time
@@ -288,7 +306,7 @@ BEGIN
     PERFORM 1 FROM device_latest ORDER BY device_id FOR UPDATE;
     UPDATE device_latest l SET state = 'offline', state_text = 'no status', state_since = l.status_at
         FROM devices d WHERE d.device_id = l.device_id AND l.state <> 'offline' AND d.source <> 'none'
-          AND l.status_at < p_now - greatest(interval '5 minutes', make_interval(secs => 3 * d.data_interval_seconds));
+          AND l.status_at < p_now - holds(d.data_interval_seconds);
     GET DIAGNOSTICS v_offline = ROW_COUNT;
     FOR item IN SELECT job_id, coalesce(last_seen, start_time) AS seen, time_left_seconds FROM print_jobs
                 WHERE end_time IS NULL AND coalesce(last_seen, start_time) < p_now - interval '24 hours' LOOP
@@ -299,7 +317,7 @@ BEGIN
     RETURN jsonb_build_object('offline', v_offline, 'closed', v_closed);
 END $$;
 COMMENT ON FUNCTION reap_devices(timestamptz) IS
-    'Sets printers without status for 5 minutes (or 3 polls) to offline and closes jobs unseen for 24 hours; returns '
+    'Sets devices whose status does not hold any more to offline and closes jobs unseen for 24 hours; returns '
     'both counts.';
 
 CREATE FUNCTION devices_to_poll() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
@@ -310,7 +328,7 @@ CREATE FUNCTION devices_to_poll() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
             'print_elapsed_s', extract(epoch FROM j.last_seen - j.start_time) - j.paused_seconds)
             FROM print_jobs j WHERE j.device_id = d.device_id AND j.end_time IS NULL),
         'latest', (SELECT to_jsonb(l) - 'phases_dirty_from' FROM device_latest l WHERE l.device_id = d.device_id))
-    FROM devices d WHERE d.is_active AND d.source NOT IN ('none', 'mqtt') ORDER BY d.device_id
+    FROM devices d JOIN sources s ON s.source = d.source AND s.polled WHERE d.is_active ORDER BY d.device_id
 $$;
 COMMENT ON FUNCTION devices_to_poll() IS
     'Every active printer that is polled: its registry columns with credentials (ingest role only), open_job and '

@@ -1,7 +1,7 @@
 -- Changes that a person makes. Each writes audit_log without secrets; bad input is SQLSTATE 22023 with a sentence.
 
 CREATE FUNCTION public_device(d devices) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT (to_jsonb(d) - 'api_key' - 'sp_api_key' - 'gcode_preview_api_key')
+    SELECT (to_jsonb(d) - 'device_key' - 'api_key' - 'sp_api_key' - 'gcode_preview_api_key')
         || jsonb_build_object('has_api_key', d.api_key IS NOT NULL, 'has_sp_api_key', d.sp_api_key IS NOT NULL,
                               'has_gcode_preview_api_key', d.gcode_preview_api_key IS NOT NULL)
 $$;
@@ -16,7 +16,7 @@ DECLARE
     v_old devices; v_new devices;
     v_exists boolean;
     v_key text; v_other text;
-    v_fields jsonb := p - 'device_id' - 'last_seen' - 'created_at' - 'machine_id';
+    v_fields jsonb := p - 'device_id' - 'device_key' - 'last_seen' - 'created_at' - 'machine_id';
     v_columns text;
 BEGIN
     IF jsonb_typeof(p) <> 'object' THEN
@@ -52,7 +52,7 @@ BEGIN
                CASE WHEN btrim(value #>> '{}') = '' THEN 'null'::jsonb ELSE to_jsonb(btrim(value #>> '{}')) END ELSE value END), '{}')
         INTO v_fields FROM jsonb_each(v_fields);
     IF NOT v_exists THEN
-        v_fields := jsonb_build_object('factory_id', (SELECT factory_id FROM factories ORDER BY slug LIMIT 1), 'friendly_name', v_id) || v_fields;
+        v_fields := jsonb_build_object('factory_id', default_factory(), 'friendly_name', v_id) || v_fields;
     END IF;
     -- columns with a default go back to it when they are set to null
     SELECT v_fields - coalesce(array_agg(a.attname::text), '{}') INTO v_fields FROM pg_attribute a
@@ -76,11 +76,14 @@ BEGIN
     EXCEPTION
         WHEN check_violation THEN PERFORM bad_input(refused_value(SQLERRM, p));
         WHEN not_null_violation THEN PERFORM bad_input(format('%s must not be empty.', substring(SQLERRM FROM 'column "([^"]+)"')));
-        WHEN foreign_key_violation THEN PERFORM bad_input('factory_id names no known factory.');
+        WHEN foreign_key_violation THEN PERFORM bad_input(refused_value(SQLERRM, p));
         WHEN unique_violation THEN PERFORM bad_input(format('mqtt_topic %s already belongs to another device.', v_fields ->> 'mqtt_topic'));
         WHEN data_exception THEN PERFORM bad_input(format('A value has the wrong type: %s.', SQLERRM));
     END;
     SELECT * INTO v_new FROM devices WHERE device_id = v_id;
+    IF v_new.data_interval_seconds < 2 AND EXISTS (SELECT 1 FROM sources WHERE source = v_new.source AND polled) THEN
+        PERFORM bad_input(format('data_interval_seconds %s is not allowed: %s is polled, every 2 seconds at most.', v_new.data_interval_seconds, v_new.source));
+    END IF;
     INSERT INTO device_latest (device_id) VALUES (v_id) ON CONFLICT DO NOTHING;
     IF v_new.shelly_id IS DISTINCT FROM v_old.shelly_id OR v_new.is_active IS DISTINCT FROM v_old.is_active THEN
         PERFORM follow_shelly_id(v_id, v_old.shelly_id, CASE WHEN v_new.is_active THEN v_new.shelly_id END);
@@ -98,19 +101,20 @@ COMMENT ON FUNCTION device_save(jsonb, text, text) IS
     'Adds or changes a device (JSON keys = column names; only the given keys change; null or empty clears). Mode '
     'upsert, create or update. Returns the device without credentials and created.';
 
-CREATE FUNCTION refused_value(p_message text, p jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION refused_value(p_message text, p jsonb) RETURNS text LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    v_column text := substring(p_message FROM 'constraint "devices_(.+)_check"');
+    v_column text := substring(p_message FROM 'constraint "devices_(.+)_(?:check|fkey)"');
 BEGIN
     RETURN format('%s %s is not allowed: %s.', v_column, coalesce(p ->> v_column, 'null'), CASE v_column
-        WHEN 'source' THEN 'prusalink, octoprint, moonraker, simplyprint, mqtt or none'
-        WHEN 'device_type' THEN 'printer, compressor, hvac, motor, pump, injection_molding, conveyor, boiler or other'
+        WHEN 'source' THEN (SELECT string_agg(source, ', ' ORDER BY sort, source) FROM sources)
+        WHEN 'device_type' THEN (SELECT string_agg(device_kind, ', ' ORDER BY sort, device_kind) FROM device_kinds)
+        WHEN 'factory_id' THEN 'it names no known factory'
         WHEN 'plant_type' THEN 'generic_plant, corn, sunflower or tomato'
-        WHEN 'data_interval_seconds' THEN 'from 2 to 3,600 seconds'
+        WHEN 'data_interval_seconds' THEN 'from 1 to 3,600 seconds'
         ELSE 'it must be positive' END);
 END $$;
 COMMENT ON FUNCTION refused_value(text, jsonb) IS
-    'The sentence for a value that a check constraint of devices refuses.';
+    'The sentence for a value that a check or foreign key of devices refuses.';
 
 -- A changed shelly_id ends the old plug's assignments now and begins the new plug's.
 CREATE FUNCTION follow_shelly_id(p_device text, p_old text, p_new text) RETURNS void LANGUAGE plpgsql AS $$
@@ -147,9 +151,10 @@ BEGIN
         RAISE EXCEPTION 'There is no device %.', p_device USING ERRCODE = 'P0002';
     END IF;
     v_data := EXISTS (SELECT 1 FROM print_jobs WHERE device_id = p_device)
-        OR EXISTS (SELECT 1 FROM printer_status WHERE device_id = p_device)
+        OR EXISTS (SELECT 1 FROM series.device_status WHERE device_key = v_old.device_key)
+        OR EXISTS (SELECT 1 FROM series.signal WHERE device_key = v_old.device_key) OR EXISTS (SELECT 1 FROM series.production WHERE device_key = v_old.device_key)
         OR EXISTS (SELECT 1 FROM meter_assignments a JOIN meter_state s USING (meter_id) WHERE a.device_id = p_device AND s.last_at IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM energy_rollup_1day WHERE device_id = p_device);
+        OR EXISTS (SELECT 1 FROM series.energy_1day WHERE device_key = v_old.device_key);
     IF v_data THEN
         UPDATE devices SET is_active = false WHERE device_id = p_device;
         PERFORM follow_shelly_id(p_device, v_old.shelly_id, NULL);
@@ -172,8 +177,8 @@ DECLARE
     v_before jsonb;
     v_from timestamptz;
 BEGIN
-    IF coalesce(p_role, 'main') NOT IN ('main', 'sub') THEN
-        PERFORM bad_input('role is main (the device''s energy) or sub (a part of it).');
+    IF coalesce(p_role, 'main') NOT IN ('main', 'dryer', 'accessory', 'sub') THEN
+        PERFORM bad_input('role is main, dryer or accessory (they add up to the device''s energy) or sub (a part of it).');
     END IF;
     IF NOT EXISTS (SELECT 1 FROM meters WHERE meter_id = p_meter) THEN
         PERFORM bad_input(format('There is no meter %s.', p_meter));
@@ -181,7 +186,7 @@ BEGIN
     IF p_device IS NOT NULL AND NOT EXISTS (SELECT 1 FROM devices WHERE device_id = p_device) THEN
         PERFORM bad_input(format('There is no device %s.', p_device));
     END IF;
-    IF p_from > now() + interval '5 minutes' THEN
+    IF p_from > newest_allowed() THEN
         PERFORM bad_input('An assignment can''t begin in the future.');
     END IF;
     PERFORM lock_registry(true);

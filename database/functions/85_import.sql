@@ -7,7 +7,8 @@ DECLARE
     v_meter text;
 BEGIN
     SELECT array_agg(DISTINCT a.meter_id) INTO v_meters FROM meter_assignments a JOIN meters m USING (meter_id)
-        WHERE a.device_id = p_device AND a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity';
+        WHERE a.device_id = p_device AND a.role = 'main' AND a.valid_to = 'infinity' AND m.energy_type = 'electricity'
+            AND m.direction = 'import' AND m.reading_kind <> 'virtual';
     IF cardinality(v_meters) = 1 THEN
         RETURN v_meters[1];
     ELSIF cardinality(v_meters) > 1 THEN
@@ -29,17 +30,27 @@ COMMENT ON FUNCTION meter_for_import(text) IS
 CREATE FUNCTION record_status_rows(p_rows jsonb) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     v_new bigint;
+    v_state text;
     item record;
 BEGIN
     PERFORM lock_registry(false);
-    IF EXISTS (SELECT 1 FROM jsonb_array_elements(p_rows) e WHERE (e ->> 'timestamp')::timestamptz > now() + interval '5 minutes'
+    IF EXISTS (SELECT 1 FROM jsonb_array_elements(p_rows) e WHERE (e ->> 'timestamp')::timestamptz > newest_allowed()
                OR (e ->> 'timestamp')::timestamptz < (SELECT raw_floor())) THEN
         PERFORM bad_input('a time is in the future or older than the raw rows kept');
     END IF;
     PERFORM 1 FROM device_latest WHERE device_id IN (SELECT e ->> 'device_id' FROM jsonb_array_elements(p_rows) e) ORDER BY device_id FOR UPDATE;
+    PERFORM ensure_months('device_status', min((e ->> 'timestamp')::timestamptz), max((e ->> 'timestamp')::timestamptz)) FROM jsonb_array_elements(p_rows) e;
+    -- an unknown device or state is an error of the whole file, and named
+    SELECT min(e ->> 'state') INTO v_state FROM jsonb_array_elements(p_rows) e WHERE NOT EXISTS (SELECT 1 FROM states n WHERE n.state = e ->> 'state');
+    IF v_state IS NOT NULL THEN
+        PERFORM bad_input(format('unknown state %s: one of %s is needed', v_state, (SELECT string_agg(state, ', ' ORDER BY state_key) FROM states)));
+    END IF;
     WITH stored AS (
-        INSERT INTO printer_status SELECT * FROM jsonb_populate_recordset(NULL::printer_status, p_rows) ON CONFLICT DO NOTHING
-        RETURNING device_id, timestamp)
+        INSERT INTO series.device_status
+        SELECT r.* FROM jsonb_array_elements(p_rows) e JOIN devices d ON d.device_id = e ->> 'device_id' JOIN states n ON n.state = e ->> 'state'
+        CROSS JOIN LATERAL jsonb_populate_record(NULL::series.device_status,
+            e || jsonb_build_object('device_key', d.device_key, 'state_key', n.state_key)) r ON CONFLICT DO NOTHING
+        RETURNING device_key, timestamp)
     SELECT count(*) INTO v_new FROM stored;
     FOR item IN SELECT e ->> 'device_id' AS device_id, min((e ->> 'timestamp')::timestamptz) AS first, max((e ->> 'timestamp')::timestamptz) AS last
                 FROM jsonb_array_elements(p_rows) e GROUP BY 1 ORDER BY 1 LOOP
@@ -64,7 +75,7 @@ BEGIN
         PERFORM bad_input('status of a job with an end_time is done, cancelled, error or unknown');
     ELSIF j.end_time < j.start_time OR j.last_seen < j.start_time THEN
         PERFORM bad_input('end_time or last_seen is before start_time');
-    ELSIF greatest(j.start_time, j.end_time, j.last_seen) > now() + interval '5 minutes' THEN
+    ELSIF greatest(j.start_time, j.end_time, j.last_seen) > newest_allowed() THEN
         PERFORM bad_input('start_time, end_time or last_seen is in the future');
     ELSIF j.progress_percent NOT BETWEEN 0 AND 100 THEN
         PERFORM bad_input('progress_percent is not within 0 and 100');

@@ -9,7 +9,7 @@ DECLARE
 BEGIN
     IF v_old IS NULL THEN
         PERFORM bad_input(format('there is no setting %s', p_name));
-    ELSIF p_name IN ('plant_seed_kwh', 'plant_full_kwh', 'database_budget_gb') THEN
+    ELSIF p_name IN ('plant_seed_kwh', 'plant_full_kwh', 'database_budget_gb', 'unaccounted_percent') THEN
         IF p_value !~ '^\d{1,6}(\.\d{1,6})?$' OR (p_name <> 'plant_seed_kwh' AND p_value::float8 = 0) THEN
             PERFORM bad_input(format('%s is a number, for instance %s', p_name, v_old));
         END IF;
@@ -35,7 +35,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION change_setting(text, text, text) IS
     'Changes one of the settings that people may change (retention_raw, retention_1min, compress_after, '
-    'plant_seed_kwh, plant_full_kwh, database_budget_gb), with audit; returns the value.';
+    'plant_seed_kwh, plant_full_kwh, database_budget_gb, unaccounted_percent), with audit; returns the value.';
 
 -- Chunks that ended that long ago are compressed; late rows still go into them. Called when the setting changes and
 -- with every migration.
@@ -50,10 +50,10 @@ BEGIN
     END IF;
     FOR item IN EXECUTE 'SELECT h.hypertable_name AS name FROM timescaledb_information.hypertables h
                          LEFT JOIN timescaledb_information.jobs j ON j.hypertable_name = h.hypertable_name AND j.proc_name = ''policy_compression''
-                         WHERE h.hypertable_schema = ''public'' AND h.compression_enabled
+                         WHERE h.hypertable_schema = ''series'' AND h.compression_enabled
                            AND (j.config ->> ''compress_after'')::interval IS DISTINCT FROM $1 ORDER BY 1' USING v_after LOOP
-        EXECUTE format('SELECT remove_compression_policy(%L::regclass, if_exists => true)', item.name);
-        EXECUTE format('SELECT add_compression_policy(%L::regclass, $1)', item.name) USING v_after;
+        EXECUTE format('SELECT remove_compression_policy(%L::regclass, if_exists => true)', 'series.' || item.name);
+        EXECUTE format('SELECT add_compression_policy(%L::regclass, $1)', 'series.' || item.name) USING v_after;
         v_changed := v_changed + 1;
     END LOOP;
     RETURN v_changed;

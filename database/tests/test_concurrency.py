@@ -133,9 +133,9 @@ def test_everything_at_once_without_deadlock(plain, at):
             19.9
         )
         plain.one("SELECT refresh_rollups(10, ARRAY[%s])", meter)
-        assert plain.one("SELECT sum(energy_wh) FROM energy_rollup_1day WHERE meter_id = %s", meter) == pytest.approx(
-            19.9
-        )
+        assert plain.one(
+            "SELECT sum(energy_wh) FROM series.energy_1day WHERE meter_key = meter_key(%s)", meter
+        ) == pytest.approx(19.9)
 
 
 def test_a_reading_between_mark_and_refresh_is_not_forgotten(plain, at):
@@ -155,4 +155,4 @@ def test_a_reading_between_mark_and_refresh_is_not_forgotten(plain, at):
     refresh.join(10)
     writer.close()
     assert plain.one("SELECT sum(energy_wh) FROM energy_readings_1min WHERE meter_id = %s", meter) == 2
-    assert plain.one("SELECT sum(energy_wh) FROM energy_rollup_1min WHERE meter_id = %s", meter) == 2
+    assert plain.one("SELECT sum(energy_wh) FROM series.energy_1min WHERE meter_key = meter_key(%s)", meter) == 2

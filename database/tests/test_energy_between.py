@@ -96,7 +96,8 @@ def test_adds_up_and_equals_rollups_and_segments(plain, at, steps, cuts):
         cut = plain.one(
             "SELECT sum(energy_wh * extract(epoch FROM least(seg_to, %s) - greatest(seg_from, %s))::float8 "
             "/ extract(epoch FROM seg_to - seg_from)::float8) "
-            "FROM energy_segments(%s, %s, %s) WHERE seg_to > seg_from AND least(seg_to, %s) > greatest(seg_from, %s)",
+            "FROM energy_segments(meter_key(%s), %s, %s) "
+            "WHERE seg_to > seg_from AND least(seg_to, %s) > greatest(seg_from, %s)",
             b,
             a,
             meter,

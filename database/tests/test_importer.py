@@ -41,7 +41,7 @@ def test_readings_twice_give_the_same_rows(plain, at, write):
     rows = plain.rows("import/imported")
     report = import_file(plain.dsn, path)
     assert (report.accepted, report.repeated) == (0, 500) and plain.rows("import/imported") == rows
-    assert plain.one("SELECT sum(energy_wh) FROM energy_rollup_1day WHERE device_id = 'imported'") == pytest.approx(
+    assert plain.one("SELECT sum(energy_wh) FROM energy_readings_1day WHERE device_id = 'imported'") == pytest.approx(
         49.9
     )  # already refreshed
 
@@ -129,6 +129,124 @@ def test_semicolons_decimal_commas_bom_and_local_time(plain, at, write):
         at(0),
         1000.5,
     )
+
+
+def test_local_time_is_that_of_the_factory_of_the_device(plain, at, write):
+    """Three factories in one file: by the device of the line, of the meter's assignment, and the default one."""
+    for name, zone in (("file-york", "America/New_York"), ("file-nepal", "Asia/Kathmandu")):
+        plain.all("INSERT INTO factories (slug, name, timezone, currency) VALUES (%s, %s, %s, 'EUR')", name, name, zone)
+        factory = str(plain.one("SELECT factory_id FROM factories WHERE slug = %s", name))
+        plain.device(f"dev-{name}", factory_id=factory)
+    plain.meter("file-plug/switch:0", device="dev-file-nepal")
+
+    def local(zone):
+        return at(0).astimezone(ZoneInfo(zone)).replace(tzinfo=None).isoformat()
+
+    readings = table(
+        ["device_id", "meter_id", "timestamp", "power_watts"],
+        [
+            ["dev-file-york", "", local("America/New_York"), 1],
+            ["", "file-plug/switch:0", local("Asia/Kathmandu"), 1],
+            ["", "file-nobodys", local("Europe/Berlin"), 1],
+            ["dev-file-york", "", at(60).isoformat(), 1],
+        ],
+    )
+    assert import_file(plain.dsn, write(readings)).accepted == 4
+    meters = ["import/dev-file-york", "file-plug/switch:0", "file-nobodys"]
+    times = plain.all("SELECT timestamp FROM energy_data WHERE meter_id = ANY (%s)", meters)
+    assert sorted(times) == [(at(0),)] * 3 + [(at(60),)]
+    status = table(["timestamp", "state", "device_id"], [[local("Asia/Kathmandu"), "idle", "dev-file-nepal"]])
+    assert import_file(plain.dsn, write(status)).accepted == 1
+    assert plain.one("SELECT timestamp FROM device_status WHERE device_id = 'dev-file-nepal'") == at(0)
+    job = table(
+        ["start_time", "end_time", "device_id", "filename", "status"],
+        [[local("America/New_York"), at(60).isoformat(), "dev-file-york", "x", "done"]],
+    )
+    assert import_file(plain.dsn, write(job)).accepted == 1
+    assert plain.one("SELECT start_time FROM print_jobs WHERE device_id = 'dev-file-york'") == at(0)
+
+
+QUARTER = 900
+
+
+def test_energy_of_intervals(plain, at, write):
+    """A quarter-hourly meter of which the third of five is missing: what was told, and a gap."""
+    plain.device("press", device_type="injection_molding")
+    path = write(
+        table(
+            ["device_id", "meter_id", "timestamp", "energy_wh", "interval_s"],
+            [["press", "press/electricity", at(QUARTER * i).isoformat(), 10_000, QUARTER] for i in (1, 2, 4, 5)],
+        )
+    )
+    report = import_file(plain.dsn, path)
+    assert (report.accepted, report.bad) == (4, 0), report.text()
+    assert plain.one("SELECT reading_kind FROM meters WHERE meter_id = 'press/electricity'") == "interval"
+    energy = "SELECT device_energy('press', %s, %s)"
+    assert plain.one(energy, at(0), at(5 * QUARTER)) == pytest.approx(40_000)
+    assert plain.one(energy, at(3 * QUARTER), at(4 * QUARTER)) == pytest.approx(10_000), "the gap is before it"
+    again = import_file(plain.dsn, path)
+    assert (again.accepted, again.repeated) == (0, 4)
+    assert plain.one(energy, at(0), at(5 * QUARTER)) == pytest.approx(40_000)
+
+
+def test_a_device_alone_with_intervals_gets_a_meter_of_intervals(plain, at, write):
+    plain.device("boiler-1", device_type="boiler")
+    rows = [["boiler-1", at(QUARTER * i).isoformat(), 500] for i in range(1, 5)]
+    report = import_file(plain.dsn, write(table(["device_id", "timestamp", "energy_wh"], rows)))
+    assert (report.accepted, report.bad) == (4, 0), report.text()
+    kind = "SELECT reading_kind FROM meters WHERE meter_id = 'import/boiler-1'"
+    assert plain.one(kind) == "interval"
+    assert plain.one("SELECT device_energy('boiler-1', %s, %s)", at(QUARTER), at(4 * QUARTER)) == pytest.approx(1500)
+
+
+def test_a_counter_is_no_interval(plain, at, write):
+    plain.meter("counts/switch:0", device="counts")
+    header = ["device_id", "meter_id", "timestamp", "energy_wh", "energy_total_wh"]
+    rows = [
+        ["counts", "", at(0).isoformat(), 5, ""],
+        ["counts", "", at(10).isoformat(), 5, 100],
+        ["counts", "told-both", at(10).isoformat(), 5, 100],
+        ["counts", "tells-spans", at(10).isoformat(), 5, ""],
+        ["counts", "tells-spans", at(20).isoformat(), "", 100],
+    ]
+    report = import_file(plain.dsn, write(table(header, rows)))
+    assert (report.accepted, report.bad) == (3, 2)
+    text = report.text()
+    assert "meter counts/switch:0 counts: give energy_total_wh" in text and "(line 2)" in text
+    assert "meter tells-spans reports intervals: give energy_wh" in text and "(line 6)" in text
+    kinds = "SELECT meter_id, reading_kind FROM meters WHERE meter_id IN ('told-both', 'tells-spans')"
+    assert dict(plain.all(kinds)) == {"told-both": "counter", "tells-spans": "interval"}
+
+
+def test_states_and_kinds_are_rows(plain, at, write):
+    """A kind and a state that nobody knew are imported as soon as they are there."""
+    plain.all("INSERT INTO device_kinds (device_kind, name) VALUES ('lathe', 'Lathe') ON CONFLICT DO NOTHING")
+    plain.device("lathe-1", device_type="lathe")
+    path = write(
+        table(
+            ["device_id", "timestamp", "state", "state_text"],
+            [
+                ["lathe-1", at(0).isoformat(), "running", "AUTO"],
+                ["lathe-1", at(60).isoformat(), "warming", ""],
+                ["lathe-1", at(120).isoformat(), "fault", "E12"],
+            ],
+        )
+    )
+    report = import_file(plain.dsn, path)
+    assert (report.accepted, report.bad) == (2, 1)
+    assert "there is no state warming: use one of offline, idle" in report.text()
+    plain.all("INSERT INTO states (state_key, state, name, class) VALUES (700, 'warming', 'Warming up', 'ready')")
+    try:
+        report = import_file(plain.dsn, path)
+        assert (report.accepted, report.repeated, report.bad) == (1, 2, 0)
+        stored = "SELECT state, class, state_text FROM device_status WHERE device_id = 'lathe-1' ORDER BY timestamp"
+        assert plain.all(stored) == [
+            ("running", "productive", "AUTO"),
+            ("warming", "ready", None),
+            ("fault", "down", "E12"),
+        ]
+    finally:
+        plain.all("DELETE FROM series.device_status WHERE state_key = 700; DELETE FROM states WHERE state_key = 700")
 
 
 def test_meter_ids_and_their_devices(plain, at, write):

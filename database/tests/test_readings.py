@@ -14,26 +14,18 @@ class Feed:
 
     def send(self, *readings):
         """Readings (arrived s, counter, device time s or None, backlog)."""
-        n = len(readings)
         moment = lambda s: None if s is None else self.at(0) + timedelta(seconds=s)
-        arrived, counter, device, backlog = zip(*readings)
-        none = [None] * n
-        return self.db.one(
-            "SELECT ingest_readings(%s, %s::timestamptz[], %s::timestamptz[], %s, %s::float8[], %s::float8[], "
-            "%s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s, %s)",
-            [self.meter] * n,
-            [moment(s) for s in arrived],
-            [moment(s) for s in device],
-            list(backlog),
-            none,
-            list(counter),
-            none,
-            none,
-            none,
-            none,
-            none,
-            ["shelly_gen2"] * n,
-            ["t"] * n,
+        return self.db.readings(
+            {
+                "meter_id": self.meter,
+                "protocol": "shelly_gen2",
+                "topic": "t",
+                "arrived": moment(arrived),
+                "device_time": moment(device),
+                "backlog": backlog,
+                "energy_total_wh": counter,
+            }
+            for arrived, counter, device, backlog in readings
         )
 
     def times(self):

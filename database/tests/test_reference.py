@@ -1,9 +1,11 @@
 """docs/schema.md against the database: it is generated from it, and leaves out nothing that others use."""
 
+import contextlib
 import re
 from pathlib import Path
 
 from database import reference
+from tests.plugin.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 # What other parts send to the database: statements in files of their own and in code.
@@ -25,8 +27,9 @@ CALLERS = (
 )
 
 
-def test_the_page_agrees_with_the_database(plain):
-    with plain.connection.cursor() as cursor:
+def test_the_page_agrees_with_the_database(migrated):
+    """A database of its own: other tests add kinds and states."""
+    with migrated() as dsn, contextlib.closing(Database(dsn)) as db, db.connection.cursor() as cursor:
         assert reference.page(cursor) == reference.PAGE.read_text(), (
             "docs/schema.md is older than the database; with a stack of this checkout running: "
             "env $(./enms env) .run/env/python/bin/python -m database.reference"

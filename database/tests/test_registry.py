@@ -6,15 +6,6 @@ import psycopg2
 import pytest
 
 
-def refused(db, statement, *values):
-    with pytest.raises(psycopg2.DataError) as caught:
-        db.one(statement, *values)
-    assert caught.value.pgcode == "22023"
-    sentence = caught.value.diag.message_primary
-    assert sentence
-    return sentence
-
-
 def test_add_change_and_audit_without_secrets(db):
     answer = db.device("R1", friendly_name="Rita", source="prusalink", api_key="top-secret", bed_width=250, notes="  ")
     assert (answer["created"], answer["has_api_key"], answer["notes"]) == (True, True, None) and "api_key" not in answer
@@ -44,7 +35,8 @@ def test_add_change_and_audit_without_secrets(db):
         ({"source": "telnet"}, "source telnet is not allowed"),
         ({"bed_width": -1}, "bed_width -1 is not allowed"),
         ({"bed_width": "wide"}, "wrong type"),
-        ({"data_interval_seconds": 1}, "from 2 to 3,600"),
+        ({"data_interval_seconds": 0}, "from 1 to 3,600"),
+        ({"data_interval_seconds": 1, "source": "prusalink"}, "every 2 seconds at most"),
         ({"friendly_name": None}, "friendly_name must not be empty"),
         ({"notes": {"a": 1}}, "single value"),
         ({"notes": "x" * 2001}, "longer than 2,000"),
@@ -56,7 +48,7 @@ def test_add_change_and_audit_without_secrets(db):
 def test_bad_input_is_a_sentence(db, fields, part):
     if not db.one("SELECT count(*) FROM devices WHERE device_id = 'R2'"):
         db.device("R2")
-    assert part in refused(db, "SELECT device_save(%s, 'test')", json.dumps({"device_id": "R2", **fields}))
+    assert part in db.refused("SELECT device_save(%s, 'test')", json.dumps({"device_id": "R2", **fields}))
 
 
 def test_create_and_update_know_what_exists(db):
@@ -83,8 +75,8 @@ def test_a_plug_brings_its_channels_and_the_exact_name_wins(db):
     assert assignments(db, "plugA/switch:0") == [("whole-plug", False, True)]
     assert assignments(db, "plugA/switch:1") == [("one-channel", False, True)]
     assert assignments(db, "plugA/x/switch:2") == []
-    assert "already belongs to device whole-plug" in refused(
-        db, 'SELECT device_save(\'{"device_id":"third","shelly_id":"plugA"}\', \'test\')'
+    assert "already belongs to device whole-plug" in db.refused(
+        'SELECT device_save(\'{"device_id":"third","shelly_id":"plugA"}\', \'test\')'
     )
 
 
@@ -113,10 +105,10 @@ def test_assignments_never_overlap(db):
 def test_meter_assign_checks_its_input(db):
     meter = db.meter()
     db.device("R4")
-    assert "no meter nix" in refused(db, "SELECT meter_assign('nix', 'R4', 'main', NULL, 'test')")
-    assert "no device nix" in refused(db, "SELECT meter_assign(%s, 'nix', 'main', NULL, 'test')", meter)
-    assert "role is main" in refused(db, "SELECT meter_assign(%s, 'R4', 'third', NULL, 'test')", meter)
-    assert "future" in refused(db, "SELECT meter_assign(%s, 'R4', 'main', now() + interval '1 day', 'test')", meter)
+    assert "no meter nix" in db.refused("SELECT meter_assign('nix', 'R4', 'main', NULL, 'test')")
+    assert "no device nix" in db.refused("SELECT meter_assign(%s, 'nix', 'main', NULL, 'test')", meter)
+    assert "role is main" in db.refused("SELECT meter_assign(%s, 'R4', 'third', NULL, 'test')", meter)
+    assert "future" in db.refused("SELECT meter_assign(%s, 'R4', 'main', now() + interval '1 day', 'test')", meter)
     assert db.one("SELECT meter_assign(%s, 'R4', 'main', NULL, 'test')", meter)["from"] is None
     db.one("SELECT meter_assign(%s, NULL, NULL, NULL, 'test')", meter)
     assert assignments(db, meter) == [("R4", False, False)]
@@ -197,8 +189,8 @@ def test_sensor_rows_repeat_without_doubling(db, at):
         )
         == 0
     )
-    assert "unknown kind" in refused(
-        db, "SELECT record_sensor('sonar', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0])", at(0)
+    assert "unknown kind" in db.refused(
+        "SELECT record_sensor('sonar', ARRAY['hub'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[1.0])", at(0)
     )
     env = (
         "SELECT record_environment(ARRAY['hall'], ARRAY[%s::timestamptz], ARRAY[NULL::text], ARRAY[%s::float8], "

@@ -1,4 +1,7 @@
-"""Thirty days through rollup, compression and retention: the account of a day does not change when its rows go."""
+"""Thirty days through rollup, compression and retention: the account of a day does not change when its rows go.
+
+What goes are whole months of UTC: the thirty days lie on both sides of the turn of one.
+"""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,7 +11,8 @@ import pytest
 
 DAYS, RAW_DAYS, STATUS_DAYS = 30, 10, 8
 LEVELS = ("1min", "15min", "1hour", "1day")
-BEGIN = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
+TURN = (datetime.now(UTC) - timedelta(days=RAW_DAYS)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+BEGIN = TURN + timedelta(days=RAW_DAYS - DAYS)
 DEVICES = ("ret-press", "ret-mill")
 
 
@@ -122,21 +126,23 @@ def housekeeping(db, now):
 @pytest.fixture
 def plant(db):
     """Two devices with a meter each; afterwards their rows are removed and nothing is frozen."""
-    db.all("UPDATE settings SET value = '40 days' WHERE name = 'retention_raw'")
+    db.all("UPDATE settings SET value = '90 days' WHERE name = 'retention_raw'")
     for device, meter in zip(DEVICES, ("ret-a", "ret-b")):
         db.meter(meter, device=device)
     yield db
+    for table in ("energy", *(f"energy_{level}" for level in LEVELS)):
+        db.all(
+            f"DELETE FROM series.{table} WHERE meter_key IN (SELECT meter_key FROM meters WHERE meter_id LIKE 'ret-%%')"
+        )
+    for table in ("device_status", "device_state_1hour"):
+        db.all(
+            f"DELETE FROM series.{table} "
+            "WHERE device_key IN (SELECT device_key FROM devices WHERE device_id LIKE 'ret-%%')"
+        )
     for table, key in (
-        ("energy_data", "meter_id"),
-        ("energy_rollup_1min", "meter_id"),
-        ("energy_rollup_15min", "meter_id"),
-        ("energy_rollup_1hour", "meter_id"),
-        ("energy_rollup_1day", "meter_id"),
         ("meter_state", "meter_id"),
         ("meters", "meter_id"),
         ("rollup_dirty", "meter_id"),
-        ("printer_status", "device_id"),
-        ("printer_phase_1hour", "device_id"),
         ("device_latest", "device_id"),
         ("devices", "device_id"),
     ):
@@ -163,7 +169,7 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
     if db.engine == "timescale":
         compressed = db.one(
             "SELECT count(*) FROM timescaledb_information.chunks "
-            "WHERE hypertable_name = 'energy_data' AND is_compressed"
+            "WHERE hypertable_schema = 'series' AND hypertable_name = 'energy' AND is_compressed"
         )
         assert compressed >= 3
     before = books(db)
@@ -171,20 +177,23 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
         meter: db.one("SELECT sum(energy_delta_wh) FROM energy_data WHERE meter_id = %s", meter) for meter in counters
     }
 
-    # Simulated time continues: on each of ten days something more is removed.
+    # Simulated time continues: on the first nine of ten days the month is still needed, then it goes as a whole.
     now = day_of(DAYS)
     db.all("UPDATE settings SET value = %s WHERE name = 'retention_raw'", f"{RAW_DAYS} days")
-    for number in range(DAYS - 10, DAYS + 1):
-        while db.one("SELECT apply_retention(%s, 400)", day_of(number))["unfinished"]:
-            pass
+    for number in range(DAYS - 10, DAYS):
+        db.one("SELECT apply_retention(%s)", day_of(number))
+        assert db.one("SELECT count(*) FROM energy_data WHERE meter_id LIKE 'ret-%%'") == raw
+    removed = db.one("SELECT apply_retention(%s)", now)
+    assert removed["energy"] >= 1 and removed["device_status"] >= 1
     cut = now - timedelta(days=RAW_DAYS)
-    assert datetime.fromisoformat(db.one("SELECT setting('frozen_before')")) == cut
+    assert cut == TURN and datetime.fromisoformat(db.one("SELECT setting('frozen_before')")) == cut
+    db.all("UPDATE settings SET value = '90 days' WHERE name = 'retention_raw'")  # the frozen stays frozen
     left = db.one("SELECT count(*) FROM energy_data WHERE meter_id LIKE 'ret-%%'")
     oldest = db.one("SELECT min(timestamp) FROM energy_data WHERE meter_id LIKE 'ret-%%'")
     if db.engine == "plain":
         assert left == RAW_DAYS * 24 * 2 and oldest >= cut
     else:  # whole chunks of a week go
-        assert left < raw / 2 and oldest >= cut - timedelta(days=7)
+        assert left < (RAW_DAYS + 7) * 24 * 2 and oldest >= cut - timedelta(days=7)
     assert db.one("SELECT count(*) FROM printer_status WHERE device_id = 'ret-press'") == 0
 
     assert_same(books(db), before)
@@ -201,6 +210,35 @@ def test_thirty_days_through_rollup_compression_and_retention(plant):
         for level in LEVELS
     }
     assert all(wh == pytest.approx(sum(total.values())) for wh in sums.values())
+
+
+def test_a_frozen_bucket_of_two_devices_goes_to_the_one_that_has_the_meter_afterwards(plant):
+    """Moved within a quarter of an hour that is frozen later; then it is said to have been the mill's all the time."""
+    db, begin = plant, TURN - timedelta(days=2)
+    db.ingest("ret-a", [(begin + timedelta(minutes=10 * i), 100.0 + i, 6.0) for i in range(400)])
+    db.one("SELECT meter_assign('ret-a', 'ret-mill', 'main', %s, 'test')", begin + timedelta(hours=12, minutes=21))
+    db.refresh()
+    per_device = {
+        level: dict(
+            db.all(f"SELECT device_id, sum(energy_wh) FROM energy_readings_{level} WHERE meter_id = 'ret-a' GROUP BY 1")
+        )
+        for level in LEVELS
+    }
+    press = 74.1  # 12 h 21 min of 400 times 10 minutes at 1 Wh
+    assert all(
+        one == {"ret-press": pytest.approx(press), "ret-mill": pytest.approx(399 - press)}
+        for one in per_device.values()
+    )
+    db.one("SELECT apply_retention(%s + interval '90 days')", TURN)
+    assert db.one("SELECT meter_assign('ret-a', 'ret-mill', 'main', '-infinity', 'test')")["from"] is None
+    for refreshed in (False, True):
+        if refreshed:
+            db.refresh()
+        for level in LEVELS:
+            assert db.all(
+                "SELECT device_id, sum(energy_wh), sum(reading_count), count(*) - count(DISTINCT bucket) "
+                f"FROM energy_readings_{level} WHERE meter_id = 'ret-a' GROUP BY 1"
+            ) == [("ret-mill", pytest.approx(399), 400, 0)], (level, refreshed)
 
 
 def test_settings_that_people_may_change(db):
@@ -239,15 +277,14 @@ def test_compression_after_seven_days_also_where_it_was_fourteen(timescale):
     """A database of an older version: the next migration with anything new in functions or seed updates it."""
     ages = (
         "SELECT hypertable_name, (config ->> 'compress_after')::interval FROM timescaledb_information.jobs "
-        "WHERE proc_name = 'policy_compression' ORDER BY 1"
+        "WHERE hypertable_schema = 'series' AND proc_name = 'policy_compression' ORDER BY 1"
     )
     found = dict(timescale.all(ages))
-    assert {"energy_data", "printer_status", "smartplug_data", "energy_rollup_1min"} <= set(found) and set(
-        found.values()
-    ) == {timedelta(days=7)}
+    assert {"energy", "device_status", "smartplug", "signal", "production", "energy_1min", "signal_1min"} <= set(found)
+    assert set(found.values()) == {timedelta(days=7)}
     timescale.all(
-        "SELECT remove_compression_policy('energy_data'); "
-        "SELECT add_compression_policy('energy_data', interval '14 days')"
+        "SELECT remove_compression_policy('series.energy'); "
+        "SELECT add_compression_policy('series.energy', interval '14 days')"
     )
     assert timescale.one("SELECT apply_compression()") == 1 and timescale.one("SELECT apply_compression()") == 0
     assert dict(timescale.all(ages)) == found

@@ -132,15 +132,14 @@ def test_retention_freezes_what_it_removes(migrated):
     """A database of its own, because the freeze holds for all meters."""
     with migrated() as dsn, contextlib.closing(Database(dsn)) as db:
         meter = db.meter(device="kept")
-        now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-        old = now - timedelta(days=2)
+        # what goes is a whole month: two days on both sides of the turn of one
+        cut = (datetime.now(UTC) - timedelta(days=2)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        old, now = cut - timedelta(days=1), cut + timedelta(days=1)
         db.ingest(meter, [(old + timedelta(minutes=i), float(i), 60) for i in range(2880)])
         before = {level: snapshot(db, meter, level) for level in LEVELS}
-        db.all("UPDATE settings SET value = '1 day' WHERE name = 'retention_raw'")
-        answer = db.one("SELECT apply_retention(%s, 500)", now)
-        while answer["unfinished"]:
-            answer = db.one("SELECT apply_retention(%s, 500)", now)
-        cut = (now - timedelta(days=1)).replace(hour=0)
+        while_kept = db.one("SELECT apply_retention(%s + interval '6 months' - interval '1 second')", cut)
+        assert while_kept["energy"] == 0 and db.one("SELECT min(timestamp) FROM energy_data") == old
+        assert db.one("SELECT apply_retention(%s + interval '6 months')", cut)["energy"] == 1
         assert db.one("SELECT min(timestamp) FROM energy_data") == cut
         for level in LEVELS:
             assert_same(before[level], snapshot(db, meter, level))

@@ -33,14 +33,18 @@ def test_the_level_follows_the_range_and_the_number_of_series(plain, hours, seri
 
 def test_days_are_the_factorys_days(plain):
     """The day on which the clock goes back has 25 hours."""
-    rows = plain.all("SELECT t0, t1 FROM buckets_between('2025-10-24 12:00+02', '2025-10-27 12:00+01', 86400)")
+    rows = plain.all(
+        "SELECT t0, t1 FROM buckets_between('2025-10-24 12:00+02', '2025-10-27 12:00+01', 86400, 'Europe/Berlin')"
+    )
     assert [row[0].astimezone(UTC).isoformat() for row in rows] == [
         "2025-10-24T22:00:00+00:00",
         "2025-10-25T22:00:00+00:00",
         "2025-10-26T23:00:00+00:00",
     ]
     assert [(row[1] - row[0]).total_seconds() / HOUR for row in rows] == [24, 25, 24]
-    hours = plain.all("SELECT t0 FROM buckets_between('2025-10-24 12:10+02', '2025-10-24 14:10+02', 3600)")
+    hours = plain.all(
+        "SELECT t0 FROM buckets_between('2025-10-24 12:10+02', '2025-10-24 14:10+02', 3600, 'Europe/Berlin')"
+    )
     assert [row[0].astimezone(UTC).hour for row in hours] == [11, 12]
 
 
@@ -138,7 +142,7 @@ def tariff(db, name, price, **more):
     columns = {"priority": 5, **more}
     db.all(
         f"INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency, {', '.join(columns)}) "
-        f"SELECT factory_id, %s, %s, 'EUR', {', '.join(['%s'] * len(columns))} FROM factories ORDER BY slug LIMIT 1",
+        f"SELECT factory_id, %s, %s, 'EUR', {', '.join(['%s'] * len(columns))} FROM factories WHERE is_default",
         name,
         price,
         *columns.values(),
@@ -177,11 +181,12 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
             step,
         )
         wanted = db.all(
-            "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s) b "
+            "SELECT b.t0, c.currency, c.energy_wh, c.cost, c.co2_g FROM buckets_between(%s, %s, %s, device_zone(%s)) b "
             "CROSS JOIN LATERAL device_energy_cost(%s, b.t0, b.t1) c WHERE c.energy_wh IS NOT NULL ORDER BY 1",
             start,
             end,
             step,
+            device,
             device,
         )
         assert len(got) == len(wanted) > 0

@@ -7,18 +7,14 @@ from ..config import COUNT, IDLE_SHARE, KWH, NEUTRAL, PERCENT, PLAIN, SHARE_GOOD
 from ..dashboard import Row, dashboard, row
 from ..links import MACHINE_OF_ROW, MACHINE_OF_SERIES
 from ..panels import by_machine, gauge, hidden, judged, linked, number, points_style, ranking, stat, table
-from ..queries import DEVICES, ENDED, ENERGY, PHASES, series
-
-# What is done with a machine: it heats for a print or prints; everything else that draws power is waiting.
-ACTIVE = "state IN ('heating', 'printing')"
-HEARD = "state <> 'no_data' AND state <> 'offline'"
+from ..queries import DEVICES, ENDED, ENERGY, HEARD, PHASES, WAITS, WORKS, series
 
 # One row per machine about which anything is known in the range.
 FACTS = f"""
 WITH phase AS (
-    SELECT device_id, sum(seconds) FILTER (WHERE {ACTIVE}) AS active_s, sum(seconds) FILTER (WHERE {HEARD}) AS heard_s,
-           sum(energy_wh) AS wh, sum(energy_wh) FILTER (WHERE {ACTIVE}) AS active_wh,
-           sum(energy_wh) FILTER (WHERE state IN ('idle', 'ready', 'finished', 'cancelled')) AS waiting_wh
+    SELECT device_id, sum(seconds) FILTER (WHERE {WORKS}) AS active_s, sum(seconds) FILTER (WHERE {HEARD}) AS heard_s,
+           sum(energy_wh) AS wh, sum(energy_wh) FILTER (WHERE {WORKS}) AS active_wh,
+           sum(energy_wh) FILTER (WHERE {WAITS}) AS waiting_wh
     FROM {PHASES} p GROUP BY device_id
 ), print AS (
     SELECT device_id, count(*) AS prints, count(*) FILTER (WHERE status = 'done') AS done,
@@ -79,7 +75,7 @@ def _numbers() -> Row:
         "All chosen machines",
         total(
             "Utilisation",
-            "Hours of heating and printing, of the hours in which the machines were heard.",
+            "Productive hours (printing, heating, running), of those in which the machines were heard.",
             "100 * sum(active_s) / nullif(sum(heard_s), 0)",
             PERCENT,
             UTILISATION,
@@ -93,7 +89,7 @@ def _numbers() -> Row:
         ),
         total(
             "Electricity while waiting",
-            "Share of the electricity that was drawn idle, ready or after a print.",
+            "Share of the electricity that was drawn idle, ready, in standby or after a print.",
             "100 * sum(waiting_wh) / nullif(sum(wh), 0)",
             PERCENT,
             IDLE_SHARE,
@@ -115,8 +111,8 @@ def _side_by_side() -> Row:
         "Side by side",
         table(
             "Machines",
-            "Active: heating and printing. Utilisation: of the hours in which the machine was heard. Waiting: share of"
-            " its electricity drawn idle, ready or after a print.",
+            "Active: printing, heating, running. Utilisation: of the hours in which the machine was heard. Waiting:"
+            " share of its electricity drawn idle, ready, in standby or after a print.",
             f"""{FACTS}
                       SELECT friendly_name AS "Machine", device_model AS "Model", kwh AS "Energy", active_h AS "Active",
                              utilisation AS "Utilisation", active_w AS "Power while active",
@@ -148,7 +144,7 @@ def _rankings() -> Row:
         "Rankings",
         rank(
             "Utilisation",
-            "Heating and printing, of the hours in which the machine was heard.",
+            "Productive hours (printing, heating, running), of those in which the machine was heard.",
             "utilisation",
             PERCENT,
             UTILISATION,
@@ -165,7 +161,7 @@ def _rankings() -> Row:
         ),
         rank(
             "Electricity while waiting",
-            "Share of the machine's electricity that it drew idle, ready or after a print; less is better.",
+            "Share of the machine's electricity that it drew idle, ready, in standby or after a print; less is better.",
             "idle_share",
             PERCENT,
             IDLE_SHARE,

@@ -25,7 +25,8 @@ def _numbers() -> Row:
                 SELECT CASE WHEN k.known THEN 100 * (e.wh / nullif(b.wh, 0) - 1) END AS percent
                 FROM (SELECT bool_and(m.first_seen <= {FROM} - ({TO} - {FROM})) AS known FROM meter_assignments a
                       JOIN meters m USING (meter_id)
-                      WHERE a.device_id = ANY ({DEVICES}) AND a.role = 'main' AND m.energy_type = {TYPE}) k,
+                      WHERE a.device_id = ANY ({DEVICES}) AND a.adds AND m.energy_type = {TYPE}
+                        AND m.direction = 'import') k,
                      (SELECT sum(energy_wh) AS wh FROM {ENERGY} e) e,
                      (SELECT sum(energy_wh) AS wh FROM devices_energy({BEFORE}, {TYPE})
                       WHERE device_id = ANY ({DEVICES})) b""",
@@ -86,7 +87,8 @@ def _when() -> Row:
         common.fleet_power(),
         stacked(
             "Cost by hour or day",
-            "Energy × the price that held at that time, a series per currency.",
+            "Energy × the price that held at that time, a series per currency. Days are those of each machine's own"
+            " factory.",
             f"SELECT time, currency AS metric, cost FROM {COST_BARS} c WHERE cost IS NOT NULL ORDER BY 1, 2",
             COUNT,
             8,
@@ -94,7 +96,7 @@ def _when() -> Row:
         ),
         stacked(
             "CO₂ by hour or day",
-            "Energy × the carbon factor that held at that time.",
+            "Energy × the carbon factor that held at that time. Days are those of each machine's own factory.",
             f"""
                 SELECT time, 'CO₂' AS metric, sum(co2_g) / 1000 AS kg FROM {COST_BARS} c
                 WHERE co2_g IS NOT NULL GROUP BY 1 ORDER BY 1""",
@@ -103,11 +105,13 @@ def _when() -> Row:
         ),
         bar_chart(
             "Energy by hour of the day",
-            "Energy of the range, summed by the hour of the factory's clock in which it was taken.",
+            "Energy of the range, summed by the hour of the clock of each machine's own factory in which it was taken.",
             f"""
-                SELECT to_char(s.time AT TIME ZONE z.zone, 'HH24') AS "Hour", sum(s.energy_wh) / 1000 AS "Energy"
-                FROM energy_series({DEVICES}, {TYPE}, {RANGE}, 3600, true) s
-                CROSS JOIN (SELECT factory_zone() AS zone) z
+                SELECT to_char(s.time AT TIME ZONE z.timezone, 'HH24') AS "Hour", sum(s.energy_wh) / 1000 AS "Energy"
+                FROM (SELECT f.timezone, array_agg(d.device_id) AS devices
+                      FROM devices d JOIN factories f USING (factory_id)
+                      WHERE d.device_id = ANY ({DEVICES}) GROUP BY f.timezone) z
+                CROSS JOIN LATERAL energy_series(z.devices, {TYPE}, {RANGE}, 3600, true) s
                 WHERE s.energy_wh IS NOT NULL GROUP BY 1 ORDER BY 1""",
             KWH,
             "Hour",

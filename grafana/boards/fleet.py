@@ -1,22 +1,19 @@
 """Fleet Operations: what every machine does now, and how the range went."""
 
-from collections.abc import Sequence
-
 from .. import common, variables
 from ..config import BAD, COLD, COUNT, GOOD, KWH, NONE_IS_GOOD, PERCENT, STATES, C, Json, S, Steps, W
 from ..dashboard import Row, dashboard, row
 from ..links import MACHINE_OF_ROW
 from ..panels import gauge, hidden, linked, named, number, stat, table
-from ..queries import DEVICES, TODAY, TYPE, now
+from ..queries import TODAY, WAITS, now
 
 
-def counted(title: str, description: str, states: Sequence[str], steps: Steps) -> Json:
-    """How many machines are in one of the states now."""
+def counted(title: str, description: str, states: str, steps: Steps) -> Json:
+    """How many machines are in such states now; `states` is an SQL condition."""
     return stat(
         title,
         description,
-        f"SELECT count(*) FILTER (WHERE state IN ({', '.join(repr(state) for state in states)})) AS machines"
-        f" FROM {now()} n",
+        f"SELECT count(*) FILTER (WHERE {states}) AS machines FROM {now()} n",
         COUNT,
         steps,
         0,
@@ -27,35 +24,36 @@ def _numbers() -> Row:
     return row(
         "Now and over the range",
         counted(
-            "Printing",
-            "Machines that heat up, print or are paused in a print now.",
-            ("printing", "heating", "paused"),
+            "At work",
+            "Machines that heat up, print or run now, or are paused in a print.",
+            "class = 'productive' OR class = 'ready' AND phase = 'Paused'",
             ((None, COLD), (1, GOOD)),
         ),
         counted(
             "Need a hand",
-            "Machines that report an error or wait for somebody.",
-            ("error", "attention"),
+            "Machines that are down: they report an error or a fault, wait for somebody or are maintained.",
+            "class = 'down'",
             NONE_IS_GOOD,
         ),
         counted(
             "Offline",
-            "Machines whose newest status is older than five minutes (or two polls).",
-            ("offline",),
+            "Machines that say so, and those whose newest status is older than three of their intervals (at least five"
+            " minutes).",
+            "class = 'off'",
             ((None, GOOD), (1, BAD)),
         ),
         stat(
             "Power now",
-            "Sum of the newest readings of the main meters, not older than five minutes.",
+            "Sum of the newest readings of the machines' meters, as long as they hold: three of a meter's intervals, at"
+            " least five minutes.",
             f"SELECT sum(power_w) AS watts FROM {now()} n",
             W,
             decimals=0,
         ),
         stat(
             "Energy today",
-            "Since midnight in the factory's time zone.",
-            f"SELECT sum(energy_wh) / 1000 AS kwh FROM devices_energy({TODAY}, now(), {TYPE})"
-            f" WHERE device_id = ANY ({DEVICES})",
+            "Since midnight in the time zone of each machine's own factory.",
+            f"SELECT sum(energy_wh) / 1000 AS kwh FROM {TODAY} t",
             KWH,
             decimals=1,
         ),
@@ -71,13 +69,14 @@ def _machines() -> Row:
         table(
             "Machines now",
             "The newest status and power of each machine. The name leads to its dashboard, its passport and its"
-            " analysis. Idle above limit: watts above the idle power that is set for it.",
+            " analysis. Above idle: watts above the idle power that is set for it, while it waits. Today: since"
+            " midnight at its own factory.",
             f"""
-                      WITH today AS (SELECT * FROM devices_energy({TODAY}, now(), {TYPE}))
-                      SELECT n.friendly_name AS "Machine", n.state AS "State",
+                      WITH today AS (SELECT * FROM {TODAY} t)
+                      SELECT n.friendly_name AS "Machine", n.state_name AS "State",
                              extract(epoch FROM now() - n.state_since) AS "Since",
                              n.power_w AS "Power",
-                             CASE WHEN n.state IN ('idle', 'ready')
+                             CASE WHEN {WAITS}
                                   THEN greatest(n.power_w - n.idle_power_w, 0) END AS "Above idle",
                              n.progress_percent AS "Progress", n.time_left_seconds AS "Left", n.filename AS "File",
                              n.material AS "Material",

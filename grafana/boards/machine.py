@@ -4,9 +4,7 @@ from .. import common, variables
 from ..config import COUNT, NEUTRAL, PERCENT, STATES, UTILISATION, C, Json, W
 from ..dashboard import Row, dashboard, row
 from ..panels import by_machine, line_style, stat, timeseries
-from ..queries import DEVICES, ENDED, PHASES, now, sampled, series
-
-CHOSEN = f"SELECT unnest({DEVICES})"
+from ..queries import DEVICE_KEYS, ENDED, HEARD, PHASES, PRINTER_KEYS, WORKS, now, sampled, series
 
 
 def temperatures(title: str, actual: str, target: str) -> Json:
@@ -16,7 +14,7 @@ def temperatures(title: str, actual: str, target: str) -> Json:
         "Readings below six hours; beyond that the first reading of each step, so a sample and no mean.",
         f"""
                       SELECT s.time, p.name AS metric, s.key AS device_id, p.value
-                      FROM {sampled("printer_status", "device_id", [actual, target], CHOSEN)} s
+                      FROM {sampled("device_status", "device_key", [actual, target], PRINTER_KEYS)} s
                       CROSS JOIN LATERAL (VALUES ('actual', s.{actual}::float8),
                                                  ('wanted', s.{target}::float8)) p (name, value) ORDER BY 1""",
         C,
@@ -31,8 +29,9 @@ def _numbers() -> Row:
         "Now and over the range",
         stat(
             "State",
-            "By the newest status; offline when it is older than five minutes (or two polls).",
-            f"SELECT n.state AS state, extract(epoch FROM now() - n.state_since) AS seconds FROM {now()} n",
+            "By the newest status; offline when it is older than three of the machine's intervals (at least five"
+            " minutes).",
+            f"SELECT n.state_name AS state, extract(epoch FROM now() - n.state_since) AS seconds FROM {now()} n",
             "s",
             NEUTRAL,
             0,
@@ -41,7 +40,7 @@ def _numbers() -> Row:
         ),
         stat(
             "Power now",
-            "Newest reading of the main meters, not older than five minutes.",
+            "Newest readings of its meters, as long as they hold: three of a meter's intervals, at least five minutes.",
             f"SELECT sum(power_w) AS watts FROM {now()} n",
             W,
             decimals=0,
@@ -51,10 +50,10 @@ def _numbers() -> Row:
         common.co2_total(),
         stat(
             "Utilisation",
-            "Heating and printing, of the hours in which the machine was heard.",
+            "Productive hours (printing, heating, running), of those in which the machine was heard.",
             f"""
-                SELECT 100 * sum(seconds) FILTER (WHERE state IN ('heating', 'printing'))
-                     / nullif(sum(seconds) FILTER (WHERE state NOT IN ('no_data', 'offline')), 0) AS percent
+                SELECT 100 * sum(seconds) FILTER (WHERE {WORKS})
+                     / nullif(sum(seconds) FILTER (WHERE {HEARD}), 0) AS percent
                 FROM {PHASES} p""",
             PERCENT,
             UTILISATION,
@@ -96,7 +95,7 @@ def _over_range() -> Row:
                            SELECT time, 'measured' AS metric, device_id, avg_power_w AS watts FROM {series()} s
                            UNION ALL
                            SELECT time, 'predicted', key, predicted_power_watts
-                           FROM {sampled("ml_predictions", "device_id", ["predicted_power_watts"], CHOSEN)} s
+                           FROM {sampled("prediction", "device_key", ["predicted_power_watts"], DEVICE_KEYS)} s
                            ORDER BY 1, 2""",
             W,
             8,

@@ -5,22 +5,27 @@ from ..config import AGE, BAD, BYTES, COUNT, GOOD, NONE_IS_GOOD, PERCENT, SHARE_
 from ..dashboard import Row, dashboard, row
 from ..links import MACHINE_OF_ROW, PRINT_OF_ROW
 from ..panels import hidden, judged, linked, named, number, ranking, stacked, stat, table, time_column
-from ..queries import DEVICES, ENDED, RANGE, bar_of, bars, now
+from ..queries import DEFAULT_ZONE, DEVICES, ENDED, RANGE, bar_of, bars, now
 
-# Seconds of the range up to now, and of them those in which a machine's meter reported: whole bars.
-COVERED = f"""(SELECT s.device_id, sum(s.coverage_s) AS covered_s,
-       sum(extract(epoch FROM least(b.t1, now()) - b.t0)) AS known_s, count(DISTINCT s.time) AS bars
-    FROM {bars()} s JOIN buckets_between({RANGE}, bar_step({RANGE})) b ON b.t0 = s.time WHERE s.coverage_s IS NOT NULL
-    GROUP BY s.device_id)"""
-LENGTH = (
-    "(SELECT sum(extract(epoch FROM least(t1, now()) - t0))"
-    f" FROM buckets_between({RANGE}, bar_step({RANGE})) b WHERE t0 < now())"
-)
-COVERAGE = (
-    f"SELECT d.friendly_name, d.device_id, least(100, 100 * coalesce(c.covered_s, 0) / nullif({LENGTH}, 0)) AS percent,"
-    f" ({LENGTH} - coalesce(c.covered_s, 0)) / 3600 AS hours FROM devices d JOIN {COVERED} c USING (device_id)"
-)
-ROLE = {"main": ("main", "green"), "sub": ("sub", "blue"), "nobody's": ("nobody's", "orange")}
+# Share of the range up to now in which a machine's meters reported, and the hours that are missing: whole bars, of
+# the machine's own factory where they are days.
+COVERAGE = f"""SELECT d.friendly_name, d.device_id,
+    least(100, 100 * coalesce(c.covered_s, 0) / nullif(w.seconds, 0)) AS percent,
+    (w.seconds - coalesce(c.covered_s, 0)) / 3600 AS hours
+FROM (SELECT s.device_id, sum(s.coverage_s) AS covered_s FROM {bars()} s WHERE s.coverage_s IS NOT NULL
+      GROUP BY s.device_id) c JOIN devices d USING (device_id) JOIN factories f USING (factory_id)
+CROSS JOIN LATERAL (SELECT sum(extract(epoch FROM least(b.t1, now()) - b.t0)) AS seconds
+                    FROM buckets_between({RANGE}, bar_step({RANGE}), f.timezone) b WHERE b.t0 < now()) w"""
+ROLE = {
+    "main": ("main", "green"),
+    "dryer": ("dryer", "green"),
+    "accessory": ("accessory", "green"),
+    "sub": ("sub", "blue"),
+    "part": ("part", "blue"),
+    "nobody's": ("nobody's", "orange"),
+}
+# Another meter, a virtual one, is made of it.
+IS_PART = "EXISTS (SELECT 1 FROM virtual_meter_parts v WHERE v.part_id = m.meter_id)"
 
 
 def _numbers() -> Row:
@@ -37,11 +42,14 @@ def _numbers() -> Row:
         ),
         stat(
             "Silent meters",
-            "Assigned meters of active machines that have said nothing for an hour.",
+            "Assigned meters of active machines that have said nothing for an hour, and for three of their intervals.",
             f"""
-                SELECT count(*) FILTER (WHERE coalesce(s.last_at, '-infinity') < now() - interval '1 hour') AS meters
-                FROM meter_assignments a JOIN devices d USING (device_id) LEFT JOIN meter_state s USING (meter_id)
-                WHERE a.valid_to = 'infinity' AND d.is_active AND d.device_id = ANY ({DEVICES})""",
+                SELECT count(*) FILTER (WHERE coalesce(s.last_at, '-infinity')
+                           < now() - greatest(interval '1 hour', holds(m.reporting_interval_s))) AS meters
+                FROM meter_assignments a JOIN devices d USING (device_id) JOIN meters m USING (meter_id)
+                LEFT JOIN meter_state s USING (meter_id)
+                WHERE a.valid_to = 'infinity' AND d.is_active AND d.device_id = ANY ({DEVICES})
+                  AND m.reading_kind <> 'virtual' AND m.protocol NOT IN ('import', 'manual')""",
             COUNT,
             NONE_IS_GOOD,
             0,
@@ -50,7 +58,7 @@ def _numbers() -> Row:
             "Meters of nobody",
             "Meters that report but belong to no machine: assign them on the Devices page.",
             "SELECT count(*) AS meters FROM meters m WHERE NOT EXISTS (SELECT 1 FROM meter_assignments a"
-            " WHERE a.meter_id = m.meter_id AND a.valid_to = 'infinity')",
+            f" WHERE a.meter_id = m.meter_id AND a.valid_to = 'infinity') AND NOT {IS_PART}",
             COUNT,
             ((None, GOOD), (1, WARN)),
             0,
@@ -74,7 +82,8 @@ def _numbers() -> Row:
         ),
         stat(
             "Covered time",
-            "Share of the range in which the machines' main meters reported; whole hours or days.",
+            "Share of the range in which the machines' meters reported; whole hours, or days of each machine's own"
+            " factory.",
             f"SELECT avg(percent) AS percent FROM ({COVERAGE}) c",
             PERCENT,
             SHARE_GOOD,
@@ -107,7 +116,8 @@ def _meters() -> Row:
             "What each meter said last. Usual: its usual distance between readings. Clock: how far the device's clock"
             " is off, where it sends its time. Jumps: readings in a row that do not fit the counter.",
             f"""
-                SELECT m.meter_id AS "Meter", d.friendly_name AS "Machine", coalesce(a.role, 'nobody''s') AS "Role",
+                SELECT m.meter_id AS "Meter", d.friendly_name AS "Machine",
+                       coalesce(a.role, CASE WHEN {IS_PART} THEN 'part' ELSE 'nobody''s' END) AS "Role",
                        m.protocol AS "Protocol",
                        m.energy_type AS "Energy",
                        extract(epoch FROM now() - s.last_at) AS "Heard", m.reporting_interval_s AS "Usual",
@@ -135,7 +145,7 @@ def _meters() -> Row:
         ),
         ranking(
             "Worst covered machines",
-            "Share of the range in which the machine's main meter reported; whole hours or days.",
+            "Share of the range in which the machine's meters reported; whole hours, or days of its own factory.",
             f'SELECT friendly_name AS "Machine", device_id, percent FROM ({COVERAGE}) c ORDER BY percent LIMIT 15',
             PERCENT,
             SHARE_GOOD,
@@ -154,7 +164,7 @@ def _printers() -> Row:
             "Printers' statuses",
             "Machines by the age of their newest status, the oldest first.",
             f"""
-                      SELECT n.friendly_name AS "Machine", n.state AS "State",
+                      SELECT n.friendly_name AS "Machine", n.state_name AS "State",
                              extract(epoch FROM now() - n.status_at) AS "Heard",
                              d.source AS "Source", l.last_error AS "Last error", l.last_error_at AS "At", n.device_id
                       FROM {now()} n JOIN devices d USING (device_id) LEFT JOIN device_latest l USING (device_id)
@@ -173,7 +183,7 @@ def _printers() -> Row:
         ),
         table(
             "Prints without final energy",
-            "Prints of the range whose energy is unknown, still provisional or full of holes. Without a main meter"
+            "Prints of the range whose energy is unknown, still provisional or full of holes. Without a meter"
             " there is none; provisional ones wait for their meter.",
             f"""
                 SELECT d.friendly_name AS "Machine", j.filename AS "File", j.end_time AS "Ended",
@@ -207,9 +217,11 @@ def _refused() -> Row:
         "Refused messages",
         stacked(
             "Refused messages by reason",
-            "By the hour or day in which they were last seen; equal ones of an hour are one counted row.",
+            "By the hour, or day of the default factory, in which they were last seen; equal ones of an hour are one"
+            " counted row.",
             f"""
-                SELECT {bar_of("r.last_at")} AS time, left(r.reason, 60) AS metric, sum(r.count)::bigint AS messages
+                SELECT {bar_of("r.last_at", DEFAULT_ZONE)} AS time, left(r.reason, 60) AS metric,
+                       sum(r.count)::bigint AS messages
                 FROM ingest_rejects r WHERE $__timeFilter(r.last_at) GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 2000""",
             COUNT,
             10,

@@ -7,7 +7,20 @@ from ..config import AGE, COUNT, HUMIDITY, HZ, M_PER_S2, MM, PERCENT, PRESSURE, 
 from ..dashboard import Row, dashboard, row
 from ..links import MACHINE_OF_SERIES
 from ..panels import by_machine, line_style, stat
-from ..queries import DEVICES, FROM, RANGE, TO, now, sampled, series
+from ..queries import (
+    DEVICE_KEYS,
+    DEVICES,
+    FROM,
+    METER_KEYS,
+    PRINTER_KEYS,
+    RANGE,
+    SENSOR_KEYS,
+    TO,
+    now,
+    place_keys,
+    sampled,
+    series,
+)
 
 SAMPLED = (
     "Readings below six hours; beyond that the first reading of each step, so a sample and no mean. Holes stay holes."
@@ -16,16 +29,6 @@ METERS = (
     f"SELECT a.meter_id FROM meter_assignments a WHERE a.device_id = ANY ({DEVICES})"
     f" AND a.valid_from < {TO} AND a.valid_to > {FROM}"
 )
-CHOSEN = f"SELECT unnest({DEVICES})"
-
-
-def all_keys(table: str, key: str) -> str:
-    """The distinct keys of a table by single steps through its primary key, whatever its size."""
-    return (
-        f"WITH RECURSIVE step AS ((SELECT {key} FROM {table} ORDER BY {key} LIMIT 1)"
-        f" UNION ALL SELECT (SELECT t.{key} FROM {table} t WHERE t.{key} > step.{key} ORDER BY t.{key} LIMIT 1)"
-        f" FROM step WHERE step.{key} IS NOT NULL) SELECT {key} FROM step"
-    )
 
 
 def chart(title: str, description: str, sql: str, unit: str, style: Json | None = None) -> Json:
@@ -43,7 +46,7 @@ def of_meter(title: str, description: str, column: str, unit: str) -> Json:
         f"""
                  SELECT s.time, a.name || CASE WHEN a.of_name > 1 THEN ' · ' || s.key ELSE '' END AS metric,
                         a.device_id, s.{column} AS value
-                 FROM {sampled("energy_data", "meter_id", [column], METERS)} s
+                 FROM {sampled("energy", "meter_key", [column], METER_KEYS)} s
                  JOIN (SELECT m.*, count(*) OVER (PARTITION BY m.name) AS of_name
                        FROM (SELECT a.meter_id, min(a.device_id) AS device_id,
                                     string_agg(DISTINCT d.friendly_name, ' / ') AS name
@@ -62,7 +65,7 @@ def of_printer(title: str, description: str, columns: Mapping[str, str], unit: s
         description,
         f"""
                  SELECT s.time, d.friendly_name || p.suffix AS metric, s.key AS device_id, p.value
-                 FROM {sampled("printer_status", "device_id", list(columns), CHOSEN)} s
+                 FROM {sampled("device_status", "device_key", list(columns), PRINTER_KEYS)} s
                  JOIN devices d ON d.device_id = s.key
                  CROSS JOIN LATERAL (VALUES {parts}) p (suffix, value) ORDER BY 1""",
         unit,
@@ -72,18 +75,17 @@ def of_printer(title: str, description: str, columns: Mapping[str, str], unit: s
 
 def of_place(title: str, description: str, column: str, unit: str) -> Json:
     """A column of the surroundings."""
-    places = all_keys("environment_data", "location_id")
     return chart(
         title,
         description,
         f"""
                  SELECT s.time, s.key AS metric, s.key AS device_id, s.{column} AS value
-                 FROM {sampled("environment_data", "location_id", [column], places)} s ORDER BY 1""",
+                 FROM {sampled("environmental", "location_key", [column], place_keys(column))} s ORDER BY 1""",
         unit,
     )
 
 
-def of_sensor(title: str, description: str, table: str, columns: Mapping[str, str], unit: str) -> Json:
+def of_sensor(title: str, description: str, name: str, columns: Mapping[str, str], unit: str) -> Json:
     """Columns of the sensors that are mounted on machines: {column: what follows the sensor's name}."""
     parts = ", ".join(f"('{suffix}', s.{column}::float8)" for column, suffix in columns.items())
     # The device is that of the sample; a hole has none.
@@ -92,9 +94,10 @@ def of_sensor(title: str, description: str, table: str, columns: Mapping[str, st
         description,
         f"""
                  SELECT s.time, s.key || p.suffix AS metric, s.key AS device_id, p.value
-                 FROM {sampled(table, "sensor_id", [*columns, "device_id"], all_keys(table, "sensor_id"))} s
+                 FROM {sampled(name, "sensor_key", [*columns, "device_key"], SENSOR_KEYS)} s
+                 LEFT JOIN devices d USING (device_key)
                  CROSS JOIN LATERAL (VALUES {parts}) p (suffix, value)
-                 WHERE s.device_id IS NULL OR s.device_id = ANY ({DEVICES}) ORDER BY 1""",
+                 WHERE s.device_key IS NULL OR d.device_id = ANY ({DEVICES}) ORDER BY 1""",
         unit,
     )
 
@@ -112,7 +115,8 @@ def _numbers() -> Row:
         ),
         stat(
             "Power now",
-            "Sum of the newest readings of the main meters, not older than five minutes.",
+            "Sum of the newest readings of the machines' meters, as long as they hold: three of a meter's intervals, at"
+            " least five minutes.",
             f"SELECT sum(power_w) AS watts FROM {now()} n",
             W,
             decimals=0,
@@ -185,7 +189,7 @@ def _electricity() -> Row:
             "From plugs that tell them (Tasmota).",
             f"""
                       SELECT s.time, s.key || p.suffix AS metric, s.key AS device_id, p.value
-                      FROM {sampled("smartplug_data", "meter_id", powers, METERS)} s
+                      FROM {sampled("smartplug", "meter_key", powers, METER_KEYS)} s
                       CROSS JOIN LATERAL
                          (VALUES (' apparent', s.apparent_power_va::float8),
                                  (' reactive', s.reactive_power_var::float8)) p (suffix, value) ORDER BY 1""",
@@ -225,18 +229,18 @@ def _printers() -> Row:
 def _mounted_sensors() -> Row:
     return row(
         "Sensors on machines",
-        of_sensor("Thermocouples", "MAX6675 probes.", "max6675_temperature_data", {"temperature_c": ""}, C),
+        of_sensor("Thermocouples", "MAX6675 probes.", "max6675_temperature", {"temperature_c": ""}, C),
         of_sensor(
             "Acceleration",
             "MPU6050, by axis.",
-            "mpu6050_accelerometer_data",
+            "mpu6050_accelerometer",
             {"accel_x_ms2": " x", "accel_y_ms2": " y", "accel_z_ms2": " z"},
             M_PER_S2,
         ),
         of_sensor(
             "Rotation",
             "MPU6050, by axis.",
-            "mpu6050_gyroscope_data",
+            "mpu6050_gyroscope",
             {"gyro_x_rads": " x", "gyro_y_rads": " y", "gyro_z_rads": " z"},
             RAD_PER_S,
         ),
@@ -251,7 +255,7 @@ def _model() -> Row:
             "What the power model expects of the printers.",
             f"""
                       SELECT s.time, d.friendly_name AS metric, s.key AS device_id, s.predicted_power_watts AS watts
-                      FROM {sampled("ml_predictions", "device_id", ["predicted_power_watts"], CHOSEN)} s
+                      FROM {sampled("prediction", "device_key", ["predicted_power_watts"], DEVICE_KEYS)} s
                       JOIN devices d ON d.device_id = s.key
                       ORDER BY 1""",
             W,
@@ -273,8 +277,8 @@ def make() -> Json:
             _printers(),
             row(
                 "Surroundings",
-                of_place("Temperature", "Air temperature at each place that is measured.", "temperature_c", C),
-                of_place("Humidity", "Relative humidity at each place that is measured.", "humidity_pct", HUMIDITY),
+                of_place("Temperature", "Air temperature at each place that is measured.", "indoor_temp_c", C),
+                of_place("Humidity", "Relative humidity at each place that is measured.", "humidity_percent", HUMIDITY),
                 of_place("Air pressure", "Air pressure at each place that is measured.", "pressure_hpa", PRESSURE),
             ),
             _mounted_sensors(),

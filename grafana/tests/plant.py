@@ -1,4 +1,6 @@
-"""Two factories, four printers and a compressor, ten hours: small, but with something for every panel to show."""
+"""Two factories in two time zones, four printers and a compressor, ten hours: small, but with something for every panel
+to show.
+"""
 
 import json
 from collections.abc import Callable
@@ -40,7 +42,7 @@ def fill(db: Database) -> None:
     """Writes the plant, up to about now."""
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     start = end - timedelta(hours=HOURS)
-    db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Europe/Berlin', 'EUR')")
+    db.all("INSERT INTO factories (slug, name, timezone, currency) VALUES ('annex', 'Annex', 'Asia/Kolkata', 'EUR')")
     db.all(
         "INSERT INTO energy_tariffs (factory_id, name, price_per_kwh, currency)"
         " SELECT factory_id, 'Annex flat', 0.28, 'EUR' FROM factories WHERE slug = 'annex'"
@@ -66,8 +68,16 @@ def fill(db: Database) -> None:
         " WHERE device_id IN ('COMP-1', 'VORON-1')"
     )
     readings(db, "em-COMP-1/em:0", "COMP-1", start, end, lambda minute: 3200.0 if minute % 30 < 20 else 400.0)
-    db.one("SELECT register_meters(ARRAY['air-1'], ARRAY['factory'])")
-    db.all("UPDATE meters SET energy_type = 'compressed_air' WHERE meter_id = 'air-1'")
+    runs = [
+        {
+            "device_id": "COMP-1",
+            "timestamp": (start + timedelta(minutes=minute)).isoformat(),
+            "state": "running" if minute % 30 < 20 else "standby",
+        }
+        for minute in range(0, HOURS * 60, 5)
+    ]
+    db.one("SELECT record_status_rows(%s)", json.dumps(runs))
+    db.one("SELECT register_meters(ARRAY['air-1'], ARRAY['factory'], ARRAY['compressed_air'])")
     readings(db, "air-1", "COMP-1", start, end, lambda minute: 900.0)
     # A sub meter is never added; a meter of nobody waits for an owner.
     readings(db, "sub-MK4-1/switch:0", "MK4-1", start, end, lambda minute: 20.0, role="sub")
@@ -136,13 +146,15 @@ def fill(db: Database) -> None:
     # As on a living system: a plug that sends its own time, a printer that once did not answer, and rows after the last
     # rollup.
     at = end + timedelta(seconds=20)
-    db.one(
-        "SELECT ingest_readings(ARRAY['stray/switch:0'], ARRAY[%s::timestamptz], ARRAY[%s::timestamptz], ARRAY[false],"
-        f" ARRAY[5.0::float8], {', '.join(['ARRAY[NULL::float8]'] * 6)},"
-        " ARRAY['shelly_gen2'], ARRAY['stray/status/switch:0'])",
-        at,
-        at - timedelta(seconds=3),
-    )
+    reading = {
+        "meter_id": "stray/switch:0",
+        "protocol": "shelly_gen2",
+        "arrived": at.isoformat(),
+        "device_time": (at - timedelta(seconds=3)).isoformat(),
+        "topic": "stray/status/switch:0",
+        "power_watts": 5.0,
+    }
+    db.one("SELECT ingest_readings(%s)", json.dumps([reading]))
     db.one("SELECT learn_reporting_intervals()")
     db.one(
         "SELECT record_status(%s)",

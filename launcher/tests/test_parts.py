@@ -12,7 +12,7 @@ import time
 import pytest
 
 from common.errors import EnmsError
-from launcher import cli, install, modules, ports, postgres, processes, services, settings, supervisor, templates
+from launcher import cli, install, modules, ports, postgres, processes, services, settings, supervisor, templates, up
 
 
 def test_template_replaces_ours_and_leaves_nginx_variables():
@@ -313,3 +313,23 @@ def test_a_file_of_the_callers_directory_is_no_module_of_ours(tmp_path, monkeypa
     with open("log", "w+b") as log:
         code = modules.run({**os.environ, "ENMS_PYTHON": sys.executable}, "backup", "--help", output=log)
         assert code == 0, (tmp_path / "log").read_text()
+
+
+def test_progress_is_read_line_by_line(tmp_path):
+    """A line that is still being written is shown when it is whole; a log that is not there yet has none."""
+    log = tmp_path / "migrate.log"
+    assert up.new_lines(log, 0) == ([], 0)
+    log.write_text("old run\n")
+    begin = log.stat().st_size
+    with log.open("a") as file:
+        file.write("old rows: 5 to copy\nold rows: 3 of")
+        file.flush()
+        lines, since = up.new_lines(log, begin)
+        assert lines == ["old rows: 5 to copy"]
+        file.write(" 5 copied\n")
+    assert up.new_lines(log, since) == (["old rows: 3 of 5 copied"], log.stat().st_size)
+
+
+def test_what_the_migration_tells_is_what_up_shows():
+    text = (settings.ROOT / "database/series_copy.py").read_text()
+    assert f'PREFIX = "{services.BY_NAME["migrate"].progress[0]}"' in text

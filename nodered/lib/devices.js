@@ -1,14 +1,9 @@
 'use strict';
-// What the Devices API accepts, and how the result of a test is told. Every refusal is a sentence with its remedy.
+// What the Devices API accepts, and how the result of a test is told. Every refusal is a sentence with its remedy. Which
+// kinds and sources there are is in the database, which refuses others with a sentence of its own.
 
 /** @import { Device, PlugPower, PrinterStatus } from './types' */
 
-const { SOURCES } = require('./printers');
-
-const DEVICE_TYPES = [
-  'printer', 'compressor', 'hvac', 'motor', 'pump', 'injection_molding', 'conveyor', 'boiler', 'other',
-];
-const DEVICE_SOURCES = [...SOURCES, 'mqtt', 'none'];
 const PLANT_TYPES = ['generic_plant', 'corn', 'sunflower', 'tomato'];
 const DEVICE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const PLUG_SILENT_S = 600;
@@ -103,7 +98,7 @@ function address(value) {
 /** @type {Record<string, Check>} */
 const FIELDS = {
   device_id: deviceId,
-  device_type: oneOf(DEVICE_TYPES),
+  device_type: words(41),
   friendly_name: (value) => words(120)(value) ?? (value.trim() === '' ? 'not be empty' : null),
   device_model: words(120),
   location: words(200),
@@ -113,9 +108,9 @@ const FIELDS = {
   bed_depth: between(1, 10_000, 'mm'),
   rated_power_w: between(0.1, 10_000_000, 'W'),
   idle_power_w: between(0, 10_000_000, 'W'),
-  data_interval_seconds: whole(2, 3600, 's'),
+  data_interval_seconds: whole(1, 3600, 's'),
   mqtt_topic: topic,
-  source: oneOf(DEVICE_SOURCES),
+  source: words(41),
   api_ip: address,
   api_key: words(512),
   simplyprint_id: like(/^\d{1,12}$/, 'be the number of the printer in SimplyPrint'),
@@ -132,22 +127,22 @@ const NEVER_NULL = new Set([
   'device_id', 'device_type', 'friendly_name', 'data_interval_seconds', 'source', 'plant_type', 'is_active',
   'factory_id',
 ]);
-/** @type {Record<string, string[]>} */
-const NEEDED = {
+const NEEDED = new Map(Object.entries({
   prusalink: ['api_ip', 'api_key'],
   octoprint: ['api_ip', 'api_key'],
   moonraker: ['api_ip'],
   simplyprint: ['simplyprint_id', 'sp_company_id', 'sp_api_key'],
-};
+}));
 
 /**
  * Checks the body of POST (a whole device) or PATCH (`partial`: some of its fields).
  * @param {unknown} body  decoded JSON
- * @param {{partial?: boolean}} [options]
+ * @param {{partial?: boolean, sources?: string[]}} [options]  sources: all that there are, for a device that will not be
+ *   stored
  * @returns {{device: DeviceFields, errors: string[]}} the device with trimmed texts and empty texts as null; use it
  *   only when errors is empty
  */
-function validateDevice(body, { partial = false } = {}) {
+function validateDevice(body, { partial = false, sources } = {}) {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     return { device: {}, errors: ['The body must be a JSON object with the fields of a device.'] };
   }
@@ -159,6 +154,7 @@ function validateDevice(body, { partial = false } = {}) {
     }
     device.friendly_name ??= device.device_id;
     errors.push(...missingForSource(device, refused));
+    if (sources?.includes(device.source ?? 'none') === false) errors.push(`source must be one of ${sources.join(', ')}.`);
   }
   return { device, errors };
 }
@@ -207,7 +203,7 @@ function tidy(value) {
  * @returns {string[]}
  */
 function missingForSource(device, refused) {
-  return (NEEDED[device.source] ?? [])
+  return (NEEDED.get(device.source) ?? [])
     .filter((field) => device[field] == null && !refused.has(field))
     .map((field) => `${field} is missing: source ${device.source} needs it.`);
 }

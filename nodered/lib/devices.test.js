@@ -25,10 +25,11 @@ const REFUSED = [
   [{ bed_width: -1 }, /bed_width must be a number from 1 to 10000 \(mm\)/],
   [{ bed_width: '250' }, /bed_width must be a number/],
   [{ bed_width: NaN }, /bed_width/],
-  [{ data_interval_seconds: 1 }, /whole number from 2 to 3600 \(s\)/],
+  [{ data_interval_seconds: 0 }, /whole number from 1 to 3600 \(s\)/],
   [{ data_interval_seconds: 2.5 }, /whole number/],
   [{ data_interval_seconds: null }, /must not be empty/],
-  [{ source: 'telnet' }, /source must be one of prusalink, octoprint/],
+  [{ source: 5 }, /source must be text/],
+  [{ device_type: 'x'.repeat(50) }, /device_type must be at most 41 characters/],
   [{ api_ip: 'ftp://x' }, /http:\/\/ or https:\/\//],
   [{ api_ip: 'http://u:p@x' }, /must not hold a password/],
   [{ api_ip: 'a b' }, /api_ip must/],
@@ -56,10 +57,17 @@ test('an address that is refused is not called missing as well', () => {
   assert.equal(validateDevice({ ...mk4, api_ip: 'a b' }).errors.length, 1);
 });
 
+test('which kinds and sources there are is data: only a device that is not stored needs a list here', () => {
+  const added = { device_id: 'press', device_type: 'press', source: 'opcua' };
+  assert.deepEqual(validateDevice(added).errors, []);
+  assert.deepEqual(validateDevice(added, { sources: ['opcua', 'none'] }).errors, []);
+  assert.deepEqual(validateDevice(added, { sources: ['none'] }).errors, ['source must be one of none.']);
+  assert.deepEqual(validateDevice({ device_id: 'press', source: 'constructor' }).errors, []);
+});
+
 test('a change needs only what it changes', () => {
   assert.deepEqual(validateDevice({ data_interval_seconds: 10 }, { partial: true }).errors, []);
   assert.deepEqual(validateDevice({ source: 'octoprint' }, { partial: true }).errors, []);
-  assert.match(validateDevice({ source: 'telnet' }, { partial: true }).errors[0], /source must be one of/);
   assert.match(validateDevice([]).errors[0], /JSON object/);
 });
 

@@ -58,6 +58,7 @@ const OPTIONAL = {
   Factor: 'power_factor', ApparentPower: null,
   ReactivePower: null,
 };
+const OF_A_PHASE = /^[abc]_(act_power|voltage|current|pf)$/;
 const isEmpty = (junk) => junk === null || junk === '{}' || junk === '{"total":null}';
 
 /** A reason for a person, and no failure of the parser itself. */
@@ -81,11 +82,13 @@ function check(message, payload, path, junk) {
   assert.ok(out.readings.length + out.rejects.length + out.ignored > 0, 'dropped in silence');
   const key = path.at(-1);
   const isPhases = Array.isArray(message.body.ENERGY?.[key]);
-  if (path.includes('by_minute') || !(NEEDED.has(key) || Object.hasOwn(OPTIONAL, key) || /^\d+$/.test(key))) {
+  const isOptional = Object.hasOwn(OPTIONAL, key) || OF_A_PHASE.test(key);
+  if (path.includes('by_minute') || !(NEEDED.has(key) || isOptional || /^\d+$/.test(key))) {
     assert.deepEqual(out.readings, message.rows);
     assert.deepEqual(out.rejects, []);
-  } else if (Object.hasOwn(OPTIONAL, key) && !isPhases) {
-    const without = (rows) => rows.map((row) => ({ ...row, [OPTIONAL[key]]: null }));
+  } else if (isOptional && !isPhases) {
+    const lost = OF_A_PHASE.test(key) ? { phases: null } : {};
+    const without = (rows) => rows.map((row) => ({ ...row, ...lost, [OPTIONAL[key]]: null }));
     assert.deepEqual(without(out.readings), without(message.rows));
     assert.equal(out.rejects.length, isComplaint(key, junk) ? 1 : 0);
   } else if (NEEDED.has(key) && !isEmpty(junk) && !isPhases) {
@@ -104,7 +107,7 @@ function check(message, payload, path, junk) {
 /** Whether junk in an optional field is told: a missing one is not, and a temperature may be null. */
 function isComplaint(key, junk) {
   if (junk === null) return false;
-  if (key === 'tC') return junk !== 'null';
+  if (key === 'tC' || OF_A_PHASE.test(key)) return junk !== 'null';
   return key !== 'temperature' || !(junk === 'null' || isEmpty(junk));
 }
 

@@ -26,17 +26,31 @@ export type Protocol = 'shelly_gen1' | 'shelly_gen2' | 'tasmota' | 'esp32';
 export type Quantity = 'power_watts' | 'voltage' | 'current_amps' | 'power_factor' | 'frequency_hz' | 'plug_temp_c';
 export type MeterValues = { [Key in Quantity]?: number | null };
 
-/** A row for ingest_readings. */
+/** What a message tells of one phase. Its power is negative while it feeds back. */
+export type PhaseValues = { phase: number } & {
+  [Key in 'power_watts' | 'voltage' | 'current_amps' | 'power_factor']?: number;
+};
+
+/** A record for ingest_readings, which takes what is missing as null. */
 export interface Reading extends Required<MeterValues> {
   /** For example `SPPS-02/switch:0`. */
   meter_id: string;
   protocol: Protocol;
-  energy_type: 'electricity';
+  /** A row of energy_types. Together with direction and kind it describes the meter when this is its first reading. */
+  energy_type: string;
+  /** Missing: import. */
+  direction?: 'import' | 'export';
   arrived: string | null;
   /** By the device's own clock; null when it sends none. */
   device_time: string | null;
   backlog: boolean;
+  /** The counter. */
   energy_total_wh: number | null;
+  /** The energy of the interval that ends at device_time, for a meter without a counter, and its length. */
+  interval_wh?: number | null;
+  interval_s?: number | null;
+  /** Null for a meter of one phase. */
+  phases: PhaseValues[] | null;
   topic: string;
 }
 

@@ -1,10 +1,11 @@
 'use strict';
 // The `postgres` node: statements with `$1` parameters, or rows in batches with a disk spool behind them.
 
-/** @import { FlowNode, NodeStatus, PostgresConfig, Runtime, Sink } from './types' */
+/** @import { FlowNode, NodeStatus, PostgresConfig, Row, Runtime, Sink } from './types' */
 
 const { RowWriter } = require('./row-writer');
 const { columnLiteral } = require('./arrays');
+const { recordsJson, listsJson } = require('./records');
 const { acquirePool } = require('./pools');
 const metrics = require('./metrics');
 const pipeline = require('./pipeline');
@@ -110,7 +111,7 @@ function batchMode(node, config, connection) {
  * @param {string} label
  */
 function createWriter(node, config, { pool }, label) {
-  const columns = (config.columns || '').split(/[\s,]+/).filter(Boolean);
+  const parameters = parametersOf(config.columns || '');
   const statement = { name: `batch-${node.id}`.slice(0, 60), text: config.statement };
   const recordsRejects = /\brecord_rejects\(/.test(config.statement);
   return new RowWriter({
@@ -121,8 +122,7 @@ function createWriter(node, config, { pool }, label) {
     spoolFolder: stateFolder('spool', node.id),
     write: async (rows) => {
       const began = performance.now();
-      const values = columns.length > 0 ? columns.map((column) => columnLiteral(rows, column)) : [JSON.stringify(rows)];
-      const answer = (await pool.query({ ...statement, values })).rows;
+      const answer = (await pool.query({ ...statement, values: parameters(rows) })).rows;
       metrics.batchWritten(label, (performance.now() - began) / 1000, rows, answer);
       if (recordsRejects) metrics.rejectsWritten(rows);
       return answer;
@@ -140,6 +140,18 @@ function createWriter(node, config, { pool }, label) {
       else node.log('the database takes rows again');
     },
   });
+}
+
+/**
+ * How rows become the parameters of the statement.
+ * @param {string} setting  the field Columns
+ * @returns {(rows: Row[]) => string[]}
+ */
+function parametersOf(setting) {
+  const columns = setting.split(/[\s,]+/).filter(Boolean);
+  if (columns.length === 0) return (rows) => [recordsJson(rows)];
+  if (columns[0] === '*') return (rows) => [listsJson(rows)];
+  return (rows) => columns.map((column) => columnLiteral(rows, column));
 }
 
 /**

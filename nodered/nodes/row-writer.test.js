@@ -4,6 +4,7 @@ const assert = require('node:assert/strict');
 const { Pool } = require('pg');
 const { RowWriter } = require('./row-writer');
 const { columnLiteral } = require('./arrays');
+const { recordsJson, listsJson } = require('./records');
 const { delay, until, temporaryDatabase, startProxy } = require('./testing');
 const { temporaryFolder } = require('../lib/testing');
 
@@ -150,4 +151,30 @@ test('array literals carry every kind of value exactly', async (t) => {
   assert.deepEqual(await back('text', texts), texts.map((text) => text ?? null));
   const numbers = [0, -0.1, 1e300, 5e-324, 123456789.12345679, null];
   assert.deepEqual(await back('float8', numbers), numbers);
+});
+
+test('records carry every kind of value exactly, without what is null, and texts as PostgreSQL can store them', async (t) => {
+  const { database } = await setup(t);
+  const back = async (values) =>
+    (await database.client.query('SELECT $1::jsonb AS back', [recordsJson(values)])).rows[0].back;
+  const phases = [{ phase: 1, power_watts: -5.5, voltage: null }];
+  const all = [{ id: 'a "b" \\ \\u0000 🌱', n: 1e300, zero: 0, no: false, empty: '', none: null, missing: undefined, phases }, {}];
+  const [{ none, missing, ...told }] = all;
+  assert.deepEqual([none, missing], [null, undefined]);
+  assert.deepEqual(await back(all), [told, {}]);
+  assert.deepEqual(await back([{ text: 'a\u0000b\ud800', deep: [{ text: '\udc00' }] }]), [
+    { text: 'a\ufffdb\ufffd', deep: [{ text: '\ufffd' }] },
+  ]);
+});
+
+test('an object of lists says the same, also of rows with lists in them', async (t) => {
+  const { database } = await setup(t);
+  const rows = [{ id: 'a', n: 1, none: null }, { id: 'b\u0000', n: undefined, no: false }, { id: '{"}\\', n: -1e-7 }];
+  assert.deepEqual(JSON.parse(listsJson(rows)), {
+    id: ['a', 'b\ufffd', '{"}\\'], n: [1, null, -1e-7], no: [null, false, null],
+  });
+  const select = 'SELECT * FROM json_to_record($1) AS r (id text[], n float8[], no boolean[], none text[])';
+  const [back] = (await database.client.query(select, [listsJson(rows)])).rows;
+  assert.deepEqual(back, { id: ['a', 'b\ufffd', '{"}\\'], n: [1, null, -1e-7], no: [null, false, null], none: null });
+  assert.deepEqual(JSON.parse(listsJson([{ id: 'a' }, { phases: [{ phase: 1 }] }])), { id: ['a', null], phases: [null, [{ phase: 1 }]] });
 });

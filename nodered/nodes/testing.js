@@ -209,13 +209,15 @@ async function startBroker(t) {
  * @param {object} options
  * @param {object[]} [options.flows]  its flows, otherwise those in flowsDir
  * @param {string} [options.flowsDir]
+ * @param {string} [options.stateDir]
  * @param {{port: number}} [options.broker]
  * @param {number | string} [options.databasePort]
  * @param {string} [options.databaseName]
  * @returns {Promise<NodeRed>}
  */
-async function startNodeRed(t, { flows, flowsDir = temporaryFolder(t, 'flows'), broker, databasePort, databaseName }) {
-  const stateDir = temporaryFolder(t, 'state');
+async function startNodeRed(t, options) {
+  const { flows, flowsDir = temporaryFolder(t, 'flows'), stateDir = temporaryFolder(t, 'state') } = options;
+  const { broker, databasePort, databaseName } = options;
   const port = await freePort();
   if (flows) fs.writeFileSync(path.join(flowsDir, '010-test.json'), JSON.stringify(flows));
   const env = {

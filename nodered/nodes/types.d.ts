@@ -84,7 +84,10 @@ export interface PostgresConfig {
   statement: string;
   /** Seconds. */
   timeout?: EditorNumber;
-  /** Properties of the rows, separated by spaces or commas. */
+  /**
+   * Empty: rows as records in one JSON array; `*`: one JSON object with a list per property; else properties, separated
+   * by spaces or commas, for one array each.
+   */
   columns?: string;
   batchRows?: EditorNumber;
   batchMs?: EditorNumber;

@@ -3,7 +3,6 @@
 import json
 from typing import TypedDict
 
-from . import printer_state
 from .database import Database
 
 METER_SILENT_S = 3600  # at constant load some plugs send nothing for a long while
@@ -34,7 +33,7 @@ class Alarm(TypedDict):
 
 def current(database: Database) -> list[Alarm]:
     """The present alarms, by kind."""
-    rows = json.loads(database.fetch_json("alarms", printer_state.STALE_AFTER_S, METER_SILENT_S))
+    rows = json.loads(database.fetch_json("alarms", METER_SILENT_S))
     return [
         {
             "kind": row["kind"],

@@ -10,7 +10,6 @@ from typing import Any
 
 from .database import Database, DatabaseAway, DatabaseSlow
 
-FRESH_S = 300  # readings and statuses that are older mean that something stands still
 NODERED_TIMEOUT_S = 2
 NODERED_KEEP_S = 3  # many requests cost Node-RED one
 NODERED_RETRY_S = 0.5  # it may just be starting
@@ -77,11 +76,16 @@ def database_parts(database: Database) -> dict[str, Part]:
             "printers": {"status": "unknown", "lastStatusAgeSeconds": None},
         }
     milliseconds = round(1000 * (time.perf_counter() - started), 1)
-    reading_s, status_s = facts["lastReadingAgeSeconds"], facts["lastStatusAgeSeconds"]
     return {
         "database": {"status": "ok", "engine": facts["engine"], "milliseconds": milliseconds},
-        "ingest": {"status": freshness(reading_s), "lastReadingAgeSeconds": reading_s},
-        "printers": {"status": freshness(status_s), "lastStatusAgeSeconds": status_s},
+        "ingest": {
+            "status": freshness(facts["lastReadingHolds"]),
+            "lastReadingAgeSeconds": facts["lastReadingAgeSeconds"],
+        },
+        "printers": {
+            "status": freshness(facts["lastStatusHolds"]),
+            "lastStatusAgeSeconds": facts["lastStatusAgeSeconds"],
+        },
     }
 
 
@@ -103,8 +107,8 @@ def nodered_parts(answer: Mapping[str, Any] | None) -> dict[str, Part]:
     }
 
 
-def freshness(age_s: float | None) -> str:
-    """waiting: nothing has come yet; stale: nothing has come for long."""
-    if age_s is None:
+def freshness(holds: bool | None) -> str:
+    """waiting: nothing has come yet; stale: what came last says nothing about now any more."""
+    if holds is None:
         return "waiting"
-    return "ok" if age_s <= FRESH_S else "stale"
+    return "ok" if holds else "stale"

@@ -14,6 +14,6 @@ CROSS JOIN LATERAL (
     SELECT j.session_energy_wh AS energy_wh, j.cost, j.currency, j.co2_g WHERE j.end_time IS NOT NULL
     UNION ALL
     SELECT c.energy_wh, c.cost, c.currency, c.co2_g
-    FROM device_energy_cost(j.device_id, j.start_time, now(), 'electricity') c WHERE j.end_time IS NULL
+    FROM device_energy_cost(j.device_id, j.start_time, now(), 'electricity', true) c WHERE j.end_time IS NULL
 ) e
 WHERE j.job_id = $1::uuid;

@@ -2,8 +2,6 @@
 
 from .summary.facts import Facts
 
-STALE_AFTER_S = 300  # a status older than this says nothing about now
-STALE_POWER_AFTER_S = 300  # the same for a power reading
 COMPLETED_FOR_S = 15 * 60  # an idle printer counts as Completed for this long after a finished print
 HOT_NOZZLE_C = 50.0  # above: still cooling, when nothing heats it
 HOT_BED_C = 40.0
@@ -21,13 +19,10 @@ STATUS_OF_STATE = {
     "error": "Error",
     "unknown": "Unknown",
 }
+# Of any other state, as somebody may add one.
+STATUS_OF_CLASS = {"productive": "Printing", "ready": "Idle", "down": "Error", "off": "Offline"}
 STATUSES = tuple(dict.fromkeys([*STATUS_OF_STATE.values(), "Cooling"]))
 ACTIVE = ("Printing", "Heating", "Paused", "Attention")
-
-
-def stale_after_s(facts: Facts) -> int:
-    """Seconds after which this printer's status is stale; a printer that is polled rarely is given two polls."""
-    return max(STALE_AFTER_S, 2 * facts["interval_s"])
 
 
 def status_age_s(facts: Facts, now_ts: float) -> int | None:
@@ -37,9 +32,11 @@ def status_age_s(facts: Facts, now_ts: float) -> int | None:
 
 def current_status(facts: Facts, now_ts: float) -> str:
     """One of STATUSES."""
-    if facts["status_ts"] is None or now_ts - facts["status_ts"] > stale_after_s(facts):
+    if facts["status_ts"] is None or now_ts - facts["status_ts"] > facts["holds_s"]:
         return "Offline"
-    status = STATUS_OF_STATE.get(facts["state"] or "unknown", "Unknown")
+    status = STATUS_OF_STATE.get(facts["state"] or "unknown") or STATUS_OF_CLASS.get(
+        facts["state_class"] or "", "Unknown"
+    )
     if status == "Idle":
         if is_cooling(facts):
             return "Cooling"
@@ -67,7 +64,7 @@ def completed_until_ts(facts: Facts) -> float:
 
 def current_power_w(facts: Facts, now_ts: float) -> float | None:
     """The newest power reading, or None when it is stale."""
-    if facts["power_ts"] is None or now_ts - facts["power_ts"] > STALE_POWER_AFTER_S:
+    if facts["power_ts"] is None or now_ts - facts["power_ts"] > facts["power_holds_s"]:
         return None
     return facts["power_w"]
 
@@ -76,7 +73,7 @@ def next_change_ts(facts: Facts, now_ts: float) -> float:
     """When time alone, without a new row, next changes what these functions return; infinity if never."""
     changes = [completed_until_ts(facts)]
     if facts["status_ts"] is not None:
-        changes.append(facts["status_ts"] + stale_after_s(facts))
+        changes.append(facts["status_ts"] + facts["holds_s"])
     if facts["power_ts"] is not None:
-        changes.append(facts["power_ts"] + STALE_POWER_AFTER_S)
+        changes.append(facts["power_ts"] + facts["power_holds_s"])
     return min((change for change in changes if change > now_ts), default=float("inf"))

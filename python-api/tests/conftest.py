@@ -40,11 +40,12 @@ class Fleet(Migrated):
     def clear(self) -> None:
         """Empties the fleet; the factory and its flat tariff remain."""
         self.all(
-            "TRUNCATE devices, meters, meter_assignments, print_jobs, energy_data, printer_status, meter_state, "
-            "device_latest, rollup_dirty, energy_rollup_1min, energy_rollup_15min, energy_rollup_1hour, "
-            "energy_rollup_1day, ingest_rejects, ml_predictions CASCADE"
+            "TRUNCATE devices, meters, meter_assignments, print_jobs, meter_state, device_latest, rollup_dirty, "
+            "ingest_rejects, series.energy, series.device_status, series.energy_1min, series.energy_15min, "
+            "series.energy_1hour, series.energy_1day, series.prediction CASCADE"
         )
         self.all("DELETE FROM energy_tariffs WHERE name <> 'Flat tariff'")
+        self.all("DELETE FROM factories WHERE NOT is_default")
 
     def device(self, device_id: str, **columns: object) -> None:
         """A printer, unless its columns say otherwise."""
@@ -52,8 +53,7 @@ class Fleet(Migrated):
         names = ", ".join(columns)
         marks = ", ".join(["%s"] * len(columns))
         self.all(
-            f"INSERT INTO devices (device_id, factory_id, {names}) "
-            f"SELECT %s, factory_id, {marks} FROM factories LIMIT 1",
+            f"INSERT INTO devices (device_id, factory_id, {names}) SELECT %s, default_factory(), {marks}",
             device_id,
             *columns.values(),
         )
@@ -108,14 +108,18 @@ class Fleet(Migrated):
 
     def status(self, device_id: str, at: datetime, state: str, **columns: object) -> None:
         """A status row, and device_latest as the newest."""
-        columns = {"state": state, "state_text": state.upper(), **columns}
+        columns = {"state_text": state.upper(), **columns}
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+        self.all("SELECT ensure_months('device_status', %s, %s)", at, at)
         self.all(
-            f"INSERT INTO printer_status (device_id, timestamp, {names}) VALUES (%s, %s, {marks})",
+            f"INSERT INTO series.device_status (device_key, timestamp, state_key, {names}) "
+            f"SELECT device_key(%s), %s, state_key, {marks} FROM states WHERE state = %s",
             device_id,
             at,
             *columns.values(),
+            state,
         )
+        columns = {"state": state, **columns}
         updates = ", ".join(f"{name} = %s" for name in columns)
         self.all(
             f"UPDATE device_latest SET status_at = %s, state_since = coalesce(state_since, %s), {updates} "
@@ -169,6 +173,14 @@ def api_settings(api_database: str) -> db.Settings:
             "ENMS_DB_API_PASSWORD": PASSWORD,
         }
     )
+
+
+@pytest.fixture
+def database(api_settings: db.Settings) -> Iterator[db.Database]:
+    """What the API reads through."""
+    made = db.Database(api_settings)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
-from enms_api import database as db
 from enms_api import openapi
 from enms_api.summary import answer, dpp_simulator, job, live, tips
 from enms_api.summary.facts import Fleet
@@ -100,14 +99,6 @@ def busy(fleet, now):
     return fleet
 
 
-@pytest.fixture
-def database(api_settings):
-    """What the API reads through."""
-    made = db.Database(api_settings)
-    yield made
-    made.close()
-
-
 def test_the_database_returns_the_facts(busy, database):
     fleet = live.LiveRows(database).fetch()
     assert list(differences(fleet, Fleet)) == []
@@ -126,9 +117,9 @@ def test_every_column_of_the_statement_is_read(busy, database):
             read.add(name)
             return super().__getitem__(name)
 
-    rows = database.fetch_dicts("dpp_summary", None, "{}", None)
+    rows = database.fetch_dicts("dpp_summary", None, "{}", None, None)
     live.facts_of(Row(rows[0]))
-    assert read | {"fleet"} == set(rows[0])
+    assert read | {"fleet", "job_costs"} == set(rows[0])
 
 
 def test_what_nothing_has_changed_is_equal(busy, database):

@@ -222,6 +222,15 @@ def test_jobs_are_searched_sorted_and_summed_over_all_pages(client, fleet, now):
 def test_a_factory_has_its_clock_and_money(client):
     [factory] = client.get("/api/factories").json["factories"]
     assert (factory["slug"], factory["timezone"], factory["currency"]) == ("main", "Europe/Berlin", "EUR")
+    assert factory["isDefault"] is True
+
+
+def test_one_factory_is_the_default_whatever_its_name(client, fleet):
+    fleet.all(
+        "INSERT INTO factories (slug, name, timezone, currency) VALUES ('aachen', 'Aachen', 'America/New_York', 'USD')"
+    )
+    defaults = {factory["slug"]: factory["isDefault"] for factory in client.get("/api/factories").json["factories"]}
+    assert defaults == {"aachen": False, "main": True}
 
 
 def test_the_passport_of_a_running_print_has_its_energy_until_now(client, populated):
@@ -238,6 +247,48 @@ def test_alarms_say_what_is_the_matter(client, populated):
         "meter_unassigned": "The meter stray belongs to no device yet.",
         "rejects": "Messages of shelly were refused within the last hour (1); the devices page tells why.",
     }
+
+
+def test_alarms_are_about_what_does_not_hold_any_more(client, fleet, now):
+    """A meter that reports every two hours, and one that is typed or computed, is not silent after one."""
+    fleet.device("A", source="none")
+    for meter, interval_s, kind, protocol in (
+        ("plug", 10, "counter", "shelly_gen2"),
+        ("rare", 7200, "counter", "shelly_gen2"),
+        ("typed", None, "counter", "manual"),
+        ("sum", None, "virtual", "virtual"),
+    ):
+        fleet.meter("A", meter)
+        fleet.all(
+            "UPDATE meters SET reporting_interval_s = %s, reading_kind = %s, protocol = %s, last_seen = %s"
+            " WHERE meter_id = %s",
+            interval_s,
+            kind,
+            protocol,
+            now - timedelta(hours=5),
+            meter,
+        )
+    fleet.all("SELECT register_meters(ARRAY['part'], ARRAY['shelly_gen2'])")
+    fleet.all("INSERT INTO virtual_meter_parts (meter_id, part_id, factor) VALUES ('sum', 'part', 1)")
+    assert [(alarm["kind"], alarm["object"]) for alarm in client.get("/api/alarms").json["alarms"]] == [
+        ("meter_silent", "plug")
+    ]
+
+
+@pytest.mark.parametrize(
+    "state, kind",
+    [
+        ("error", "printer_error"),
+        ("fault", "printer_error"),
+        ("attention", "printer_attention"),
+        ("maintenance", None),
+        ("standby", None),
+    ],
+)
+def test_a_machine_that_is_down_is_an_alarm_of_any_kind_of_machine(client, fleet, now, state, kind):
+    fleet.device("C", device_type="compressor", source="mqtt", data_interval_seconds=1800)
+    fleet.status("C", now - timedelta(minutes=80), state)
+    assert [alarm["kind"] for alarm in client.get("/api/alarms").json["alarms"]] == [kind] * (kind is not None)
 
 
 def test_no_credential_appears_anywhere(client, populated, credentials):
@@ -293,6 +344,37 @@ def test_health_reports_each_part(client, populated):
         "broker": "unknown",
     }
     assert 0 <= parts["ingest"]["lastReadingAgeSeconds"] < 60
+
+
+def test_health_follows_what_the_machines_let_expect(client, fleet, now):
+    """A plant whose only meter reports each quarter of an hour stands still after three of them."""
+    fleet.device("A", data_interval_seconds=1800)
+    meter = fleet.meter("A")
+    fleet.readings(meter, now - timedelta(hours=2), now - timedelta(minutes=30), 90, every_s=900)
+    fleet.all("UPDATE meters SET reporting_interval_s = 900")
+    fleet.status("A", now - timedelta(minutes=80), "printing")
+
+    def shown():
+        parts = client.get("/api/health").json["parts"]
+        return {name: parts[name]["status"] for name in ("ingest", "printers")}
+
+    assert shown() == {"ingest": "ok", "printers": "ok"}
+    fleet.all("UPDATE meters SET reporting_interval_s = 300")
+    fleet.all("UPDATE devices SET data_interval_seconds = 30")
+    assert shown() == {"ingest": "stale", "printers": "stale"}
+
+
+def test_no_list_of_rows_is_closed(client):
+    """A kind, a source, an energy type or a state that a site adds is as described."""
+    schemas = client.get("/api/openapi.json").json["components"]["schemas"]
+    fields = {
+        **schemas["DeviceNow"]["properties"],
+        "energy_type": schemas["Meter"]["properties"]["energy_type"],
+    }
+    for name in ("device_type", "source", "state", "energy_type"):
+        assert "enum" not in fields[name] and re.search(fields[name]["pattern"], "laser_cutter2"), name
+    assert schemas["Assignment"]["properties"]["role"]["enum"] == ["main", "dryer", "accessory", "sub"]
+    assert fields["data_interval_seconds"]["minimum"] == 1
 
 
 class Doorway:

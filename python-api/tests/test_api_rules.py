@@ -146,7 +146,14 @@ def test_any_printer_gets_a_tip_and_no_saving_is_negative(situation):
         ({"state": "idle", "last": {"status": "done", "end_ts": NOW - 3600}}, "Idle"),
         ({"state": "printing", "status_ts": NOW - 299}, "Printing"),
         ({"state": "printing", "status_ts": NOW - 301}, "Offline"),
-        ({"state": "printing", "status_ts": NOW - 301, "interval_s": 300}, "Printing"),
+        ({"state": "printing", "status_ts": NOW - 5399, "holds_s": 5400.0}, "Printing"),
+        ({"state": "printing", "status_ts": NOW - 5401, "holds_s": 5400.0}, "Offline"),
+        ({"state": "laser_on", "state_class": "productive"}, "Printing"),
+        ({"state": "airing", "state_class": "ready"}, "Idle"),
+        ({"state": "jammed", "state_class": "down"}, "Error"),
+        ({"state": "asleep", "state_class": "off"}, "Offline"),
+        ({"state": "puzzled", "state_class": None}, "Unknown"),
+        ({"state": None}, "Unknown"),
         ({"state": "printing", "status_ts": None}, "Offline"),
     ],
 )
@@ -160,6 +167,13 @@ def test_time_alone_changes_a_status_when_it_goes_stale():
     assert changes == NOW + 200
     assert printer_state.current_status(one, changes) == "Printing"
     assert printer_state.current_status(one, changes + 0.001) == "Offline"
+
+
+def test_power_holds_as_long_as_its_meters_let_expect():
+    one = facts(status_ts=NOW, power_w=80.0, power_ts=NOW - 2600, power_holds_s=2700.0)
+    assert printer_state.current_power_w(one, NOW) == 80.0
+    assert printer_state.next_change_ts(one, NOW) == NOW + 100
+    assert printer_state.current_power_w(one, NOW + 101) is None
 
 
 def test_a_printer_keeps_its_text_only_while_nothing_changes():

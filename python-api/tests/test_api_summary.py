@@ -1,13 +1,16 @@
 """GET /api/dpp_summary over a real database: whole answers and the rules of null."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
 from enms_api import database as db
 from enms_api import openapi
-from enms_api.summary import dpp_simulator
+from enms_api.summary import dpp_simulator, live
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 SEED = {
     "object_name": "part",
@@ -518,6 +521,164 @@ def test_markup_and_odd_names_go_through_unchanged(client, fleet, now):
     fleet.status("A", now, "printing")
     printer = printer_of(client)
     assert (printer["friendlyName"], printer["jobFilename"]) == (name, "../../etc/passwd'; DROP TABLE devices; --")
+
+
+def test_a_printer_that_is_asked_each_half_hour_is_live_for_three_of_them(client, fleet, now):
+    """Its plug reports each quarter of an hour, so its power holds for three quarters."""
+    ages = {"live": (5000, 2600), "gone": (5500, 2800)}
+    for name, (status_s, power_s) in ages.items():
+        fleet.device(name, data_interval_seconds=1800)
+        meter = fleet.meter(name)
+        fleet.all("UPDATE meters SET reporting_interval_s = 900 WHERE meter_id = %s", meter)
+        fleet.readings(meter, now - timedelta(hours=3), now - timedelta(seconds=power_s), 75, every_s=100)
+        fleet.status(name, now - timedelta(seconds=status_s), "printing", nozzle_temp_actual=215)
+    printers = {printer["deviceId"]: printer for printer in summary_of(client)["printers"]}
+    shown = {
+        name: (printer["currentStatus"], printer["currentNozzleTemp"], printer["powerWatts"])
+        for name, printer in printers.items()
+    }
+    assert shown == {"live": ("Printing", 215, 75), "gone": ("Offline", None, None)}
+    silent = [
+        alarm["object"] for alarm in client.get("/api/alarms").json["alarms"] if alarm["kind"] == "printer_silent"
+    ]
+    assert silent == ["gone"]
+
+
+def test_a_state_that_is_added_shows_by_its_class_and_phase(client, fleet, now):
+    fleet.all(
+        "INSERT INTO states (state_key, state, name, class, phase) VALUES"
+        " (80, 'purging', 'Purging', 'productive', 'Heating'), (81, 'jammed', 'Jammed', 'down', 'Active')"
+        " ON CONFLICT DO NOTHING"
+    )
+    for name, state in (("P", "purging"), ("J", "jammed")):
+        fleet.device(name)
+        fleet.readings(fleet.meter(name), now - timedelta(minutes=10), now, 120)
+        fleet.job(name, now - timedelta(minutes=9))
+        fleet.status(name, now - timedelta(minutes=9), "printing")
+        fleet.status(name, now - timedelta(minutes=4), state)
+    printers = {printer["deviceId"]: printer for printer in summary_of(client)["printers"]}
+    assert {name: printer["currentStatus"] for name, printer in printers.items()} == {"P": "Printing", "J": "Error"}
+    phases = {name: {} for name in printers}
+    for name, printer in printers.items():
+        phases[name] = {p["phase"]: p["seconds"] for p in printer["detailed_analysis_data"]["phases"]}
+    assert phases["P"] == pytest.approx({"Printing": 300, "Heating": 240}, abs=5)
+    assert phases["J"] == pytest.approx({"Printing": 300, "Active (other)": 240}, abs=5)
+    errors = [alarm["object"] for alarm in client.get("/api/alarms").json["alarms"] if alarm["kind"] == "printer_error"]
+    assert errors == ["J"]
+
+
+def test_tips_go_by_the_clock_of_the_printers_own_factory(client, fleet, now):
+    """In each of them a kWh is cheaper from a full hour of its own on."""
+    wanted = {}
+    for zone in ("Europe/Berlin", "America/New_York", "Asia/Kathmandu"):
+        hour = (now.astimezone(ZoneInfo(zone)).hour + 2) % 24
+        slug = zone.split("/")[1].lower().replace("_", "-")
+        fleet.all("INSERT INTO factories (slug, name, timezone, currency) VALUES (%s, %s, %s, 'EUR')", slug, slug, zone)
+        for priority, price, times in (
+            (0, 0.4, ("00:00", "24:00")),
+            (1, 0.1, (f"{hour:02}:00", f"{(hour + 3) % 24:02}:00")),
+        ):
+            fleet.all(
+                "INSERT INTO energy_tariffs (factory_id, name, priority, price_per_kwh, currency, time_from, time_to)"
+                " SELECT factory_id, 'x', %s, %s, 'EUR', %s, %s FROM factories WHERE slug = %s",
+                priority,
+                price,
+                *times,
+                slug,
+            )
+        fleet.device(slug)
+        fleet.all(
+            "UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = %s) WHERE device_id = %s",
+            slug,
+            slug,
+        )
+        fleet.status(slug, now, "idle")
+        wanted[slug] = f"Electricity is cheaper from {hour:02}:00 "
+    found = {printer["deviceId"]: printer["tips"] for printer in summary_of(client)["printers"]}
+    for slug, text in wanted.items():
+        assert any(tip["text"].startswith(text) for tip in found[slug]), (slug, found[slug])
+
+
+def test_a_dryer_counts_to_the_printer_but_not_to_its_prints(client, fleet, now):
+    fleet.device("A")
+    start = now - timedelta(hours=2)
+    fleet.readings(fleet.meter("A"), start, now, 100)
+    fleet.readings(fleet.meter("A", "dryer"), start, now, 50)
+    fleet.all("UPDATE meter_assignments SET role = 'dryer', counts_to_job = false WHERE meter_id = 'dryer'")
+    job_id = fleet.job("A", now - timedelta(hours=1))
+    fleet.status("A", now - timedelta(hours=1), "printing")
+    fleet.status("A", now, "printing")
+    printer = printer_of(client)
+    analysis = printer["detailed_analysis_data"]
+    assert (printer["kwhLast24h"], printer["jobKwhConsumed"], printer["powerWatts"]) == (0.3, 0.1, 150)
+    assert sum(phase["energy_kwh"] for phase in analysis["phases"]) == pytest.approx(0.1, abs=0.0005)
+    assert (analysis["cost"], client.get(f"/api/jobs/{job_id}").json["kwh"]) == (0.03, 0.1)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_cost_of_a_running_print_is_that_of_the_accounting(fleet, database, data):
+    """Whatever its factory's tariffs and factors: at once, and with energy that came after its cost was computed."""
+    fleet.clear()
+    # The cost of what came since the last answer is at the present rate: both moments lie within a quarter of an hour.
+    now = datetime.now(UTC)
+    now = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0) - timedelta(seconds=1)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    fleet.all(
+        "INSERT INTO factories (slug, name, timezone, currency, carbon_region)"
+        " VALUES ('other', 'Other', %s, 'EUR', 'X')",
+        data.draw(st.sampled_from(["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu"])),
+    )
+    fleet.all("DELETE FROM carbon_factors WHERE region = 'X'")
+    if data.draw(st.booleans()):
+        profile = data.draw(st.none() | st.lists(st.integers(0, 900), min_size=24, max_size=24))
+        fleet.all(
+            "INSERT INTO carbon_factors (region, energy_type, g_co2_per_kwh, source, hourly_profile)"
+            " VALUES ('X', 'electricity', 400, 'test', %s)",
+            profile,
+        )
+    for priority in range(data.draw(st.integers(0, 3))):
+        whole = data.draw(st.sampled_from([True, True, False]))
+        quarters = (
+            (0, 96) if whole else sorted(data.draw(st.lists(st.integers(0, 95), min_size=2, max_size=2, unique=True)))
+        )
+        fleet.all(
+            "INSERT INTO energy_tariffs"
+            " (factory_id, name, priority, price_per_kwh, currency, time_from, time_to, valid_from)"
+            " SELECT factory_id, %s, %s, %s, %s, %s, %s, %s FROM factories WHERE slug = 'other'",
+            f"t{priority}",
+            priority,
+            data.draw(st.floats(0, 1)),
+            data.draw(st.sampled_from(["EUR", "EUR", "EUR", "CHF"])),
+            *(f"{quarter // 4:02}:{quarter % 4 * 15:02}" for quarter in quarters),
+            data.draw(st.sampled_from(["-infinity", day - timedelta(hours=5), now - timedelta(hours=2)])),
+        )
+    fleet.device("A")
+    fleet.all("UPDATE devices SET factory_id = (SELECT factory_id FROM factories WHERE slug = 'other')")
+    meter = fleet.meter("A")
+    counter = fleet.readings(meter, now - timedelta(hours=9), now - timedelta(seconds=60), 150)
+    if data.draw(st.booleans()):
+        fleet.all("SELECT refresh_rollups()")
+    fleet.job("A", now - timedelta(minutes=data.draw(st.integers(2, 500))))
+    fleet.status("A", now - timedelta(seconds=60), "printing")
+
+    def check(moment, known):
+        ids = "{" + ",".join(json.loads(costs)["job_id"] for costs in known) + "}"
+        [row] = database.fetch_dicts("dpp_summary", moment, ids, None, "[" + ",".join(known) + "]")
+        wanted = fleet.all(
+            "SELECT c.energy_wh, c.cost, c.currency, c.co2_g FROM print_jobs j"
+            " CROSS JOIN LATERAL device_energy_cost(j.device_id, j.start_time, %s, 'electricity', true) c",
+            moment,
+        )[0]
+        job = live.job_of(row)
+        found = {"wh": job["wh"], "cost": job["cost"], "currency": job["currency"], "co2_g": job["co2_g"]}
+        for (name, value), other in zip(found.items(), wanted):
+            assert value == (other if isinstance(other, str) or other is None else pytest.approx(other)), name
+        return [row["job_costs"]] if row["job_costs"] else []
+
+    known = check(now - timedelta(seconds=60), [])
+    fleet.readings(meter, now - timedelta(seconds=50), now, 150, every_s=10, counter_wh=counter + 1)
+    check(now, known)
 
 
 def test_one_statement_answers(client, fleet, now, monkeypatch):

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg2.extensions
@@ -27,12 +28,17 @@ def phases(settings: Mapping[str, str]) -> None:
         cursor.execute("UPDATE device_latest SET phases_dirty_from = (SELECT min(first_seen) FROM meters)")
         while first(cursor, "SELECT (refresh_phases(now(), 10) ->> 'remaining')::integer")[0]:
             pass
-        cursor.execute("VACUUM ANALYZE printer_phase_1hour")
+        cursor.execute("VACUUM ANALYZE series.device_state_1hour")
 
 
 def dashboards(settings: Mapping[str, str], days: int) -> list[Row]:
-    """The median of five runs of each panel, fetched whole."""
+    """The median of each panel over `days`, once the hours per state are there."""
     phases(settings)
+    return panels(settings, days, BOARDS, RUNS)
+
+
+def panels(settings: Mapping[str, str], days: int, boards: Path, runs: int) -> list[Row]:
+    """The median of `runs` runs of each panel of the dashboards in a folder, fetched whole."""
     dsn = make_dsn(
         user="enms_grafana",
         password=settings["ENMS_DB_GRAFANA_PASSWORD"],
@@ -45,13 +51,13 @@ def dashboards(settings: Mapping[str, str], days: int) -> list[Row]:
         start = end - timedelta(days=days)
         return [
             row
-            for path in sorted(BOARDS.glob("*.json"))
-            for row in _panels(cursor, path.stem, json.loads(path.read_text()), start, end)
+            for path in sorted(boards.glob("*.json"))
+            for row in _panels(cursor, path.stem, json.loads(path.read_text()), start, end, runs)
         ]
 
 
 def _panels(
-    cursor: psycopg2.extensions.cursor, name: str, board: dict[str, Any], start: datetime, end: datetime
+    cursor: psycopg2.extensions.cursor, name: str, board: dict[str, Any], start: datetime, end: datetime, runs: int
 ) -> Iterator[Row]:
     chosen: dict[str, list[str]] = {}
     for variable in board["templating"]["list"]:
@@ -64,7 +70,7 @@ def _panels(
         if panel["type"] == "row":
             continue
         sql, times, found = expand(panel["targets"][0]["rawSql"], chosen, start, end), [], 0
-        for _ in range(RUNS):
+        for _ in range(runs):
             began = time.perf_counter()
             cursor.execute(sql)
             found = len(cursor.fetchall())

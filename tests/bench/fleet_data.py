@@ -13,8 +13,7 @@ from .database import cursor_of, first
 
 DEVICES = """
 INSERT INTO devices (device_id, factory_id, friendly_name, device_model, idle_power_w, bed_width, bed_depth, source)
-SELECT 'Bench-' || lpad(n::text, 3, '0'), (SELECT factory_id FROM factories ORDER BY slug LIMIT 1),
-       'Bench printer ' || n, 'MK4', 10, 250, 210, 'none'
+SELECT 'Bench-' || lpad(n::text, 3, '0'), default_factory(), 'Bench printer ' || n, 'MK4', 10, 250, 210, 'none'
 FROM generate_series(1, %(printers)s) n
 """
 
@@ -26,33 +25,42 @@ INSERT INTO meter_assignments (meter_id, device_id, valid_from)
 SELECT 'plug-' || device_id || '/switch:0', device_id, '-infinity' FROM devices WHERE device_id LIKE 'Bench-%%'
 """
 
+# Who writes into a series makes its months.
+MONTHS = """
+SELECT ensure_months('energy', %(start)s, %(end)s), ensure_months('device_status', %(start)s, %(end)s)
+"""
+
 # Four hours of printing, then two of idling, around the clock; every printer with its own phase and level.
 ENERGY = """
-INSERT INTO energy_data
-       (meter_id, timestamp, device_id, power_watts, energy_total_wh, energy_delta_wh, interval_start, quality)
-SELECT 'plug-' || %(device)s || '/switch:0', at, %(device)s, power, 1000 + sum(delta) OVER (ORDER BY at),
+INSERT INTO series.energy
+       (meter_key, timestamp, power_watts, reading_wh, energy_delta_wh, interval_start, quality)
+SELECT m.meter_key, at, power, 1000 + sum(delta) OVER (ORDER BY at),
        nullif(delta, 0), CASE WHEN at > %(start)s THEN at - interval '10 s' END,
        CASE WHEN at = %(start)s THEN 'first' END
 FROM (SELECT at, power, CASE WHEN at > %(start)s THEN power * 10 / 3600 ELSE 0 END AS delta
       FROM (SELECT at, CASE WHEN extract(epoch FROM at)::bigint %% 21600 < 14400
                             THEN 80 + %(n)s %% 20 + 10 * sin(extract(epoch FROM at) / 300) ELSE 9.5 END AS power
-            FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz, interval '10 s') at) p) d
+            FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz, interval '10 s') at) p) d,
+     meters m
+WHERE m.meter_id = 'plug-' || %(device)s || '/switch:0'
 """
 
 STATUS = """
-INSERT INTO printer_status
-       (device_id, timestamp, state, state_text, is_operational, is_printing, nozzle_temp_actual, nozzle_temp_target,
-        bed_temp_actual, bed_temp_target, z_height_mm, speed_multiplier_percent, material, filename, progress_percent,
-        time_left_seconds)
-SELECT %(device)s, at, CASE WHEN printing THEN 'printing' ELSE 'idle' END,
+INSERT INTO series.device_status
+       (device_key, timestamp, state_key, state_text, is_operational, is_printing, nozzle_temp_actual,
+        nozzle_temp_target, bed_temp_actual, bed_temp_target, z_height_mm, speed_multiplier_percent, material, filename,
+        progress_percent, time_left_seconds)
+SELECT v.device_key, at, n.state_key,
        CASE WHEN printing THEN 'PRINTING' ELSE 'IDLE' END, true, printing,
        CASE WHEN printing THEN 215 ELSE 25 END, CASE WHEN printing THEN 215 ELSE 0 END,
        CASE WHEN printing THEN 60 ELSE 24 END, CASE WHEN printing THEN 60 ELSE 0 END,
-       CASE WHEN printing THEN phase / 300.0 END, 100, 'PLA', CASE WHEN printing THEN 'part.gcode' END,
-       CASE WHEN printing THEN 100 * phase / 14400.0 END, CASE WHEN printing THEN 14400 - phase END
+       CASE WHEN printing THEN p.phase / 300.0 END, 100, 'PLA', CASE WHEN printing THEN 'part.gcode' END,
+       CASE WHEN printing THEN 100 * p.phase / 14400.0 END, CASE WHEN printing THEN 14400 - p.phase END
 FROM (SELECT at, extract(epoch FROM at)::bigint %% 21600 AS phase,
              extract(epoch FROM at)::bigint %% 21600 < 14400 AS printing
       FROM generate_series(%(start)s::timestamptz, %(end)s::timestamptz, interval '30 s') at) p
+JOIN states n ON n.state = CASE WHEN printing THEN 'printing' ELSE 'idle' END, devices v
+WHERE v.device_id = %(device)s
 """
 
 JOBS = """
@@ -69,19 +77,21 @@ WHERE device_id LIKE 'Bench-%%'
 
 LATEST = """
 INSERT INTO meter_state (meter_id, last_at, last_counter_at, last_power_watts, last_power_at, base_wh, base_at)
-SELECT m.meter_id, e.timestamp, e.timestamp, e.power_watts, e.timestamp, e.energy_total_wh, e.timestamp
+SELECT m.meter_id, e.timestamp, e.timestamp, e.power_watts, e.timestamp, e.reading_wh, e.timestamp
 FROM meters m
-CROSS JOIN LATERAL (SELECT * FROM energy_data e WHERE e.meter_id = m.meter_id ORDER BY timestamp DESC LIMIT 1) e
+CROSS JOIN LATERAL (SELECT * FROM series.energy e WHERE e.meter_key = m.meter_key ORDER BY timestamp DESC LIMIT 1) e
 WHERE m.meter_id LIKE 'plug-Bench-%';
 INSERT INTO device_latest
        (device_id, status_at, state, state_text, state_since, nozzle_temp_actual, nozzle_temp_target, bed_temp_actual,
         bed_temp_target, z_height_mm, speed_multiplier_percent, material, filename, progress_percent,
         time_left_seconds, power_watts, power_at)
-SELECT d.device_id, s.timestamp, s.state, s.state_text, s.timestamp, s.nozzle_temp_actual, s.nozzle_temp_target,
+SELECT d.device_id, s.timestamp, n.state, s.state_text, s.timestamp, s.nozzle_temp_actual, s.nozzle_temp_target,
        s.bed_temp_actual, s.bed_temp_target, s.z_height_mm, s.speed_multiplier_percent, s.material, s.filename,
        s.progress_percent, s.time_left_seconds, m.last_power_watts, m.last_power_at
 FROM devices d JOIN meter_state m ON m.meter_id = 'plug-' || d.device_id || '/switch:0'
-CROSS JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = d.device_id ORDER BY timestamp DESC LIMIT 1) s
+CROSS JOIN LATERAL (SELECT * FROM series.device_status s WHERE s.device_key = d.device_key
+                    ORDER BY timestamp DESC LIMIT 1) s
+JOIN states n USING (state_key)
 WHERE d.device_id LIKE 'Bench-%';
 INSERT INTO rollup_dirty (meter_id, from_ts, to_ts)
 SELECT m.meter_id, m.first_seen, m.last_seen FROM meters m WHERE m.meter_id LIKE 'plug-Bench-%';
@@ -102,6 +112,7 @@ def generate(dsn: str, printers: int, days: int) -> None:
         span = {"start": start, "end": end, "printers": printers}
         cursor.execute(DEVICES, span)
         cursor.execute(METERS, span)
+        cursor.execute(MONTHS, span)
 
     def fill(n: int) -> None:
         with psycopg2.connect(dsn) as one, one.cursor() as own:
@@ -117,7 +128,7 @@ def generate(dsn: str, printers: int, days: int) -> None:
     begun = time.perf_counter()
     with cursor_of(dsn) as cursor:
         cursor.execute(JOBS, span)
-        cursor.execute("ANALYZE energy_data, printer_status, print_jobs")
+        cursor.execute("ANALYZE series.energy, series.device_status, print_jobs")
         cursor.execute(LATEST)
         cursor.execute("CALL run_rollups()")
         cursor.execute("SELECT finalize_jobs()")

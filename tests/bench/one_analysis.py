@@ -22,22 +22,24 @@ DRIVERS = {"nozzle_temp_actual": True, "bed_temp_actual": True, "is_printing": T
 
 PLACE = "bench-hall"
 CLIMATE = """
-INSERT INTO environment_data (location_id, timestamp, temperature_c, humidity_pct)
-SELECT %(place)s, at, 22 + 2 * sin(extract(epoch FROM at) / 13750), 45
+SELECT record_environment(array_agg(%(place)s::text), array_agg(at), NULL,
+                          array_agg(22 + 2 * sin(extract(epoch FROM at)::float8 / 13750)), array_agg(45::float8),
+                          NULL, NULL)
 FROM generate_series(%(end)s::timestamptz - interval '30 days', %(end)s::timestamptz, interval '1 minute') at
-ON CONFLICT DO NOTHING
 """
 # The usual way to the same data set: each reading asks for its status and its climate.
 NAIVE = """
-SELECT e.timestamp::text, e.power_watts, s.state, s.nozzle_temp_actual, s.bed_temp_actual, s.is_printing, s.material,
-       c.temperature_c
-FROM energy_data e
-LEFT JOIN LATERAL (SELECT * FROM printer_status s WHERE s.device_id = %(device)s AND s.timestamp <= e.timestamp
+SELECT e.timestamp::text, e.power_watts, n.state, s.nozzle_temp_actual, s.bed_temp_actual, s.is_printing, s.material,
+       c.indoor_temp_c
+FROM series.energy e
+LEFT JOIN LATERAL (SELECT * FROM series.device_status s
+                   WHERE s.device_key = device_key(%(device)s) AND s.timestamp <= e.timestamp
                    AND s.timestamp >= e.timestamp - interval '5 minutes' ORDER BY s.timestamp DESC LIMIT 1) s ON true
-LEFT JOIN LATERAL (SELECT * FROM environment_data c WHERE c.location_id = %(place)s
+LEFT JOIN states n USING (state_key)
+LEFT JOIN LATERAL (SELECT * FROM series.environmental c WHERE c.location_key = location_key(%(place)s)
                    AND c.timestamp BETWEEN e.timestamp - interval '15 minutes' AND e.timestamp + interval '15 minutes'
                    ORDER BY abs(extract(epoch FROM c.timestamp - e.timestamp)) LIMIT 1) c ON true
-WHERE e.meter_id = %(meter)s AND e.timestamp > %(end)s::timestamptz - make_interval(days => %(days)s)
+WHERE e.meter_key = meter_key(%(meter)s) AND e.timestamp > %(end)s::timestamptz - make_interval(days => %(days)s)
   AND e.timestamp <= %(end)s
 ORDER BY e.timestamp
 """
@@ -62,7 +64,7 @@ def run(settings: Mapping[str, str]) -> list[Row]:
     with cursor_of(settings["ENMS_DATABASE_URL"]) as cursor:
         cursor.execute("""
             SELECT a.device_id, a.meter_id, s.last_at,
-                   (SELECT count(*) FROM energy_data e WHERE e.meter_id = a.meter_id)
+                   (SELECT count(*) FROM series.energy e WHERE e.meter_key = meter_key(a.meter_id))
             FROM meter_assignments a JOIN meter_state s USING (meter_id)
             WHERE a.device_id LIKE 'Bench-%' ORDER BY a.device_id LIMIT 1""")
         found = cursor.fetchone()

@@ -22,11 +22,13 @@ from urllib.parse import urlsplit
 
 from common.files import ROOT
 
+from .dashboards import panels
 from .database import cursor_of, first
 from .gcode_file import OURS, make_file
 from .ingest import METERS, MOST_MWH, connect, messages
 from .one_analysis import DRIVERS
 from .stack import enms
+from .storage import import_seconds, write_readings
 
 CONFIDENCE = 0.90
 DAYS = 14
@@ -36,6 +38,14 @@ import sys
 from tests.bench import fleet_data
 fleet_data.generate(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
 """
+# Each checkout knows how its own hours per state are made.
+PHASES = """
+import json, sys
+from tests.bench import dashboards
+dashboards.phases(json.loads(sys.argv[1]))
+"""
+IMPORTED_ROWS = 60_000
+GCODE = "big.gcode"
 ACCOUNTED = """
 SELECT count(*) FROM unnest(%s::text[], %s::float8[]) AS sent (meter_id, wh) JOIN meter_state s USING (meter_id)
 WHERE s.base_wh >= sent.wh - 1e-6"""
@@ -45,12 +55,13 @@ SELECT max(s.last_at) FROM meter_state s JOIN meter_assignments a USING (meter_i
 
 @dataclass
 class Side:
-    """A running stack of one checkout; `ingested` counts the messages that it was sent."""
+    """A running stack of one checkout; how many messages it was sent and how many files it imported."""
 
     checkout: Path
     run_dir: Path
     settings: dict[str, str]
     ingested: int = 0
+    imported: int = 0
 
     def python(self, code: str, *arguments: str) -> str:
         """Runs code of this checkout in its own environment; returns what it printed."""
@@ -126,6 +137,21 @@ def analysis_ms(side: Side, requests: int, newest: datetime) -> float:
     return statistics.median(_request(side, "POST", "/api/analyze", body) for _ in range(requests))
 
 
+def dashboards_ms(side: Side) -> float:
+    """The panels of all dashboards of that checkout one after the other, of each the median of three runs."""
+    return sum(row.value for row in panels(side.settings, DAYS, side.checkout / "grafana" / "dashboards", 3))
+
+
+def import_rate(side: Side, folder: Path) -> float:
+    """Lines a second of `./enms import`, the whole command; each file is of meters that the stack does not know."""
+    side.imported += 1
+    path = folder / f"readings-{side.imported}.csv"
+    if not path.exists():
+        write_readings(path, IMPORTED_ROWS, f"pair-import-{side.imported}")
+    seconds = import_seconds(path, side.run_dir, side.checkout, side.settings["ENMS_ENV_DIR"])
+    return IMPORTED_ROWS / seconds
+
+
 def gcode_s(side: Side, file: Path) -> float:
     """Seconds of one whole G-code analysis with preview, in a fresh process."""
     return json.loads(side.python(OURS, str(file)).splitlines()[-1])[0]
@@ -144,9 +170,9 @@ def interval(ratios: list[float]) -> tuple[float, float, float]:
 def run(other: Path, sections: set[str], rounds: int, run_dir: Path) -> None:
     """Starts a stack of each checkout with the same fleet, measures them in turn and prints a line per figure.
 
-    `sections`: which of the bench's sections are compared; of them `gcode`, `ingest`, `summary` and `analysis` can be.
+    `sections`: which of the bench's sections are compared; all but `latency` and `storage` can be.
     """
-    filled = bool(sections & {"summary", "analysis"})
+    filled = bool(sections & {"summary", "analysis", "dashboards"})
     sides: list[Side] = []
     try:
         for name, checkout, env_dir in (("this", ROOT, None), ("other", other, str(other / ".run/env"))):
@@ -156,24 +182,27 @@ def run(other: Path, sections: set[str], rounds: int, run_dir: Path) -> None:
             sides.append(Side(checkout, place, json.loads((place / "settings.json").read_text())))
             if filled:
                 sides[-1].python(FILL, sides[-1].settings["ENMS_DATABASE_URL"], str(PRINTERS), str(DAYS))
+            if "dashboards" in sections:
+                sides[-1].python(PHASES, json.dumps(sides[-1].settings))
         with tempfile.TemporaryDirectory(prefix="enms-paired-") as folder:
-            file = Path(folder) / "big.gcode"
-            make_file(file, 60)
-            compare(sides[0], sides[1], sections, rounds, file)
+            make_file(Path(folder) / GCODE, 60)
+            compare(sides[0], sides[1], sections, rounds, Path(folder))
     finally:
         for side in sides:
             enms(side.run_dir, "down", checkout=side.checkout, env_dir=side.settings["ENMS_ENV_DIR"])
 
 
-def compare(this: Side, other: Side, sections: set[str], rounds: int, file: Path) -> None:
-    """Measures the figures of the sections in pairs and prints them."""
+def compare(this: Side, other: Side, sections: set[str], rounds: int, folder: Path) -> None:
+    """Measures the figures of the sections in pairs and prints them; `folder` has the G-code and takes other files."""
     with cursor_of(this.settings["ENMS_DATABASE_URL"]) as cursor:
         (newest,) = first(cursor, NEWEST)
     figures: dict[str, tuple[str, Callable[[Side], float], bool, str]] = {  # name, measure, is more better, unit
         "ingest": ("ingest", lambda side: ingest_rate(side, 160_000), True, "messages/s"),
         "summary": ("summary made for the request", lambda side: summary_ms(side, 40), False, "ms"),
         "analysis": ("analysis of 7 days", lambda side: analysis_ms(side, 7, newest), False, "ms"),
-        "gcode": ("G-code, 60 MB", lambda side: gcode_s(side, file), False, "s"),
+        "dashboards": ("all panels of the dashboards", dashboards_ms, False, "ms"),
+        "import": (f"import of {IMPORTED_ROWS:,} readings", lambda side: import_rate(side, folder), True, "lines/s"),
+        "gcode": ("G-code, 60 MB", lambda side: gcode_s(side, folder / GCODE), False, "s"),
     }
     print(f"\n{'':32}{'this':>12}{'other':>12}{'ratio':>8}   90 % interval, {rounds} pairs", flush=True)
     for section, (name, measure, more_is_better, unit) in figures.items():

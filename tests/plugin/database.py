@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,34 @@ class Database:
             fast,
         )
 
+    def readings(self, records: Iterable[Mapping[str, object]]) -> Any:
+        """Accounts readings as the parsers make them; returns what the function did."""
+        return self.one("SELECT ingest_readings(%s)", json.dumps(list(records), default=datetime.isoformat))
+
+    def refused(self, statement: str, *values: object) -> str:
+        """The sentence with which a statement refuses bad input of a person."""
+        with pytest.raises(psycopg2.DataError) as caught:
+            self.one(statement, *values)
+        assert caught.value.pgcode == "22023"
+        sentence = caught.value.diag.message_primary
+        assert sentence
+        return sentence
+
+    def factory(self, slug: str, zone: str, currency: str = "EUR") -> str:
+        """Adds a factory; returns its id."""
+        return self.one(
+            "INSERT INTO factories (slug, name, timezone, currency) VALUES (%s, %s, %s, %s) RETURNING factory_id",
+            slug,
+            slug,
+            zone,
+            currency,
+        )
+
+    def refresh(self, *meters: str) -> None:
+        """Makes the stored rollups current, of these meters or of all."""
+        while self.one("SELECT refresh_rollups(60, %s)", list(meters) or None)["remaining"]:
+            pass
+
     def rows(self, meter: str) -> list[tuple[Any, ...]]:
         """What is stored of a meter, in time order."""
         return self.all(
@@ -129,8 +157,8 @@ def migrated(server: str) -> Migrated:
 
 
 @contextlib.contextmanager
-def timescale_server() -> Iterator[Database]:
-    """A migrated database on the TimescaleDB engine, in a server of its own."""
+def wasm_server() -> Iterator[str]:
+    """The connection string of an empty database with TimescaleDB, in a server of its own that takes one connection."""
     process = subprocess.Popen(
         [os.environ["ENMS_NODE"], str(TIMESCALE_SERVER)],
         stdout=subprocess.PIPE,
@@ -142,12 +170,19 @@ def timescale_server() -> Iterator[Database]:
         if not line.startswith("port "):
             pytest.fail(f"the WASM server did not start: {line}")
         dsn = f"postgresql://postgres:postgres@127.0.0.1:{int(line.split()[1])}/postgres?sslmode=disable"
-        assert migrate(dsn, env=SEED)["engine"] == "timescale"
-        with contextlib.closing(Database(dsn, "timescale")) as database:
-            yield database
+        yield dsn
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def timescale_server() -> Iterator[Database]:
+    """A migrated database on the TimescaleDB engine, in a server of its own."""
+    with wasm_server() as dsn:
+        assert migrate(dsn, env=SEED)["engine"] == "timescale"
+        with contextlib.closing(Database(dsn, "timescale")) as database:
+            yield database
 
 
 @contextlib.contextmanager

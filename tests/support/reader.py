@@ -5,6 +5,7 @@ more than that. What changes from run to run is left open (printed.py); a line t
 that a page leaves out.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -12,9 +13,13 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from unittest import mock
 
+from backup import database as databases
 from common.files import ROOT
+from database import migrate, series_copy
 
+from . import old_database
 from .enms import Enms
 from .markdown import Block, Page, pages
 from .printed import bare, difference, fits, pattern
@@ -188,6 +193,29 @@ def soak(block: Block, _reader: Reader) -> str:
     return difference(once(block.lines), once(lines[begin:]))
 
 
+def old_rows(block: Block, reader: Reader) -> str:
+    """What `up` shows of a migration from 0.1.0: of a small database beside the stack's own, a line after each piece."""
+    env = {**json.loads((reader.demo.run_dir / "settings.json").read_text()), "ENMS_DB_NAME": "enms_of_0_1_0"}
+    began, lines = time.monotonic(), []
+
+    def say(line: str) -> None:
+        if line.startswith(series_copy.PREFIX):
+            lines.append(f"{time.monotonic() - began:6.1f} s  {'migrate':<12} {line}")
+
+    with databases.connected(databases.dsn(env, "postgres", "postgres")) as server:
+        server.autocommit = True
+        server.cursor().execute(f"CREATE DATABASE {env['ENMS_DB_NAME']}")
+        try:
+            old = old_database.made(databases.dsn(env, "postgres"), "plain")
+            old_database.generate(old, 20_000, meters=5)
+            old.close()
+            with mock.patch.object(series_copy, "EVERY", 0):
+                migrate.migrate(old.dsn, env, say)
+        finally:
+            databases.drop(server.cursor(), env["ENMS_DB_NAME"])
+    return difference(block.lines, lines)
+
+
 # How the first line of a block (without an ellipsis) begins → what makes it; all others are what their command prints.
 PROVOKED: dict[str, Callable[[Block, Reader], str]] = {
     "  ENMS  ": up,
@@ -196,6 +224,7 @@ PROVOKED: dict[str, Callable[[Block, Reader], str]] = {
     "ok       python": doctor,
     "compress_after": first_command,
     "time=": log_lines,
+    "   1.9 s  migrate ": old_rows,
     "Soak:": soak,
 }
 LONG = (restored, soak)

@@ -1,4 +1,4 @@
-"""The figures of a database that no upgrade may change, read through views and functions that every version has."""
+"""The figures of a database that no upgrade may change, read through the views and functions of the present version."""
 
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,9 @@ def meters(db: Database) -> dict[str, Any]:
     return {
         meter: {"rows": rows, "sum_energy_delta_wh": wh, "last_counter_wh": counter}
         for meter, rows, wh, counter in db.all(
-            "SELECT m.meter_id, e.rows, e.wh, k.energy_total_wh FROM meters m JOIN meter_state s USING (meter_id) "
+            # What an interval meter told stands in a column of its own since 0003.
+            "SELECT m.meter_id, e.rows, e.wh, coalesce(k.energy_total_wh, k.interval_wh) "
+            "FROM meters m JOIN meter_state s USING (meter_id) "
             "LEFT JOIN energy_data k ON k.meter_id = m.meter_id AND k.timestamp = s.last_counter_at "
             "CROSS JOIN LATERAL (SELECT count(*) AS rows, sum(d.energy_delta_wh ORDER BY d.timestamp) AS wh "
             "FROM energy_data d WHERE d.meter_id = m.meter_id) e"

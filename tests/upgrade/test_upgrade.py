@@ -18,6 +18,18 @@ from . import figures
 
 ARCHIVE = Path(__file__).with_name("enms-0.1.0.zip")
 FACTS = json.loads(Path(__file__).with_name("facts.json").read_text())
+# Windows of which this version says something else about coverage, and why: README.md. All of them are of electricity.
+LATER = {
+    ("PrusaMK4-1", "2026-10-31T22:13:07.500000Z", "2026-11-01T03:17:41Z"): {"coverage_s": 18221.0},
+    ("Ender3-1", "2026-11-08T10:29:41Z", "2026-11-08T10:33:17Z"): {"coverage_s": 121.0},
+    ("Boiler-1", "2026-11-03T00:00:00Z", "2026-11-03T00:00:20Z"): {"coverage_s": 5.0},
+    ("Boiler-1", "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"): {"coverage_s": 0.0},
+    ("Ender3-1", "2026-11-01T00:00:00Z", "2026-11-15T00:00:00Z"): {"coverage_s": 1209405.0},
+    ("Resin.MQTT_5", "2026-11-01T00:00:00Z", "2026-11-15T00:00:00Z"): {"coverage_s": 278080.0, "gap_s": 134071.0},
+    ("Compressor-1", "2026-11-01T00:00:00Z", "2026-11-15T00:00:00Z"): {"coverage_s": 863700.0},
+    ("Boiler-1", "2026-11-01T00:00:00Z", "2026-11-15T00:00:00Z"): {"coverage_s": 344700.0},
+    ("Alt-MK3S", "2026-11-01T00:00:00Z", "2026-11-15T00:00:00Z"): {"coverage_s": 86100.0},
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +89,23 @@ def test_states(upgraded):
 @pytest.mark.parametrize("asked", FACTS["device_energy"], ids=lambda asked: f"{asked['device']} {asked['from']}")
 def test_energy_of_a_window(upgraded, asked):
     found = figures.energy(upgraded, asked)
-    same(found, {name: asked[name] for name in found})
+    window = (asked["device"], asked["from"], asked["to"])
+    later = LATER.get(window, {}) if asked["energy_type"] == "electricity" else {}
+    same(found, {name: asked[name] for name in found} | later)
 
 
 @pytest.mark.parametrize("asked", FACTS["device_cost"], ids=lambda asked: f"{asked['device']} {asked['from']}")
 def test_cost_of_a_window(upgraded, asked):
     found = figures.cost(upgraded, asked)
     same(found, {name: asked[name] for name in found})
+
+
+def test_days_stay_when_they_are_made_again(upgraded):
+    """The two factories have zones of different names, so that all days are made again after the upgrade; also the one
+    of which only rollups are left.
+    """
+    assert upgraded.one("SELECT count(*) FROM rollup_dirty WHERE step = 86400") > 10
+    upgraded.one("SELECT refresh_rollups(100)")
+    assert upgraded.one("SELECT count(*) FROM rollup_dirty") == 0
+    same(figures.device_days(upgraded), FACTS["device_days"])
+    same(figures.device_hours(upgraded), FACTS["device_hours"])

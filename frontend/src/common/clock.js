@@ -20,7 +20,7 @@ let asked = null;
 
 /** Resolves when the zone is known. Asked once, and again after a failure. */
 export function knowZone() {
-  asked ??= requestJson('/api/factories').then((/** @type {Factories} */ { factories }) => setZone(factories[0]?.timezone), (error) => {
+  asked ??= requestJson('/api/factories').then((/** @type {Factories} */ { factories }) => setZone(factories.find((one) => one.isDefault)?.timezone), (error) => {
     asked = null;
     throw error;
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { dayStart, foreignZone, instantOf, monthStart, setZone, wallTime } from './clock.js';
+import { dayStart, foreignZone, instantOf, knowZone, monthStart, setZone, wallTime, zone } from './clock.js';
 
 const utc = (/** @type {string} */ text) => Date.parse(text);
 
@@ -43,4 +43,12 @@ test('a zone is mentioned only where the browser shows another time', () => {
   assert.equal(foreignZone(), new Date().getTimezoneOffset() === 0 ? null : 'UTC');
   setZone('Pacific/Kiritimati');
   assert.equal(foreignZone(), new Date().getTimezoneOffset() === -840 ? null : 'Pacific/Kiritimati');
+});
+
+test('the clock is that of the default factory, whatever else there is', async (t) => {
+  t.mock.method(globalThis, 'fetch', async () => Response.json({
+    factories: [{ slug: 'aachen', timezone: 'America/New_York', isDefault: false }, { slug: 'main', timezone: 'Europe/Berlin', isDefault: true }],
+  }));
+  await knowZone();
+  assert.equal(zone(), 'Europe/Berlin');
 });

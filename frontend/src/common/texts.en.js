@@ -307,7 +307,7 @@ export const en = {
   'analysis.quality': 'How good the data are',
   'analysis.qualityRows': '{rows} rows, {coverage} of the time is covered by the meter.',
   'analysis.qualityGaps': '{gap} without a reading.',
-  'analysis.qualityStatus': '{rows} rows have no status of the last five minutes; the oldest status used is {age} old.',
+  'analysis.qualityStatus': '{rows} rows have no status that still held; the oldest status used is {age} old.',
   'analysis.total': 'Energy', 'analysis.cost': 'Cost', 'analysis.co2': 'CO₂', 'analysis.average': 'Mean power', 'analysis.active': 'Mean power while active', 'analysis.peak': 'Highest',
   'model.xgboost': 'Boosted trees (XGBoost)', 'model.forest': 'Random forest', 'model.linear': 'Linear model',
   'driver.nozzle_temp_actual': 'Nozzle temperature', 'driver.bed_temp_actual': 'Bed temperature', 'driver.nozzle_temp_target': 'Nozzle target', 'driver.bed_temp_target': 'Bed target', 'driver.is_printing': 'Printing',

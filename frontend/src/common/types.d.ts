@@ -167,7 +167,7 @@ export interface EnergyQuality {
 // GET /api/factories, /api/health, /api/alarms, /api/rejects
 
 export interface Factories {
-  factories: { timezone: string }[];
+  factories: { timezone: string; isDefault: boolean }[];
 }
 
 export interface Health {

@@ -6,6 +6,7 @@ const AT = '2026-03-01T12:00:00.000Z';
 const blank = {
   energy_type: 'electricity', arrived: AT, device_time: null, backlog: false, power_watts: null, energy_total_wh: null,
   voltage: null, current_amps: null, power_factor: null, frequency_hz: null, plug_temp_c: null,
+  phases: null,
 };
 
 const plusPlugS = {
@@ -22,8 +23,10 @@ const pm1 = {
   temperature: { tC: null, tF: null },
 };
 const em = {
-  id: 0, a_voltage: 229, b_voltage: 230, c_voltage: 231, a_freq: 50, total_current: 9, total_act_power: 2000.5,
-  total_aprt_power: 2070,
+  id: 0, a_current: 4, a_voltage: 229, a_act_power: 1200.5, a_aprt_power: 1210, a_pf: 0.99, a_freq: 50, b_current: 3,
+  b_voltage: 230, b_act_power: -100, b_aprt_power: 690, b_pf: 0.14, b_freq: 50, c_current: 2, c_voltage: 231,
+  c_act_power: 900, c_aprt_power: 910, c_pf: null, c_freq: 50, n_current: null, total_current: 9,
+  total_act_power: 2000.5, total_aprt_power: 2070, user_calibrated_phase: [],
 };
 const tasmotaEnergy = {
   TotalStartTime: '2024-11-01T10:00:00', Total: 0.904, Yesterday: 0.636, Today: 0.258, Period: 0, Power: 122,
@@ -88,6 +91,11 @@ const SENT = [
     rows: [{
       meter_id: 'em/em:0', device_time: '2024-02-07T17:28:50.000Z', power_watts: 2000.5, energy_total_wh: 123456.78,
       voltage: 230, current_amps: 9, frequency_hz: 50,
+      phases: [
+        { phase: 1, power_watts: 1200.5, voltage: 229, current_amps: 4, power_factor: 0.99 },
+        { phase: 2, power_watts: -100, voltage: 230, current_amps: 3, power_factor: 0.14 },
+        { phase: 3, power_watts: 900, voltage: 231, current_amps: 2 },
+      ],
     }],
   },
   {
@@ -117,6 +125,11 @@ const SENT = [
     body: { Time: '2025-02-12T22:47:39', ENERGY: tasmotaPhases },
     rows: [{
       meter_id: 'hall/2/plug', power_watts: 600, energy_total_wh: 6500, voltage: 230, current_amps: 3, power_factor: 1,
+      phases: [
+        { phase: 1, power_watts: 100, voltage: 229, current_amps: 0.5 },
+        { phase: 2, power_watts: 200, voltage: 230, current_amps: 1 },
+        { phase: 3, power_watts: 300, voltage: 231, current_amps: 1.5 },
+      ],
     }],
   },
 ];

@@ -83,6 +83,16 @@ test('shelly_gen2: em and emdata are one meter', () => {
   assert.deepEqual([energy.readings[0].meter_id, ...values(energy)], ['e/em:0', 500, 1000]);
 });
 
+test('shelly_gen2: phases are those of this very message, and a bad value loses itself', () => {
+  const full = parse('e/status/em:0', { total_act_power: 500, a_voltage: 229, a_pf: 'x', c_act_power: 300 });
+  assert.match(full.reject, /^a_pf must be a number/);
+  assert.deepEqual(full.readings[0].phases, [{ phase: 1, voltage: 229 }, { phase: 3, power_watts: 300 }]);
+  const energy = parse('e/status/emdata:0', { id: 0, total_act: 1000 }, full.previous);
+  assert.equal(energy.readings[0].phases, null);
+  const change = parse('e/events/rpc', notify({ 'em:0': { a_act_power: 210 } }), full.previous);
+  assert.deepEqual(change.readings[0].phases, [{ phase: 1, power_watts: 210 }]);
+});
+
 test('shelly_gen2: a broken needed field refuses the row, a broken optional one is null; both are named', () => {
   /** @type {[string, unknown][]} */
   const broken = [

@@ -1,13 +1,13 @@
 'use strict';
-// What every parser returns: the one shape of a reading (columns of ingest_readings), and the results without one.
+// What every parser returns: the one shape of a reading (a record of ingest_readings), and the results without one.
 
-/** @import { Arrival, MeterValues, ParserResult, Presence, Protocol, Reading } from '../types' */
+/** @import { Arrival, MeterValues, ParserResult, PhaseValues, Presence, Protocol, Reading } from '../types' */
 
 /**
  * A reading in the shape that all parsers share.
  * @param {string} meterId  for example `SPPS-02/switch:0`
  * @param {Protocol} protocol
- * @param {MeterValues} values
+ * @param {MeterValues & {phases?: PhaseValues[]}} values  phases: what this very message tells of each
  * @param {number | null} totalWh  the counter of this very message (never an older one: an old counter would move
  *   energy in time)
  * @param {string | null} deviceTime  ISO time by the device's own clock, null when it sends none
@@ -30,6 +30,7 @@ function reading(meterId, protocol, values, totalWh, deviceTime, topic, message)
     power_factor: values.power_factor ?? null,
     frequency_hz: values.frequency_hz ?? null,
     plug_temp_c: values.plug_temp_c ?? null,
+    phases: values.phases?.length ? values.phases : null,
     topic,
   };
 }

@@ -2,7 +2,7 @@
 // Shelly Gen2, Gen3 and Gen4 over MQTT: `<prefix>/status/<component>:N` (whole status), `<prefix>/events/rpc`
 // (NotifyStatus: only what changed) and `<prefix>/online` (last will). The prefix may contain slashes.
 
-/** @import { Arrival, MeterValues, ParserResult, Protocol, Reading } from '../types' */
+/** @import { Arrival, MeterValues, ParserResult, PhaseValues, Protocol, Reading } from '../types' */
 
 const { measure, counter, drawn, isObject, jsonObject, idProblem, describe } = require('./values');
 const { reading, refused, ignored, online } = require('./reading');
@@ -15,12 +15,16 @@ const SINGLE_EM = { ...SINGLE, power: 'act_power' };
 const SINGLE_OPTIONAL = [
   ['voltage', 'voltage'], ['current', 'current_amps'], ['pf', 'power_factor'], ['freq', 'frequency_hz'],
 ];
+/** @type {['act_power' | 'voltage' | 'current' | 'pf', Exclude<keyof PhaseValues, 'phase'>][]} */
+const PHASE_VALUES = [
+  ['act_power', 'power_watts'], ['voltage', 'voltage'], ['current', 'current_amps'], ['pf', 'power_factor'],
+];
 const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
 
 /**
  * What a reader finds in the status of a component. `broken`: a field that the accounts need is there but unusable.
  * @typedef {Record<string, unknown>} Status
- * @typedef {{values: MeterValues | null, broken: boolean}} Values
+ * @typedef {{values: MeterValues | null, phases?: PhaseValues[], broken: boolean}} Values
  * @typedef {{total: number | null, broken: boolean}} Total  Wh
  * @typedef {Record<string, MeterValues>} Memory  meter, for example `switch:0` → its last values
  * @typedef {{prefix: string, kind: 'rpc'} | {prefix: string, kind: 'online'}
@@ -96,10 +100,29 @@ function threePhases(status, problems) {
     values.current_amps = measure(status.total_current, 'total_current', problems);
   }
   if (status.a_freq !== undefined) values.frequency_hz = measure(status.a_freq, 'a_freq', problems);
-  const volts = ['a_voltage', 'b_voltage', 'c_voltage'].filter((key) => status[key] !== undefined)
-    .map((key) => measure(status[key], key, problems)).filter((v) => v !== null);
+  const phases = ['a', 'b', 'c'].map((name, i) => phaseOf(status, name, i + 1, problems))
+    .filter((phase) => Object.keys(phase).length > 1);
+  const volts = phases.map(({ voltage }) => voltage).filter((v) => v !== undefined);
   if (volts.length > 0) values.voltage = volts.reduce((sum, v) => sum + v, 0) / volts.length;
-  return { values, broken: false };
+  return { values, phases, broken: false };
+}
+
+/**
+ * @param {Status} status
+ * @param {string} name  a, b or c
+ * @param {number} phase
+ * @param {string[]} problems
+ * @returns {PhaseValues} without what is missing, null or unusable
+ */
+function phaseOf(status, name, phase, problems) {
+  /** @type {PhaseValues} */
+  const found = { phase };
+  for (const [key, column] of PHASE_VALUES) {
+    const raw = status[`${name}_${key}`] ?? null;
+    const value = raw === null ? null : measure(raw, `${name}_${key}`, problems);
+    if (value !== null) found[column] = value;
+  }
+  return found;
 }
 
 /**
@@ -272,6 +295,7 @@ function channel(prefix, name, status, full, time, topic, previous, message, pro
   const meter = `${component.meter}:${match[2]}`;
   const total = component.total ? component.total(status, problems) : { total: null, broken: false };
   if (total.broken) return nothing;
+  /** @type {Values} */
   const read = component.values ? component.values(status, problems) : { values: null, broken: false };
   if (read.broken) return nothing;
 
@@ -279,15 +303,16 @@ function channel(prefix, name, status, full, time, topic, previous, message, pro
   let values = last ?? {};
   let changed = total.total !== null;
   if (read.values !== null) {
-    changed ||= Object.keys(read.values).length > 0;
+    changed ||= Object.keys(read.values).length > 0 || (read.phases ?? []).length > 0;
     values = full || last === undefined ? read.values : { ...last, ...read.values };
   }
   const memory = read.values === null ? previous : { ...previous, [meter]: values };
   if (!changed || (total.total === null && (values.power_watts ?? null) === null)) {
     return { reading: null, previous: memory };
   }
+  const told = { ...values, phases: read.phases };
   return {
-    reading: reading(`${prefix}/${meter}`, PROTOCOL, values, total.total, time, topic, message),
+    reading: reading(`${prefix}/${meter}`, PROTOCOL, told, total.total, time, topic, message),
     previous: memory,
   };
 }

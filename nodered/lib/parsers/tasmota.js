@@ -4,7 +4,7 @@
 // `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival
 // counts.
 
-/** @import { Arrival, ParserResult, Protocol } from '../types' */
+/** @import { Arrival, ParserResult, PhaseValues, Protocol } from '../types' */
 
 const { measure, counter, drawn, numberFromText, isObject, jsonObject, idProblem, describe } = require('./values');
 const { reading, refused, ignored } = require('./reading');
@@ -12,6 +12,11 @@ const { reading, refused, ignored } = require('./reading');
 /** @type {Protocol} */
 const PROTOCOL = 'tasmota';
 const TOPIC = /^(?:(tele|stat)\/(.+)|(.+)\/(tele|stat))\/([A-Z][A-Z0-9]*)$/;
+
+/** @type {[string, Exclude<keyof PhaseValues, 'phase'>][]} */
+const PHASE_VALUES = [
+  ['Power', 'power_watts'], ['Voltage', 'voltage'], ['Current', 'current_amps'], ['Factor', 'power_factor'],
+];
 
 /** @typedef {{total_start_time: string | null}} Memory  since when the plug counts */
 
@@ -44,6 +49,23 @@ function phases(raw, name, combine, problems, read = measure) {
   const values = raw.map((value, phase) => read(value, `${name}[${phase}]`, problems));
   const usable = values.filter((value) => value !== null);
   return usable.length < values.length ? null : combine(usable);
+}
+
+/**
+ * What was told as one number per phase.
+ * @param {Record<string, unknown>} said  the object ENERGY
+ * @returns {PhaseValues[]} without a quantity of which any phase is unusable
+ */
+function eachPhase(said) {
+  /** @type {PhaseValues[]} */
+  const found = [];
+  for (const [key, column] of PHASE_VALUES) {
+    const raw = said[key];
+    const values = Array.isArray(raw) ? raw.map((item) => measure(item, key, [])) : [];
+    if (values.length < 2 || values.length > 3 || values.includes(null)) continue;
+    values.forEach((value, i) => { (found[i] ??= { phase: i + 1 })[column] = value ?? undefined; });
+  }
+  return found;
 }
 
 /**
@@ -124,7 +146,8 @@ function energy(name, said, topic, previous, message) {
     power_factor: optional('Factor', mean),
     frequency_hz: optional('Frequency', mean),
   };
-  const found = reading(name, PROTOCOL, values, kwh === null ? null : wattHours(kwh), null, topic, message);
+  const told = { ...values, phases: eachPhase(said) };
+  const found = reading(name, PROTOCOL, told, kwh === null ? null : wattHours(kwh), null, topic, message);
   const before = previous?.total_start_time;
   const start = typeof said.TotalStartTime === 'string' ? said.TotalStartTime.slice(0, 40) : before ?? null;
   const detail = {

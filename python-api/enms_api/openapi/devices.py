@@ -22,16 +22,31 @@ from .schema import (
     text,
 )
 
-DEVICE_TYPES = ("printer", "compressor", "hvac", "motor", "pump", "injection_molding", "conveyor", "boiler", "other")
-SOURCES = ("prusalink", "octoprint", "moonraker", "simplyprint", "mqtt", "none")
 PLANT_TYPES = ("generic_plant", "corn", "sunflower", "tomato")
-ROLES = ("main", "sub")
+ROLES = ("main", "dryer", "accessory", "sub")
+
+
+def code(description: str, table: str, column: str, examples: str) -> Json:
+    """A code that is a row of a table, to which a site may add its own."""
+    return {
+        "type": "string",
+        "pattern": "^[a-z][a-z0-9_]{0,40}$",
+        "description": f"{description}: {examples}, or what else the table {table} has as {column}",
+    }
+
+
+ENERGY_TYPE = code("What is measured", "energy_types", "energy_type", "electricity, natural_gas, steam, compressed_air")
 
 FLAG: Json = {"type": "boolean"}
 # What a person may set and what an answer shows, by the names of the registry's columns.
 REGISTRY: Json = {
     "device_id": {"type": "string", "pattern": DEVICE_ID, "description": "Its short name, for ever"},
-    "device_type": one_of(DEVICE_TYPES, "Kind of machine"),
+    "device_type": code(
+        "Kind of machine",
+        "device_kinds",
+        "device_kind",
+        "printer, compressor, hvac, motor, pump, injection_molding, conveyor, boiler, other",
+    ),
     "friendly_name": text("Its name for people"),
     "device_model": nullable(text("Maker's model")),
     "location": nullable(text("Where it stands")),
@@ -41,9 +56,11 @@ REGISTRY: Json = {
     "bed_depth": nullable(number("Bed, mm")),
     "rated_power_w": nullable(number("Most that it draws, W")),
     "idle_power_w": nullable(number("What it draws while waiting, W")),
-    "data_interval_seconds": integer("How often it is asked, s", minimum=2, maximum=3600),
+    "data_interval_seconds": integer(
+        "How often it is asked or reports, s; from 2 where it is asked", minimum=1, maximum=3600
+    ),
     "mqtt_topic": nullable(text("Prefix of its own topics")),
-    "source": one_of(SOURCES, "How it is asked"),
+    "source": code("How it is asked", "sources", "source", "prusalink, octoprint, moonraker, simplyprint, mqtt, none"),
     "api_ip": nullable(text("Host, host:port or URL")),
     "simplyprint_id": nullable(text("Number of the printer in SimplyPrint")),
     "sp_company_id": nullable(text("Number of the company in SimplyPrint")),
@@ -55,10 +72,12 @@ REGISTRY: Json = {
 }
 CREDENTIALS = ("api_key", "sp_api_key", "gcode_preview_api_key")
 STATE: Json = {
-    "state": nullable(text("Newest state")),
+    "state": nullable(
+        code("Newest state", "states", "state", "printing, idle, running, standby, fault, offline and so on")
+    ),
     "state_text": nullable(text("In the printer's words")),
     "status_at": nullable(INSTANT),
-    "power_watts": nullable(number("Newest power of its main meters, W")),
+    "power_watts": nullable(number("Newest power of its electricity meters that add up, W")),
     "power_at": nullable(INSTANT),
     "last_error": nullable(text("Why it was not understood the last time")),
     "last_error_at": nullable(INSTANT),
@@ -85,12 +104,12 @@ SCHEMAS: Json = {
         {
             "meter_id": text("Metering point"),
             "protocol": text("What speaks"),
-            "energy_type": text("What is measured"),
+            "energy_type": ENERGY_TYPE,
             "max_power_w": number("Highest plausible power, W"),
             "first_seen": nullable(INSTANT),
             "last_seen": nullable(INSTANT),
             "device_id": nullable(text("The device that it measures now; null: unassigned")),
-            "role": nullable(one_of(ROLES, "main is added up, sub is a part of it")),
+            "role": nullable(one_of(ROLES, "main, dryer and accessory add up, sub is a part of them")),
             "valid_from": nullable(INSTANT),
             "power_watts": nullable(number("Newest power, W")),
             "power_at": nullable(INSTANT),

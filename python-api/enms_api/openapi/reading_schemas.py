@@ -99,7 +99,7 @@ SCHEMAS: Json = {
                 array(
                     obj(
                         {
-                            "phase": one_of(job.PHASES, "Phase"),
+                            "phase": one_of(job.PHASES, "Phase, of the printer's states"),
                             "seconds": number("Time, s"),
                             "energy_kwh": nullable(number("Energy, kWh")),
                         }
@@ -151,7 +151,8 @@ SCHEMAS: Json = {
             "bedDepth": nullable(number("Bed, mm")),
             "currentStatus": one_of(
                 printer_state.STATUSES,
-                f"Offline when the newest status is older than {printer_state.STALE_AFTER_S / 60:g} minutes",
+                "Offline when the newest status does not hold any more: after three of the printer's intervals, at"
+                " least 5 minutes",
             ),
             "isPrintingNow": boolean("A print moves, or heats up"),
             "statusAgeSeconds": nullable(
@@ -165,7 +166,10 @@ SCHEMAS: Json = {
             "targetBedTemp": nullable(number("°C; null when stale")),
             "currentMaterial": nullable(text("Material in the printer or of the running print")),
             "powerWatts": nullable(
-                number(f"Power now, W; null when older than {printer_state.STALE_POWER_AFTER_S / 60:g} minutes")
+                number(
+                    "Power now, W; null when the newest reading does not hold any more: after three of its meters'"
+                    " intervals, at least 5 minutes"
+                )
             ),
             "predictedPowerWatts": nullable(
                 number("What the trained model expects it to draw now, W; null without a model or a fresh status")
@@ -234,6 +238,7 @@ SCHEMAS: Json = {
             "location": nullable(text("Where it is")),
             "timezone": text("IANA name of the zone by which its days, tariffs and shifts go"),
             "currency": text("ISO 4217"),
+            "isDefault": boolean("Devices and meters that name no factory are its own"),
         }
     ),
     "JobPassport": obj(
@@ -297,7 +302,7 @@ SCHEMAS: Json = {
         "properties": {
             "status": one_of(
                 ("ok", "waiting", "stale", "down", "unknown"),
-                "waiting: nothing has come yet; stale: nothing for 5 minutes",
+                "waiting: nothing has come yet; stale: what came last does not hold any more",
             ),
             "problem": text("What is wrong"),
             "engine": nullable(text("timescale or plain")),

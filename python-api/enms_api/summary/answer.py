@@ -145,7 +145,7 @@ def printer(facts: Facts, factory: Factory, growth: tuple[float, float], now_ts:
     time_left_s = first(facts["time_left_s"], job["time_left_s"] if job else None) if shows_job else None
     usual = Usual(facts["usual"])
     details = job_details(job["details"], job["nozzle_diameter"]) if job else None
-    analysis = job_analysis(facts, job, progress, details, usual, factory["rates"][0], now_ts) if job else None
+    analysis = job_analysis(facts, job, progress, details, usual, now_ts) if job else None
     job_kwh = analysis["energy_kwh"] if analysis else None
     kwh_24h = kwh(facts["wh_24h"])
     tip_list = tips.tips_for(situation(facts, factory, status, progress, details, analysis, usual, now_ts))

@@ -7,6 +7,8 @@ without error shows live data as well.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from common.estimate import estimated
+
 from .facts import Facts, Fleet, HistoryEntry, Job, LastJob, PastJob, PhasePart, Rate, UsualSums
 from .figures import iso
 
@@ -36,12 +38,12 @@ class MockJob:
         """The job as the statement would return it."""
         heating_s = min(WARM_UP_S, self.elapsed_s)
         heating_wh = min(WARM_UP_WH, self.wh)
-        phases: list[PhasePart] = [{"state": "heating", "seconds": heating_s, "wh": heating_wh}]
+        phases: list[PhasePart] = [{"phase": "Heating", "seconds": heating_s, "wh": heating_wh}]
         if self.elapsed_s > heating_s:
             printing_s = self.elapsed_s - heating_s - self.paused_s
-            phases.append({"state": "printing", "seconds": printing_s, "wh": self.wh - heating_wh})
+            phases.append({"phase": "Printing", "seconds": printing_s, "wh": self.wh - heating_wh})
         if self.paused_s:
-            phases.append({"state": "paused", "seconds": self.paused_s, "wh": 0.0})
+            phases.append({"phase": "Paused", "seconds": self.paused_s, "wh": 0.0})
         return {
             "job_id": "00000000-0000-4000-8000-0000000000aa",
             "filename": self.filename,
@@ -66,8 +68,9 @@ class MockJob:
                 "estimated_print_time_s": round(self.elapsed_s * 100 / self.progress) if self.progress else None,
             },
             "wh": self.wh,
-            "steady_rate": True,
-            "costs": None,
+            "cost": estimated(self.wh / 1000, PRICE),
+            "currency": "EUR",
+            "co2_g": estimated(self.wh / 1000, G_CO2),
             "phases": phases,
             "phases_ts": now_ts,
         }
@@ -87,12 +90,12 @@ class MockPast:
     @property
     def cost(self) -> float:
         """In EUR."""
-        return self.wh / 1000 * PRICE
+        return estimated(self.wh / 1000, PRICE)
 
     @property
     def co2_g(self) -> float:
         """In g."""
-        return self.wh / 1000 * G_CO2
+        return estimated(self.wh / 1000, G_CO2)
 
     def last(self, now_ts: float) -> LastJob:
         """The print as the one that ended last."""
@@ -154,10 +157,11 @@ class MockPrinter:
             "bed_width": 250.0,
             "bed_depth": 210.0,
             "idle_power_w": self.idle_power_w,
-            "interval_s": 30,
+            "holds_s": 300.0,
             "factory_id": FACTORY,
             "status_ts": None if self.ago_s is None else now_ts - self.ago_s,
             "state": self.state,
+            "state_class": None,
             "state_text": self.state_text,
             "state_since_ts": now_ts - self.state_age_s,
             "nozzle": self.nozzle,
@@ -170,6 +174,7 @@ class MockPrinter:
             "time_left_s": job["time_left_s"] if job else None,
             "power_w": self.power_w,
             "power_ts": None if self.power_w is None else now_ts - 4,
+            "power_holds_s": 300.0,
             "steady_w": self.power_w,
             "wh_24h": self.wh_24h,
             "predicted_w": None,

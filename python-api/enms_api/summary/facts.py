@@ -27,20 +27,11 @@ class Factory(TypedDict):
 
 
 class PhasePart(TypedDict):
-    """Time and energy of a running job in one of the printer's states."""
+    """Time and energy of a running job in the states of one phase."""
 
-    state: str
+    phase: str  # as the table states has it
     seconds: float
     wh: float | None
-
-
-class Costs(TypedDict):
-    """Energy, cost and CO2 of a running job up to some seconds ago."""
-
-    wh: float | None
-    cost: float | None
-    currency: str | None
-    co2_g: float | None
 
 
 class Job(TypedDict):
@@ -59,10 +50,11 @@ class Job(TypedDict):
     thumbnail_url: str | None
     details: dict[str, Any] | None  # job_details of the G-code analysis
     wh: float | None
-    steady_rate: bool  # its factory's rates have been the same, around the clock, since before its start
-    costs: Costs | None  # None under a steady rate, and while they are not known
+    cost: float | None  # of its energy so far; None while it is not known, and where a part has no rate
+    currency: str | None
+    co2_g: float | None
     phases: list[PhasePart] | None  # None while they are not known
-    phases_ts: float | None  # when phases and costs were computed
+    phases_ts: float | None  # when they were computed
 
 
 class LastJob(TypedDict):
@@ -113,10 +105,11 @@ class Facts(TypedDict):
     bed_width: float | None  # mm
     bed_depth: float | None  # mm
     idle_power_w: float | None
-    interval_s: int  # how often it is polled
+    holds_s: float  # for how long a status says something about now
     factory_id: str
     status_ts: float | None  # the newest status; None before the first
     state: str | None
+    state_class: str | None  # productive, ready, down, off; None where nobody knows
     state_text: str | None
     state_since_ts: float | None
     nozzle: float | None
@@ -129,6 +122,7 @@ class Facts(TypedDict):
     time_left_s: float | None
     power_w: float | None  # the newest reading
     power_ts: float | None
+    power_holds_s: float  # for how long a reading of power says something about now
     steady_w: float | None  # what it drew at least in the last two minutes, at rest
     wh_24h: float | None
     predicted_w: float | None

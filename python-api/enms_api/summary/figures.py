@@ -11,11 +11,6 @@ def first(*values: Value | None) -> Value | None:
     return next((value for value in values if value is not None), None)
 
 
-def plus(before: float | None, wh: float, per_kwh: float | None) -> float | None:
-    """An amount plus that of some more energy; unknown when one of them is."""
-    return None if before is None or per_kwh is None else before + wh / 1000 * per_kwh
-
-
 def ratio(above: float | None, below: float | None, scale: float = 1.0) -> float | None:
     """scale · above / below; unknown when one of them is, or when the divisor is 0."""
     return scale * above / below if above is not None and below else None

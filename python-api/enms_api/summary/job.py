@@ -3,22 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from .facts import Facts, Job, PhasePart, Rate
-from .figures import difference_percent, first, iso, kwh, money, plus, ratio, rounded
+from .facts import Facts, Job, PhasePart
+from .figures import difference_percent, first, iso, kwh, money, ratio, rounded
 from .usual import Usual
 
 PROJECT_FROM_PERCENT = 5.0  # below this progress a projection is a guess
 COMPARE_FROM_S = 600.0  # a shorter run is mostly warm-up and can't be compared with whole prints
 
-# Shown phase of each state; any other state is OTHER.
-PHASE_OF_STATE = {
-    "heating": "Heating",
-    "printing": "Printing",
-    "paused": "Paused",
-    "attention": "Paused",
-    "no_data": "No data",
-}
-OTHER = "Active (other)"
+OTHER = "Active (other)"  # a phase of states that is not shown by itself
 PHASES = ("Heating", "Printing", "Paused", OTHER, "No data")
 
 
@@ -93,14 +85,13 @@ def job_details(analysed: Mapping[str, Any] | None, nozzle_diameter_mm: float | 
 
 
 def job_analysis(
-    facts: Facts, job: Job, progress: float | None, details: JobDetails | None, usual: Usual, rate: Rate, now_ts: float
+    facts: Facts, job: Job, progress: float | None, details: JobDetails | None, usual: Usual, now_ts: float
 ) -> JobAnalysis:
     """The analysis of a running job. Its time ends at the newest status, so that it doesn't tick by itself."""
     job_kwh = kwh(job["wh"])
     seen_ts = max(job["start_ts"], min(now_ts, facts["status_ts"] or job["start_ts"]))
     elapsed_s = seen_ts - job["start_ts"]
     share = progress / 100 if progress is not None and progress >= PROJECT_FROM_PERCENT else None
-    cost, currency, co2_g = costs_so_far(job, rate)
     projected_kwh = rounded(ratio(job_kwh, share), 4)
     active_h = (elapsed_s - job["paused_s"]) / 3600
     per_hour = ratio(job_kwh, active_h) if elapsed_s >= COMPARE_FROM_S and active_h > 0 else None
@@ -113,11 +104,11 @@ def job_analysis(
         "paused_seconds": round(job["paused_s"]),
         "energy_kwh": job_kwh,
         "projected_total_kwh": projected_kwh,
-        "cost": money(cost),
-        "currency": currency,
-        "co2_g": rounded(co2_g, 1),
-        "projected_cost": money(ratio(cost, share)),
-        "projected_co2_g": rounded(ratio(co2_g, share), 1),
+        "cost": money(job["cost"]),
+        "currency": job["currency"],
+        "co2_g": rounded(job["co2_g"], 1),
+        "projected_cost": money(ratio(job["cost"], share)),
+        "projected_co2_g": rounded(ratio(job["co2_g"], share), 1),
         "phases": phases(job["phases"]),
         "phases_until": iso(job["phases_ts"]),
         "comparison": {
@@ -132,25 +123,6 @@ def job_analysis(
     }
 
 
-def costs_so_far(job: Job, rate: Rate) -> tuple[float | None, str | None, float | None]:
-    """(cost, currency, g CO2) of a running job.
-
-    Under a rate that has not changed since its start these are products; otherwise they are what the database computed
-    some seconds ago plus what came since, at the present rate.
-    """
-    wh, known = job["wh"], job["costs"]
-    if wh is None:
-        return None, None, None
-    if job["steady_rate"]:
-        cost, co2_g = plus(0.0, wh, rate["price"]), plus(0.0, wh, rate["g_co2"])
-    elif known and known["wh"] is not None:
-        since_wh = wh - known["wh"]
-        cost, co2_g = plus(known["cost"], since_wh, rate["price"]), plus(known["co2_g"], since_wh, rate["g_co2"])
-    else:
-        return None, None, None
-    return cost, rate["currency"] if cost is not None else None, co2_g
-
-
 def phases(parts: Sequence[PhasePart] | None) -> list[Phase] | None:
     """Time and energy per phase, in the order of PHASES; None while they are not known."""
     if parts is None:
@@ -158,7 +130,7 @@ def phases(parts: Sequence[PhasePart] | None) -> list[Phase] | None:
     seconds: dict[str, float] = {}
     wh: dict[str, float] = {}  # without a phase whose energy is not known
     for part in parts:
-        name = PHASE_OF_STATE.get(part["state"], OTHER)
+        name = part["phase"] if part["phase"] in PHASES else OTHER
         seconds[name] = seconds.get(name, 0.0) + part["seconds"]
         if part["wh"] is not None:
             wh[name] = wh.get(name, 0.0) + part["wh"]

@@ -3,18 +3,28 @@
 import json
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from enms_api.database import Database
 
-from .facts import Costs, Facts, Fleet, Job, LastJob, PastJob, PhasePart, UsualSums
+from .facts import Facts, Fleet, Job, LastJob, PastJob, PhasePart, UsualSums
 
 # The phases of a running job are computed from all its status rows, and its cost from all its hours when rates vary. So
-# an answer computes them for one job only and the others keep what an earlier answer brought: new jobs first, then the
-# one whose figures are the oldest.
+# an answer computes them for one job only and the others keep what an earlier answer brought (the statement adds the
+# cost of what came since): new jobs first, then the one whose figures are the oldest.
 KEEP_S = 30.0
 JOBS_PER_ANSWER = 1
 JOBS_IN_FIRST_ANSWER = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was computed of a running job."""
+
+    phases: list[PhasePart]
+    costs: str | None  # as the statement returned them; None under a rate that doesn't change
+    ts: float  # when, in seconds since 1970
 
 
 class LiveRows:
@@ -22,31 +32,34 @@ class LiveRows:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # job_id -> (phases, costs, seconds since 1970), the oldest first
-        self._known: dict[str, tuple[list[PhasePart], Costs | None, float]] = {}
+        self._known: dict[str, Known] = {}  # by job_id, the oldest first
         self._complete = False  # whether these are all running jobs
         self._lock = threading.Lock()
 
     def fetch(self) -> Fleet:
         """The facts of all printers, by one statement."""
         with self._lock:
-            fresh = list(self._known)
-            if self._complete and fresh and time.time() - self._known[fresh[0]][2] > KEEP_S:
+            fresh = list(self._known.items())
+            if self._complete and fresh and time.time() - fresh[0][1].ts > KEEP_S:
                 del fresh[0]
             limit = JOBS_PER_ANSWER if self._known else JOBS_IN_FIRST_ANSWER
-        rows = self._database.fetch_dicts("dpp_summary", None, "{" + ",".join(fresh) + "}", limit)
+        ids = "{" + ",".join(job_id for job_id, _ in fresh) + "}"
+        costs = "[" + ",".join(one.costs for _, one in fresh if one.costs) + "]"
+        rows = self._database.fetch_dicts("dpp_summary", None, ids, limit, costs)
         fleet: Fleet = json.loads(rows[0]["fleet"])
         fleet["printers"] = [facts_of(row) for row in rows if row["device_id"] is not None]
         jobs = {facts["job"]["job_id"]: facts["job"] for facts in fleet["printers"] if facts["job"]}
+        computed = {row["job_id"]: row["job_costs"] for row in rows if row["job_phases"] is not None}
         with self._lock:
             for job_id, job in jobs.items():
                 if job["phases"] is not None:
                     self._known.pop(job_id, None)
-                    self._known[job_id] = (job["phases"], job["costs"], fleet["now_ts"])
-            self._known = {job_id: known for job_id, known in self._known.items() if job_id in jobs}
+                    self._known[job_id] = Known(job["phases"], computed[job_id], fleet["now_ts"])
+            self._known = {job_id: one for job_id, one in self._known.items() if job_id in jobs}
             self._complete = len(self._known) == len(jobs)
             for job_id, job in jobs.items():
-                job["phases"], job["costs"], job["phases_ts"] = self._known.get(job_id, (None, None, None))
+                if one := self._known.get(job_id):
+                    job["phases"], job["phases_ts"] = one.phases, one.ts
         return fleet
 
 
@@ -62,10 +75,11 @@ def facts_of(row: dict[str, Any]) -> Facts:
         "bed_width": row["bed_width"],
         "bed_depth": row["bed_depth"],
         "idle_power_w": row["idle_power_w"],
-        "interval_s": row["interval_s"],
+        "holds_s": row["holds_s"],
         "factory_id": row["factory_id"],
         "status_ts": row["status_ts"],
         "state": row["state"],
+        "state_class": row["state_class"],
         "state_text": row["state_text"],
         "state_since_ts": row["state_since_ts"],
         "nozzle": row["nozzle"],
@@ -78,6 +92,7 @@ def facts_of(row: dict[str, Any]) -> Facts:
         "time_left_s": row["time_left_s"],
         "power_w": row["power_w"],
         "power_ts": row["power_ts"],
+        "power_holds_s": row["power_holds_s"],
         "steady_w": row["steady_w"],
         "wh_24h": row["wh_24h"],
         "predicted_w": row["predicted_w"],
@@ -89,7 +104,7 @@ def facts_of(row: dict[str, Any]) -> Facts:
 
 
 def job_of(row: dict[str, Any]) -> Job:
-    """The running job, without the memory of its phases and costs."""
+    """The running job, without the memory of its phases."""
     return {
         "job_id": row["job_id"],
         "filename": row["job_filename"],
@@ -104,8 +119,9 @@ def job_of(row: dict[str, Any]) -> Job:
         "thumbnail_url": row["job_thumbnail_url"],
         "details": parsed(row["job_details"]),
         "wh": row["job_wh"],
-        "steady_rate": row["job_steady_rate"],
-        "costs": parsed(row["job_costs"]),
+        "cost": row["job_cost"],
+        "currency": row["job_currency"] if row["job_cost"] is not None else None,
+        "co2_g": row["job_co2_g"],
         "phases": parsed(row["job_phases"]),
         "phases_ts": None,
     }

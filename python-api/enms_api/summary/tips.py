@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from common.estimate import estimated
+
 from .facts import Rate
 
 HEATING_LONG_S = 15 * 60  # heating without printing for longer is a question worth asking
@@ -170,7 +172,7 @@ def better_hour_saving(s: Situation) -> Estimate | None:
     cheaper = better_hour(s, "price")
     if not cheaper or s.usual_job_kwh is None:
         return None
-    return Estimate(0.0, (cheaper.now - cheaper.then) * s.usual_job_kwh)
+    return Estimate(0.0, estimated(s.usual_job_kwh, cheaper.now - cheaper.then))
 
 
 def warm_up_saving(s: Situation) -> Estimate | None:
@@ -199,7 +201,8 @@ def per_day(watts: float) -> Estimate:
 def a_day(s: Situation, watts: float) -> str:
     """The energy and, with a tariff, the money of these watts, to end a sentence: "0.72 kWh, 0.22 EUR a day"."""
     kwh = per_day(watts).kwh
-    money = f", {kwh * s.price_per_kwh:.2f} {s.currency or ''}".rstrip() if s.price_per_kwh is not None else ""
+    cost = estimated(kwh, s.price_per_kwh)
+    money = f", {cost:.2f} {s.currency or ''}".rstrip() if cost is not None else ""
     return f"{kwh:.2f} kWh{money} a day"
 
 
@@ -342,8 +345,8 @@ def _saving(s: Situation, estimate: Estimate | None) -> Saving | None:
     if estimate is None:
         return None
     money = estimate.money
-    if money is None and s.price_per_kwh is not None:
-        money = estimate.kwh * s.price_per_kwh
+    if money is None:
+        money = estimated(estimate.kwh, s.price_per_kwh)
     return {
         "kwhPerDay": round(estimate.kwh, 3),
         "moneyPerDay": None if money is None else round(money, 2),
