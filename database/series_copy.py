@@ -373,7 +373,8 @@ class _Copy:
             columns, values = (", protocol", ", 'unknown'") if table.key == "meter_id" else ("", "")
             self.cursor.execute(
                 f"INSERT INTO {table.registry} ({table.key}{columns}) "
-                f"SELECT u.id{values} FROM unnest(%s::text[]) AS u (id) WHERE u.id NOT IN (SELECT {table.key} FROM {table.registry}) ORDER BY 1 RETURNING {table.key}",
+                f"SELECT u.id{values} FROM unnest(%s::text[]) AS u (id) "
+                f"WHERE u.id NOT IN (SELECT {table.key} FROM {table.registry}) ORDER BY 1 RETURNING {table.key}",
                 (list(names),),
             )
             new = [name for (name,) in self.cursor.fetchall()]

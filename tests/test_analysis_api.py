@@ -28,8 +28,9 @@ def device(enms):
     enms.add_device({"device_id": name, "source": "none", "device_type": "pump", "shelly_id": name})
     enms.rows(
         """SELECT ingest_readings(json_agg(json_build_object(
-               'meter_id', %s || '/switch:0', 'protocol', 'shelly_gen2', 'topic', %s || '/status/switch:0', 'arrived', t,
-               'power_watts', 100, 'energy_total_wh', 1000 + extract(epoch FROM t - now())::float8 / 36, 'voltage', 230)))
+               'meter_id', %s || '/switch:0', 'protocol', 'shelly_gen2', 'topic', %s || '/status/switch:0',
+               'arrived', t, 'power_watts', 100, 'voltage', 230,
+               'energy_total_wh', 1000 + extract(epoch FROM t - now())::float8 / 36)))
            FROM generate_series(now() - interval '1 hour', now(), interval '30 seconds') AS t""",
         name,
         name,

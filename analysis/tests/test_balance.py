@@ -458,7 +458,7 @@ def test_any_interval_meter_balances(plant, dataset_of, data):
     # without readings of power the coverage is a matter of intervals alone
     with_power = data.draw(st.booleans())
     now = put_intervals(plant, meter, begin, [slot for slot in slots if with_power or slot[0] != "power"])
-    if data.draw(st.booleans()):
+    if now and data.draw(st.booleans()):
         first, last = sorted(data.draw(st.lists(st.integers(0, now), min_size=2, max_size=2, unique=True)))
         plant.one(
             "SELECT meter_correct(%s, %s, %s, NULL, 'broken', 'test')",

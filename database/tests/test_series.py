@@ -170,7 +170,7 @@ def test_costs_of_bars_are_those_of_the_exact_function(db, case, step):
     elif case == "from an odd second":
         tariff(db, "new", 0.5, valid_from=start + timedelta(hours=20, minutes=3, seconds=7))
     elif case == "none":
-        db.all("UPDATE energy_tariffs SET valid_from = %s", start + timedelta(hours=20))
+        db.all("UPDATE energy_tariffs SET valid_from = %s", start + timedelta(hours=30))
     try:
         end = start + timedelta(hours=60)
         got = db.all(

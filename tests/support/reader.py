@@ -194,7 +194,7 @@ def soak(block: Block, _reader: Reader) -> str:
 
 
 def old_rows(block: Block, reader: Reader) -> str:
-    """What `up` shows of a migration from 0.1.0: of a small database beside the stack's own, a line after each piece."""
+    """What `up` shows of a migration from 0.1.0: a small database beside the stack's own, a line after each piece."""
     env = {**json.loads((reader.demo.run_dir / "settings.json").read_text()), "ENMS_DB_NAME": "enms_of_0_1_0"}
     began, lines = time.monotonic(), []
 
