@@ -76,18 +76,21 @@ COMMENT ON FUNCTION energy_segments(integer, timestamptz, timestamptz) IS
     'The meter''s time line overlapping [from, to): segments with held power in W and energy in Wh (uncut), whether '
     'they are a gap, and the time of the reading at which they begin.';
 
--- One-minute buckets of [from, to) (whole minutes) directly from the rows.
-CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS SETOF series.energy_1min LANGUAGE sql STABLE AS $$
+-- One-minute buckets of [from, to) (whole minutes) directly from the rows. p_assigned: the meter whose devices they have, the
+-- virtual one for its parts.
+CREATE FUNCTION minute_buckets(p_meter text, p_assigned text, p_from timestamptz, p_to timestamptz) RETURNS SETOF series.energy_1min LANGUAGE sql STABLE AS $$
     WITH spans AS MATERIALIZED (     -- the whole time line by device, 0 where the meter has none
-        SELECT a.valid_from AS t0, a.valid_to AS t1, d.device_key FROM meter_assignments a JOIN devices d USING (device_id) WHERE a.meter_id = p_meter
+        SELECT a.valid_from AS t0, a.valid_to AS t1, d.device_key FROM meter_assignments a JOIN devices d USING (device_id) WHERE a.meter_id = p_assigned
         UNION ALL
         SELECT lower(f), upper(f), 0 FROM (SELECT unnest(tstzmultirange(tstzrange('-infinity', 'infinity'))
-            - coalesce(range_agg(tstzrange(valid_from, valid_to)), '{}')) AS f FROM meter_assignments WHERE meter_id = p_meter) free
+            - coalesce(range_agg(tstzrange(valid_from, valid_to)), '{}')) AS f FROM meter_assignments WHERE meter_id = p_assigned) free
     ), segments AS MATERIALIZED (   -- cut at changes of assignment
         SELECT x.device_key, g.is_gap, g.power_w, greatest(g.seg_from, x.t0, p_from) AS t0, least(g.seg_to, x.t1, p_to) AS t1,
                CASE WHEN g.seg_to > g.seg_from THEN g.energy_wh / date_part('epoch', g.seg_to - g.seg_from) END AS wh_per_s, g.reading_at
         FROM (SELECT meter_key FROM meters WHERE meter_id = p_meter) k CROSS JOIN LATERAL energy_segments(k.meter_key, p_from, p_to) g
-        JOIN spans x ON (x.t0 < g.seg_to AND x.t1 > g.seg_from) OR (g.seg_to = g.seg_from AND x.t0 <= g.seg_from AND g.seg_from < x.t1)
+        -- what of the device's time lies in the segment lies in the range, too
+        JOIN spans x ON (x.t0 < least(g.seg_to, p_to) AND x.t1 > greatest(g.seg_from, p_from))
+            OR (g.seg_to = g.seg_from AND x.t0 <= g.seg_from AND g.seg_from < x.t1)
     ), pieces AS (                  -- and at minutes; most segments lie within one
         SELECT s.*, date_part('epoch', s.t1 - s.t0) AS seconds, floor_to(60, s.t0) AS bucket
         FROM segments s WHERE s.t1 <= floor_to(60, s.t0) + interval '1 minute'
@@ -106,8 +109,8 @@ CREATE FUNCTION minute_buckets(p_meter text, p_from timestamptz, p_to timestampt
     -- silence that no later reading filled leaves no bucket
     HAVING sum(wh_per_s) IS NOT NULL OR bool_or(coalesce(reading_at = t0, false)) OR bool_or(NOT is_gap AND power_w IS NOT NULL AND seconds > 0)
 $$;
-COMMENT ON FUNCTION minute_buckets(text, timestamptz, timestamptz) IS
-    'One-minute rollup rows of the meter in [from, to), computed from its rows.';
+COMMENT ON FUNCTION minute_buckets(text, text, timestamptz, timestamptz) IS
+    'One-minute rollup rows of the meter in [from, to), computed from its rows, cut where the second meter changes its device.';
 
 CREATE FUNCTION virtual_buckets(p_meter text, p_from timestamptz, p_to timestamptz) RETURNS SETOF series.energy_1min LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -115,16 +118,12 @@ DECLARE
     v_parts bigint := (SELECT count(*) FROM virtual_meter_parts WHERE meter_id = p_meter);
 BEGIN
     RETURN QUERY
-    WITH minutes AS (   -- a part that changed its device within a minute has two rows of it
-        SELECT v.part_id, b.bucket, v.factor * sum(b.energy_wh) AS wh, v.factor * sum(b.avg_power_w * b.coverage_s) / nullif(sum(b.coverage_s), 0) AS watts,
-               sum(b.coverage_s) AS covered, sum(b.reading_count) AS readings
-        FROM virtual_meter_parts v CROSS JOIN LATERAL minute_buckets(v.part_id, p_from, p_to) b
-        WHERE v.meter_id = p_meter GROUP BY v.part_id, v.factor, b.bucket
-    )
     -- what one part does not know the sum does not know
-    SELECT m.bucket, CASE WHEN count(m.wh) = v_parts THEN sum(m.wh) END, CASE WHEN count(m.watts) = v_parts THEN sum(m.watts) END,
-           NULL::float8, NULL::float8, CASE WHEN count(*) = v_parts THEN min(m.covered) ELSE 0 END, v_key, device_key_at(p_meter, m.bucket), sum(m.readings)::integer
-    FROM minutes m GROUP BY m.bucket;
+    SELECT b.bucket, CASE WHEN count(b.energy_wh) = v_parts THEN sum(v.factor * b.energy_wh) END,
+           CASE WHEN count(b.avg_power_w) = v_parts THEN sum(v.factor * b.avg_power_w) END, NULL::float8, NULL::float8,
+           CASE WHEN count(*) = v_parts THEN min(b.coverage_s) ELSE 0 END, v_key, b.device_key, sum(b.reading_count)::integer
+    FROM virtual_meter_parts v CROSS JOIN LATERAL minute_buckets(v.part_id, p_meter, p_from, p_to) b
+    WHERE v.meter_id = p_meter GROUP BY b.bucket, b.device_key;
 END $$;
 COMMENT ON FUNCTION virtual_buckets(text, timestamptz, timestamptz) IS
     'One-minute rollup rows of a virtual meter in [from, to), computed from the rows of its parts.';
@@ -185,7 +184,7 @@ DECLARE
 BEGIN
     CREATE FUNCTION tail_1min() RETURNS SETOF series.energy_1min LANGUAGE sql STABLE AS $sql$
         SELECT b.* FROM rollup_spans(60) s JOIN meters m USING (meter_key)
-        CROSS JOIN LATERAL (SELECT * FROM minute_buckets(s.meter_id, s.t0, s.t1) WHERE m.reading_kind <> 'virtual'
+        CROSS JOIN LATERAL (SELECT * FROM minute_buckets(s.meter_id, s.meter_id, s.t0, s.t1) WHERE m.reading_kind <> 'virtual'
                             UNION ALL
                             SELECT * FROM virtual_buckets(s.meter_id, s.t0, s.t1) WHERE m.reading_kind = 'virtual') b
     $sql$;
@@ -269,7 +268,7 @@ BEGIN
     IF v_kind = 'virtual' THEN
         INSERT INTO series.energy_1min SELECT * FROM virtual_buckets(p_meter, v_from, v_to);
     ELSE
-        INSERT INTO series.energy_1min SELECT * FROM minute_buckets(p_meter, v_from, v_to);
+        INSERT INTO series.energy_1min SELECT * FROM minute_buckets(p_meter, p_meter, v_from, v_to);
     END IF;
     GET DIAGNOSTICS v_minutes = ROW_COUNT;
     PERFORM refill_15min(v_key, v_from, v_to);

@@ -269,6 +269,7 @@ def plants(draw):
         st.tuples(st.just("zone"), st.integers(0, len(zones) - 1), st.sampled_from(ZONES)),
         st.tuples(st.just("factor"), st.integers(0, len(meters) - 1), st.sampled_from([2, 3.5]), second),
         st.tuples(st.just("replace"), st.integers(0, len(meters) - 1), st.integers(0, 500), second),
+        st.tuples(st.just("again"), st.integers(0, len(meters) - 1), second),
         st.tuples(st.just("refresh")),
     )
     return {
@@ -391,6 +392,10 @@ class Plant:
                 rows[i] = (rows[i][0], rows[i][1] - rows[later[0] - 1][1] + 3)
             self.replaced[meter].append((later[0], gone))
             db.one("SELECT meter_replace(%s, %s, %s, 3, 'test')", self.meters[meter], self.at(second), old_end)
+        elif kind == "again":
+            meter, second = what
+            db.refresh()
+            db.one("SELECT mark_dirty(%s, %s, %s)", self.meters[meter], self.at(second), self.at(second + 1))
         else:
             db.refresh()
 
@@ -415,7 +420,7 @@ class Plant:
         return total
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(plan=plants())
 def test_accounts_balance_in_any_plant(own, plan):
     balance(own, plan)

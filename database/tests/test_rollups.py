@@ -51,6 +51,27 @@ def test_views_are_current_before_and_after_the_refresh(db, at):
     ) == ("rolling", "electricity", True, True, True)
 
 
+@pytest.mark.parametrize("again", [30, 90])
+def test_a_minute_that_is_computed_again_leaves_its_neighbours_alone(db, at, again):
+    """The meter moves while an interval crosses the turn of a minute, then one of both minutes is computed again. Before:
+    the time between the turn and the move was taken off the minute.
+    """
+    meter = db.meter(device=f"bench-{again}")
+    db.device(f"oven-{again}")
+    db.ingest(meter, [(at(4 * i - 2), 100.0 + i, 900.0) for i in range(40)])  # 1 Wh each, one from 58 to 62 s
+    moved = 60.5 if again == 30 else 59.5
+    db.one("SELECT meter_assign(%s, %s, 'main', %s, 'test')", meter, f"oven-{again}", at(moved))
+    db.refresh(meter)
+    before = {level: snapshot(db, meter, level) for level in LEVELS}
+    db.one("SELECT mark_dirty(%s, %s, %s)", meter, at(again), at(again + 1))
+    for refreshed in (False, True):
+        if refreshed:
+            db.refresh(meter)
+        for level in LEVELS:
+            assert_same(before[level], snapshot(db, meter, level))
+            assert db.one(SUM.format(level), meter)[0] == pytest.approx(39)
+
+
 def test_average_power_is_weighted_by_time(db, at):
     meter = db.meter()
     db.ingest(meter, [(at(0), None, 100), (at(45), None, 500), (at(60), None, 500)])
