@@ -53,8 +53,9 @@ def test_views_are_current_before_and_after_the_refresh(db, at):
 
 @pytest.mark.parametrize("again", [30, 90])
 def test_a_minute_that_is_computed_again_leaves_its_neighbours_alone(db, at, again):
-    """The meter moves while an interval crosses the turn of a minute, then one of both minutes is computed again. Before:
-    the time between the turn and the move was taken off the minute.
+    """The meter moves while an interval crosses the turn of a minute, then one of both minutes is computed again.
+
+    Before: the time between the turn and the move was taken off the minute.
     """
     meter = db.meter(device=f"bench-{again}")
     db.device(f"oven-{again}")
