@@ -224,7 +224,7 @@ PROVOKED: dict[str, Callable[[Block, Reader], str]] = {
     "ok       python": doctor,
     "compress_after": first_command,
     "time=": log_lines,
-    "   1.9 s  migrate ": old_rows,
+    "   1.2 s  migrate ": old_rows,
     "Soak:": soak,
 }
 LONG = (restored, soak)
