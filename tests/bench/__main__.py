@@ -76,7 +76,7 @@ def run(sections: set[str], settings: dict[str, str], quick: bool) -> None:
             "Latency at a steady rate",
             ingest.latency(settings, seconds) + enrichment.latency(settings, max(seconds, 20)),
         )
-    if "import" in sections:
+    if "import" in sections or sections == {"storage"}:  # which needs rows
         show("Import", storage.import_rate(settings, messages))
     if {"summary", "analysis", "dashboards"} & sections:
         print(f"\nWriting {printers} printers x {days} days …", flush=True)
