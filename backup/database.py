@@ -19,12 +19,10 @@ from database import migrate, series_copy
 
 from .archive import SavedDatabase
 
-# Rows of the registry are kept apart from the dump, so that its credentials can be left out.
-REGISTRY = "devices"
-# A column that the API may not read is a secret; the rule is kept by database/roles.sql and its tests.
-REGISTRY_COLUMNS = """
-SELECT attname, has_column_privilege('enms_api', attrelid, attnum, 'SELECT') FROM pg_attribute
-WHERE attrelid = 'public.devices'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+# The rows of these are kept apart from the dump: credentials so that they can be left out, and the registry because
+# until 0.2 they were columns of it.
+REGISTRY, CREDENTIALS = "devices", "device_credentials"
+SECRETS = ("api_key", "sp_api_key", "gcode_preview_api_key")
 # Our tables, and which are time series (they have a time in their key); not the months of each.
 TABLES = """
 SELECT CASE WHEN n.nspname = 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END,
@@ -90,7 +88,6 @@ class Snapshot:
 
     def __init__(self, cursor: psycopg2.extensions.cursor) -> None:
         self._cursor = cursor
-        self._open, self._secret = _registry_columns(cursor)
 
     def describe(self) -> SavedDatabase:
         """What a restore must know beforehand."""
@@ -118,6 +115,7 @@ class Snapshot:
             "--no-password",
             f"--snapshot={name}",
             f"--exclude-table-data=public.{REGISTRY}",
+            f"--exclude-table-data=public.{CREDENTIALS}",
             "--lock-wait-timeout=60s",
         ]
         with subprocess.Popen(
@@ -138,17 +136,17 @@ class Snapshot:
             )
 
     def registry(self, target: Sink) -> None:
-        """Writes the devices as CSV, without their credentials."""
-        self._copy(self._open, sql.SQL("true"), target)
+        """Writes the devices as CSV."""
+        self._copy(REGISTRY, target)
 
     def credentials(self, target: Sink) -> None:
         """Writes the devices' credentials as CSV, where they have any."""
-        self._copy(["device_id", *self._secret], _each("{} IS NOT NULL", self._secret, " OR "), target)
+        self._copy(CREDENTIALS, target)
 
-    def _copy(self, columns: Sequence[str], condition: sql.Composable, target: Sink) -> None:
-        statement = sql.SQL(
-            "COPY (SELECT {} FROM {} WHERE {} ORDER BY device_id) TO STDOUT (FORMAT csv, HEADER)"
-        ).format(_each("{}", columns), sql.Identifier(REGISTRY), condition)
+    def _copy(self, table: str, target: Sink) -> None:
+        statement = sql.SQL("COPY (SELECT * FROM {} ORDER BY device_id) TO STDOUT (FORMAT csv, HEADER)").format(
+            sql.Identifier(table)
+        )
         self._cursor.copy_expert(statement, target)
 
     def checks(self) -> list[Check]:
@@ -171,11 +169,10 @@ class Snapshot:
         for table, time_column in _rows(self._cursor, TABLES):
             if time_column:
                 statements[f"rows of {table}"] = f"SELECT count(*), min({time_column}), max({time_column}) FROM {table}"
-            else:  # small enough to compare every value; the sum does not depend on the order of the rows
-                columns = ", ".join(self._open) if table == REGISTRY else "*"
+            elif table != CREDENTIALS:
+                # small enough to compare every value; the sum does not depend on the order of the rows
                 statements[f"content of {table}"] = (
-                    "SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) "
-                    f"FROM (SELECT {columns} FROM {table}) t"
+                    f"SELECT count(*), sum(('x' || left(md5(t::text), 15))::bit(60)::int8::numeric) FROM {table} t"
                 )
         return [
             {"name": name, "sql": statement, "rows": answer(self._cursor, statement)}
@@ -193,12 +190,6 @@ def _rows(
 ) -> list[tuple[Any, ...]]:
     cursor.execute(statement, values)
     return cursor.fetchall()
-
-
-def _registry_columns(cursor: psycopg2.extensions.cursor) -> tuple[list[str], list[str]]:
-    """The columns of the registry: (those that everybody may read, those with credentials)."""
-    columns = _rows(cursor, REGISTRY_COLUMNS)
-    return [name for name, readable in columns if readable], [name for name, readable in columns if not readable]
 
 
 def _each(template: str, columns: Sequence[str], between: str = ", ") -> sql.Composed:
@@ -392,48 +383,49 @@ def _compare(target: str, checks: Sequence[Check]) -> str:
 
 
 def _put_credentials(env: Mapping[str, str], target: str, credentials: IO[bytes] | None) -> str:
-    """Puts credentials from the archive into the registry of `target`; without them those that the present database has
-    for the same devices. Returns a sentence: how many devices have theirs, and which lack them.
+    """Puts credentials from the archive into `target`; without them those that the present database has for the same
+    devices. Returns a sentence: how many devices have theirs, and which lack them.
     """
     with connected(target) as connection, connection, connection.cursor() as cursor:
-        _, secret = _registry_columns(cursor)
         cursor.execute(
-            sql.SQL(
-                "CREATE TEMPORARY TABLE found ON COMMIT DROP AS SELECT device_id, {} FROM devices WHERE false"
-            ).format(_each("{}", secret))
+            sql.SQL("CREATE TEMPORARY TABLE found ON COMMIT DROP AS SELECT device_id, {} FROM {} WHERE false").format(
+                _each("{}", SECRETS), sql.Identifier(CREDENTIALS)
+            )
         )
         if credentials is not None:
             _copy_in(cursor, "found", credentials)
         elif holds_data(env):
-            _copy_present_credentials(env, cursor, secret)
+            _copy_present_credentials(env, cursor)
         cursor.execute(
-            sql.SQL("UPDATE devices d SET {} FROM found f WHERE f.device_id = d.device_id AND ({})").format(
-                _each("{0} = f.{0}", secret), _each("f.{} IS NOT NULL", secret, " OR ")
-            )
+            sql.SQL(
+                "INSERT INTO {} (device_id, {}) SELECT device_id, {} FROM found JOIN devices USING (device_id)"
+            ).format(sql.Identifier(CREDENTIALS), _each("{}", SECRETS), _each("found.{}", SECRETS))
         )
         have = cursor.rowcount
         without = sql.SQL(
-            "SELECT device_id FROM devices WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND {} ORDER BY 1"
-        ).format(_each("{} IS NULL", secret, " AND "))
+            "SELECT device_id FROM devices LEFT JOIN {} c USING (device_id) "
+            "WHERE source IN ('prusalink', 'octoprint', 'simplyprint') AND c.device_id IS NULL ORDER BY 1"
+        ).format(sql.Identifier(CREDENTIALS))
         lacking = [name for (name,) in _rows(cursor, without)]
     return f"of {have} devices, {'from the backup' if credentials is not None else 'from the stack as it was'}" + (
         f"; to be entered again: {', '.join(lacking[:10])}{' …' if len(lacking) > 10 else ''}" if lacking else ""
     )
 
 
-def _copy_present_credentials(
-    env: Mapping[str, str], cursor: psycopg2.extensions.cursor, secret: Sequence[str]
-) -> None:
-    """Copies the credentials of the present database into the table `found`; an older one may lack some columns."""
+def _copy_present_credentials(env: Mapping[str, str], cursor: psycopg2.extensions.cursor) -> None:
+    """Copies the credentials of the present database into the table `found`; 0.1 and 0.2 have them in the registry."""
     with connected(dsn(env, "postgres")) as present:
         theirs = present.cursor()
-        columns = ["device_id", *sorted(set(_registry_columns(theirs)[1]) & set(secret))]
-        rows = _rows(theirs, sql.SQL("SELECT {} FROM devices").format(_each("{}", columns)))
-    insert = sql.SQL("INSERT INTO found ({}) VALUES ({})").format(
-        _each("{}", columns), sql.SQL(", ").join([sql.Placeholder()] * len(columns))
-    )
+        theirs.execute("SELECT to_regclass(%s) IS NOT NULL", (f"public.{CREDENTIALS}",))
+        table = CREDENTIALS if theirs.fetchone() == (True,) else REGISTRY
+        rows = _rows(
+            theirs,
+            sql.SQL("SELECT device_id, {} FROM {} WHERE {}").format(
+                _each("{}", SECRETS), sql.Identifier(table), _each("{} IS NOT NULL", SECRETS, " OR ")
+            ),
+        )
     for row in rows:
-        cursor.execute(insert, row)
+        cursor.execute("INSERT INTO found VALUES (%s, %s, %s, %s)", row)
 
 
 def _take_over(cursor: psycopg2.extensions.cursor, name: str, fresh: str) -> None:

@@ -29,17 +29,20 @@ COMMENT ON COLUMN devices.mqtt_topic IS
     'Unique topic prefix of a machine that publishes itself, or of the ESP32 hub that is mounted on it (esp32/NAME).';
 COMMENT ON COLUMN devices.source IS 'Protocol by which its state is read.';
 COMMENT ON COLUMN devices.api_ip IS 'Host or host:port of the printer''s interface.';
-COMMENT ON COLUMN devices.api_key IS 'Secret of the printer''s interface; ingest role only.';
 COMMENT ON COLUMN devices.simplyprint_id IS 'Printer number at SimplyPrint.';
 COMMENT ON COLUMN devices.sp_company_id IS 'Company at SimplyPrint.';
-COMMENT ON COLUMN devices.sp_api_key IS 'Secret for SimplyPrint; ingest role only.';
 COMMENT ON COLUMN devices.gcode_preview_host IS 'Host from which previews are fetched.';
-COMMENT ON COLUMN devices.gcode_preview_api_key IS 'Secret of that host; ingest role only.';
 COMMENT ON COLUMN devices.shelly_id IS 'Plug, or one channel of it (plug/switch:1), that measures the device.';
 COMMENT ON COLUMN devices.plant_type IS 'Plant that stands for it in the passport.';
 COMMENT ON COLUMN devices.last_seen IS 'Time of the newest reading or status, UTC.';
 COMMENT ON COLUMN devices.is_active IS 'False: no longer polled, its past stays.';
 COMMENT ON COLUMN devices.created_at IS 'When it was added, UTC.';
+
+COMMENT ON TABLE device_credentials IS 'Secrets of devices that have any; ingest role only.';
+COMMENT ON COLUMN device_credentials.device_id IS 'The device.';
+COMMENT ON COLUMN device_credentials.api_key IS 'Secret of the printer''s interface.';
+COMMENT ON COLUMN device_credentials.sp_api_key IS 'Secret for SimplyPrint.';
+COMMENT ON COLUMN device_credentials.gcode_preview_api_key IS 'Secret of the host of previews.';
 
 COMMENT ON TABLE meters IS 'Metering points; unknown ones appear by themselves.';
 COMMENT ON COLUMN meters.meter_id IS 'Topic-like id, e.g. SPPS-02/switch:0.';

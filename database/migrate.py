@@ -41,6 +41,8 @@ SERVICE_ROLES = {
     "enms_api": "ENMS_DB_API_PASSWORD",
     "enms_grafana": "ENMS_DB_GRAFANA_PASSWORD",
 }
+# (connections, statement_timeout): one role can't take them all from the others. Services set shorter times themselves.
+ROLE_LIMITS = {"enms_ingest": (24, "5min"), "enms_api": (20, "20s"), "enms_grafana": (12, "30s")}
 # What an engine adds to the tables of a migration.
 ENGINE_PARTS = {"0001_tables.sql": "{engine}.sql", "0003_plant.sql": "{engine}_series.sql"}
 SETTING = "setting: "  # of every line about a variable that does not count; `./enms up` shows them
@@ -187,6 +189,22 @@ def _roles(cursor: Cursor, env: Mapping[str, str], is_superuser: bool) -> None:
                 pass  # the owner may not set it; a superuser has done so before
             except psycopg2.errors.InternalError:
                 pass  # "tuple concurrently updated": another run sets the same password at this time
+    if is_superuser:
+        _limit_roles(cursor)
+
+
+def _limit_roles(cursor: Cursor) -> None:
+    """Gives the service roles their limits, where they have others."""
+    for role, (connections, timeout) in ROLE_LIMITS.items():
+        found, settings = first_row(cursor, "SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = %s", role)
+        if found == connections and f"statement_timeout={timeout}" in (settings or []):
+            continue
+        with contextlib.suppress(psycopg2.errors.InternalError):  # another run does the same at this time
+            cursor.execute(
+                sql.SQL("ALTER ROLE {0} CONNECTION LIMIT {1}; ALTER ROLE {0} SET statement_timeout = {2}").format(
+                    sql.Identifier(role), sql.Literal(connections), sql.Literal(timeout)
+                )
+            )
 
 
 def _prepare_extension(cursor: Cursor) -> bool:

@@ -41,7 +41,7 @@ TABLES: tuple[Group, ...] = (
     (
         "Registry",
         "Machines, the meters on them, and who measured what when.",
-        ("factories", "devices", "meters", "meter_assignments", "device_latest"),
+        ("factories", "devices", "device_credentials", "meters", "meter_assignments", "device_latest"),
     ),
     (
         "What there is to choose from",
@@ -161,7 +161,14 @@ FUNCTIONS: tuple[Group, ...] = (
         "Registry",
         "Called by the devices API. Bad input of a person is SQLSTATE 22023 with a sentence; every change is in\n"
         "`audit_log`.",
-        ("device_save", "device_remove", "meter_assign", "devices_to_poll", "public_device"),
+        (
+            "device_save",
+            "device_remove",
+            "meter_assign",
+            "devices_to_poll",
+            "public_device",
+            "device_with_credentials",
+        ),
     ),
     (
         "Meters",

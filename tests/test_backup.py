@@ -268,7 +268,7 @@ def test_backup_wipe_restore_gives_the_same_books_and_files(kept):
     assert books(stack) == kept.books
     assert files(stack) == kept.files
     assert stack.status()["healthy"]
-    assert stack.value("SELECT api_key FROM devices WHERE device_id = 'Mk4'") is None
+    assert stack.value("SELECT api_key FROM device_credentials WHERE device_id = 'Mk4'") is None
     # It continues to work: a meter's counter grows, and the API answers with the old prints.
     known = stack.value(STORED)
     counter = stack.value("SELECT max(energy_total_wh) FROM energy_data WHERE meter_id = 'busy-000/switch:0'")
@@ -321,7 +321,7 @@ def test_a_backup_under_load_is_of_one_instant(kept):
 
 def test_secrets_come_back_when_they_were_asked_for(kept):
     """With the archive of the test before: the wiped stack had made new ones."""
-    assert kept.stack.value("SELECT api_key FROM devices WHERE device_id = 'Mk4'") == "KEY-of-the-Mk4"
+    assert kept.stack.value("SELECT api_key FROM device_credentials WHERE device_id = 'Mk4'") == "KEY-of-the-Mk4"
     assert kept.stack.settings["ENMS_MQTT_DEVICE_PASSWORD"] == kept.password
     publisher = MeterPublisher(
         {**kept.stack.settings, "ENMS_MQTT_DEVICE_PASSWORD": kept.password}, "old-plug", meters=1, rate=10

@@ -900,7 +900,7 @@ def test_a_printer_and_its_plug_are_connected_by_the_page(browser, door, fleet, 
 
         inside.locator("#logout").click()
         expect(inside.locator("#login-open")).to_be_visible()
-        assert fleet.enms.value("SELECT count(*) FROM devices WHERE api_key = %s", device["api_key"]) >= 1
+        assert fleet.enms.value("SELECT count(*) FROM device_credentials WHERE api_key = %s", device["api_key"]) >= 1
         assert device["api_key"] not in page.content() + frame(page, "devices.html").content()
 
 

@@ -102,7 +102,7 @@ def test_env_is_complete_and_true(stack):
     with psycopg2.connect(stack.settings["ENMS_DATABASE_READ_URL"]) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM devices")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            cursor.execute("SELECT api_key FROM devices")
+            cursor.execute("SELECT api_key FROM device_credentials")
 
 
 def test_env_for_a_shell(stack):

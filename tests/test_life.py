@@ -187,7 +187,7 @@ def test_three_minutes_after_up_a_print_of_the_fleet_itself_is_accounted(demo, f
 def secrets_of(demo) -> dict[str, str]:
     """Every secret of the stack and of its fleet: passwords and keys, by name."""
     found = {k: v for k, v in json.loads((demo.run_dir / "secrets.json").read_text()).items() if isinstance(v, str)}
-    for device in demo.rows("SELECT device_id, api_key, sp_api_key, gcode_preview_api_key FROM devices"):
+    for device in demo.rows("SELECT device_id, api_key, sp_api_key, gcode_preview_api_key FROM device_credentials"):
         found |= {f"{device['device_id']} {k}": v for k, v in device.items() if k != "device_id" and v}
     return found
 

@@ -106,7 +106,7 @@ def test_an_older_backup_is_brought_up_to_date(env, tmp_path, monkeypatch):
     )
     assert (
         again.one("SHOW jit") == "off"
-        and again.one("SELECT has_column_privilege('enms_api', 'devices', 'api_key', 'SELECT')") is False
+        and again.one("SELECT has_table_privilege('enms_api', 'device_credentials', 'SELECT')") is False
     )
     # it continues where it was: the next reading continues the counter
     meter = again.one("SELECT meter_id FROM meters")
@@ -155,7 +155,8 @@ def test_credentials_by_choice_and_else_those_of_the_stack(env, tmp_path):
     assert b"KEY-of-A" not in (tmp_path / "dump").read_bytes() + (tmp_path / "registry").read_bytes()
     assert b"KEY-of-A" in (tmp_path / "credentials").read_bytes()
     keys = lambda: Database(database.dsn(env, "postgres"), "plain").all(
-        "SELECT device_id, api_key, friendly_name FROM devices ORDER BY 1"
+        "SELECT device_id, api_key, friendly_name FROM devices LEFT JOIN device_credentials USING (device_id) "
+        "ORDER BY 1"
     )
     name = 'Müller, "the big one"\nsecond line'
     db.device("A", api_key="KEY-since")

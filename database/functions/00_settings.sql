@@ -73,7 +73,9 @@ COMMENT ON FUNCTION holds(double precision) IS
     'intervals, at least 5 minutes.';
 
 CREATE FUNCTION at_rate(p_energy_wh double precision, p_per_kwh double precision) RETURNS double precision
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT p_energy_wh / 1000 * p_per_kwh $$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
+-- what is zero for every purpose would underflow, which PostgreSQL makes an error
+$$ SELECT CASE WHEN abs(p_per_kwh) < 1e-30 THEN 0 * p_energy_wh ELSE p_energy_wh / 1000 * p_per_kwh END $$;
 COMMENT ON FUNCTION at_rate(double precision, double precision) IS
     'Money or g CO2 of that many Wh at a rate per kWh; NULL when either is not known.';
 

@@ -3,8 +3,9 @@
 -- The tariff at a time: among those whose dates, weekdays and times of day (factory's zone) hold, the one of the
 -- highest priority, then the newest. A time range that wraps midnight (or has no length) belongs to the day on which it
 -- starts.
-CREATE FUNCTION tariff_at(p_factory uuid, p_energy_type text, p_at timestamptz) RETURNS energy_tariffs LANGUAGE sql STABLE AS $$
-    SELECT t FROM energy_tariffs t
+CREATE FUNCTION tariff_at(p_factory uuid, p_energy_type text, p_at timestamptz, OUT tariff_id bigint, OUT name text, OUT price_per_kwh double precision,
+    OUT currency text, OUT demand_price_per_kw double precision, OUT valid_from timestamptz, OUT valid_to timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT t.tariff_id, t.name, t.price_per_kwh, t.currency, t.demand_price_per_kw, t.valid_from, t.valid_to FROM energy_tariffs t
     CROSS JOIN (SELECT l::time AS clock, extract(isodow FROM l)::smallint AS today, extract(isodow FROM l - interval '1 day')::smallint AS yesterday
                 FROM (SELECT p_at AT TIME ZONE factory_zone(p_factory) AS l) x) n
     WHERE t.factory_id = p_factory AND t.energy_type = p_energy_type AND t.valid_from <= p_at AND p_at < t.valid_to

@@ -321,7 +321,7 @@ COMMENT ON FUNCTION reap_devices(timestamptz) IS
     'both counts.';
 
 CREATE FUNCTION devices_to_poll() RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
-    SELECT to_jsonb(d) || jsonb_build_object(
+    SELECT device_with_credentials(d) || jsonb_build_object(
         'open_job', (SELECT jsonb_build_object('job_id', j.job_id, 'source_job_id', j.source_job_id, 'simplyprint_job_id', j.simplyprint_job_id,
             'filename', j.filename, 'start_time', j.start_time, 'paused_seconds', j.paused_seconds, 'status', j.status, 'last_seen', j.last_seen,
             'progress_percent', j.progress_percent, 'time_left_seconds', j.time_left_seconds, 'material', j.material,

@@ -3,8 +3,8 @@
 
 CREATE FUNCTION jobs_to_enrich(p_days double precision, p_limit integer DEFAULT 50) RETURNS SETOF jsonb LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object('job_id', j.job_id, 'filename', j.filename, 'download_ref', j.download_ref,
-        'device', jsonb_build_object('device_id', d.device_id, 'source', d.source, 'api_ip', d.api_ip, 'api_key', d.api_key))
-    FROM print_jobs j JOIN devices d USING (device_id)
+        'device', jsonb_build_object('device_id', d.device_id, 'source', d.source, 'api_ip', d.api_ip, 'api_key', c.api_key))
+    FROM print_jobs j JOIN devices d USING (device_id) LEFT JOIN device_credentials c USING (device_id)
     WHERE (j.gcode_status IS NULL OR j.gcode_status = 'requested')
       AND (j.gcode_status = 'requested' OR j.start_time > now() - make_interval(secs => 86400 * p_days))
       -- a printer may name its file only some seconds after the start

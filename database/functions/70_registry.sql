@@ -1,12 +1,24 @@
 -- Changes that a person makes. Each writes audit_log without secrets; bad input is SQLSTATE 22023 with a sentence.
 
 CREATE FUNCTION public_device(d devices) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT (to_jsonb(d) - 'device_key' - 'api_key' - 'sp_api_key' - 'gcode_preview_api_key')
-        || jsonb_build_object('has_api_key', d.api_key IS NOT NULL, 'has_sp_api_key', d.sp_api_key IS NOT NULL,
-                              'has_gcode_preview_api_key', d.gcode_preview_api_key IS NOT NULL)
+    SELECT jsonb_build_object('device_id', d.device_id, 'machine_id', d.machine_id, 'factory_id', d.factory_id, 'device_type', d.device_type,
+        'friendly_name', d.friendly_name, 'device_model', d.device_model, 'location', d.location, 'notes', d.notes,
+        'printer_size_category', d.printer_size_category, 'bed_width', d.bed_width, 'bed_depth', d.bed_depth, 'rated_power_w', d.rated_power_w,
+        'idle_power_w', d.idle_power_w, 'data_interval_seconds', d.data_interval_seconds, 'mqtt_topic', d.mqtt_topic, 'source', d.source,
+        'api_ip', d.api_ip, 'simplyprint_id', d.simplyprint_id, 'sp_company_id', d.sp_company_id, 'gcode_preview_host', d.gcode_preview_host,
+        'shelly_id', d.shelly_id, 'plant_type', d.plant_type, 'last_seen', d.last_seen, 'is_active', d.is_active, 'created_at', d.created_at,
+        'has_api_key', c.api_key IS NOT NULL, 'has_sp_api_key', c.sp_api_key IS NOT NULL, 'has_gcode_preview_api_key', c.gcode_preview_api_key IS NOT NULL)
+    FROM (SELECT) AS one LEFT JOIN device_credentials c ON c.device_id = d.device_id
 $$;
 COMMENT ON FUNCTION public_device(devices) IS
     'A device as JSON without credentials; has_api_key and the like say whether one is stored.';
+
+CREATE FUNCTION device_with_credentials(d devices) RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT to_jsonb(d) || jsonb_build_object('api_key', c.api_key, 'sp_api_key', c.sp_api_key, 'gcode_preview_api_key', c.gcode_preview_api_key)
+    FROM (SELECT) AS one LEFT JOIN device_credentials c ON c.device_id = d.device_id
+$$;
+COMMENT ON FUNCTION device_with_credentials(devices) IS
+    'A device as JSON with its credentials, for whoever asks the printer (ingest role only).';
 
 -- p_mode: upsert, create (error 23505 when it exists) or update (error P0002 when it does not). Only the given keys
 -- change.
@@ -14,9 +26,11 @@ CREATE FUNCTION device_save(p jsonb, p_actor text, p_mode text DEFAULT 'upsert')
 DECLARE
     v_id text := btrim(p ->> 'device_id');
     v_old devices; v_new devices;
+    v_before jsonb;
     v_exists boolean;
     v_key text; v_other text;
     v_fields jsonb := p - 'device_id' - 'device_key' - 'last_seen' - 'created_at' - 'machine_id';
+    v_secrets text[] := ARRAY['api_key', 'sp_api_key', 'gcode_preview_api_key'];
     v_columns text;
 BEGIN
     IF jsonb_typeof(p) <> 'object' THEN
@@ -26,7 +40,8 @@ BEGIN
         PERFORM bad_input('device_id is needed: 1 to 64 letters, digits, dots, hyphens or underscores, beginning with a letter or digit.');
     END IF;
     FOR v_key IN SELECT jsonb_object_keys(p) LOOP
-        IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'devices'::regclass AND attname = v_key AND attnum > 0 AND NOT attisdropped) THEN
+        IF NOT EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = 'devices'::regclass AND attname = v_key AND attnum > 0 AND NOT attisdropped)
+           AND v_key <> ALL (v_secrets) THEN
             PERFORM bad_input(format('A device has no field "%s".', left(v_key, 60)));
         END IF;
         IF jsonb_typeof(p -> v_key) IN ('object', 'array') THEN
@@ -39,6 +54,7 @@ BEGIN
     PERFORM lock_registry(true);
     SELECT * INTO v_old FROM devices WHERE device_id = v_id FOR UPDATE;
     v_exists := FOUND;
+    v_before := CASE WHEN v_exists THEN public_device(v_old) END;
     IF v_exists AND p_mode = 'create' THEN
         RAISE EXCEPTION 'There is already a device %.', v_id USING ERRCODE = '23505';
     ELSIF NOT v_exists AND p_mode = 'update' THEN
@@ -65,7 +81,7 @@ BEGIN
     END IF;
     BEGIN
         v_new := jsonb_populate_record(v_old, v_fields || jsonb_build_object('device_id', v_id));
-        SELECT string_agg(quote_ident(key), ', ') INTO v_columns FROM jsonb_object_keys(v_fields) key;
+        SELECT string_agg(quote_ident(key), ', ') INTO v_columns FROM jsonb_object_keys(v_fields - v_secrets) key;
         IF v_exists THEN
             IF v_columns IS NOT NULL THEN
                 EXECUTE format('UPDATE devices SET (%s) = (SELECT %s FROM (SELECT ($1).*) n) WHERE device_id = $2', v_columns, v_columns) USING v_new, v_id;
@@ -80,6 +96,13 @@ BEGIN
         WHEN unique_violation THEN PERFORM bad_input(format('mqtt_topic %s already belongs to another device.', v_fields ->> 'mqtt_topic'));
         WHEN data_exception THEN PERFORM bad_input(format('A value has the wrong type: %s.', SQLERRM));
     END;
+    IF v_fields ?| v_secrets THEN
+        INSERT INTO device_credentials AS c SELECT n.* FROM jsonb_populate_record(
+                (SELECT o FROM device_credentials o WHERE o.device_id = v_id), v_fields || jsonb_build_object('device_id', v_id)) n
+            ON CONFLICT (device_id) DO UPDATE SET api_key = excluded.api_key, sp_api_key = excluded.sp_api_key,
+                gcode_preview_api_key = excluded.gcode_preview_api_key;
+        DELETE FROM device_credentials WHERE device_id = v_id AND num_nonnulls(api_key, sp_api_key, gcode_preview_api_key) = 0;
+    END IF;
     SELECT * INTO v_new FROM devices WHERE device_id = v_id;
     IF v_new.data_interval_seconds < 2 AND EXISTS (SELECT 1 FROM sources WHERE source = v_new.source AND polled) THEN
         PERFORM bad_input(format('data_interval_seconds %s is not allowed: %s is polled, every 2 seconds at most.', v_new.data_interval_seconds, v_new.source));
@@ -94,7 +117,7 @@ BEGIN
     END IF;
     INSERT INTO audit_log (actor, action, object, before, after)
         VALUES (p_actor, CASE WHEN v_exists THEN 'device.change' ELSE 'device.add' END, v_id,
-                CASE WHEN v_exists THEN public_device(v_old) END, public_device(v_new));
+                v_before, public_device(v_new));
     RETURN public_device(v_new) || jsonb_build_object('created', NOT v_exists);
 END $$;
 COMMENT ON FUNCTION device_save(jsonb, text, text) IS

@@ -19,7 +19,7 @@ def test_add_change_and_audit_without_secrets(db):
         answer["machine_id"],
     ) == (False, "Rita II", 250, True, machine)
     db.device("R1", sp_api_key="other-secret", api_key=None)
-    assert db.one("SELECT api_key, sp_api_key FROM devices WHERE device_id = 'R1'") == (None, "other-secret")
+    assert db.one("SELECT api_key, sp_api_key FROM device_credentials WHERE device_id = 'R1'") == (None, "other-secret")
     log = db.all("SELECT action, before, after, actor FROM audit_log WHERE object = 'R1' ORDER BY audit_id")
     assert [row[0] for row in log] == ["device.add", "device.change", "device.change"] and log[0][3] == "test"
     assert "secret" not in json.dumps([row[1:3] for row in log])

@@ -1,9 +1,10 @@
 """What the schema promises: comments with units, roles without credentials, migrations that can be trusted."""
 
+import contextlib
 import shutil
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg2
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from backup import database as backup_database
 from common.errors import EnmsError
 from database import migrate as migration
-from tests.plugin.database import SEED
+from tests.plugin.database import SEED, Database
 
 SECRETS = ("api_key", "sp_api_key", "gcode_preview_api_key")
 
@@ -62,11 +63,10 @@ def as_role(db, role, statement, *values):
 def test_readers_see_no_credentials_and_write_nothing(db, at, role):
     guarded = f"guarded-{role}"
     meter = db.meter(device=guarded)
+    db.device(guarded, source="prusalink", api_ip="127.0.0.1", api_key="k")
     db.ingest(meter, [(at(0), 0, 10), (at(600), 6, 10)])
-    for secret in (*SECRETS, "*"):
-        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            as_role(db, role, f"SELECT {secret} FROM devices")
     for statement in (
+        *(f"SELECT {secret} FROM device_credentials" for secret in SECRETS),
         "SELECT devices_to_poll()",
         "SELECT jobs_to_enrich(1)",
         "SELECT * FROM audit_log",
@@ -108,6 +108,59 @@ def test_readers_see_no_credentials_and_write_nothing(db, at, role):
         as_role(db, role, statement)
 
 
+COLUMNS = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY 1"""
+
+
+def test_what_is_new_is_nobodys(migrated):
+    """A table, a view, a series, and a column of every table, with the roles applied again. Before: everybody's."""
+    with migrated() as dsn, contextlib.closing(Database(dsn)) as db:
+        meter = db.meter(device="A")
+        db.device("A", source="prusalink", api_ip="127.0.0.1", api_key="k")
+        now = datetime.now(UTC)
+        db.ingest(meter, [(now - timedelta(minutes=10 - i), 100.0 + i, 60.0) for i in range(10)])
+        before = db.one("SELECT public_device(d) FROM devices d")
+        db.all("SET ROLE enms_owner")
+        tables = [name for (name,) in db.all(COLUMNS)]
+        for table in tables:
+            db.all(f"ALTER TABLE {table} ADD COLUMN later text DEFAULT 'secret'")
+        db.all("CREATE TABLE later (a integer)")
+        db.all("CREATE VIEW later_view AS SELECT * FROM devices")
+        db.all("CREATE TABLE series.later (a integer)")
+        db.all((migration.HERE / "roles.sql").read_text())
+        db.all("RESET ROLE")
+        for role in ("enms_api", "enms_grafana"):
+            for table in tables:
+                assert not db.one("SELECT has_column_privilege(%s, %s, 'later', 'SELECT')", role, table), (role, table)
+        for role in ("enms_ingest", "enms_api", "enms_grafana"):
+            for table in ("later", "later_view", "series.later"):
+                for right in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+                    assert not db.one("SELECT has_table_privilege(%s, %s, %s)", role, table, right), (role, table)
+        assert as_role(db, "enms_ingest", "SELECT public_device(d) FROM devices d") == [(before,)]
+        # what reads goes on reading
+        for statement in (
+            "SELECT * FROM device_energy_cost('A', now() - interval '1 hour', now())",
+            "SELECT * FROM device_energy_detail('A', now() - interval '1 hour', now())",
+            "SELECT * FROM energy_readings_1min",
+            "SELECT * FROM alarms()",
+            "SELECT * FROM cost_series('{A}', 'electricity', now() - interval '1 hour', now(), 900)",
+            "SELECT * FROM energy_series('{A}', 'electricity', now() - interval '1 hour', now(), 0)",
+            "SELECT * FROM state_series('{A}', now() - interval '1 hour', now())",
+            "SELECT * FROM sub_meter_balance('A', now() - interval '1 hour', now())",
+            "SELECT * FROM production_between('A', now() - interval '1 hour', now())",
+            "SELECT * FROM device_power('A')",
+        ):
+            as_role(db, "enms_api", statement)
+            as_role(db, "enms_grafana", statement)
+
+
+def test_roles_have_limits(db):
+    found = dict(db.all("SELECT rolname, (rolconnlimit, rolconfig)::text FROM pg_roles WHERE rolname LIKE 'enms\\_%%'"))
+    for role, (connections, timeout) in migration.ROLE_LIMITS.items():
+        assert str(connections) in found[role] and f"statement_timeout={timeout}" in found[role]
+
+
 def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
     meter = db.meter()
     as_role(
@@ -138,7 +191,7 @@ def test_ingest_writes_data_and_reads_credentials_but_changes_no_schema(db, at):
         "SELECT reap_devices()",
         "SELECT apply_retention()",
         "SELECT learn_reporting_intervals()",
-        "SELECT api_key FROM devices",
+        "SELECT api_key FROM device_credentials",
     ):
         as_role(db, "enms_ingest", statement)
     polled = {device["device_id"]: device for (device,) in as_role(db, "enms_ingest", "SELECT devices_to_poll()")}

@@ -49,6 +49,9 @@ class Fleet(Migrated):
 
     def device(self, device_id: str, **columns: object) -> None:
         """A printer, unless its columns say otherwise."""
+        secrets = {
+            name: columns.pop(name) for name in ("api_key", "sp_api_key", "gcode_preview_api_key") if name in columns
+        }
         columns = {"friendly_name": device_id, "source": "prusalink", **columns}
         names = ", ".join(columns)
         marks = ", ".join(["%s"] * len(columns))
@@ -57,6 +60,13 @@ class Fleet(Migrated):
             device_id,
             *columns.values(),
         )
+        if secrets:
+            self.all(
+                f"INSERT INTO device_credentials (device_id, {', '.join(secrets)}) "
+                f"VALUES (%s, {', '.join(['%s'] * len(secrets))})",
+                device_id,
+                *secrets.values(),
+            )
         self.all("INSERT INTO device_latest (device_id) VALUES (%s)", device_id)
 
     def meter(self, device_id: str, meter_id: str | None = None) -> str:

@@ -306,7 +306,7 @@ def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings
     connection = psycopg2.connect(**api_settings)
     connection.autocommit = True
     with connection.cursor() as cursor:
-        for statement in ("SELECT api_key FROM devices", "SELECT sp_api_key FROM devices", "SELECT devices_to_poll()"):
+        for statement in ("SELECT api_key FROM device_credentials", "SELECT devices_to_poll()"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
         cursor.execute("SET default_transaction_read_only = off")
