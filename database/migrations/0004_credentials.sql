@@ -1,3 +1,5 @@
+-- squawk-ignore-file ban-drop-column
+-- Nothing else runs meanwhile, and the rows were copied just before.
 -- Secrets of printers and hosts in a table of their own: whoever reads the registry can't read them by accident.
 
 CREATE TABLE device_credentials (
