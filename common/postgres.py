@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import EnmsError
 
 VERSIONS = ("15", "16", "17")
+EVERY_FACTORY = "*"  # the value of enms.factories with which a reader sees all of them; otherwise ids between commas
 # Role of the database: the variable with its password.
 PASSWORDS = {
     "postgres": "ENMS_DB_SUPERUSER_PASSWORD",

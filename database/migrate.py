@@ -3,7 +3,7 @@
 * ``migrations/NNNN_*.sql`` run once each, in order, forward only; an applied file that was changed is an error.
 * 0003 moves the time series of 0.1.0 aside; their rows are copied by series_copy.py, which goes on where it was
   interrupted.
-* Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``seed.sql``) is dropped and
+* Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``policies.sql``, ``seed.sql``) is dropped and
   created again as a whole, in one transaction, when any of those files changed: no old overload or column can remain.
 * The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``; a migration that
   makes time series is followed by its part in ``engines/``.
@@ -46,7 +46,7 @@ ROLE_LIMITS = {"enms_ingest": (24, "5min"), "enms_api": (20, "20s"), "enms_grafa
 # What an engine adds to the tables of a migration.
 ENGINE_PARTS = {"0001_tables.sql": "{engine}.sql", "0003_plant.sql": "{engine}_series.sql"}
 SETTING = "setting: "  # of every line about a variable that does not count; `./enms up` shows them
-DERIVED_SINGLE_FILES = ("views.sql", "comments.sql", "roles.sql", "seed.sql")
+DERIVED_SINGLE_FILES = ("views.sql", "comments.sql", "roles.sql", "policies.sql", "seed.sql")
 
 
 class Result(TypedDict):
@@ -196,15 +196,16 @@ def _roles(cursor: Cursor, env: Mapping[str, str], is_superuser: bool) -> None:
 def _limit_roles(cursor: Cursor) -> None:
     """Gives the service roles their limits, where they have others."""
     for role, (connections, timeout) in ROLE_LIMITS.items():
-        found, settings = first_row(cursor, "SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = %s", role)
-        if found == connections and f"statement_timeout={timeout}" in (settings or []):
+        found = first_row(cursor, "SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = %s", role)
+        # Dashboards see every factory; a data source with a narrower scope has a role of its own.
+        wanted = {"statement_timeout": timeout} | ({"enms.factories": "*"} if role == "enms_grafana" else {})
+        if found[0] == connections and {f"{name}={value}" for name, value in wanted.items()} <= set(found[1] or []):
             continue
         with contextlib.suppress(psycopg2.errors.InternalError):  # another run does the same at this time
-            cursor.execute(
-                sql.SQL("ALTER ROLE {0} CONNECTION LIMIT {1}; ALTER ROLE {0} SET statement_timeout = {2}").format(
-                    sql.Identifier(role), sql.Literal(connections), sql.Literal(timeout)
-                )
-            )
+            alter = sql.SQL("ALTER ROLE {} ").format(sql.Identifier(role))
+            cursor.execute(alter + sql.SQL("CONNECTION LIMIT {}").format(sql.Literal(connections)))
+            for name, value in wanted.items():
+                cursor.execute(alter + sql.SQL(f"SET {name} = {{}}").format(sql.Literal(value)))
 
 
 def _prepare_extension(cursor: Cursor) -> bool:

@@ -27,7 +27,7 @@ import psycopg2
 import psycopg2.extensions
 from numpy.typing import NDArray
 
-from common.postgres import connection_settings
+from common.postgres import EVERY_FACTORY, connection_settings
 
 from .columns import Columns
 from .errors import AnalysisError, DatabaseAway
@@ -44,6 +44,7 @@ SESSION = (
     f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c jit=off -c timezone=UTC "
     "-c enable_bitmapscan=off -c random_page_cost=1.1 -c work_mem=16MB"
 )
+SCOPE = f"SET LOCAL enms.factories = '{EVERY_FACTORY}'"  # of each transaction
 QUERIES = Path(__file__).resolve().parent.parent / "sql"
 
 EPOCH_US = 946_684_800_000_000  # PostgreSQL counts microseconds from 2000-01-01
@@ -110,7 +111,7 @@ class Database:
             connection = self._second.connected()
             connection.rollback()  # the check whether it is alive began a transaction
             with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION SNAPSHOT %s", (snapshot,))
+                cursor.execute(f"SET TRANSACTION SNAPSHOT %s; {SCOPE}", (snapshot,))
                 cursor.copy_expert(f"COPY ({statement}) TO STDOUT (FORMAT binary)", answer)
             connection.rollback()
         except BaseException:
@@ -142,7 +143,7 @@ class _Kept:
                 alarm.start()
                 try:
                     with self._connection.cursor() as cursor:
-                        cursor.execute("SELECT 1")
+                        cursor.execute(SCOPE)
                 finally:
                     alarm.cancel()
                 return self._connection
@@ -157,6 +158,8 @@ class _Kept:
             options=self._options,
         )
         self._connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with self._connection.cursor() as cursor:
+            cursor.execute(SCOPE)
         return self._connection
 
 

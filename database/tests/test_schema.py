@@ -52,7 +52,7 @@ def test_every_function_has_a_comment(db):
 
 
 def as_role(db, role, statement, *values):
-    db.all(f"SET ROLE {role}")
+    db.all(f"SET ROLE {role}; SET enms.factories = '*'")
     try:
         return db.all(statement, *values)
     finally:

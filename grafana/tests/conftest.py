@@ -22,7 +22,7 @@ def as_grafana(database: Database, filled: set[str]) -> Iterator[Database]:
     if database.engine not in filled:
         fill(database)
         filled.add(database.engine)
-    database.all("SET ROLE enms_grafana")
+    database.all("SET ROLE enms_grafana; SET enms.factories = '*'")
     database.all("SET default_transaction_read_only = on")
     yield database
     database.all("RESET default_transaction_read_only")

@@ -200,7 +200,7 @@ def changed(db: Database, *statements: str) -> None:
 def back(db: Database) -> None:
     """Takes the changes back."""
     db.all("ROLLBACK")
-    db.all("SET ROLE enms_grafana")
+    db.all("SET ROLE enms_grafana; SET enms.factories = '*'")
 
 
 def test_a_kind_a_state_and_an_energy_type_that_are_added_are_shown(plain_plant):
@@ -405,4 +405,4 @@ def test_alerts_fire_on_what_they_are_for(plant, uid, change, machine):
             assert above()[0][2]
     finally:
         plant.all("ROLLBACK")
-        plant.all("SET ROLE enms_grafana")
+        plant.all("SET ROLE enms_grafana; SET enms.factories = '*'")

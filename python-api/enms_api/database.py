@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import psycopg2
 import psycopg2.extras
 
-from common.postgres import connection_settings
+from common.postgres import EVERY_FACTORY, connection_settings
 
 CONNECT_TIMEOUT_S = 2
 STATEMENT_TIMEOUT_MS = 5_000
@@ -25,6 +26,9 @@ MAX_IDLE = 8
 STATEMENTS = {
     path.stem: path.read_text(encoding="utf-8").rstrip().rstrip(";") for path in Path(__file__).parent.rglob("*.sql")
 }
+
+# What the statements of a request see (database/functions/12_scope.sql); today's login sees everything.
+factories: ContextVar[str] = ContextVar("factories", default=EVERY_FACTORY)
 
 Settings = Mapping[str, Any]  # libpq keywords
 Row = tuple[Any, ...]
@@ -171,7 +175,11 @@ class _Connection:
                 cursor.execute(f"PREPARE {statement} AS {statement_text(statement)}")
                 self._prepared.add(statement)
             marks = ", ".join(["%s"] * len(parameters))
-            cursor.execute(f"EXECUTE {statement}" + (f"({marks})" if marks else ""), parameters or None)
+            # One message is one transaction: the scope ends with it.
+            cursor.execute(
+                f"SET LOCAL enms.factories = %s; EXECUTE {statement}" + (f"({marks})" if marks else ""),
+                (factories.get(), *parameters),
+            )
             return [column.name for column in cursor.description or ()], cursor.fetchall()
 
     def close(self) -> None:

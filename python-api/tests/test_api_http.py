@@ -1,10 +1,13 @@
 """How the API behaves as a server: tags, bad input, secrets, a database that goes away and comes back."""
 
 import contextlib
+import json
+import random
 import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -306,6 +309,7 @@ def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings
     connection = psycopg2.connect(**api_settings)
     connection.autocommit = True
     with connection.cursor() as cursor:
+        cursor.execute("SET enms.factories = '*'")
         for statement in ("SELECT api_key FROM device_credentials", "SELECT devices_to_poll()"):
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(statement)
@@ -313,6 +317,30 @@ def test_the_role_of_the_api_can_neither_write_nor_read_credentials(api_settings
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute("DELETE FROM print_jobs")
     connection.close()
+
+
+def test_pooled_connections_serve_each_its_own_scope(database, fleet):
+    """10,000 reads of two scopes and of none in parallel, over the same few connections."""
+    for slug in "ab":
+        fleet.all(
+            "INSERT INTO factories (slug, name, timezone, currency) VALUES (%s, %s, 'Europe/Berlin', 'EUR')", slug, slug
+        )
+    ids = dict(fleet.all("SELECT slug, factory_id::text FROM factories"))
+    scopes = {ids["a"]: ["a"], ids["b"]: ["b"], f"{ids['a']},{ids['b']}": ["a", "b"], "": [], "*": ["a", "b", "main"]}
+
+    def read(seed):
+        chance, seen = random.Random(seed), 0
+        for _ in range(1250):
+            scope = chance.choice(list(scopes))
+            token = db.factories.set(scope)
+            found = json.loads(database.fetch_json("factories"))["factories"]
+            db.factories.reset(token)
+            seen += [factory["slug"] for factory in found] == scopes[scope]
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(read, range(8))) == 10_000
+    assert database.connections()["idle"] <= 8
 
 
 def test_every_route_is_described(api):

@@ -1,0 +1,13 @@
+-- Which factories a connection of a reader sees: the setting enms.factories, set for one transaction (SET LOCAL) or by the
+-- role. '*' is all of them, a list of factory ids those; not set, none. database/policies.sql keeps it on the registry; the
+-- series have no policy (TimescaleDB refuses one beside compression) and are reached through views and functions that join
+-- the registry.
+
+CREATE FUNCTION scope_is_all() RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS
+$$ SELECT current_setting('enms.factories', true) = '*' $$;
+COMMENT ON FUNCTION scope_is_all() IS 'Whether this transaction sees every factory.';
+
+CREATE FUNCTION scope_factories() RETURNS uuid[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN s <> '*' THEN string_to_array(s, ',')::uuid[] ELSE '{}' END FROM (SELECT nullif(current_setting('enms.factories', true), '') AS s) x
+$$;
+COMMENT ON FUNCTION scope_factories() IS 'The factories that this transaction sees, when not all of them; none when nothing is set.';
