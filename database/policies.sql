@@ -1,12 +1,13 @@
 -- Readers see the rows of the registry that belong to the factories of their scope (functions/12_scope.sql); Node-RED all of
--- them. The functions stand in sub-selects, so that they are called once and not for each row.
+-- them. The functions stand in sub-selects, so that they are called once and not for each row, and not at all where they
+-- aren't needed: a sub-query on the registry would cost every statement its set-up.
 DO $$
 DECLARE
     item record;
     -- what is seen when not everything is
     by_factory CONSTANT text := 'factory_id = ANY ((SELECT scope_factories())::uuid[])';
-    by_device CONSTANT text := 'device_id IN (SELECT d.device_id FROM devices d)';
-    by_meter CONSTANT text := 'meter_id IN (SELECT a.meter_id FROM meter_assignments a)';
+    by_device CONSTANT text := 'device_id = ANY ((SELECT scope_devices())::text[])';
+    by_meter CONSTANT text := 'meter_id = ANY ((SELECT scope_meters())::text[])';
 BEGIN
     FOR item IN SELECT * FROM (VALUES
         ('factories', by_factory), ('devices', by_factory), ('energy_tariffs', by_factory),

@@ -138,6 +138,10 @@ FUNCTIONS: tuple[Group, ...] = (
             "device_key",
             "location_key",
             "rollup_spans",
+            "scope_is_all",
+            "scope_factories",
+            "scope_devices",
+            "scope_meters",
         ),
     ),
     (
