@@ -56,7 +56,7 @@ def as_role(db, role, statement, *values):
     try:
         return db.all(statement, *values)
     finally:
-        db.all("RESET ROLE")
+        db.all("RESET ROLE; RESET enms.factories")
 
 
 @pytest.mark.parametrize("role", ["enms_api", "enms_grafana"])
