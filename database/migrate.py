@@ -4,8 +4,8 @@
 * 0003 moves the time series of 0.1.0 aside; their rows are copied by series_copy.py, which goes on where it was
   interrupted.
 * Everything derived (``functions/*.sql``, ``views.sql``, ``comments.sql``, ``roles.sql``, ``policies.sql`` and
-  ``seed.sql``) is dropped and created again as a whole, in one transaction, when any of those files changed: no old overload or
-  column can remain.
+  ``seed.sql``) is dropped and created again as a whole, in one transaction, when any of those files changed: no old
+  overload or column can remain.
 * The engine (``timescale`` or ``plain``) is decided at the first migration and stored in ``settings``; a migration that
   makes time series is followed by its part in ``engines/``.
 
