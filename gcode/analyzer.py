@@ -167,7 +167,8 @@ def _settings(program: Program, source: Source, warn: Warn) -> Settings:
         )
     if dialect == "cura":
         raw = {**settings.cura_settings(program.setting_3), **raw}
-    values, value_keys = settings.normalise(dialects.SETTINGS, raw, dialect)
+    # The settings of the tool that prints most.
+    values, value_keys = settings.normalise(dialects.SETTINGS, raw, dialect, program.sums.main_tool())
     stated, stated_keys = settings.normalise(dialects.STATEMENTS, raw, dialect)
     return Settings(name, version, dialect, raw, values, value_keys, stated, stated_keys)
 

@@ -421,7 +421,7 @@ STATEMENTS = (
         prusa=("estimated printing time (normal mode)", "estimated printing time"),
         orca=("total estimated time", "estimated printing time (normal mode)"),
         cura=("PRINT.TIME", "TIME"),
-        simplify3d="Build time",
+        simplify3d=("Build time", "Build Time"),
         ideamaker=("Print Time",),
         kisslicer="Estimated Build Time",
     ),
@@ -434,19 +434,21 @@ STATEMENTS = (
     _setting(
         "filament_mm",
         "numbers",
-        prusa="filament used [mm]",
+        prusa=("filament used [mm]", "filament used"),
         orca=("filament used [mm]", "total filament length [mm]"),
         cura="Filament used",
-        simplify3d="Filament length",
+        simplify3d=("Filament length", "Material Length"),
         ideamaker="Material#1 Used",
+        kisslicer="+ Ext 1",
     ),
     _setting(
         "filament_cm3",
         "volumes",
-        prusa="filament used [cm3]",
+        prusa=("filament used [cm3]", "filament used"),
         orca=("filament used [cm3]",),
         cura=("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED"),
-        simplify3d="Plastic volume",
+        simplify3d=("Plastic volume", "Material Volume"),
+        kisslicer="+ Ext 1",
     ),
     _setting(
         "filament_g",
@@ -454,14 +456,14 @@ STATEMENTS = (
         prusa=("filament used [g]", "total filament used [g]"),
         orca=("filament used [g]", "total filament weight [g]"),
         cura="Filament weight",
-        simplify3d="Plastic weight",
+        simplify3d=("Plastic weight", "Material Weight"),
     ),
     _setting(
         "cost",
         "numbers",
         prusa=("total filament cost", "filament cost"),
         orca=("total filament cost", "filament cost"),
-        simplify3d="Material cost",
+        simplify3d=("Material cost", "Material Cost"),
     ),
     _setting(
         "layer_count",
@@ -484,27 +486,61 @@ PLACEHOLDERS: dict[tuple[str | None, str], Any] = {("cura", "time_s"): 6666, ("c
 IN_MM3 = ("MATERIAL", "EXTRUDER_TRAIN.0.MATERIAL.VOLUME_USED")
 """Keys whose volumes are in mm3 although no unit is written."""
 
+PERCENT_OF: dict[tuple[str, str], str] = {("prusa", "first_layer_height_mm"): "layer_height_mm"}
+"""The setting of which a percentage is meant, by dialect and name; others have a base that the file doesn't name."""
+
 MAX_VALUE = 2000  # characters of a value that are read
 MAX_NUMBER = 1e9  # what is larger is no statement on a print
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+")
+_PLAIN = r"[-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|\.\d+)"
+_NUMBER = re.compile(_PLAIN)
+# A number with a unit or words behind it, and nothing that computes.
+_ALONE = re.compile(rf"\$?\s*({_PLAIN})\s*(%?)(?:[A-Za-z°µ$€][\w°µ²³^/ .()\[\]$€-]*)?")
+_COMMA_PAIR = re.compile(r"([-+]?\d+),(\d+)(\s*[A-Za-z%°][\w³^]*)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|min|m|seconds?|sec|s)\b", re.I)
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_UNLIKE = 8  # two entries of a list don't differ more than that many times: otherwise the comma is a decimal one
 
 
-def read_value(kind: Kind, text: str | None) -> Any:
-    """Reads a raw value as text, flag, number or list of numbers; None when it is missing or makes no sense."""
+def read_value(kind: Kind, text: str | None, tool: int = 0) -> Any:
+    """Reads a raw value as text, flag, number or list of numbers; None when it is missing or makes no sense.
+
+    tool: the entry of a list with one for each tool. A percentage, a formula or a fraction is no number: None.
+    """
     text = (text or "")[:MAX_VALUE].strip().strip('"')
-    return None if not text or text.lower() in ("nil", "none", "n/a") else _READERS[kind](text)
+    if not text or text.lower() in ("nil", "none", "n/a"):
+        return None
+    if kind in ("number", "percent", "integer", "density"):
+        return _READERS[kind](_entry(text, tool))
+    return _text(text, tool) if kind == "text" else _READERS[kind](text)
 
 
 def read_number(text: str | None) -> float | None:
-    """The first number of a raw value, None without one."""
+    """A raw value that is a number, or the first one of a list; None otherwise."""
     return read_value("number", text)
 
 
-def _text(text: str) -> str | None:
-    first = re.split(r'"?;"?|(?<=\w),(?=\w)', text)[0].strip().strip('"')
-    return first[:500] or None
+def _entry(text: str, tool: int) -> str:
+    """The tool's part of a list, or the only part; a decimal comma becomes a point."""
+    text = _decimal(text)
+    parts = [part.strip().strip('"') for part in text.split(";" if ";" in text else ",")]
+    return parts[tool] if tool < len(parts) else parts[0]
+
+
+def _decimal(text: str) -> str:
+    """`2,85` is one number where two entries of a list would not look like that."""
+    pair = _COMMA_PAIR.fullmatch(text)
+    if not pair:
+        return text
+    whole, part = abs(int(pair[1][:18])), int(pair[2][:18])
+    alone = pair[3] is not None or whole == 0 or (len(pair[2]) > 1 and pair[2][0] == "0")
+    return (
+        f"{pair[1]}.{pair[2]}{pair[3] or ''}" if alone or part > _UNLIKE * whole or whole > _UNLIKE * part > 0 else text
+    )
+
+
+def _text(text: str, tool: int = 0) -> str | None:
+    parts = re.split(r'"?;"?|(?<=\w),(?=\w)', text)
+    return (parts[tool] if tool < len(parts) else parts[0]).strip().strip('"')[:500] or None
 
 
 def _flag(text: str) -> bool:
@@ -513,7 +549,7 @@ def _flag(text: str) -> bool:
 
 
 def _duration(text: str) -> float | None:
-    """Seconds of ``1d 2h 3m 4s``, ``12:34:56`` or a number of seconds."""
+    """Seconds of ``1d 2h 3m 4s``, ``12:34:56`` or a number of seconds; 0 is a blank."""
     parts = _DURATION.findall(text)
     if parts:
         seconds = sum(float(n) * _SECONDS[unit[0].lower()] for n, unit in parts)
@@ -521,17 +557,37 @@ def _duration(text: str) -> float | None:
         seconds = int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + int(clock[3])
     else:
         seconds = _number(text)
-    return seconds if seconds is not None and seconds < MAX_NUMBER else None
+    return seconds if seconds is not None and 0 < seconds < MAX_NUMBER else None
 
 
 def _numbers(text: str) -> list[float] | None:
-    found = [float(n) for n in _NUMBER.findall(re.sub(r"\([^)]*\)|[mc]m\^?3", "", text))]
+    """Numbers of a list, without what stands in brackets."""
+    parts = [_decimal(part.strip()) for part in re.sub(r"\([^)]*\)", "", text).split(";")]
+    return _listed(" ".join(parts))
+
+
+def _volumes(text: str) -> list[float] | None:
+    """Volumes of a list; behind a length they stand in brackets: ``10.8 mm (0.03 cm^3)``."""
+    inside = re.findall(r"\(([^)]*cm\^?3[^)]*)\)", text)
+    if inside:
+        return _listed(" ".join(_decimal(part.strip()) for part in inside))
+    return None if re.search(r"\d\s*mm(?!\^?3)", text) else _numbers(text)
+
+
+def _listed(text: str) -> list[float] | None:
+    found = [float(n) for n in _NUMBER.findall(re.sub(r"[mc]m\^?3", "", text))]
     return found if found and all(abs(n) <= MAX_NUMBER for n in found) else None
 
 
 def _number(text: str) -> float | None:
-    found = _NUMBER.search(text)
-    value = float(found[0]) if found else None
+    found = _ALONE.fullmatch(text.strip())
+    value = float(found[1]) if found and not found[2] else None
+    return None if value is None or abs(value) > MAX_NUMBER else value
+
+
+def _percent(text: str) -> float | None:
+    found = _ALONE.fullmatch(text.strip())
+    value = float(found[1]) if found else None
     return None if value is None or abs(value) > MAX_NUMBER else value
 
 
@@ -547,13 +603,12 @@ def _density(text: str) -> float | None:
 
 
 _READERS: dict[Kind, Callable[[str], Any]] = {
-    "text": _text,
     "flag": _flag,
     "duration": _duration,
     "numbers": _numbers,
-    "volumes": _numbers,
+    "volumes": _volumes,
     "number": _number,
-    "percent": _number,
+    "percent": _percent,
     "integer": _integer,
     "density": _density,
 }

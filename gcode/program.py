@@ -20,8 +20,16 @@ MAX_KEYS = 20_000
 MAX_RAW = 8 << 20  # characters of all raw settings
 MAX_THUMBNAILS = 24 << 20  # characters of base64 of all pictures
 MAX_LABEL = 1000
+MAX_TOOL = 63  # a higher number is a maker's command (Bambu's T255, T1000, T65535): no printer has that many tools
+COMMAS_WITHIN = 1 << 20  # bytes within which a file with decimal commas shows one
 ULTIMAKER_DIAMETER = 2.85  # mm: the printers that read UltiGCode
 
+_BRACKETS = re.compile(rb"^([ \t]*[GgMmNn][^;\n(]*)\([^)\n]*\)", re.M)  # a comment inside of a command
+_COMMA_MOVE = re.compile(rb"^[ \t]*[Gg]0*[0-3](?!\d)[^;\n]*[XYZEFxyzef][-+]?\d+,\d", re.M)
+_COMMA = re.compile(rb"(?<=\d),(?=\d)")
+_NO_OBJECT = frozenset(
+    ("NONMESH", "NON-MESH", "NON_MESH", "NON-OBJECT", "NON_OBJECT", "NONOBJECT", "NONE", "NO OBJECT")
+)
 _BY_NUMBER = -1  # as the kind of the objects' marks: M486
 _SEPARATOR = re.compile(r"[=:;]")
 _COMMA_VALUE = re.compile(r";\s+([A-Za-z]\w{2,60}),(.*)", re.S)
@@ -78,6 +86,8 @@ class Program:
         self._image_lines: list[str] = []  # … and its base64
         self._picture_size = self._raw_size = 0
         self._carry = bytearray()
+        self._commas = False  # numbers are written with decimal commas
+        self._fed = 0
         self._state = self.kernel.state
         self.begin(limits)
 
@@ -94,6 +104,17 @@ class Program:
         """Reads the next piece of the text."""
         carry = self._carry
         carry += piece
+        if not self._commas and self._fed < COMMAS_WITHIN:
+            self._commas = _COMMA_MOVE.search(carry) is not None
+        self._fed += len(piece)
+        if self._commas:
+            carry[:] = _COMMA.sub(b".", carry)
+        if b"(" in carry:
+            changed = 1
+            while changed:
+                text, changed = _BRACKETS.subn(rb"\1 ", carry)
+                if changed:
+                    carry[:] = text
         done = self._run(carry, len(carry), False)
         del carry[:done]
         if len(carry) > MAX_LINE:
@@ -160,7 +181,7 @@ class Program:
         if self._object_mark != state.event_marker:
             self.kernel.learn(KEEP)  # a second way to mark the same objects
             return
-        self.kernel.learn(self._object(text) if text.upper() != "NONMESH" else -1)
+        self.kernel.learn(self._object(text) if text.upper() not in _NO_OBJECT else -1)
         self._enter(self._objects.get(text, -1))
 
     def _object(self, label: str) -> int:
@@ -219,6 +240,8 @@ class Program:
                 self.raw.setdefault(key.strip(), value.strip())
             return
         key, value = _key_value(text)
+        if key and key.lower() == "filament used" and "mm" in value and key in self.raw:  # Slic3r: a line per extruder
+            self.raw[key] = f"{self.raw[key]}; {value}"[:2000]
         if key and key not in self.raw:
             self.raw[key] = value[:100_000]
             self._raw_size += len(text)
@@ -298,8 +321,7 @@ class Program:
             self.sums.wait(state.layer, state.feature, seconds)
 
     def _tool(self, number: int) -> None:
-        number = min(number, 255)
-        if number != self._state.tool:
+        if number <= MAX_TOOL and number != self._state.tool:
             self.tool_changes += 1
             self._state.tool = number
             # Each tool has its own filament; the logical position of E continues.

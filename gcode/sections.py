@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from . import dialects, materials
-from .arrays import Floats
+from .arrays import Flags, Floats
 from .program import Program
 from .sums import CUSTOM, EXTRUDED, OUT, TIME, TRAVEL, Sums, is_box
 
@@ -96,6 +96,8 @@ def layers(program: Program, values: dict[str, Any], warn: Warn) -> Layers:
     printed, z = sums.printed_layers()[rows], sums.layer_z[rows]
     if state.layer_marker == _KISS_MARK:  # one mark per layer and object
         printed[1:] &= ~(np.abs(np.diff(z)) < 1e-6)
+    if state.layer_marker < 0:
+        _leave_out_start(sums, printed, z)
     if not printed.any():
         return Layers(count=0, z_mm=[], height_mm=[], time_s=[], filament_mm=[], first=[])
     made = np.zeros((int(printed.sum()), 4))
@@ -112,6 +114,18 @@ def layers(program: Program, values: dict[str, Any], warn: Warn) -> Layers:
         filament_mm=made[:, OUT].round(2).tolist(),
         first=np.flatnonzero(printed).tolist(),
     )
+
+
+def _leave_out_start(sums: Sums, printed: Flags, z: Floats) -> None:
+    """Without marks a purge line looks like a layer: on the bed itself, or above the layer after it."""
+    places, lead = np.flatnonzero(printed), 0
+    while lead + 1 < len(places) and (z[places[lead]] <= 0 or (lead == 0 and z[places[0]] > z[places[1]])):
+        lead += 1
+    if lead:
+        first = places[lead]
+        sums.layers[0] += sums.layers[1 : first + 1].sum(axis=0)
+        sums.layers[1 : first + 1] = 0
+        printed[:first] = False
 
 
 def clock(program: Program, stated: dict[str, Any], layers: Layers, warn: Warn) -> Clock:
@@ -150,13 +164,18 @@ def filament(program: Program, settings: Settings, warn: Warn) -> Filament:
     """The slicer's statements where there are any, otherwise what the moves push out."""
     sums, stated = program.sums, settings.stated
     stated_mm, stated_g = stated.get("filament_mm") or [], stated.get("filament_g") or []
+    stated_cm3 = stated.get("filament_cm3") or []
     used = np.flatnonzero(sums.tool_moves).tolist() or [0]
-    tools = []
+    slots = _slots(settings)
+    tools, volumes = [], []
     for place, number in enumerate(used):
         # A slicer lists every filament of the printer, or only those that are used.
-        mm = _of_tool(stated_mm, number, place, len(used))
-        grams = _of_tool(stated_g, number, place, len(used)) if len(stated_g) >= len(used) else None
-        tools.append(_tool(program, settings, number, mm, grams))
+        at = slots.index(number) if number in slots else place
+        mm = _of_tool(stated_mm, number, at, len(slots or used))
+        cm3 = _of_tool(stated_cm3, number, at, len(slots or used)) if len(stated_cm3) >= len(used) else None
+        grams = _of_tool(stated_g, number, at, len(slots or used)) if len(stated_g) >= len(used) else None
+        tools.append(_tool(program, settings, number, mm, cm3, grams))
+        volumes.append(cm3)
     if any(tool["density_source"] != "slicer" for tool in tools):
         warn(
             "density_from_table", "The slicer states no density; grams were computed with a usual one of the material."
@@ -168,7 +187,13 @@ def filament(program: Program, settings: Settings, warn: Warn) -> Filament:
         total_g = stated_g[0]
     for tool in tools:
         tool["share"] = round(tool["g"] / total_g, 5) if total_g else None
-    volume = sum(tool["mm"] * math.pi * tool["diameter_mm"] ** 2 / 4 for tool in tools) / 1000
+    volume = sum(
+        tool["mm"] * math.pi * tool["diameter_mm"] ** 2 / 4000 if cm3 is None else cm3
+        for tool, cm3 in zip(tools, volumes)
+    )
+    moved = float(sums.layers[:, OUT].sum())
+    start = float(sums.layers[0, OUT]) / moved if moved > 0 else 0.0
+    _compare(tools, volumes, stated_mm, start, all(_diameter(program, settings, number) for number in used), warn)
     cost = stated.get("cost")
     return Filament(
         total_mm=round(sum(tool["mm"] for tool in tools), 2),
@@ -177,9 +202,35 @@ def filament(program: Program, settings: Settings, warn: Warn) -> Filament:
         total_g=round(total_g, 3),
         volume_cm3=round(volume, 3),
         cost=round(sum(cost), 4) if cost and sum(cost) else None,
-        source="slicer" if stated_mm and sum(stated_mm) else "moves",
+        source="slicer" if sum(stated_mm) or sum(stated_cm3) else "moves",
         tools=tools,
     )
+
+
+def _slots(settings: Settings) -> list[int]:
+    """The tools that Bambu's header names by their slots (from 1), in the order of its lists; [] without."""
+    text = settings.raw.get("filament", "") if settings.dialect == "orca" else ""
+    return [int(slot) - 1 for slot in text.split(",")] if re.fullmatch(r"[1-9]\d?(,[1-9]\d?)*", text) else []
+
+
+def _compare(
+    tools: list[Tool],
+    volumes: list[float | None],
+    stated_mm: list[float],
+    start: float,
+    diameter_known: bool,
+    warn: Warn,
+) -> None:
+    """Warns where the slicer's filament is not that of the moves, with or without the share of the start program."""
+    moved, stated, what = sum(tool["moved_mm"] for tool in tools), sum(stated_mm), "mm"
+    if not stated and diameter_known and volumes and None not in volumes:
+        moved = sum(tool["moved_mm"] * math.pi * tool["diameter_mm"] ** 2 / 4000 for tool in tools)
+        stated, what = sum(volume or 0 for volume in volumes), "cm3"
+    if stated and moved and not any(0.8 < stated / part < 1.25 for part in (moved, moved * (1 - start)) if part > 0):
+        warn(
+            "filament_differs",
+            f"The slicer states {stated:,.2f} {what} of filament, the moves push {moved:,.2f} {what}.",
+        )
 
 
 def _of_tool(stated: list[float], tool: int, place: int, used: int) -> float | None:
@@ -188,8 +239,10 @@ def _of_tool(stated: list[float], tool: int, place: int, used: int) -> float | N
     return stated[at] if at < len(stated) and stated[at] > 0 else None
 
 
-def _tool(program: Program, settings: Settings, number: int, mm: float | None, grams: float | None) -> Tool:
-    """mm, grams: what the slicer states, if anything."""
+def _tool(
+    program: Program, settings: Settings, number: int, mm: float | None, cm3: float | None, grams: float | None
+) -> Tool:
+    """mm, cm3, grams: what the slicer states, if anything."""
     raw, made = settings.raw, float(program.sums.tools[number, OUT])
     diameter = _diameter(program, settings, number) or materials.DIAMETER
     kind = dialects.read_value("text", _per_tool(raw, "filament_type", number)) or settings.values.get("filament_type")
@@ -209,7 +262,8 @@ def _tool(program: Program, settings: Settings, number: int, mm: float | None, g
         colour=dialects.read_value("text", _per_tool(raw, "filament_colour", number)),
         moved_mm=round(made, 2),
         mm=round(mm, 2),
-        g=round(mm * per_mm if grams is None else grams, 3),
+        # A stated volume needs no diameter.
+        g=round(grams if grams is not None else mm * per_mm if cm3 is None else cm3 * density, 3),
         share=None,
     )
 

@@ -46,6 +46,10 @@ class Sums:
         self.widths_known = False
         self._object_layer: dict[int, int] = {}
 
+    def main_tool(self) -> int:
+        """The tool that pushes out most filament; 0 when none does."""
+        return int(np.argmax(self.tools[:, OUT])) if len(self.tools) else 0
+
     def printed_layers(self) -> Flags:
         """Whether something is printed, for each row of layers."""
         return self.layer_z > -_BIG / 10

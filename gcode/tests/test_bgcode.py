@@ -36,6 +36,7 @@ def test_every_compression_and_encoding_gives_the_same_analysis(plain, compressi
     assert result["file"]["format"] == "bgcode"
     assert {warning["code"] for warning in result["warnings"]} == {
         "time_differs",
+        "filament_differs",
         "limits_unknown",
         "density_from_table",
     }  # all true of this toy
