@@ -21,10 +21,11 @@ MAX_RAW = 8 << 20  # characters of all raw settings
 MAX_THUMBNAILS = 24 << 20  # characters of base64 of all pictures
 MAX_LABEL = 1000
 MAX_TOOL = 63  # a higher number is a maker's command (Bambu's T255, T1000, T65535): no printer has that many tools
-COMMAS_WITHIN = 1 << 20  # bytes within which a file with decimal commas shows one
+COMMAS_WITHIN = 1 << 14  # bytes from the first move within which a file with decimal commas shows one
 ULTIMAKER_DIAMETER = 2.85  # mm: the printers that read UltiGCode
 
 _BRACKETS = re.compile(rb"^([ \t]*[GgMmNn][^;\n(]*)\([^)\n]*\)", re.M)  # a comment inside of a command
+_FIRST_MOVE = re.compile(rb"^[ \t]*[Gg]0*[0-3](?!\d)", re.M)
 _COMMA_MOVE = re.compile(rb"^[ \t]*[Gg]0*[0-3](?!\d)[^;\n]*[XYZEFxyzef][-+]?\d+,\d", re.M)
 _COMMA = re.compile(rb"(?<=\d),(?=\d)")
 _NO_OBJECT = frozenset(
@@ -86,8 +87,7 @@ class Program:
         self._image_lines: list[str] = []  # … and its base64
         self._picture_size = self._raw_size = 0
         self._carry = bytearray()
-        self._commas = False  # numbers are written with decimal commas
-        self._fed = 0
+        self._commas: bool | None = None  # numbers are written with decimal commas; not known before the first move
         self._state = self.kernel.state
         self.begin(limits)
 
@@ -104,9 +104,8 @@ class Program:
         """Reads the next piece of the text."""
         carry = self._carry
         carry += piece
-        if not self._commas and self._fed < COMMAS_WITHIN:
-            self._commas = _COMMA_MOVE.search(carry) is not None
-        self._fed += len(piece)
+        if self._commas is None and (first := _FIRST_MOVE.search(carry)):
+            self._commas = _COMMA_MOVE.search(carry, first.start(), first.start() + COMMAS_WITHIN) is not None
         if self._commas:
             carry[:] = _COMMA.sub(b".", carry)
         if b"(" in carry:

@@ -156,7 +156,7 @@ def formula(text: str, raw: dict[str, str]) -> float | None:
     written = {key.lower().replace(" ", "_"): value for key, value in reversed(raw.items())}
 
     def number(node: ast.expr) -> float:
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
             return node.value
         if isinstance(node, ast.Name):
             value = dialects.read_number(written.get(node.id.lower()))

@@ -118,7 +118,8 @@ def test_a_name_that_means_no_object(name):
         ("fill_density = 1", "infill_density_percent", 100),
         ("fill_density = 1%", "infill_density_percent", 1),
         ("filament_diameter = 2,85", "filament_diameter_mm", 2.85),
-        ("temperature = 0,215", "nozzle_temperature_c", 0.215),
+        ("temperature = 0,215", "nozzle_temperature_c", 0),  # of the first tool, which does not heat
+        ("temperature = 215,0", "nozzle_temperature_c", 215),
     ],
 )
 def test_percent_fraction_and_comma(settings, name, value):
