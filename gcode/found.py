@@ -9,7 +9,7 @@ from .thumbnail import Picture
 class Found:
     """What the blocks of a file contain beside the text, what was wrong, and how much was read.
 
-    `settings`: raw keys of metadata blocks (bgcode). `thumbnails`: thumbnail blocks (bgcode). `warnings`: (code,
+    `settings`: raw keys of metadata blocks (bgcode). `thumbnails`: pictures beside the text. `warnings`: (code,
     sentence). `text_bytes`: bytes of text so far. `size`: bytes read so far; of these `waiting` are not unpacked yet.
     """
 

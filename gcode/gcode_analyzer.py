@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0 for a result, 1 if the file can't be analysed; wrong arguments exit with 2."""
     parser = argparse.ArgumentParser(
         prog="gcode_analyzer.py",
-        description="Analyses a G-code file (.gcode, .gco, .g, .bgcode, plain or gzip) and "
+        description="Analyses a G-code file (.gcode, .gco, .g, .bgcode, plain or gzip, .gcode.3mf, .ufp, .gx) and "
         "prints one JSON document: slicer, settings, geometry, shares, layers, time, warnings.",
     )
     parser.add_argument("file", metavar="FILE", help="the file, or - for standard input")

@@ -34,7 +34,10 @@ _NO_OBJECT = frozenset(
 _BY_NUMBER = -1  # as the kind of the objects' marks: M486
 _SEPARATOR = re.compile(r"[=:;]")
 _COMMA_VALUE = re.compile(r";\s+([A-Za-z]\w{2,60}),(.*)", re.S)
-_THUMBNAIL = re.compile(r";\s*thumbnail(?:_(\w+))? begin (\d+)\s*x\s*(\d+)")
+_THUMBNAIL = re.compile(
+    r";\s*(?:(?:thumbnail(?:_(\w+))?|(png|jpe?g|qoi))\s+)?begin\s*:?\s+(\d{1,6})\s*[x*, ]\s*(\d{1,6})(?!\d)", re.I
+)
+_DATA_URI = re.compile(r";.{0,60}?data:image/(png|jpe?g);base64,\s*([A-Za-z0-9+/]+=*)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]*")
 _WORD = re.compile(r"([A-Z])\s*([-+]?\d*\.?\d+)")
 _KLIPPER = re.compile(r"(\w+)=([-+.\d]+)")
@@ -226,10 +229,15 @@ class Program:
             return
         if len(self.headlines) < 400:
             self.headlines.append(text.lstrip("; ").rstrip()[:300])
-        if "thumbnail" in text and (found := _THUMBNAIL.match(text)):
+        if "begin" in text and (found := _THUMBNAIL.match(text)):
             if len(self.thumbnails) < 20:
-                self._image = (found[1] or "png").lower(), int(found[2][:6]), int(found[3][:6])
+                self._image = (found[1] or found[2] or "png").lower(), int(found[3]), int(found[4])
                 self._image_lines = []
+            return
+        if "data:image" in text and (found := _DATA_URI.match(text)):
+            if len(self.thumbnails) < 20 and self._picture_size < MAX_THUMBNAILS:
+                self.thumbnails.append((found[1].lower(), 1, 1, found[2]))  # its size is not said
+                self._picture_size += len(text)
             return
         if len(self.raw) >= MAX_KEYS or self._raw_size > MAX_RAW:
             return

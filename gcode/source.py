@@ -1,4 +1,7 @@
-"""Where the text comes from: a path or a stream, plain, gzip or .bgcode, as windows of bytes in constant memory."""
+"""Where the text comes from: a path or a stream, plain, gzip, .bgcode, a package or .gx, as windows of bytes.
+
+Memory is constant, whatever the size.
+"""
 
 import io
 import os
@@ -6,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol, Self
 
-from . import bgcode
+from . import bgcode, package
 from .errors import GcodeError
 from .found import Found
 
@@ -54,6 +57,10 @@ class Source(Found):
             self.format = "bgcode"
         elif self._head[:2] == GZIP:
             self.format = "gzip"
+        elif self._head[:4] == package.ZIP:
+            self.format = "package"
+        elif self._head.startswith(package.GX):
+            self.format = "gx"
         else:
             self.format = "gcode"
 
@@ -108,7 +115,13 @@ class Source(Found):
 
         Raises GcodeError for damage with nothing before it, and for more text than max_text or MAX_RATIO allow.
         """
-        make = {"gcode": self._raw, "gzip": self._gunzip, "bgcode": self._bgcode}[self.format]
+        make = {
+            "gcode": self._raw,
+            "gzip": self._gunzip,
+            "bgcode": self._bgcode,
+            "package": self._package,
+            "gx": self._gx,
+        }[self.format]
         only_cr = False
         for piece in make():
             if self.text_bytes == 0:
@@ -151,3 +164,9 @@ class Source(Found):
 
     def _bgcode(self) -> Iterator[bytes]:
         return bgcode.read(bgcode.Pieces(self._raw()), self)
+
+    def _package(self) -> Iterator[bytes]:
+        return package.read(self._raw(), self)
+
+    def _gx(self) -> Iterator[bytes]:
+        return package.read_gx(self._raw(), self)

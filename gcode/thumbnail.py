@@ -56,7 +56,7 @@ def _open(form: str, data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            image = Image.open(io.BytesIO(data), formats=("QOI",) if form == "qoi" else ("PNG", "JPEG"))
+            image = Image.open(io.BytesIO(data), formats=("QOI",) if form == "qoi" else ("PNG", "JPEG", "BMP"))
         except UnidentifiedImageError:
             raise ValueError("its first bytes are those of another format") from None
         if image.width * image.height > (MAX_PIXELS_QOI if form == "qoi" else MAX_PIXELS):

@@ -132,7 +132,7 @@ export const date = (time) => new Date(time).toLocaleDateString(locale, { day: '
  * @param {string} name
  * @param {number} [most]  letters
  */
-export const fileName = (name, most) => shorten(name.replace(/(?<=.)\.(b?gcode|gco|g)$/i, ''), most);
+export const fileName = (name, most) => shorten(name.replace(/(?<=.)\.(gcode\.3mf|b?gcode|gco|gx|ufp|g)$/i, ''), most);
 
 /**
  * A long name cut in its middle, because names of prints differ at their ends.
