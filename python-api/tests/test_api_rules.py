@@ -194,7 +194,7 @@ def test_a_printer_keeps_its_text_only_while_nothing_changes():
 
 @pytest.mark.parametrize("species, stages", [("generic_plant", 21), ("corn", 8), ("sunflower", 7), ("tomato", 12)])
 def test_every_species_grows_through_all_its_stages_in_even_steps(species, stages):
-    steps = [plants.stage(species, (number + 0.5) / stages) for number in range(stages)]
+    steps = [plants.stage(species, plants.FULL_KWH * (number + 0.5) / stages) for number in range(stages)]
     assert steps == list(range(1, stages + 1))
     assert plants.stage(species, 0.0) == plants.stage(species, None) == 1
     assert plants.stage(species, 50.0) == stages
@@ -231,13 +231,19 @@ def test_health_follows_efficiency(used, expected, health):
 @pytest.mark.parametrize(
     "settings, growth",
     [
-        (None, (0.0, 1.0)),
+        (None, (0.0, 0.4)),
         ({"plant_full_kwh": "2.5"}, (0.0, 2.5)),
         ({"plant_seed_kwh": "0.1", "plant_full_kwh": "0.6"}, (0.1, 0.6)),
-        ({"plant_seed_kwh": "3"}, (0.0, 1.0)),
-        ({"plant_full_kwh": "much"}, (0.0, 1.0)),
-        ({"plant_full_kwh": "nan"}, (0.0, 1.0)),
+        ({"plant_seed_kwh": "3"}, (0.0, 0.4)),
+        ({"plant_full_kwh": "much"}, (0.0, 0.4)),
+        ({"plant_full_kwh": "nan"}, (0.0, 0.4)),
     ],
 )
 def test_growth_range_is_a_setting(settings, growth):
     assert plants.growth_range(settings) == growth
+
+
+def test_the_defaults_of_the_plants_are_those_of_the_seed(fleet):
+    """Before: full grown at 1 kWh here and at 0.4 kWh there."""
+    stored = dict(fleet.all("SELECT name, value FROM settings WHERE name LIKE 'plant_%%'"))
+    assert plants.growth_range(stored) == plants.growth_range(None) == (0.0, 0.4)

@@ -25,6 +25,7 @@ SEED = {
 }
 
 
+PER_PART = [{"name": "box.stl", "energy_wh": 60.0}, {"name": "lid.stl", "energy_wh": 40.0}]
 ABOVE_USUAL = (
     "This print takes 220 % more energy per gram than usual here: look for a draught, a high bed temperature or a slow "
     "profile."
@@ -90,6 +91,7 @@ def test_a_printer_that_never_spoke_is_offline_and_null(client, fleet):
         "lastJobCost": None,
         "lastJobCurrency": None,
         "lastJobCo2Grams": None,
+        "lastJobPerPartAnalysis": None,
         "jobFilename": None,
         "jobProgressPercent": None,
         "jobTimeLeftSeconds": None,
@@ -139,6 +141,7 @@ def test_a_running_print(client, fleet, now, credentials):
         cost=0.03,
         currency="EUR",
         co2_g=38,
+        per_part_analysis=json.dumps(PER_PART),
         energy_final=True,
         energy_quality=json.dumps({"coverage_percent": 100}),
     )
@@ -199,6 +202,7 @@ def test_a_running_print(client, fleet, now, credentials):
         "lastJobCost": 0.03,
         "lastJobCurrency": "EUR",
         "lastJobCo2Grams": 38,
+        "lastJobPerPartAnalysis": PER_PART,
         "jobFilename": "big part.gcode",
         "jobProgressPercent": 50,
         "jobTimeLeftSeconds": 7200,
@@ -213,7 +217,7 @@ def test_a_running_print(client, fleet, now, credentials):
                 "end_time": f"{now - timedelta(hours=4):%Y-%m-%dT%H:%M:%SZ}",
                 "status": "done",
                 "thumbnail_url": None,
-                "per_part_analysis": None,
+                "per_part_analysis": PER_PART,
             }
         ],
         "tipText": ABOVE_USUAL,

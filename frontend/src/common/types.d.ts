@@ -39,6 +39,7 @@ export interface Printer {
   lastJobCost: number | null;
   lastJobCurrency: string | null;
   lastJobCo2Grams: number | null;
+  lastJobPerPartAnalysis: unknown;
   jobFilename: string | null;
   jobProgressPercent: number | null;
   jobTimeLeftSeconds: number | null;

@@ -181,6 +181,7 @@ SCHEMAS: Json = {
             "lastJobCost": nullable(number("Cost of the last ended print")),
             "lastJobCurrency": nullable(text("ISO 4217")),
             "lastJobCo2Grams": nullable(number("CO2 of the last ended print, g")),
+            "lastJobPerPartAnalysis": PARTS,
             "jobFilename": nullable(text("Full name of the file being printed")),
             "jobProgressPercent": nullable(number("Progress, %", minimum=0, maximum=100)),
             "jobTimeLeftSeconds": nullable(number("Time left, s")),

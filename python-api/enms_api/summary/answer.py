@@ -57,6 +57,7 @@ class Printer(TypedDict):
     lastJobCost: float | None
     lastJobCurrency: str | None
     lastJobCo2Grams: float | None
+    lastJobPerPartAnalysis: Any
     jobFilename: str | None
     jobProgressPercent: float | None
     jobTimeLeftSeconds: float | None
@@ -177,6 +178,7 @@ def printer(facts: Facts, factory: Factory, growth: tuple[float, float], now_ts:
         "lastJobCost": money(last["cost"]) if last else None,
         "lastJobCurrency": last["currency"] if last else None,
         "lastJobCo2Grams": rounded(last["co2_g"], 1) if last else None,
+        "lastJobPerPartAnalysis": facts["history"][0]["per_part_analysis"] if facts["history"] else None,
         "jobFilename": filename,
         "jobProgressPercent": progress,
         "jobTimeLeftSeconds": time_left_s,

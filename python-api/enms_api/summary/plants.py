@@ -12,7 +12,7 @@ from collections.abc import Mapping
 STAGES = {"generic_plant": 21, "corn": 8, "sunflower": 7, "tomato": 12}
 
 SEED_KWH = 0.0  # default of the setting plant_seed_kwh
-FULL_KWH = 1.0  # default of the setting plant_full_kwh
+FULL_KWH = 0.4  # default of the setting plant_full_kwh
 WILTED_RATIO = 2.0  # used / expected at which nothing is left of the health
 MIN_EXPECTED_KWH = 0.005  # below this a comparison is noise of the meter's steps
 
