@@ -3,8 +3,9 @@
 
 /** @import { Parser, Route, Tab } from './types' */
 
-// MQTT has no wildcard for "any prefix", so one to three levels are named.
-const GEN2_TOPICS = ['+/', '+/+/', '+/+/+/']
+// MQTT has no wildcard for "any prefix", so one to four levels are named.
+const LEVELS = ['+/', '+/+/', '+/+/+/', '+/+/+/+/'];
+const GEN2_TOPICS = LEVELS
   .flatMap((prefix) => [`${prefix}status/+`, `${prefix}events/rpc`, `${prefix}online`]);
 
 /**
@@ -14,9 +15,12 @@ const GEN2_TOPICS = ['+/', '+/+/', '+/+/+/']
 const ROUTES = [
   {
     tab: 'shelly', parser: require('./parsers/shelly-gen1'),
-    topics: ['shellies/+/relay/#', 'shellies/+/emeter/#', 'shellies/+/online'],
+    topics: ['relay/#', 'emeter/#', 'roller/#', 'light/#', 'online'].map((words) => `shellies/+/${words}`),
   },
-  { tab: 'tasmota', parser: require('./parsers/tasmota'), topics: ['tele/#', 'stat/#'] },
+  {
+    tab: 'tasmota', parser: require('./parsers/tasmota'),
+    topics: ['', ...LEVELS].flatMap((prefix) => [`${prefix}tele/#`, `${prefix}stat/#`]),
+  },
   { tab: 'esp32', parser: require('./parsers/esp32'), topics: ['esp32/#'] },
   { tab: 'shelly', parser: require('./parsers/shelly-gen2'), topics: GEN2_TOPICS },
 ];

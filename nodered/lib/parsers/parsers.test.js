@@ -93,22 +93,74 @@ test('shelly_gen2: phases are those of this very message, and a bad value loses 
   assert.deepEqual(change.readings[0].phases, [{ phase: 1, power_watts: 210 }]);
 });
 
-test('shelly_gen2: a broken needed field refuses the row, a broken optional one is null; both are named', () => {
-  /** @type {[string, unknown][]} */
-  const broken = [
-    ['apower', null], ['apower', '2.7'], ['apower', true], ['apower', {}], ['aenergy', null], ['aenergy', {}],
-    ['aenergy', { total: null }], ['aenergy', { total: -1 }], ['aenergy', { total: '7' }],
-  ];
-  for (const [key, value] of broken) {
-    const found = parse('p/status/switch:0', { ...plusPlugS, [key]: value });
-    assert.deepEqual(found.readings, [], `${key} ${JSON.stringify(value)}`);
-    assert.match(found.reject, new RegExp(key));
-    assert.equal(found.previous, null);
+test('shelly_gen2: a broken field is null and named, the others of its message count', () => {
+  for (const value of [null, '2.7', true, {}]) {
+    const found = parse('p/status/switch:0', { ...plusPlugS, apower: value });
+    assert.deepEqual(values(found), [null, 7258.589], JSON.stringify(value));
+    assert.match(found.reject, /^apower must be a number/);
   }
+  for (const value of [null, {}, { total: null }, { total: -1 }, { total: '7' }]) {
+    const found = parse('p/status/switch:0', { ...plusPlugS, aenergy: value });
+    assert.deepEqual(values(found), [2.7, null], JSON.stringify(value));
+    assert.match(found.reject, /^aenergy/);
+  }
+  const neither = parse('p/status/switch:0', { ...plusPlugS, apower: null, aenergy: null });
+  assert.deepEqual(neither.readings, []);
+  assert.match(neither.reject, /aenergy.*apower/);
+  const delta = parse('p/events/rpc', notify({ 'switch:0': { apower: null } }), parse('p/status/switch:0', plusPlugS).previous);
+  assert.deepEqual(delta.readings, [], 'the old power says nothing any more');
   const odd = parse('p/status/switch:0', { ...plusPlugS, voltage: '230', temperature: 7 });
   const [reading] = odd.readings;
   assert.deepEqual([reading.energy_total_wh, reading.voltage, reading.plug_temp_c], [7258.589, null, null]);
   assert.match(odd.reject, /voltage.*temperature/);
+});
+
+test('a number that is none loses its field, not the message', () => {
+  for (const none of ['nan', 'NaN', '-nan', 'inf', '-Infinity', 'null']) {
+    const plug = parse('p/status/switch:0', `{"id":0,"apower":${none},"voltage": ${none} ,"aenergy":{"total":5}}`);
+    assert.deepEqual(values(plug), [null, 5], none);
+    assert.match(plug.reject, /apower must be a number.*voltage must be a number/);
+    const tasmota = parse('tele/t/SENSOR', `{"ENERGY":{"Power":${none},"Total":1.5}}`);
+    assert.deepEqual(values(tasmota), [null, 1500], none);
+    const phase = parse('tele/t/SENSOR', `{"ENERGY":{"Power":[1,${none}],"Total":[1.5,1]}}`);
+    assert.deepEqual(values(phase), [null, 2500], none);
+  }
+  assert.match(parse('p/status/switch:0', '{"apower":nano}').reject, /not valid JSON/);
+  assert.equal(parse('tele/t/SENSOR', '{"ENERGY":{"Power":1,"Name":"a,nan,b"}}').readings.length, 1);
+});
+
+test('every component with a counter is a meter: covers, lamps, rollers', () => {
+  for (const name of ['cover:0', 'light:1', 'cct:0', 'rgb:0', 'rgbw:0']) {
+    const found = parse(`p/status/${name}`, { id: 0, apower: 3, aenergy: { total: 9 } });
+    assert.deepEqual([found.readings[0].meter_id, ...values(found)], [`p/${name}`, 3, 9]);
+  }
+  for (const [topic, meter] of [['roller/0', 'roller:0'], ['light/1', 'light:1'], ['relay', 'relay'], ['relay/1', 'relay:1']]) {
+    const power = parse(`shellies/a/${topic}/power`, '60');
+    const energy = parse(`shellies/a/${topic}/energy`, '120', power.previous);
+    assert.deepEqual([energy.readings[0].meter_id, ...values(energy)], [`a/${meter}`, 60, 2]);
+  }
+  assert.match(parse('shellies/a/roller/0/pos', '40').ignored, /no measurement/);
+});
+
+test('a sensor without a meter is ignored, not refused', () => {
+  assert.match(parse('tele/t/SENSOR', { Time: 'x', AM2301: { Temperature: 21 } }).ignored, /no ENERGY/);
+  assert.match(parse('tele/t/SENSOR', { ENERGY: 7 }).reject, /ENERGY must be an object/);
+});
+
+test('prefixes of up to four levels, and any FullTopic of Tasmota', () => {
+  const matches = (topic) => TABS.flatMap(subscriptions).some((one) => new RegExp(
+    `^${one.replaceAll('+', '[^/]+').replace(/#$/, '.*')}$`).test(topic));
+  for (const prefix of ['a', 'a/b', 'a/b/c', 'a/b/c/d']) {
+    assert.ok(matches(`${prefix}/status/switch:0`) && matches(`${prefix}/events/rpc`), prefix);
+    assert.equal(parse(`${prefix}/status/switch:0`, plusPlugS).readings[0].meter_id, `${prefix}/switch:0`);
+  }
+  for (const [topic, name] of [
+    ['tele/x/SENSOR', 'x'], ['x/tele/SENSOR', 'x'], ['home/tele/x/SENSOR', 'home/x'], ['home/x/tele/SENSOR', 'home/x'],
+    ['tele/home/x/SENSOR', 'home/x'], ['home/a/b/tele/x/SENSOR', 'home/a/b/x'], ['home/tele/x/b/SENSOR', 'home/x/b'],
+  ]) {
+    assert.ok(matches(topic), topic);
+    assert.equal(parse(topic, { ENERGY: tasmotaEnergy }).readings[0].meter_id, name, topic);
+  }
 });
 
 test('negative power is reported and left out, the counter stays', () => {
@@ -127,7 +179,8 @@ test('shelly_gen2: infinite, empty, list and text payloads are refused with a re
   assert.match(parse('p/status/switch:0', '').reject, /empty/);
   assert.match(parse('p/status/switch:0', '[1]').reject, /JSON object/);
   assert.match(parse('p/status/switch:0', '{"apower":').reject, /not valid JSON/);
-  assert.match(parse('p/status/switch:0', '{}').reject, /neither a power nor a counter/);
+  assert.match(parse('p/status/switch:0', '{}').ignored, /neither a power nor a counter/);
+  assert.match(parse('p/status/switch:0', '{"output":true,"temperature":{"tC":40}}').ignored, /neither a power nor/);
   assert.match(parse('p/events/rpc', { method: 'NotifyStatus', params: [] }).reject, /params/);
   assert.equal(parse('p/status/wifi', '{"rssi":-60}').ignored, 'wifi has no meter');
   assert.equal(parse('p/status/constructor:0', '{}').ignored, 'constructor:0 has no meter');
@@ -160,7 +213,7 @@ test('tasmota: LWT, other topics, the other topic order, and faults', () => {
   assert.equal(parse('tele/t/STATE', '{"POWER":"ON"}').reject, null);
   assert.equal(parse('shop/t/tele/SENSOR', { ENERGY: { Power: 1 } }).readings[0].meter_id, 'shop/t');
   const missing = parse('tele/t/SENSOR', { DS18B20: { Temperature: 20 } });
-  assert.match(missing.reject, /ENERGY must be an object, but is missing/);
+  assert.match(missing.ignored, /no ENERGY/);
   const text = parse('tele/t/SENSOR', { ENERGY: { Power: '5' } });
   assert.match(text.reject, /ENERGY.Power must be a number, but is text/);
   assert.match(parse('tele/t/SENSOR', { ENERGY: { Power: [1, null] } }).reject, /ENERGY.Power\[1\]/);

@@ -1,6 +1,6 @@
 'use strict';
 // Shelly Gen1 over MQTT: one number as text per topic. `shellies/<id>/relay/N/power` (W) and `/energy` (watt-minutes,
-// lost on reboot); `shellies/<id>/emeter/N/power|total|voltage|current|pf` (W, Wh, V, A) of the energy meters.
+// lost on reboot), the same of rollers and lamps; `shellies/<id>/emeter/N/power|total|voltage|current|pf` (W, Wh, V, A) of the energy meters.
 
 /** @import { Arrival, MeterValues, ParserResult, Protocol, Quantity } from '../types' */
 
@@ -9,7 +9,8 @@ const { reading, refused, ignored, online } = require('./reading');
 
 /** @type {Protocol} */
 const PROTOCOL = 'shelly_gen1';
-const METER_TOPIC = /(relay|emeter)\/(\d{1,2})(?:\/([a-z_]+))?/;
+// Two relays or the two sides of a roller may share one meter: `relay/power` without a number.
+const METER_TOPIC = /(relay|emeter|roller|light)(?:\/(\d{1,2}))?(?:\/([a-z_]+))?/;
 const OTHER_TOPIC = /(online|announce|info|temperature|temperature_f|overtemperature|voltage)/;
 const TOPIC = new RegExp(`^shellies/([^/]+)/(?:${METER_TOPIC.source}|${OTHER_TOPIC.source})$`);
 const WH_PER_WATT_MINUTE = 1 / 60;
@@ -24,6 +25,10 @@ const WH_PER_WATT_MINUTE = 1 / 60;
 const QUANTITIES = {
   'relay/power': { column: 'power_watts' },
   'relay/energy': { whPerUnit: WH_PER_WATT_MINUTE },
+  'roller/power': { column: 'power_watts' },
+  'roller/energy': { whPerUnit: WH_PER_WATT_MINUTE },
+  'light/power': { column: 'power_watts' },
+  'light/energy': { whPerUnit: WH_PER_WATT_MINUTE },
   'emeter/power': { column: 'power_watts' },
   'emeter/total': { whPerUnit: 1 },
   'emeter/voltage': { column: 'voltage' },
@@ -55,7 +60,7 @@ function parse(topic, payload, previous = null, message = {}) {
   if (Number.isNaN(value)) {
     return refused(`${part}/${name} must be one number as text`, previous);
   }
-  const channel = `${part}:${index}`;
+  const channel = index === undefined ? part : `${part}:${index}`;
   const values = previous?.[channel] ?? {};
   if (quantity.column !== undefined) {
     const number = measure(value, name, problems);

@@ -22,10 +22,9 @@ const PHASE_VALUES = [
 const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
 
 /**
- * What a reader finds in the status of a component. `broken`: a field that the accounts need is there but unusable.
+ * What a reader finds in the status of a component. A field that is there but unusable is null, and named.
  * @typedef {Record<string, unknown>} Status
- * @typedef {{values: MeterValues | null, phases?: PhaseValues[], broken: boolean}} Values
- * @typedef {{total: number | null, broken: boolean}} Total  Wh
+ * @typedef {{values: MeterValues | null, phases?: PhaseValues[]}} Values
  * @typedef {Record<string, MeterValues>} Memory  meter, for example `switch:0` → its last values
  * @typedef {{prefix: string, kind: 'rpc'} | {prefix: string, kind: 'online'}
  *   | {prefix: string, kind: 'status', component: string}} Place
@@ -34,11 +33,14 @@ const COMPONENT = /^([a-z0-9]+):(\d{1,3})$/;
 /**
  * One line per component. `meter` joins em with emdata: two components, one metering point.
  * @typedef {{meter: string, values?: (status: Status, problems: string[]) => Values,
- *   total?: (status: Status, problems: string[]) => Total}} Component
+ *   total?: (status: Status, problems: string[]) => number | null}} Component
  * @type {Map<string, Component>}
  */
 const COMPONENTS = new Map(Object.entries({
   switch: { meter: 'switch', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
+  ...Object.fromEntries(['cover', 'light', 'cct', 'rgb', 'rgbw', 'rgbcct'].map((name) => (
+    [name, { meter: name, values: (/** @type {Status} */ s, /** @type {string[]} */ p) => singlePhase(s, p, SINGLE),
+      total: aenergyTotal }]))),
   pm1: { meter: 'pm1', values: (s, p) => singlePhase(s, p, SINGLE), total: aenergyTotal },
   em: { meter: 'em', values: threePhases },
   emdata: { meter: 'em', total: (s, p) => plainTotal(s, p, 'total_act') },
@@ -58,15 +60,14 @@ function singlePhase(status, problems, keys) {
   const power = status[keys.power];
   if (power !== undefined) {
     const watts = measure(power, keys.power, problems);
-    if (watts === null) return { values, broken: true };
-    values.power_watts = drawn(watts, keys.power, problems);
+    values.power_watts = watts === null ? null : drawn(watts, keys.power, problems);
   }
   for (const [key, column] of SINGLE_OPTIONAL) {
     const raw = status[keys[key]];
     if (raw !== undefined) values[column] = measure(raw, keys[key], problems);
   }
   if (status.temperature !== undefined) values.plug_temp_c = temperature(status.temperature, problems);
-  return { values, broken: false };
+  return { values };
 }
 
 /**
@@ -93,8 +94,7 @@ function threePhases(status, problems) {
   const values = {};
   if (status.total_act_power !== undefined) {
     const watts = measure(status.total_act_power, 'total_act_power', problems);
-    if (watts === null) return { values, broken: true };
-    values.power_watts = drawn(watts, 'total_act_power', problems);
+    values.power_watts = watts === null ? null : drawn(watts, 'total_act_power', problems);
   }
   if (status.total_current !== undefined) {
     values.current_amps = measure(status.total_current, 'total_current', problems);
@@ -104,7 +104,7 @@ function threePhases(status, problems) {
     .filter((phase) => Object.keys(phase).length > 1);
   const volts = phases.map(({ voltage }) => voltage).filter((v) => v !== undefined);
   if (volts.length > 0) values.voltage = volts.reduce((sum, v) => sum + v, 0) / volts.length;
-  return { values, phases, broken: false };
+  return { values, phases };
 }
 
 /**
@@ -129,28 +129,23 @@ function phaseOf(status, name, phase, problems) {
  * aenergy.total in Wh. by_minute differs by firmware and is never used.
  * @param {Status} status
  * @param {string[]} problems
- * @returns {Total}
+ * @returns {number | null} Wh
  */
 function aenergyTotal(status, problems) {
-  if (status.aenergy === undefined) return { total: null, broken: false };
-  if (!isObject(status.aenergy)) {
-    problems.push(`aenergy must be an object, but is ${describe(status.aenergy)}`);
-    return { total: null, broken: true };
-  }
-  const total = counter(status.aenergy.total, 'aenergy.total', problems);
-  return { total, broken: total === null };
+  if (status.aenergy === undefined) return null;
+  if (isObject(status.aenergy)) return counter(status.aenergy.total, 'aenergy.total', problems);
+  problems.push(`aenergy must be an object, but is ${describe(status.aenergy)}`);
+  return null;
 }
 
 /**
  * @param {Status} status
  * @param {string[]} problems
  * @param {string} key
- * @returns {Total}
+ * @returns {number | null} Wh
  */
 function plainTotal(status, problems, key) {
-  if (status[key] === undefined) return { total: null, broken: false };
-  const total = counter(status[key], key, problems);
-  return { total, broken: total === null };
+  return status[key] === undefined ? null : counter(status[key], key, problems);
 }
 
 /**
@@ -190,8 +185,8 @@ function parse(topic, payload, previous = null, message = {}) {
   /** @type {string[]} */
   const problems = [];
   const found = channel(place.prefix, place.component, json.value, true, null, topic, previous, message, problems);
-  if (found.reading === null && problems.length === 0) {
-    problems.push(`${place.component} tells neither a power nor a counter`);
+  if (found.reading === null && problems.length === 0) {  // a relay or a lamp without a meter
+    return ignored(`${place.component} tells neither a power nor a counter`, found.previous);
   }
   return finish(found.reading === null ? [] : [found.reading], problems, found.previous);
 }
@@ -293,26 +288,24 @@ function channel(prefix, name, status, full, time, topic, previous, message, pro
     return nothing;
   }
   const meter = `${component.meter}:${match[2]}`;
-  const total = component.total ? component.total(status, problems) : { total: null, broken: false };
-  if (total.broken) return nothing;
+  const total = component.total ? component.total(status, problems) : null;
   /** @type {Values} */
-  const read = component.values ? component.values(status, problems) : { values: null, broken: false };
-  if (read.broken) return nothing;
+  const read = component.values ? component.values(status, problems) : { values: null };
 
   const last = previous?.[meter];
   let values = last ?? {};
-  let changed = total.total !== null;
+  let changed = total !== null;
   if (read.values !== null) {
     changed ||= Object.keys(read.values).length > 0 || (read.phases ?? []).length > 0;
     values = full || last === undefined ? read.values : { ...last, ...read.values };
   }
   const memory = read.values === null ? previous : { ...previous, [meter]: values };
-  if (!changed || (total.total === null && (values.power_watts ?? null) === null)) {
+  if (!changed || (total === null && (values.power_watts ?? null) === null)) {
     return { reading: null, previous: memory };
   }
   const told = { ...values, phases: read.phases };
   return {
-    reading: reading(`${prefix}/${meter}`, PROTOCOL, told, total.total, time, topic, message),
+    reading: reading(`${prefix}/${meter}`, PROTOCOL, told, total, time, topic, message),
     previous: memory,
   };
 }

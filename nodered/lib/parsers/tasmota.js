@@ -1,6 +1,6 @@
 'use strict';
 // Tasmota plugs: `tele/<topic>/SENSOR`, `stat/<topic>/STATUS10` (the same object under StatusSNS) and
-// `tele/<topic>/LWT`. The topic may contain slashes; the other common order `<topic>/tele/SENSOR` is understood too.
+// `tele/<topic>/LWT`. The topic may contain slashes, and FullTopic may have any order (`<topic>/tele/SENSOR`).
 // `Time` is local without an offset and repeats itself on the autumn DST day, so device_time stays null and arrival
 // counts.
 
@@ -11,7 +11,8 @@ const { reading, refused, ignored } = require('./reading');
 
 /** @type {Protocol} */
 const PROTOCOL = 'tasmota';
-const TOPIC = /^(?:(tele|stat)\/(.+)|(.+)\/(tele|stat))\/([A-Z][A-Z0-9]*)$/;
+// FullTopic: %prefix% (tele, stat) and %topic% in any order, with fixed words anywhere.
+const TOPIC = /^(?:(.+?)\/)?(tele|stat)(?:\/(.+))?\/([A-Z][A-Z0-9]*)$/;
 
 /** @type {[string, Exclude<keyof PhaseValues, 'phase'>][]} */
 const PHASE_VALUES = [
@@ -28,7 +29,9 @@ const mean = (list) => sum(list) / list.length;
 /** @param {string} topic */
 function locate(topic) {
   const match = TOPIC.exec(topic);
-  return match === null ? null : { name: match[2] ?? match[3], part: match[1] ?? match[4], word: match[5] };
+  if (match === null) return null;
+  const name = [match[1], match[3]].filter((words) => words !== undefined).join('/');
+  return name === '' ? null : { name, part: match[2], word: match[4] };
 }
 
 /**
@@ -109,6 +112,7 @@ function parse(topic, payload, previous = null, message = {}) {
   if (json.problem !== undefined) return refused(json.problem, previous);
   const body = isSensor ? json.value : json.value.StatusSNS;
   if (!isObject(body)) return refused(`StatusSNS must be an object, but is ${describe(body)}`, previous);
+  if (body.ENERGY === undefined) return ignored(`${place.word} has no ENERGY: no meter`, previous);  // a sensor
   if (!isObject(body.ENERGY)) return refused(`ENERGY must be an object, but is ${describe(body.ENERGY)}`, previous);
   return energy(place.name, body.ENERGY, topic, previous, message);
 }
@@ -129,7 +133,6 @@ function energy(name, said, topic, previous, message) {
   }
   const power = said.Power === undefined ? null : phases(said.Power, 'ENERGY.Power', sum, problems);
   const kwh = said.Total === undefined ? null : phases(said.Total, 'ENERGY.Total', sum, problems, total);
-  if (problems.length > 0) return refused(problems.join('; '), previous);
   const watts = power === null ? null : drawn(power, 'ENERGY.Power', problems);
   if (watts === null && kwh === null) return refused(problems.join('; '), previous);
 

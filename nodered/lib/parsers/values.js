@@ -7,6 +7,8 @@ const LARGEST = 1e15;
 // PostgreSQL refuses a value that underflows `real`; such a value is zero for every purpose here.
 const SMALLEST = 1e-30;
 const MAX_PAYLOAD = 64 * 1024;
+// What some firmwares write where JSON has no number: the field is unknown, the rest of the message is not.
+const NO_NUMBER = /([:,[]\s*)[-+]?(?:nan|inf(?:inity)?)(?=\s*[,}\]])/gi;
 const NUMBER_TEXT = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$/;
 
 /**
@@ -98,13 +100,23 @@ function isObject(value) {
 function jsonObject(payload) {
   if (typeof payload !== 'string') return { problem: 'the payload is not text' };
   if (payload.length > MAX_PAYLOAD) return { problem: `the payload is larger than ${MAX_PAYLOAD / 1024} kB` };
-  let value;
-  try {
-    value = JSON.parse(payload);
-  } catch {
+  const value = parsed(payload) ?? parsed(payload.replace(NO_NUMBER, '$1null'));
+  if (value === undefined) {
     return { problem: payload.trim() === '' ? 'the payload is empty' : 'the payload is not valid JSON' };
   }
   return isObject(value) ? { value } : { problem: `the payload must be a JSON object, but is ${describe(value)}` };
+}
+
+/**
+ * @param {string} text
+ * @returns {unknown} undefined when it is not JSON
+ */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
