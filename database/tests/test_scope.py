@@ -28,7 +28,7 @@ GUARDED = (
 @contextlib.contextmanager
 def reading(db, scope, role="enms_api"):
     """A transaction of a reader with that scope, None for none."""
-    db.all(f"SET ROLE {role}; BEGIN")
+    db.all(f"RESET enms.factories; SET ROLE {role}; BEGIN")
     try:
         if scope is not None:
             db.one("SELECT set_config('enms.factories', %s, true)", scope)

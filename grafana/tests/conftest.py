@@ -26,7 +26,7 @@ def as_grafana(database: Database, filled: set[str]) -> Iterator[Database]:
     database.all("SET default_transaction_read_only = on")
     yield database
     database.all("RESET default_transaction_read_only")
-    database.all("RESET ROLE")
+    database.all("RESET ROLE; RESET enms.factories")
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_states_have_the_colours_of_their_names(plain_plant):
 
 def changed(db: Database, *statements: str) -> None:
     """Begins a transaction of the superuser with these changes; `back` ends it."""
-    db.all("RESET ROLE")
+    db.all("RESET ROLE; RESET enms.factories")
     db.all("BEGIN READ WRITE")
     for statement in statements:
         db.all(statement)
@@ -394,7 +394,7 @@ def test_alerts_fire_on_what_they_are_for(plant, uid, change, machine):
     def above():
         return [row for row in run(plant, sql)[1] if row[-1] > limit]
 
-    plant.all("RESET ROLE")
+    plant.all("RESET ROLE; RESET enms.factories")
     plant.all("BEGIN READ WRITE")
     try:
         plant.all("UPDATE meter_state SET last_power_at = now(), last_at = now()")
