@@ -433,6 +433,18 @@ def test_passports_are_searched_filtered_and_sorted_and_a_link_opens_one(browser
         expect(page).to_have_title("Printer 3 · ENMS")
 
 
+def test_the_grid_has_its_columns_at_once(browser, door, busy):
+    """Before: one column until the window changed its size, because the carousel's end took the columns away."""
+    with visit(browser, door, "/dpp_page.html?arrange=carousel", summary=busy()) as page:
+        expect(page.locator(".swiper-slide")).to_have_count(7)
+        page.locator("#arrange button[data-value=grid]").click()
+        expect(page.locator("#stage")).to_have_attribute("data-arrange", "grid")
+        lefts = page.evaluate(
+            "[...document.querySelectorAll('.swiper-slide')].map((one) => one.getBoundingClientRect().left)"
+        )
+        assert len({round(left) for left in lefts}) > 1, lefts
+
+
 def marked(value: Any) -> Any:
     """A JSON value in which every text that is free to be anything is markup."""
     if isinstance(value, dict):

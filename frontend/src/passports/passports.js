@@ -177,7 +177,6 @@ function arrange(shown) {
   order = next;
   byId('stage').dataset.arrange = asCarousel ? 'carousel' : 'grid';
   byId('steps').hidden = !asCarousel;
-  evenRows();
   if (!asCarousel) {
     swiper?.destroy(true, true);
     swiper = null;
@@ -193,6 +192,7 @@ function arrange(shown) {
       on: { slideChange: showSteps, resize: showSteps, update: showSteps },
     });
   } else swiper.update();
+  evenRows();  // the end of the carousel takes every style off the list
   showSteps();
 }
 
