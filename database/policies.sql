@@ -15,7 +15,8 @@ BEGIN
         -- a meter of no device is seen by who sees everything
         ('meters', by_meter), ('meter_state', by_meter), ('rollup_dirty', by_meter), ('virtual_meter_parts', by_meter),
         ('meter_replacements', by_meter), ('meter_factors', by_meter), ('meter_corrections', by_meter),
-        ('ingest_rejects', 'false')     -- nobody knows whose they are
+        ('locations', 'location_id = ANY ((SELECT scope_devices())::text[])'),  -- a machine's; rooms belong to no factory
+        ('ingest_rejects', 'false'), ('sensors', 'false')   -- nobody knows whose they are
     ) AS guarded (relation, rule) LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', item.relation);
         EXECUTE format('DROP POLICY IF EXISTS scope ON %1$I; DROP POLICY IF EXISTS ingest ON %1$I', item.relation);

@@ -271,7 +271,7 @@ def test_the_keyboard_alone_reaches_the_content(browser, door, fleet):
         expect(content(page).locator(".passport[data-flipped=true]")).to_have_count(1)
         expect(content(page).locator(".back .turn:focus")).to_have_count(1)
         page.goto(f"{door.url}/#/overview")
-        content(page).locator(f"[data-device={PRINTER}] a").focus()
+        content(page).locator(f"#fleet-rows [data-device={PRINTER}] a").focus()
         content(page).locator("#fleet-rows").evaluate("(rows) => { rows.firstElementChild.dataset.old = 'true'; }")
         wait_for(
             "another answer",
@@ -439,8 +439,8 @@ def test_the_grid_has_its_columns_at_once(browser, door, busy):
         expect(page.locator(".swiper-slide")).to_have_count(7)
         page.locator("#arrange button[data-value=grid]").click()
         expect(page.locator("#stage")).to_have_attribute("data-arrange", "grid")
-        lefts = page.evaluate(
-            "[...document.querySelectorAll('.swiper-slide')].map((one) => one.getBoundingClientRect().left)"
+        lefts = page.locator(".swiper-slide").evaluate_all(
+            "(all) => all.map((one) => one.getBoundingClientRect().left)"
         )
         assert len({round(left) for left in lefts}) > 1, lefts
 

@@ -1,6 +1,7 @@
 """A reader sees the factories of its scope: in the registry, and of the series what the registry leads to."""
 
 import contextlib
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 READERS = ("enms_api", "enms_grafana")
 GUARDED = (
+    "locations",
     "factories",
     "devices",
     "energy_tariffs",
@@ -58,6 +60,17 @@ def plants(db):
             "INSERT INTO print_jobs (device_id, filename, start_time, status) VALUES (%s, 'x', now(), 'printing')", slug
         )
         db.all("INSERT INTO signals (device_id, signal_id, name) VALUES (%s, 1, 'x')", slug)
+        climate = [
+            {
+                "timestamp": now.isoformat(),
+                "location_id": name,
+                "device_id": device,
+                "indoor_temp_c": 21,
+                "source": "test",
+            }
+            for name, device in ((slug, slug), (f"hall-{slug}", None))
+        ]
+        assert db.one("SELECT record_environmental(%s)", json.dumps(climate))
         found[place] = (factory, slug, meter)
     return found
 
@@ -76,7 +89,7 @@ def views(db):
 def test_without_a_scope_nothing_is_seen(db, plants, role):
     for scope in (None, "", str(uuid.uuid4())):
         with reading(db, scope, role):
-            for relation in (*GUARDED, "ingest_rejects", "rollup_dirty", *views(db)):
+            for relation in (*GUARDED, "ingest_rejects", "sensors", "rollup_dirty", *views(db)):
                 assert db.one(f"SELECT count(*) FROM {relation}") == 0, (relation, scope)
 
 
@@ -91,6 +104,7 @@ def test_a_scope_sees_its_own(db, plants, role):
                 assert db.one(f"SELECT count(*) FROM {relation}") in (0, 1, 2), relation
             assert db.all("SELECT DISTINCT device_id FROM energy_data WHERE device_id IS NOT NULL") == [(device,)]
             assert db.all("SELECT DISTINCT device_id FROM energy_readings_1min") == [(device,)]
+            assert db.all("SELECT location_id FROM environment_data") == [(device,)], "a room is nobody's"
             whole = "SELECT device_energy(%s, now() - interval '1 hour', now())"
             assert db.one(whole, device) == pytest.approx(10) and db.one(whole, plants[other][1]) is None
             cost = "SELECT cost FROM device_energy_cost(%s, now() - interval '1 hour', now())"
